@@ -1,0 +1,145 @@
+"""ReActNet: MobileNet v1 with binary convolutions, shortcuts around each, and learned shifts."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from s2bnn_tf.backbones.registry import register_backbone
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.layers import BinaryConv2D, RPReLU
+
+keras = tf.keras
+
+# Output channels and stride of the 13 blocks of ReActNet-A, at width 1.
+_STEM_CHANNELS = 32
+_BLOCKS = (
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    *((512, 1),) * 5,
+    (1024, 2),
+    (1024, 1),
+)
+# Below 4x4 a zero-padded 3x3 filter reaches past both borders of its input, where
+# the default kernel of Larq Compute Engine is wrong.
+_SMALLEST_MAP = 4
+
+KERNEL_INITIALIZERS = {
+    "glorot_uniform": keras.initializers.GlorotUniform,
+    # Of the reference implementation: every sign starts positive.
+    "small_positive": lambda: keras.initializers.RandomUniform(0.0, 1e-3),
+}
+
+
+@register_backbone("reactnet")
+def reactnet(
+    input_shape: tuple[int, int, int],
+    *,
+    stem: str = "imagenet",
+    width: float = 1.0,
+    binarize_weights: bool = True,
+    kernel_initializer: str = "glorot_uniform",
+) -> keras.Model:
+    """ReActNet-A, without its classifier.
+
+    Args:
+        input_shape: `(height, width, 3)` in pixels.
+        stem: `"imagenet"` has a stride of 32 in total, for images of 128 pixels
+            and more; `"small"` has 8 (neither the first convolution nor the last
+            block strides), for images of 32 to 64 pixels.
+        width: Multiplier of all channel counts, greater than 0.
+        binarize_weights: False in step 1 (binary activations, real weights),
+            True in step 2.
+        kernel_initializer: `"glorot_uniform"`, or `"small_positive"` as in the
+            reference implementation: uniform in [0, 0.001).
+
+    Returns:
+        A Keras model from normalised images `(B, H, W, 3)` to features
+        `(B, 1024 * width)`.
+
+    Raises:
+        UserError: if an option has an impossible value or the images are too small.
+
+    References:
+        ReActNet, https://arxiv.org/abs/2003.03488, figure 4.
+    """
+    small = _check_stem(stem)
+    smallest = _SMALLEST_MAP * (8 if small else 32)
+    if min(input_shape[:2]) < smallest:
+        hint = "" if small else ", or stem: small for small images"
+        raise UserError(
+            f"reactnet with stem {stem!r} needs images of {smallest} pixels or more, "
+            f"not {min(input_shape[:2])}: choose a larger image_size{hint}."
+        )
+
+    def conv(filters: int, kernel_size: int, strides: int, name: str) -> BinaryConv2D:
+        return BinaryConv2D(
+            filters,
+            kernel_size,
+            strides=strides,
+            binarize_weights=binarize_weights,
+            kernel_initializer=KERNEL_INITIALIZERS[kernel_initializer](),
+            name=name,
+        )
+
+    image = keras.Input(input_shape, name="image")
+    x = keras.layers.Conv2D(
+        _channels(_STEM_CHANNELS, width),
+        3,
+        strides=1 if small else 2,
+        padding="same",
+        use_bias=False,
+        name="stem_conv",
+    )(image)
+    x = _batch_norm("stem_bn")(x)
+    last_stride = max(index for index, (_, stride) in enumerate(_BLOCKS) if stride == 2)
+    for index, (channels, stride) in enumerate(_BLOCKS):
+        if small and index == last_stride:
+            stride = 1
+        x = _block(x, _channels(channels, width), stride, conv, name=f"block{index + 1}")
+    features = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(image, features, name="reactnet")
+
+
+def _block(x, channels: int, strides: int, conv, name: str):
+    """Binary 3x3, then binary 1x1, each with its own shortcut; (B, H, W, C) to (B, H', W', channels)."""
+    shortcut = x
+    if strides == 2:
+        shortcut = keras.layers.AveragePooling2D(2, padding="same", name=f"{name}_pool")(x)
+    x = conv(x.shape[-1], 3, strides, f"{name}_conv3x3")(x)
+    x = _batch_norm(f"{name}_bn1")(x)
+    x = keras.layers.Add(name=f"{name}_add1")([x, shortcut])
+    x = RPReLU(name=f"{name}_rprelu1")(x)
+
+    shortcut = x
+    if channels == 2 * x.shape[-1]:
+        # The paper has two parallel 1x1 convolutions here, each added to the shortcut,
+        # then concatenated. Scale and BatchNorm are per output channel, so one
+        # convolution with all the channels is the same function.
+        shortcut = keras.layers.Concatenate(name=f"{name}_repeat")([x, x])
+    x = conv(channels, 1, 1, f"{name}_conv1x1")(x)
+    x = _batch_norm(f"{name}_bn2")(x)
+    x = keras.layers.Add(name=f"{name}_add2")([x, shortcut])
+    return RPReLU(name=f"{name}_rprelu2")(x)
+
+
+def _batch_norm(name: str) -> keras.layers.BatchNormalization:
+    """PyTorch's momentum 0.1 and epsilon, as the reference has them."""
+    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
+
+
+def _channels(channels: int, width: float) -> int:
+    """Channels at this width; powers of two stay doubled from block to block."""
+    scaled = int(round(_STEM_CHANNELS * width))
+    if scaled < 1:
+        raise UserError(f"reactnet's width must be at least {1 / _STEM_CHANNELS}, not {width}.")
+    return scaled * (channels // _STEM_CHANNELS)
+
+
+def _check_stem(stem: str) -> bool:
+    if stem not in ("imagenet", "small"):
+        raise UserError(f"stem is 'imagenet' or 'small', not {stem!r}.")
+    return stem == "small"

@@ -1,0 +1,41 @@
+"""The binary networks of Larq Zoo as backbones, without their classifiers."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from s2bnn_tf.backbones.registry import register_backbone
+
+keras = tf.keras
+
+_NETWORKS = {
+    "quicknet_small": "QuickNetSmall",
+    "quicknet": "QuickNet",
+    "quicknet_large": "QuickNetLarge",
+    "birealnet": "BiRealNet",
+    "binary_resnet_e18": "BinaryResNetE18",
+    "binary_densenet28": "BinaryDenseNet28",
+    "binary_densenet37": "BinaryDenseNet37",
+    "binary_densenet45": "BinaryDenseNet45",
+    "real_to_binary_net": "RealToBinaryNet",
+}
+
+
+def _register(name: str, network: str) -> None:
+    def build(input_shape: tuple[int, int, int]) -> keras.Model:
+        # Imported here: it takes two seconds, which only its users should wait.
+        from larq_zoo import literature, sota
+
+        builder = getattr(sota, network, None) or getattr(literature, network)
+        body = builder(input_shape=input_shape, weights=None, include_top=False)
+        features = body.output
+        if len(features.shape) == 4:
+            features = keras.layers.GlobalAveragePooling2D(name="pool")(features)
+        return keras.Model(body.input, features, name=name)
+
+    build.__qualname__ = f"zoo.{name}"
+    register_backbone(name)(build)
+
+
+for _name, _network in _NETWORKS.items():
+    _register(_name, _network)

@@ -1,0 +1,97 @@
+"""Activations with learned, per-channel shifts: what makes ReActNet more than Bi-Real Net."""
+
+from __future__ import annotations
+
+import larq as lq
+import tensorflow as tf
+
+keras = tf.keras
+
+
+@keras.utils.register_keras_serializable(package="s2bnn_tf")
+class ChannelBias(keras.layers.Layer):
+    """Shift every channel by a learned constant.
+
+    `y = x + bias`
+
+    >>> ChannelBias()(tf.ones([1, 2, 2, 3])).shape
+    TensorShape([1, 2, 2, 3])
+
+    Input shape:  `(..., channels)`, float.
+    Output shape: same as the input.
+
+    References:
+        ReActNet, https://arxiv.org/abs/2003.03488, section 4.2.
+    """
+
+    def build(self, input_shape):
+        self.bias = self.add_weight(name="bias", shape=(input_shape[-1],), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return inputs + self.bias
+
+
+@keras.utils.register_keras_serializable(package="s2bnn_tf")
+class RSign(lq.quantizers.Quantizer):
+    """Binarise activations around a learned, per-channel threshold.
+
+    Forward:   `y = sign(x + bias)`, with `sign(0) = +1`.
+    Backward:  `dy/dx = max(0, 2 - 2|x + bias|)`, the derivative of the
+               piecewise-quadratic approximation of sign.
+
+    A layer, and a Larq quantizer: `RSign()` can stand between two layers or be
+    the `input_quantizer` of any Larq layer.
+
+    >>> RSign()(tf.constant([[-0.5, 0.0, 2.0]])).numpy()
+    array([[-1.,  1.,  1.]], dtype=float32)
+
+    Input shape:  `(..., channels)`, float.
+    Output shape: same as the input; every value is -1 or +1.
+
+    References:
+        ReActNet, https://arxiv.org/abs/2003.03488, equation 3 (learned threshold).
+        Bi-Real Net, https://arxiv.org/abs/1808.00278 (approximate gradient).
+    """
+
+    precision = 1
+
+    def build(self, input_shape):
+        self.bias = self.add_weight(name="bias", shape=(input_shape[-1],), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return lq.quantizers.approx_sign(inputs + self.bias)
+
+
+@keras.utils.register_keras_serializable(package="s2bnn_tf")
+class RPReLU(keras.layers.Layer):
+    """PReLU with a learned shift before and after it, all three per channel.
+
+    `y = prelu(x + shift_in) + shift_out`, where `prelu(z) = z` for `z > 0` and
+    `slope * z` elsewhere. The slope starts at 0.25, both shifts at zero.
+
+    >>> RPReLU()(tf.constant([[-4.0, 4.0]])).numpy()
+    array([[-1.,  4.]], dtype=float32)
+
+    Input shape:  `(..., channels)`, float.
+    Output shape: same as the input.
+
+    References:
+        ReActNet, https://arxiv.org/abs/2003.03488, equation 4.
+    """
+
+    def build(self, input_shape):
+        shape = (input_shape[-1],)
+        self.shift_in = self.add_weight(name="shift_in", shape=shape, initializer="zeros")
+        self.slope = self.add_weight(
+            name="slope", shape=shape, initializer=keras.initializers.Constant(0.25)
+        )
+        self.shift_out = self.add_weight(name="shift_out", shape=shape, initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        shifted = inputs + self.shift_in
+        # The form that the TFLite converter recognises as one PRELU operation.
+        rectified = tf.nn.relu(shifted) + (-self.slope * tf.nn.relu(-shifted))
+        return rectified + self.shift_out

@@ -1,0 +1,63 @@
+"""Weight quantizer: the sign of a weight times the mean magnitude of its output channel."""
+
+from __future__ import annotations
+
+import larq as lq
+import tensorflow as tf
+
+# A channel whose weights are all zero would get the scale zero, for which Larq
+# Compute Engine silently keeps the whole layer in float.
+_SMALLEST_SCALE = 1e-7
+
+
+@tf.custom_gradient
+def scaled_sign(kernel: tf.Tensor) -> tf.Tensor:
+    """Binarise a kernel to `-scale` and `+scale`, one scale for each output channel.
+
+    Forward:   `y = mean(|w|) * sign(w)`, the mean taken over all axes but the
+               last, with `sign(0) = +1`.
+    Backward:  `dy/dw = 1` where `|w| <= 1`, else 0. The scale is treated as a
+               constant and does not enter the gradient, unlike in Larq's
+               `magnitude_aware_sign`.
+
+    >>> scaled_sign(tf.constant([[1.0, -3.0], [-2.0, 1.0]])).numpy()
+    array([[ 1.5, -2. ],
+           [-1.5,  2. ]], dtype=float32)
+
+    Args:
+        kernel: `(..., channels)`, float: a kernel in Keras's layout.
+
+    Returns:
+        A tensor of the same shape.
+
+    References:
+        XNOR-Net, https://arxiv.org/abs/1603.05279 (scale, section 3.1).
+        ReActNet, https://arxiv.org/abs/2003.03488 (gradient without the scale).
+    """
+    axes = list(range(len(kernel.shape) - 1))
+    scale = tf.reduce_mean(tf.abs(kernel), axis=axes, keepdims=True)
+    scale = tf.maximum(scale, tf.cast(_SMALLEST_SCALE, kernel.dtype))
+
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        return tf.where(tf.abs(kernel) <= 1, upstream, tf.zeros_like(upstream))
+
+    return tf.where(kernel >= 0, scale, -scale), gradient
+
+
+@tf.keras.utils.register_keras_serializable(package="s2bnn_tf")
+class ScaledSign(lq.quantizers.Quantizer):
+    """`scaled_sign` as a quantizer object, for `kernel_quantizer=` of any Larq layer.
+
+    >>> layer = lq.layers.QuantDense(2, kernel_quantizer=ScaledSign(), kernel_constraint="weight_clip")
+
+    Input shape:  `(..., channels)`, float.
+    Output shape: same as the input.
+
+    References:
+        XNOR-Net, https://arxiv.org/abs/1603.05279.
+    """
+
+    precision = 1
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return scaled_sign(inputs)
