@@ -1,0 +1,321 @@
+"""Recipes: frozen dataclasses, a strict YAML loader and dotted overrides.
+
+Every key, its type, its range and its default stand in the dataclasses below;
+nothing else is accepted. A recipe is data: loading one never executes anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from s2bnn_tf.errors import UserError
+
+
+class ConfigError(UserError):
+    """A recipe that cannot be used; the message has the dotted path and what was expected."""
+
+
+def _number(default, *, at_least=None, above=None, at_most=None):
+    limits = {"at_least": at_least, "above": above, "at_most": at_most}
+    return field(default=default, metadata={k: v for k, v in limits.items() if v is not None})
+
+
+def _choice(default, *choices):
+    return field(default=default, metadata={"choices": choices})
+
+
+# The fields of DataConfig that `data.augmentation` fills in where they are not given.
+# light: section 3 of the S2-BNN paper; moco_v2: https://arxiv.org/abs/2003.04297.
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
+    "light": {
+        "crop_scale": (0.2, 1.0),
+        "jitter_probability": 0.6,
+        "blur_probability": 0.2,
+        "grayscale_probability": 0.2,
+        "flip_probability": 0.5,
+    },
+    "moco_v2": {
+        "crop_scale": (0.2, 1.0),
+        "jitter_probability": 0.8,
+        "blur_probability": 0.5,
+        "grayscale_probability": 0.2,
+        "flip_probability": 0.5,
+    },
+}
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Images, and how views are made of them."""
+
+    source: str = "digits"  # digits | idx:DIR | folder:DIR
+    image_size: int = _number(224, at_least=8)  # pixels, of a view
+    batch_size: int = _number(256, at_least=2)
+    augmentation: str = _choice("light", *AUGMENTATIONS)
+    crop_scale: tuple[float, float] | None = _number(None, above=0.0, at_most=1.0)  # area
+    jitter_probability: float | None = _number(None, at_least=0.0, at_most=1.0)
+    blur_probability: float | None = _number(None, at_least=0.0, at_most=1.0)
+    grayscale_probability: float | None = _number(None, at_least=0.0, at_most=1.0)
+    flip_probability: float | None = _number(None, at_least=0.0, at_most=1.0)
+    # Fraction of the shorter side that evaluation keeps: 224/256 as in the paper.
+    center_crop: float = _number(0.875, above=0.0, at_most=1.0)
+
+    def __post_init__(self) -> None:
+        for name, value in AUGMENTATIONS.get(self.augmentation, {}).items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """The network that is trained. None keeps the backbone's own default."""
+
+    backbone: str = "reactnet"
+    stem: str | None = _choice(None, "imagenet", "small")
+    width: float | None = _number(None, above=0.0)
+    binarize_weights: bool | None = None
+    kernel_initializer: str | None = _choice(None, "glorot_uniform", "small_positive")
+    embedding_dim: int = _number(128, at_least=2)
+    init_from: str | None = None  # run directory: step 1, loaded whole
+
+
+@dataclass(frozen=True)
+class TeacherConfig:
+    """The frozen, real-valued network that guides the student."""
+
+    backbone: str | None = None  # only for a network of keras.applications
+    weights: str | None = None  # run directory | FILE.keras | imagenet | FILE.weights.h5
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """What is minimised: contrastive_weight * InfoNCE + distillation_weight * distillation."""
+
+    contrastive_weight: float = _number(0.0, at_least=0.0)
+    distillation_weight: float = _number(1.0, at_least=0.0)
+    temperature: float = _number(0.2, above=0.0)  # of both losses
+    queue_size: int = _number(65536, at_least=1)  # keys
+    momentum: float = _number(0.999, at_least=0.0, at_most=1.0)  # of the momentum encoder
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How it is minimised. Weight decay is L2 inside the gradient, not decoupled."""
+
+    name: str = _choice("adam", "adam", "sgd")
+    learning_rate: float = _number(3e-4, above=0.0)
+    weight_decay: float = _number(0.0, at_least=0.0)
+    schedule: str = _choice("linear", "linear", "cosine", "step", "constant")
+    warmup_epochs: int = _number(0, at_least=0)
+
+
+@dataclass(frozen=True)
+class MonitorConfig:
+    """What is looked at and kept while training, counted in epochs."""
+
+    knn_every: int = _number(10, at_least=0)  # 0: never
+    checkpoint_every: int = _number(1, at_least=1)
+    checkpoints_kept: int = _number(2, at_least=1)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A recipe."""
+
+    seed: int = _number(0, at_least=0, at_most=2**31 - 1)
+    epochs: int = _number(200, at_least=1)
+    data: DataConfig = field(default_factory=DataConfig)
+    student: StudentConfig = field(default_factory=StudentConfig)
+    teacher: TeacherConfig | None = None
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read a recipe.
+
+    Args:
+        path: A YAML file. A key `extends: OTHER.yaml` (relative to the file)
+            starts from another recipe and changes what the file names.
+        overrides: `"section.key=value"`, the value in YAML; they win over the file.
+
+    Returns:
+        The recipe, complete: presets and defaults filled in.
+
+    Raises:
+        ConfigError: if the file cannot be read, a key is unknown, a value has the
+            wrong type or is impossible, or keys contradict each other.
+    """
+    tree = _read_tree(Path(path), seen=())
+    for override in overrides:
+        _apply_override(tree, override)
+    config = _build(Config, tree, path="")
+    _check_together(config)
+    return config
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The recipe as plain dictionaries, lists and scalars, ready for YAML or JSON."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        return list(value) if isinstance(value, tuple) else value
+
+    return plain(dataclasses.asdict(config))
+
+
+def save_config(config: Config, path: str | Path) -> None:
+    """Write a recipe that `load_config` reads back as the same recipe."""
+    Path(path).write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
+
+
+def _read_tree(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise ConfigError(f"{path} extends itself, by way of {seen[-1]}.")
+    try:
+        tree = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a text file"
+        raise ConfigError(f"Cannot read the recipe {path}: {reason}.") from error
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        raise ConfigError(f"{path} is not valid YAML{line}.") from error
+    tree = {} if tree is None else tree
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected keys and values, as in 'epochs: 100'.")
+    parent = tree.pop("extends", None)
+    if parent is None:
+        return tree
+    if not isinstance(parent, str):
+        raise ConfigError(f"{path}: extends: expected the path of another recipe.")
+    return _merge(_read_tree(path.parent / parent, (*seen, path.resolve())), tree)
+
+
+def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        below = merged.get(key)
+        both = isinstance(below, dict) and isinstance(value, dict)
+        merged[key] = _merge(below, value) if both else value
+    return merged
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise ConfigError(
+            f"--set {override}: expected KEY=VALUE, as in optimizer.learning_rate=1e-3."
+        )
+    *sections, key = path.split(".")
+    for section in sections:
+        if not isinstance(tree.get(section), dict):
+            tree[section] = {}
+        tree = tree[section]
+    try:
+        tree[key] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not valid YAML.") from error
+
+
+def _build(cls: type, tree: Any, path: str) -> Any:
+    """One dataclass from one mapping; `path` is the dotted path so far."""
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path.rstrip('.')}: expected a section with keys, not {tree!r}.")
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    hints = typing.get_type_hints(cls)
+    for key in tree:
+        if key not in fields:
+            raise ConfigError(f"{path}{key}: unknown key; expected one of {', '.join(fields)}.")
+    return cls(
+        **{key: _convert(hints[key], fields[key], tree[key], f"{path}{key}") for key in tree}
+    )
+
+
+def _convert(hint: Any, spec: dataclasses.Field, value: Any, path: str) -> Any:
+    optional = isinstance(hint, types.UnionType)
+    if optional:
+        hint = next(option for option in typing.get_args(hint) if option is not type(None))
+    if value is None and optional:
+        return None
+    if dataclasses.is_dataclass(hint):
+        return _build(typing.cast(type, hint), value, f"{path}.")
+    if typing.get_origin(hint) is tuple:
+        return _convert_range(spec, value, path)
+    value = _convert_scalar(hint, value, path)
+    _check_limits(spec, value, path)
+    return value
+
+
+def _convert_scalar(hint: type, value: Any, path: str) -> Any:
+    expected = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[hint]
+    if hint is float and isinstance(value, str):  # PyYAML reads 3e-4 as text
+        try:
+            value = float(value)
+        except ValueError:
+            pass
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    right = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
+    if not right or (hint is float and value - value != 0.0):  # inf and nan
+        raise ConfigError(f"{path}: expected {expected}, not {value!r}.")
+    return value
+
+
+def _convert_range(spec: dataclasses.Field, value: Any, path: str) -> tuple[float, float]:
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        raise ConfigError(f"{path}: expected two numbers, as in [0.2, 1.0], not {value!r}.")
+    low, high = (_convert_scalar(float, item, path) for item in value)
+    for bound in (low, high):
+        _check_limits(spec, bound, path)
+    if low > high:
+        raise ConfigError(f"{path}: expected the smaller number first, not {value!r}.")
+    return low, high
+
+
+def _check_limits(spec: dataclasses.Field, value: Any, path: str) -> None:
+    limits = spec.metadata
+    if "choices" in limits and value not in limits["choices"]:
+        raise ConfigError(f"{path}: expected one of {', '.join(limits['choices'])}, not {value!r}.")
+    words = {
+        "at_least": ("{} or more", lambda v, limit: v >= limit),
+        "above": ("more than {}", lambda v, limit: v > limit),
+        "at_most": ("{} or less", lambda v, limit: v <= limit),
+    }
+    for kind, (phrase, holds) in words.items():
+        if kind in limits and not holds(value, limits[kind]):
+            raise ConfigError(f"{path}: expected {phrase.format(limits[kind])}, not {value!r}.")
+
+
+def _check_together(config: Config) -> None:
+    """Refuse keys that are fine alone and make no sense together."""
+    objective, teacher = config.objective, config.teacher
+    if objective.contrastive_weight == 0 and objective.distillation_weight == 0:
+        raise ConfigError(
+            "objective: contrastive_weight and distillation_weight are both 0; "
+            "expected at least one above it."
+        )
+    if objective.distillation_weight > 0 and (teacher is None or teacher.weights is None):
+        raise ConfigError(
+            "teacher.weights: expected a run directory or a .keras file, "
+            "since objective.distillation_weight is above 0."
+        )
+    if objective.distillation_weight == 0 and teacher is not None:
+        raise ConfigError(
+            "teacher: expected none, since objective.distillation_weight is 0 and nothing uses it."
+        )
+    if config.optimizer.warmup_epochs >= config.epochs:
+        raise ConfigError(
+            f"optimizer.warmup_epochs: expected fewer than epochs ({config.epochs}), "
+            f"not {config.optimizer.warmup_epochs}."
+        )

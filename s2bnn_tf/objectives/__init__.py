@@ -1,0 +1,7 @@
+"""Losses on embeddings, and the queue of negatives."""
+
+from s2bnn_tf.objectives.contrastive import info_nce_loss
+from s2bnn_tf.objectives.distillation import distillation_loss
+from s2bnn_tf.objectives.queue import KeyQueue
+
+__all__ = ["KeyQueue", "distillation_loss", "info_nce_loss"]

@@ -1,0 +1,37 @@
+"""The contrastive loss of momentum contrast."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def info_nce_loss(
+    query: tf.Tensor, key: tf.Tensor, queue_keys: tf.Tensor, temperature: float
+) -> tf.Tensor:
+    """InfoNCE: each query picks its own key among the keys of the queue.
+
+    `L = -mean_i log( exp(q_i.k_i / T) / (exp(q_i.k_i / T) + sum_j exp(q_i.n_j / T)) )`
+
+    The key is a constant: no gradient reaches it.
+
+    >>> unit = tf.constant([[1.0, 0.0]])
+    >>> info_nce_loss(unit, unit, -unit, temperature=1.0).numpy().round(4)
+    0.1269
+
+    Args:
+        query: `(B, D)`, unit length, from the student.
+        key: `(B, D)`, unit length, of the other view of the same images.
+        queue_keys: `(K, D)`, unit length: the negatives, shared by all queries.
+        temperature: T, above 0.
+
+    Returns:
+        A scalar.
+
+    References:
+        MoCo, https://arxiv.org/abs/1911.05722, equation 1.
+    """
+    key = tf.stop_gradient(key)
+    positive = tf.reduce_sum(query * key, axis=-1, keepdims=True) / temperature  # (B, 1)
+    negative = tf.matmul(query, queue_keys, transpose_b=True) / temperature  # (B, K)
+    logits = tf.concat([positive, negative], axis=-1)
+    return tf.reduce_mean(tf.reduce_logsumexp(logits, axis=-1) - positive[:, 0])
