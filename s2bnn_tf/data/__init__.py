@@ -1,0 +1,24 @@
+"""Images to views: sources, image operations, datasets."""
+
+from s2bnn_tf.data.augment import IMAGENET_MEAN, IMAGENET_STD, normalize
+from s2bnn_tf.data.decode import load_image
+from s2bnn_tf.data.sources import ImageSource, open_source
+from s2bnn_tf.data.views import (
+    Augmentation,
+    labelled_dataset,
+    steps_per_epoch,
+    view_dataset,
+)
+
+__all__ = [
+    "Augmentation",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "ImageSource",
+    "labelled_dataset",
+    "load_image",
+    "normalize",
+    "open_source",
+    "steps_per_epoch",
+    "view_dataset",
+]

@@ -1,0 +1,293 @@
+"""Random image operations on batches, as torchvision defines them, in TensorFlow.
+
+Images are RGB float32 `(B, H, W, 3)` in 0-255. Every operation is a pure function of its images
+and a seed, an int32 pair, and draws anew for each image of the batch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import tensorflow as tf
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+GREY_WEIGHTS = (0.2989, 0.587, 0.114)
+
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+JITTER_STRENGTH = 0.4  # of brightness, contrast and saturation
+JITTER_HUE = 0.1
+BLUR_SIGMA = (0.1, 2.0)
+
+CROP_TRIES = 10
+CROP_ASPECT = (3 / 4, 4 / 3)
+
+
+def normalize(images: tf.Tensor) -> tf.Tensor:
+    """Turn RGB 0-255 into what the networks take: `(x / 255 - mean) / std` of ImageNet."""
+    scale = tf.constant([1 / (255 * std) for std in IMAGENET_STD])
+    offset = tf.constant([mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD)])
+    return tf.cast(images, tf.float32) * scale - offset
+
+
+def sample_crop_boxes(sizes: tf.Tensor, crop_scale: tuple[float, float], seed) -> tf.Tensor:
+    """Draw the boxes of random resized crops.
+
+    Ten tries at an area, uniform in `crop_scale` of the image, and an aspect ratio, log-uniform
+    in (3/4, 4/3); the first that fits is placed uniformly. If none does: the largest centred
+    box with an aspect ratio in that range.
+
+    Args:
+        sizes: `(B, 2)` integers, height and width.
+        crop_scale: Smallest and largest share of the area.
+        seed: int32 `(2,)`.
+
+    Returns:
+        `(B, 4)` int32: top, left, height, width, in pixels.
+
+    References:
+        torchvision.transforms.RandomResizedCrop.
+    """
+    seeds = tf.random.split(seed, 3)
+    sizes = tf.cast(sizes, tf.float32)
+    shape = (tf.shape(sizes)[0], CROP_TRIES)
+    area = tf.reduce_prod(sizes, axis=1, keepdims=True) * _uniform(shape, seeds[0], *crop_scale)
+    aspect = tf.exp(_uniform(shape, seeds[1], *(math.log(ratio) for ratio in CROP_ASPECT)))
+    tries = tf.round(tf.stack([tf.sqrt(area / aspect), tf.sqrt(area * aspect)], axis=-1))
+    fits = tf.reduce_all((tries > 0) & (tries <= sizes[:, tf.newaxis]), axis=-1)
+
+    first = tf.argmax(fits, axis=1)
+    chosen = tf.gather(tries, first, batch_dims=1)
+    spare = sizes - chosen
+    place = tf.floor(_uniform(tf.shape(sizes), seeds[2]) * (spare + 1))
+    sampled = tf.concat([tf.minimum(place, spare), chosen], axis=1)
+    boxes = tf.where(tf.reduce_any(fits, axis=1, keepdims=True), sampled, _centre_boxes(sizes))
+    return tf.cast(boxes, tf.int32)
+
+
+def resized_crop(images: tf.Tensor, boxes: tf.Tensor, size: int) -> tf.Tensor:
+    """Cut a box out of each image and resize it by antialiased bilinear interpolation.
+
+    The same numbers as Pillow's `crop(box).resize((size, size), BILINEAR)`, without rounding.
+
+    Args:
+        images: `(B, H, W, 3)`, any number type.
+        boxes: `(B, 4)`: top, left, height, width, within the images.
+        size: Side of the result.
+
+    Returns:
+        float32 `(B, size, size, 3)`.
+    """
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
+    boxes = tf.cast(boxes, tf.float32)
+    rows = interpolation_matrix(boxes[:, 0], boxes[:, 2], height, size)
+    columns = interpolation_matrix(boxes[:, 1], boxes[:, 3], width, size)
+    return resample(images, rows, columns)
+
+
+def resample(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+    """Apply one matrix to the rows and one to the columns of each image.
+
+    Args:
+        images: `(B, H, W, C)`.
+        rows: `(B, H', H)` or `(1, H', H)`.
+        columns: `(B, W', W)` or `(1, W', W)`.
+
+    Returns:
+        float32 `(B, H', W', C)`.
+    """
+    planes = tf.transpose(tf.cast(images, tf.float32), (0, 3, 1, 2))
+    planes = tf.matmul(rows[:, tf.newaxis], planes)
+    planes = tf.matmul(planes, columns[:, tf.newaxis], transpose_b=True)
+    return tf.transpose(planes, (0, 2, 3, 1))
+
+
+def interpolation_matrix(
+    start: tf.Tensor, extent: tf.Tensor, input_size: int | tf.Tensor, output_size: int
+) -> tf.Tensor:
+    """Matrices that resample the interval `[start, start + extent)` to `output_size` pixels.
+
+    Each row holds a triangle, as wide as an output pixel where the interval shrinks (that is
+    the antialiasing) and as an input pixel where it grows. Pixels outside have no weight.
+
+    Args:
+        start: `(B,)` float.
+        extent: `(B,)` float.
+        input_size: Pixels in the input.
+        output_size: Pixels in the output.
+
+    Returns:
+        float32 `(B, output_size, input_size)`, each row summing to 1.
+    """
+    scale = (extent / output_size)[:, tf.newaxis, tf.newaxis]
+    centres = (tf.range(output_size, dtype=tf.float32) + 0.5)[:, tf.newaxis] * scale
+    pixels = tf.range(input_size, dtype=tf.float32) + 0.5 - start[:, tf.newaxis]
+    inside = tf.cast((pixels > 0) & (pixels < extent[:, tf.newaxis]), tf.float32)
+    pixels, inside = pixels[:, tf.newaxis], inside[:, tf.newaxis]
+    weights = tf.nn.relu(1 - tf.abs(pixels - centres) / tf.maximum(scale, 1.0)) * inside
+    return weights / tf.reduce_sum(weights, axis=-1, keepdims=True)
+
+
+def random_resized_crop(
+    images: tf.Tensor, size: int, crop_scale: tuple[float, float], seed
+) -> tf.Tensor:
+    """Resize a random box of each image, float32 `(B, size, size, 3)`."""
+    shape = tf.shape(images)
+    sizes = tf.broadcast_to(shape[1:3], (shape[0], 2))
+    return resized_crop(images, sample_crop_boxes(sizes, crop_scale, seed), size)
+
+
+def color_jitter(images: tf.Tensor, probability: float, seed) -> tf.Tensor:
+    """Change brightness, contrast, saturation and hue of some images, in random order.
+
+    Factors are uniform in 0.6-1.4, the hue moves by at most a tenth of the circle.
+
+    Args:
+        images: `(B, H, W, 3)`.
+        probability: Of an image to be changed.
+        seed: int32 `(2,)`.
+
+    Returns:
+        Same shape as `images`.
+
+    References:
+        torchvision.transforms.ColorJitter(0.4, 0.4, 0.4, 0.1).
+    """
+    seeds = tf.random.split(seed, 4)
+
+    def jitter(chosen: tf.Tensor) -> tf.Tensor:
+        count = tf.shape(chosen)[0]
+        factors = _uniform((count, 3), seeds[1], 1 - JITTER_STRENGTH, 1 + JITTER_STRENGTH)
+        hue = _uniform((count, 1), seeds[2], -JITTER_HUE, JITTER_HUE)
+        order = tf.argsort(_uniform((count, 4), seeds[3]), axis=1)
+        return apply_jitter(chosen, tf.concat([factors, hue], axis=1), order)
+
+    return _on_some(jitter, images, probability, seeds[0])
+
+
+def apply_jitter(images: tf.Tensor, amounts: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
+    """Apply the four operations of the colour jitter, clipping to 0-255 after each.
+
+    Args:
+        images: `(B, H, W, 3)`.
+        amounts: `(B, 4)`: factors of brightness, contrast and saturation, shift of the hue.
+        order: `(B, 4)` int32: for each image, which operation comes first, second, ...
+
+    Returns:
+        Same shape as `images`.
+    """
+    for turn in range(4):
+        operation = order[:, turn]
+        amount = tf.gather(amounts, operation, batch_dims=1)
+        images = _blend(images, operation, amount)
+        hue_rows = tf.where(operation == HUE)
+        shifted = shift_hue(tf.gather_nd(images, hue_rows), tf.gather_nd(amount, hue_rows))
+        images = tf.tensor_scatter_nd_update(images, hue_rows, shifted)
+    return images
+
+
+def shift_hue(images: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
+    """Turn the hue of each image by `shift` `(B,)`, in turns of the colour circle."""
+    hue, saturation, value = tf.unstack(tf.image.rgb_to_hsv(images / 255), axis=-1)
+    hue = tf.math.floormod(hue + shift[:, tf.newaxis, tf.newaxis], 1.0)
+    return tf.image.hsv_to_rgb(tf.stack([hue, saturation, value], axis=-1)) * 255
+
+
+def to_grey(images: tf.Tensor) -> tf.Tensor:
+    """Return the luma `(B, H, W, 1)`, with torchvision's weights."""
+    return tf.tensordot(images, tf.constant(GREY_WEIGHTS), axes=1)[..., tf.newaxis]
+
+
+def random_grayscale(images: tf.Tensor, probability: float, seed) -> tf.Tensor:
+    """Replace some images by their grey, on all three channels."""
+    chosen = tf.random.stateless_uniform(tf.shape(images)[:1], seed) < probability
+    return tf.where(chosen[:, tf.newaxis, tf.newaxis, tf.newaxis], to_grey(images), images)
+
+
+def gaussian_blur(images: tf.Tensor, probability: float, seed) -> tf.Tensor:
+    """Blur some images with a Gaussian, its sigma uniform in 0.1-2.0 pixels.
+
+    Borders are reflected. Sigma is in pixels of the view whatever its size, as in the paper,
+    where views have 224.
+
+    References:
+        MoCo v2, https://arxiv.org/abs/2003.04297 (this blur, by Pillow).
+    """
+    seeds = tf.random.split(seed, 2)
+
+    def blur(chosen: tf.Tensor) -> tf.Tensor:
+        return blur_by(chosen, _uniform(tf.shape(chosen)[:1], seeds[1], *BLUR_SIGMA))
+
+    return _on_some(blur, images, probability, seeds[0])
+
+
+def blur_by(images: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
+    """Blur each image by its own sigma, `(B,)` in pixels.
+
+    The Gaussian is written as one matrix for the rows and one for the columns, so that images
+    of different sigma are blurred by the same two matrix products.
+    """
+    rows = _gaussian_matrix(sigma, tf.shape(images)[1])
+    columns = _gaussian_matrix(sigma, tf.shape(images)[2])
+    return resample(images, rows, columns)
+
+
+def random_flip(images: tf.Tensor, probability: float, seed) -> tf.Tensor:
+    """Mirror some images left to right."""
+    chosen = tf.random.stateless_uniform(tf.shape(images)[:1], seed) < probability
+    return tf.where(chosen[:, tf.newaxis, tf.newaxis, tf.newaxis], images[:, :, ::-1], images)
+
+
+def _uniform(shape, seed, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
+    return tf.random.stateless_uniform(shape, seed, low, high)
+
+
+def _centre_boxes(sizes: tf.Tensor) -> tf.Tensor:
+    height, width = sizes[:, 0], sizes[:, 1]
+    narrowest, widest = CROP_ASPECT
+    size = tf.stack(
+        [
+            tf.minimum(height, tf.round(width / narrowest)),
+            tf.minimum(width, tf.round(height * widest)),
+        ],
+        axis=1,
+    )
+    return tf.concat([(sizes - size) // 2, size], axis=1)
+
+
+def _blend(images: tf.Tensor, operation: tf.Tensor, amount: tf.Tensor) -> tf.Tensor:
+    """Move images away from, or towards, black, their mean grey or their grey.
+
+    Brightness, contrast and saturation differ in nothing but this other end, so that one pass
+    serves a batch in which every image is at a different operation.
+    """
+    grey = to_grey(images)
+    operation, amount = (x[:, tf.newaxis, tf.newaxis, tf.newaxis] for x in (operation, amount))
+    mean = tf.reduce_mean(grey, axis=(1, 2), keepdims=True)
+    other = tf.where(operation == SATURATION, grey, tf.where(operation == CONTRAST, mean, 0.0))
+    factor = tf.where(operation == HUE, 1.0, amount)
+    return tf.clip_by_value(images * factor + other * (1 - factor), 0.0, 255.0)
+
+
+def _gaussian_matrix(sigma: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Matrices `(B, size, size)` that blur a line of pixels reflected at both ends."""
+    pixels = tf.range(size, dtype=tf.float32)
+    last = pixels[-1]
+
+    def weights(source: tf.Tensor) -> tf.Tensor:
+        distance = (pixels[:, tf.newaxis] - source) / sigma[:, tf.newaxis, tf.newaxis]
+        return tf.exp(-0.5 * tf.square(distance))
+
+    # The first and the last pixel are their own mirror images, and count once.
+    reflected = weights(-pixels) * tf.cast(pixels > 0, tf.float32)
+    reflected += weights(2 * last - pixels) * tf.cast(pixels < last, tf.float32)
+    matrix = weights(pixels) + reflected
+    return matrix / tf.reduce_sum(matrix, axis=-1, keepdims=True)
+
+
+def _on_some(
+    function: Callable[[tf.Tensor], tf.Tensor], images: tf.Tensor, probability: float, seed
+) -> tf.Tensor:
+    chosen = tf.where(tf.random.stateless_uniform(tf.shape(images)[:1], seed) < probability)
+    return tf.tensor_scatter_nd_update(images, chosen, function(tf.gather_nd(images, chosen)))

@@ -1,0 +1,97 @@
+"""The IDX format of MNIST and Fashion-MNIST, gzipped or not."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from s2bnn_tf.errors import UserError
+
+FASHION_MNIST_CLASSES = (
+    "T-shirt/top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read one IDX file of unsigned bytes.
+
+    Args:
+        path: The file; gzipped if its name ends in `.gz`.
+
+    Returns:
+        uint8 array of the shape the header gives.
+
+    Raises:
+        UserError: If the file is not IDX, is damaged, or holds other than unsigned bytes.
+
+    References:
+        http://yann.lecun.com/exdb/mnist/ (the format, at the bottom of the page).
+    """
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"Cannot read {path} ({error}); fetch the file again.") from error
+    if len(data) < 4 or data[:2] != b"\0\0":
+        raise UserError(f"{path} is not an IDX file; expected one as MNIST is distributed in.")
+    kind, dimensions = data[2], data[3]
+    if kind != 0x08:
+        raise UserError(f"{path} holds values of IDX type 0x{kind:02x}; expected bytes, 0x08.")
+    start = 4 + 4 * dimensions
+    shape = tuple(int(n) for n in np.frombuffer(data[4:start], dtype=">u4"))
+    if len(shape) != dimensions or len(data) - start != math.prod(shape):
+        raise UserError(f"{path} is not as long as its header says; fetch the file again.")
+    return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)
+
+
+def load_idx(directory: Path, split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Load the images and labels of one split.
+
+    Args:
+        directory: Holds `train-*` or `t10k-*` files, gzipped or not.
+        split: `train` or `test`.
+
+    Returns:
+        RGB images `(N, H, W, 3)` uint8, labels `(N,)` int64, class names. Classes are named by
+        their numbers; a directory with "fashion" in its name gets Fashion-MNIST's names.
+
+    Raises:
+        UserError: If a file is missing or damaged, or the two do not fit together.
+    """
+    prefix = {"train": "train", "test": "t10k"}[split]
+    images_path = _find(directory, f"{prefix}-images", "idx3-ubyte")
+    labels_path = _find(directory, f"{prefix}-labels", "idx1-ubyte")
+    images, labels = read_idx(images_path), read_idx(labels_path)
+    if images.ndim != 3 or images.size == 0:
+        raise UserError(
+            f"{images_path} has shape {images.shape}; expected (images, rows, columns)."
+        )
+    if labels.shape != images.shape[:1]:
+        raise UserError(
+            f"{images_path} has {len(images)} images, but {labels_path} is of shape {labels.shape}."
+        )
+    count = int(labels.max()) + 1
+    fashion = "fashion" in directory.resolve().name.lower() and count == len(FASHION_MNIST_CLASSES)
+    names = FASHION_MNIST_CLASSES if fashion else tuple(str(i) for i in range(count))
+    return np.repeat(images[..., np.newaxis], 3, axis=-1), labels.astype(np.int64), names
+
+
+def _find(directory: Path, stem: str, kind: str) -> Path:
+    for separator in "-.":
+        for suffix in ("", ".gz"):
+            path = directory / f"{stem}{separator}{kind}{suffix}"
+            if path.is_file():
+                return path
+    raise UserError(f"There is no {stem}-{kind} or {stem}-{kind}.gz in {directory}.")

@@ -1,0 +1,284 @@
+"""Datasets: random views for pretraining, labelled images for evaluation."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from s2bnn_tf.data import augment as ops
+from s2bnn_tf.data.files import (
+    centre_offset,
+    crop_files,
+    crop_readable_files,
+    resize_readable_files,
+    resized_shape,
+)
+from s2bnn_tf.data.sources import ImageSource
+from s2bnn_tf.errors import UserError
+
+PROBE_CROP_SCALE = (0.08, 1.0)
+PROBE_FLIP_PROBABILITY = 0.5
+_PARALLEL_CALLS = os.cpu_count()
+_CHUNK_VALUES = 2**20  # float32 values worked on at a time: few enough to stay in the cache
+_ORDER, _VIEWS = 0, 1  # what a seed is for
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a view differs from its image.
+
+    Attributes:
+        crop_scale: Smallest and largest share of the area that a crop keeps.
+        jitter_probability: Of brightness, contrast, saturation and hue to change.
+        grayscale_probability: Of the colours to go.
+        blur_probability: Of a Gaussian blur.
+        flip_probability: Of mirroring left to right.
+    """
+
+    crop_scale: tuple[float, float]
+    jitter_probability: float
+    grayscale_probability: float
+    blur_probability: float
+    flip_probability: float
+
+
+def steps_per_epoch(source: ImageSource, batch_size: int) -> int:
+    """Whole batches in one pass over the source."""
+    return len(source) // batch_size
+
+
+def view_dataset(
+    source: ImageSource,
+    augmentation: Augmentation,
+    *,
+    image_size: int,
+    batch_size: int,
+    views: int,
+    seed: int,
+    first_step: int = 0,
+) -> tf.data.Dataset:
+    """Build an endless dataset of random views.
+
+    Each epoch is a permutation of the source, its remainder dropped. Batch k depends on the
+    seed and k alone: a run resumed at `first_step` sees what an uninterrupted one would have.
+
+    Args:
+        source: The images.
+        augmentation: How views are drawn.
+        image_size: Side S of a view.
+        batch_size: Images in a batch, B.
+        views: 1 or 2 of each image.
+        seed: Any integer.
+        first_step: The batch to start from.
+
+    Returns:
+        A dataset of tuples of `views` tensors, normalised float32 `(B, S, S, 3)`.
+
+    Raises:
+        UserError: If the source has fewer images than a batch.
+    """
+    steps = steps_per_epoch(source, batch_size)
+    if steps == 0:
+        raise UserError(
+            f"{source.name} has {len(source)} {source.split} images, fewer than one batch of "
+            f"{batch_size}; set data.batch_size to {len(source)} or less."
+        )
+    chunk = _chunk_size(batch_size, image_size)
+    chunks = batch_size // chunk
+    first_epoch, skipped = divmod(first_step, steps)
+    crop = _random_crops(source, image_size, augmentation.crop_scale, views)
+
+    def epoch_rows(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = _permutation(len(source), _seed(seed, _ORDER, epoch))
+        return tf.data.Dataset.from_tensor_slices(
+            tf.reshape(order[: steps * batch_size], (-1, chunk))
+        )
+
+    def make_views(row: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        crop_seed, *view_seeds = tf.unstack(
+            tf.random.split(_seed(seed, _VIEWS, row), 1 + views), axis=0
+        )
+        return tuple(
+            augment_view(images, augmentation, view_seed)
+            for images, view_seed in zip(crop(indices, crop_seed), view_seeds)
+        )
+
+    dataset = (
+        tf.data.Dataset.range(first_epoch, tf.int64.max)
+        .flat_map(epoch_rows)
+        .skip(skipped * chunks)
+        .enumerate(first_step * chunks)
+        .map(make_views, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
+    )
+    if chunks > 1:
+        dataset = dataset.rebatch(batch_size, drop_remainder=True)
+    return dataset.prefetch(2)
+
+
+def augment_view(images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    """Turn crops, RGB 0-255 `(B, S, S, 3)`, into normalised views of the same shape."""
+    seeds = tf.unstack(tf.random.split(seed, 4), axis=0)
+    images = ops.color_jitter(images, augmentation.jitter_probability, seeds[0])
+    images = ops.random_grayscale(images, augmentation.grayscale_probability, seeds[1])
+    images = ops.gaussian_blur(images, augmentation.blur_probability, seeds[2])
+    images = ops.random_flip(images, augmentation.flip_probability, seeds[3])
+    return ops.normalize(images)
+
+
+def labelled_dataset(
+    source: ImageSource,
+    *,
+    image_size: int,
+    batch_size: int,
+    center_crop: float,
+    augment: bool = False,
+    seed: int = 0,
+) -> tf.data.Dataset:
+    """Build a finite dataset of images and labels, for evaluation.
+
+    Images are resized so that the shorter side is `image_size / center_crop`, and the centre
+    of `image_size` is kept. A file that turns out to be damaged is left out with its label.
+
+    Args:
+        source: The images.
+        image_size: Side S of the images.
+        batch_size: Images in a batch; the last one may be smaller.
+        center_crop: Share of the shorter side that is kept: 0.875 for 224 of 256, 1.0 for all.
+        augment: Draw random resized crops (0.08-1 of the area) and flips instead, in random
+            order: one epoch of a linear probe's training. Give each epoch its own seed.
+        seed: Of the crops and the order.
+
+    Returns:
+        A dataset of `(images, labels)`: RGB 0-255 float32 `(B, S, S, 3)`, not normalised, and
+        int64 `(B,)`, -1 where there is no label; in the order of the source unless `augment`.
+    """
+    count = len(source)
+    if augment:
+        order = _permutation(count, _seed(seed, _ORDER, 0))
+        load = _random_labelled(source, image_size, seed)
+    else:
+        order = tf.range(count, dtype=tf.int64)
+        load = _centre_labelled(source, image_size, round(image_size / center_crop))
+    labels = tf.constant(np.full(count, -1) if source.labels is None else source.labels, tf.int64)
+
+    def load_rows(row: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        images, kept = load(row, indices)
+        return images, tf.gather(labels, kept)
+
+    return (
+        tf.data.Dataset.from_tensor_slices(order)
+        .batch(_chunk_size(batch_size, image_size))
+        .enumerate()
+        .map(load_rows, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
+        .rebatch(batch_size)
+        .prefetch(2)
+    )
+
+
+def _random_crops(
+    source: ImageSource, size: int, crop_scale: tuple[float, float], views: int
+) -> Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]]:
+    """Return a function from indices and a seed to `views` float32 crops `(B, S, S, 3)`."""
+    if source.images is not None:
+        pixels = tf.constant(source.images)
+
+        def crop_memory(indices: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
+            images = tf.gather(pixels, indices)
+            seeds = tf.unstack(tf.random.split(seed, views), axis=0)
+            return [ops.random_resized_crop(images, size, crop_scale, s) for s in seeds]
+
+        return crop_memory
+
+    sizes = tf.constant(source.sizes)
+    read = functools.partial(crop_files, source, size=size)
+
+    def crop_paths(indices: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
+        chosen = tf.gather(sizes, indices)
+        seeds = tf.unstack(tf.random.split(seed, views), axis=0)
+        boxes = tf.stack([ops.sample_crop_boxes(chosen, crop_scale, s) for s in seeds], axis=1)
+        crops = tf.numpy_function(lambda i, b: read(i, b), [indices, boxes], tf.uint8)
+        crops = tf.ensure_shape(crops, (views, indices.shape[0], size, size, 3))
+        return tf.unstack(tf.cast(crops, tf.float32), axis=0)
+
+    return crop_paths
+
+
+def _random_labelled(
+    source: ImageSource, size: int, seed: int
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Return a function from a row and indices to augmented images and their indices."""
+    pixels = None if source.images is None else tf.constant(source.images)
+    sizes = None if source.sizes is None else tf.constant(source.sizes)
+
+    def load(row: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        crop_seed, flip_seed = tf.unstack(tf.random.split(_seed(seed, _VIEWS, row), 2), axis=0)
+        if pixels is not None:
+            images, kept = tf.gather(pixels, indices), indices
+            images = ops.random_resized_crop(images, size, PROBE_CROP_SCALE, crop_seed)
+        else:
+            boxes = ops.sample_crop_boxes(tf.gather(sizes, indices), PROBE_CROP_SCALE, crop_seed)
+            images, kept = tf.numpy_function(
+                lambda i, b: crop_readable_files(source, i, b, size),
+                [indices, boxes],
+                (tf.uint8, tf.int64),
+            )
+            images, kept = _shaped(images, kept, size)
+        return ops.random_flip(images, PROBE_FLIP_PROBABILITY, flip_seed), kept
+
+    return load
+
+
+def _centre_labelled(
+    source: ImageSource, size: int, shorter_side: int
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Return a function from a row and indices to centred images and their indices."""
+    if source.images is None:
+
+        def load_paths(_: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            images, kept = tf.numpy_function(
+                lambda i: resize_readable_files(source, i, shorter_side, size),
+                [indices],
+                (tf.uint8, tf.int64),
+            )
+            return _shaped(images, kept, size)
+
+        return load_paths
+
+    pixels = tf.constant(source.images)
+    shape = source.images.shape[1:3]
+    matrices = []
+    for length, resized in zip(shape, resized_shape(shape, shorter_side)):
+        matrix = ops.interpolation_matrix(
+            tf.zeros(1), tf.constant([float(length)]), length, resized
+        )
+        offset = centre_offset(resized, size)
+        matrices.append(matrix[:, offset : offset + size])
+
+    def load_memory(_: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return ops.resample(tf.gather(pixels, indices), *matrices), indices
+
+    return load_memory
+
+
+def _shaped(images: tf.Tensor, kept: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    images = tf.cast(tf.ensure_shape(images, (None, size, size, 3)), tf.float32)
+    return images, tf.ensure_shape(kept, (None,))
+
+
+def _permutation(count: int, seed: tf.Tensor) -> tf.Tensor:
+    return tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), seed)
+
+
+def _seed(seed: int, purpose: int, number: int | tf.Tensor) -> tf.Tensor:
+    return tf.random.fold_in(tf.constant([seed % 2**31, purpose], tf.int32), number)
+
+
+def _chunk_size(batch_size: int, image_size: int) -> int:
+    """The largest part of a batch, dividing it, that stays within `_CHUNK_VALUES`."""
+    most = max(1, _CHUNK_VALUES // (image_size * image_size * 3))
+    return max(size for size in range(1, batch_size + 1) if batch_size % size == 0 and size <= most)
