@@ -1,0 +1,89 @@
+"""Learning rates that change once an epoch, as in the paper."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+from s2bnn_tf.config import OptimizerConfig
+
+keras = tf.keras
+
+
+@keras.utils.register_keras_serializable(package="s2bnn_tf")
+class EpochSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate for each epoch, after a warm-up.
+
+    With `t = epoch / epochs`, constant within an epoch:
+
+    - `linear`: `peak * (1 - t)`, the paper's
+    - `cosine`: `peak * (1 + cos(pi * t)) / 2`
+    - `step`: `peak`, times 0.1 from `t = 0.6` on, and times 0.1 again from `t = 0.8` on
+    - `constant`: `peak`
+
+    During the first `warmup_epochs` it grows linearly with every step from
+    `peak / warmup_steps` instead.
+
+    Args:
+        peak: The learning rate that the schedule starts from.
+        schedule: One of the names above.
+        epochs: Epochs in all.
+        steps_per_epoch: Steps in an epoch.
+        warmup_epochs: Epochs of warm-up, fewer than `epochs`.
+    """
+
+    def __init__(
+        self,
+        peak: float,
+        *,
+        schedule: str = "linear",
+        epochs: int,
+        steps_per_epoch: int,
+        warmup_epochs: int = 0,
+    ):
+        self.peak = peak
+        self.schedule = schedule
+        self.epochs = epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.warmup_epochs = warmup_epochs
+
+    def __call__(self, step) -> tf.Tensor:
+        step = tf.cast(step, tf.int64)
+        epoch = step // self.steps_per_epoch
+        t = tf.cast(epoch, tf.float32) / self.epochs
+        factor = {
+            "linear": lambda: 1.0 - t,
+            "cosine": lambda: 0.5 * (1.0 + tf.cos(math.pi * t)),
+            # In whole epochs: 0.6 has no exact binary form.
+            "step": lambda: (
+                tf.where(5 * epoch < 3 * self.epochs, 1.0, 0.1)
+                * tf.where(5 * epoch < 4 * self.epochs, 1.0, 0.1)
+            ),
+            "constant": lambda: tf.ones_like(t),
+        }[self.schedule]()
+        warmup_steps = self.warmup_epochs * self.steps_per_epoch
+        if warmup_steps:
+            rising = tf.cast(step + 1, tf.float32) / warmup_steps
+            factor = tf.where(step < warmup_steps, rising, factor)
+        return self.peak * factor
+
+    def get_config(self):
+        return {
+            "peak": self.peak,
+            "schedule": self.schedule,
+            "epochs": self.epochs,
+            "steps_per_epoch": self.steps_per_epoch,
+            "warmup_epochs": self.warmup_epochs,
+        }
+
+
+def build_schedule(config: OptimizerConfig, *, epochs: int, steps_per_epoch: int) -> EpochSchedule:
+    """The learning rate of a recipe."""
+    return EpochSchedule(
+        config.learning_rate,
+        schedule=config.schedule,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        warmup_epochs=config.warmup_epochs,
+    )

@@ -1,0 +1,21 @@
+"""Checkpoints in and out: run directories, teachers, and `.tflite` files opened as encoders."""
+
+from s2bnn_tf.weights.checkpoints import (
+    LoadedEncoder,
+    RunDirectory,
+    build_encoder,
+    load_encoder,
+    restore_run,
+    save_encoder,
+)
+from s2bnn_tf.weights.teachers import load_teacher
+
+__all__ = [
+    "LoadedEncoder",
+    "RunDirectory",
+    "build_encoder",
+    "load_encoder",
+    "load_teacher",
+    "restore_run",
+    "save_encoder",
+]

@@ -1,0 +1,242 @@
+"""Run directories: what a training run leaves behind, and how an encoder comes back from it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from s2bnn_tf.backbones import Encoder, build_backbone, projection_head
+from s2bnn_tf.config import Config, load_config, save_config
+from s2bnn_tf.data import normalize
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.objectives import KeyQueue
+
+
+class RunDirectory:
+    """The files of one run, by name.
+
+    `config.yaml` `metrics.jsonl` `checkpoints/` `encoder.weights.h5` `eval/*.json` `report.html`
+
+    Args:
+        path: The directory. It need not exist yet.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.config_path = self.path / "config.yaml"
+        self.metrics_path = self.path / "metrics.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self.weights_path = self.path / "encoder.weights.h5"
+        self.eval_dir = self.path / "eval"
+        self.report_path = self.path / "report.html"
+        self.tensorboard = self.path / "tensorboard"
+
+    def exists(self) -> bool:
+        """Whether a run was started here."""
+        return self.config_path.is_file()
+
+    def create(self, config: Config) -> None:
+        """Make the directory and write the recipe into it.
+
+        Raises:
+            UserError: if it cannot be written.
+        """
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            save_config(config, self.config_path)
+        except OSError as error:
+            raise UserError(
+                f"Cannot write to {self.path}: {error.strerror}; choose another --output-dir."
+            ) from error
+
+    @cached_property
+    def config(self) -> Config:
+        """The recipe of the run.
+
+        Raises:
+            UserError: if there is no run here.
+        """
+        if not self.exists():
+            raise UserError(
+                f"{self.path} is not a run directory (it has no config.yaml); "
+                "name the --output-dir of an `s2bnn train`."
+            )
+        return load_config(self.config_path)
+
+
+def build_encoder(config: Config, *, image_size: int | None = None) -> Encoder:
+    """The student of a recipe, with fresh weights.
+
+    Args:
+        config: The recipe.
+        image_size: Pixels; that of the recipe unless given.
+
+    Raises:
+        UserError: if the backbone does not take the options or the image size.
+    """
+    size = image_size or config.data.image_size
+    student = config.student
+    backbone = build_backbone(
+        student.backbone,
+        (size, size, 3),
+        stem=student.stem,
+        width=student.width,
+        binarize_weights=student.binarize_weights,
+        kernel_initializer=student.kernel_initializer,
+    )
+    head = projection_head(int(backbone.output_shape[-1]), student.embedding_dim)
+    encoder = Encoder(backbone, head, name="encoder")
+    encoder.build((None, size, size, 3))
+    return encoder
+
+
+def save_encoder(encoder: Encoder, run: RunDirectory) -> None:
+    """Write `encoder.weights.h5`: whole, or not at all."""
+    partial = run.path / "partial.weights.h5"
+    encoder.save_weights(partial)
+    os.replace(partial, run.weights_path)
+
+
+def load_encoder(run_dir: str | Path, *, image_size: int | None = None) -> Encoder:
+    """The trained encoder of a run.
+
+    Args:
+        run_dir: A run directory.
+        image_size: Pixels; that of the recipe unless given. Weights do not depend on it.
+
+    Returns:
+        A Keras model, normalised images `(B, H, W, 3)` to embeddings `(B, D)` of
+        unit length; its `.backbone` gives the features `(B, C)`.
+
+    Raises:
+        UserError: if this is no run directory, the run has no weights yet, or
+            they are of another network.
+    """
+    run = RunDirectory(run_dir)
+    encoder = build_encoder(run.config, image_size=image_size)
+    if not run.weights_path.is_file():
+        raise UserError(
+            f"{run.path} has no {run.weights_path.name} yet; "
+            f"finish the run: s2bnn train {run.config_path} --output-dir {run.path}."
+        )
+    try:
+        encoder.load_weights(run.weights_path)
+    except (ValueError, OSError, KeyError) as error:
+        raise UserError(
+            f"{run.weights_path} does not hold the weights of the {run.config.student.backbone} "
+            f"that {run.config_path} describes; restore the file, or train again."
+        ) from error
+    return encoder
+
+
+class LoadedEncoder:
+    """The encoder of a run directory, opened for evaluation.
+
+    Attributes:
+        name: Name of the run directory.
+        path: The run directory.
+        image_size: Pixels of the square input.
+        center_crop: Fraction of the shorter side that evaluation keeps.
+        data_source: What it was trained on.
+        feature_dim: Channels C of the features.
+        size_bytes: Size of the weights file.
+        head: None; a `.tflite` has one.
+
+    Args:
+        run_dir: A run directory.
+
+    Raises:
+        UserError: as `load_encoder`.
+    """
+
+    head = None
+
+    def __init__(self, run_dir: str | Path):
+        self.encoder = load_encoder(run_dir)
+        run = RunDirectory(run_dir)
+        self.path = run.path
+        self.name = run.path.resolve().name
+        data = run.config.data
+        self.image_size = data.image_size
+        self.center_crop = data.center_crop
+        self.data_source = data.source
+        self.feature_dim = int(self.encoder.backbone.output_shape[-1])
+        self.size_bytes = run.weights_path.stat().st_size
+        self._features = _on_images(self.encoder.backbone)
+        self._embed = _on_images(self.encoder)
+
+    def features(self, images: np.ndarray) -> np.ndarray:
+        """Pooled backbone features `(B, C)` of RGB images 0-255 `(B, S, S, 3)`."""
+        return self._features(tf.cast(images, tf.float32)).numpy()
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """Embeddings `(B, D)` of unit length of RGB images 0-255 `(B, S, S, 3)`."""
+        return self._embed(tf.cast(images, tf.float32)).numpy()
+
+
+def _on_images(model: tf.keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    spec = tf.TensorSpec((None, *model.input_shape[1:]) if model.built else None, tf.float32)
+
+    @tf.function(input_signature=[spec])
+    def call(images: tf.Tensor) -> tf.Tensor:
+        return model(normalize(images), training=False)
+
+    return call
+
+
+def restore_run(
+    config: Config,
+    *,
+    student: Encoder,
+    momentum_encoder: Encoder | None,
+    queue: KeyQueue | None,
+) -> None:
+    """Load `student.init_from`: step 1 whole, into the networks of step 2.
+
+    The momentum encoder and the queue are loaded where both runs have them; a
+    momentum encoder that the earlier run does not have starts as a copy of the
+    loaded student.
+
+    Args:
+        config: The recipe of step 2.
+        student: Loaded.
+        momentum_encoder: Loaded, or None.
+        queue: Loaded, or None.
+
+    Raises:
+        UserError: if the run is of another network or its queue of another size.
+    """
+    run = RunDirectory(config.student.init_from)
+    _check_same_network(run, config)
+    student.set_weights(load_encoder(run.path, image_size=config.data.image_size).get_weights())
+    if momentum_encoder is None or queue is None:
+        return
+    momentum_encoder.set_weights(student.get_weights())
+    latest = tf.train.latest_checkpoint(str(run.checkpoints))
+    shapes = dict(tf.train.list_variables(latest)) if latest else {}
+    stored = shapes.get("queue/keys/.ATTRIBUTES/VARIABLE_VALUE")
+    if stored is None:
+        return
+    if stored != queue.keys.shape.as_list():
+        raise UserError(
+            f"{run.path} has a queue of {stored[0]} keys; "
+            f"add --set objective.queue_size={stored[0]}."
+        )
+    checkpoint = tf.train.Checkpoint(momentum_encoder=momentum_encoder, queue=queue)
+    checkpoint.restore(latest).expect_partial().assert_existing_objects_matched()
+
+
+def _check_same_network(run: RunDirectory, config: Config) -> None:
+    """The same architecture; only what step 2 changes may differ."""
+    for key in ("backbone", "stem", "width", "embedding_dim"):
+        theirs, ours = getattr(run.config.student, key), getattr(config.student, key)
+        if theirs != ours:
+            raise UserError(
+                f"student.init_from: {run.path} was trained with student.{key} {theirs}, "
+                f"this recipe has {ours}; make them the same."
+            )
