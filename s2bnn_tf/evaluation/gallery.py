@@ -1,0 +1,131 @@
+"""What a person looks at to judge an encoder: some embeddings and some neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from s2bnn_tf.data import ImageSource
+from s2bnn_tf.evaluation.knn import nearest_neighbours, unit_length
+from s2bnn_tf.evaluation.results import replace_file
+
+PLACES = 1500
+MAPPED_CLASSES = 20  # more colours cannot be told apart
+QUERIES = 10
+NEIGHBOURS = 8
+THUMBNAIL = 64  # pixels, at most
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A sample of a model's features, and the nearest neighbours of a few test images.
+
+    Attributes:
+        places: (N, 2) float32, test images in the plane, similar features close together.
+        place_labels: (N,) int64.
+        query_images: (Q, T, T, 3) uint8 thumbnails, the first test image of each of Q classes.
+        query_labels: (Q,) int64.
+        neighbour_images: (Q, 8, T, T, 3) uint8, training images, most similar first.
+        neighbour_labels: (Q, 8) int64.
+        similarities: (Q, 8) float32, cosines.
+        class_names: (K,) text.
+    """
+
+    places: np.ndarray
+    place_labels: np.ndarray
+    query_images: np.ndarray
+    query_labels: np.ndarray
+    neighbour_images: np.ndarray
+    neighbour_labels: np.ndarray
+    similarities: np.ndarray
+    class_names: np.ndarray
+
+    def save(self, path: Path | str) -> None:
+        """Write an .npz without pickle."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        replace_file(Path(path), lambda file: np.savez_compressed(file, **arrays))
+
+    @classmethod
+    def load(cls, path: Path | str) -> Gallery | None:
+        """Read what `save` wrote; None if there is none yet or it is broken."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+        except (OSError, KeyError, ValueError, EOFError):
+            return None
+
+
+def make_gallery(
+    train: ImageSource, test: ImageSource, train_features: np.ndarray, test_features: np.ndarray
+) -> Gallery:
+    """Choose what is shown; by rule, never by how well it looks.
+
+    Args:
+        train: labelled images, row by row those of `train_features` (N, D).
+        test: labelled images, row by row those of `test_features` (M, D).
+        train_features: (N, D).
+        test_features: (M, D).
+
+    Returns:
+        At most 1,500 places, evenly spaced over the test images of the 20 most
+        frequent classes (none if there are fewer than 10), and one query for each
+        of 10 classes, evenly spaced too.
+    """
+    assert train.labels is not None and test.labels is not None
+    classes, first, counts = np.unique(test.labels, return_index=True, return_counts=True)
+    frequent = classes[np.argsort(-counts, kind="stable")[:MAPPED_CLASSES]]
+    sample = _evenly(np.flatnonzero(np.isin(test.labels, frequent)), PLACES)
+    if len(sample) < 10:
+        sample = sample[:0]
+    queries = _evenly(first, QUERIES)
+    similarities, neighbours = nearest_neighbours(
+        train_features, test_features[queries], NEIGHBOURS
+    )
+    size = min(THUMBNAIL, max(train.read(0).shape[:2]))
+    return Gallery(
+        places=flatten(test_features[sample]) if len(sample) else np.zeros((0, 2), np.float32),
+        place_labels=test.labels[sample],
+        query_images=np.stack([_thumbnail(test.read(i), size) for i in queries]),
+        query_labels=test.labels[queries],
+        neighbour_images=np.stack(
+            [[_thumbnail(train.read(i), size) for i in row] for row in neighbours]
+        ),
+        neighbour_labels=train.labels[neighbours],
+        similarities=similarities,
+        class_names=np.array(train.class_names, dtype=np.str_),
+    )
+
+
+def flatten(features: np.ndarray) -> np.ndarray:
+    """Place features (N, D) in the plane by t-SNE on cosines: (N, 2) float32.
+
+    References:
+        van der Maaten and Hinton 2008, Visualizing Data using t-SNE.
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    features = unit_length(features)
+    reduced = PCA(min(50, *features.shape), random_state=0).fit_transform(features)
+    tsne = TSNE(2, perplexity=min(30.0, (len(features) - 1) / 3), init="pca", random_state=0)
+    with threadpool_limits(1):  # its threads spin: several are ten times slower on a busy machine
+        return tsne.fit_transform(reduced)
+
+
+def _evenly(values: np.ndarray, count: int) -> np.ndarray:
+    if len(values) <= count:
+        return values
+    return values[np.linspace(0, len(values) - 1, count).round().astype(int)]
+
+
+def _thumbnail(image: np.ndarray, size: int) -> np.ndarray:
+    """Fit (H, W, 3) into a square: the shorter side scaled, the middle kept."""
+    from PIL import Image, ImageOps
+
+    if image.shape[:2] == (size, size):
+        return image
+    fitted = ImageOps.fit(Image.fromarray(image), (size, size), Image.Resampling.LANCZOS)
+    return np.asarray(fitted)

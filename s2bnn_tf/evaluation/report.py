@@ -1,0 +1,149 @@
+"""One self-contained HTML page about one run or several: numbers, curves, pictures."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2bnn_tf import __version__
+from s2bnn_tf.evaluation.figures import embedding_map, knn_chart, loss_chart, read_metrics
+from s2bnn_tf.evaluation.gallery import Gallery
+from s2bnn_tf.evaluation.results import read_results, replace_file, results_dir
+from s2bnn_tf.evaluation.summary import (
+    ReportColumn,
+    Role,
+    describe_protocol,
+    make_table,
+    summarise,
+)
+from s2bnn_tf.weights import RunDirectory
+
+
+def read_column(path: Path | str, name: str, role: Role | None = None, **more: Any) -> ReportColumn:
+    """Make a column of the results written beside a run or a `.tflite`.
+
+    Args:
+        path: a run directory or a `.tflite`.
+        name: the heading.
+        role: its part in the headline.
+        **more: further fields of ReportColumn.
+    """
+    knn, linear = read_results(path, "knn"), read_results(path, "linear")
+    return ReportColumn(name, role, **{"knn": knn, "linear": linear, **more})
+
+
+def read_gallery(path: Path | str) -> Gallery | None:
+    """Read the pictures that `evaluate_knn` has kept of a run or a `.tflite`."""
+    return Gallery.load(results_dir(path) / "gallery.npz")
+
+
+def write_run_report(path: Path | str) -> Path:
+    """Write (again) the report.html of a single run from what its directory holds by now."""
+    run = RunDirectory(Path(path))
+    gallery = read_gallery(run.path)
+    config = run.config_path
+    write_report(
+        run.report_path,
+        title=run.path.name,
+        columns=[read_column(run.path, run.path.name)],
+        curves={run.path.name: run.metrics_path},
+        galleries={} if gallery is None else {run.path.name: gallery},
+        configs={config.name: config.read_text("utf-8")} if config.exists() else {},
+    )
+    return run.report_path
+
+
+def write_report(
+    output: Path | str,
+    *,
+    title: str,
+    columns: Sequence[ReportColumn] = (),
+    headline: str | None = None,
+    curves: Mapping[str, Path] | None = None,
+    galleries: Mapping[str, Gallery] | None = None,
+    commands: Sequence[tuple[str, str]] = (),
+    configs: Mapping[str, str] | None = None,
+) -> None:
+    """Write the page; sections without content are left out.
+
+    Args:
+        output: the .html file, replaced atomically.
+        title: of the page.
+        columns: the models of the table.
+        headline: what happened, in a sentence; made from the columns if not given.
+        curves: metrics.jsonl of each run by name, in the order of training.
+        galleries: embeddings and neighbours of each model by name.
+        commands: what to do next, as (command, what it does).
+        configs: text of the configuration of each run by name.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("s2bnn_tf.evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    metrics = {name: read_metrics(path) for name, path in (curves or {}).items()}
+    losses = {name: loss_chart(epochs) for name, epochs in metrics.items()}
+    maps = {
+        name: embedding_map(gallery.places, gallery.place_labels, gallery.class_names.tolist())
+        for name, gallery in (galleries or {}).items()
+    }
+    page = environment.get_template("report.html.j2").render(
+        title=title,
+        headline=headline or summarise(columns),
+        columns=columns,
+        rows=make_table(columns),
+        protocol=describe_protocol(columns),
+        parameters={c.name: _as_json(c) for c in columns if c.knn or c.linear},
+        losses={name: chart for name, chart in losses.items() if chart},
+        knn=knn_chart(metrics),
+        maps={name: chart for name, chart in maps.items() if chart},
+        neighbours={name: _neighbour_rows(g) for name, g in (galleries or {}).items()},
+        commands=commands,
+        configs=configs or {},
+        version=__version__,
+        date=datetime.date.today().isoformat(),
+    )
+    replace_file(Path(output), lambda file: file.write_text(page, encoding="utf-8"))
+
+
+def _as_json(column: ReportColumn) -> str:
+    results = {"knn": column.knn, "linear": column.linear}
+    return json.dumps({k: v for k, v in results.items() if v}, indent=2, ensure_ascii=False)
+
+
+def _neighbour_rows(gallery: Gallery) -> list[dict]:
+    def tile(image: np.ndarray, label: int) -> dict:
+        return {"image": _data_uri(image), "label": str(gallery.class_names[label])}
+
+    rows = []
+    for query, label in enumerate(gallery.query_labels):
+        neighbours = [
+            {**tile(image, other), "similarity": f"{cosine:.2f}", "wrong": bool(other != label)}
+            for image, other, cosine in zip(
+                gallery.neighbour_images[query],
+                gallery.neighbour_labels[query],
+                gallery.similarities[query],
+                strict=True,
+            )
+        ]
+        rows.append({"query": tile(gallery.query_images[query], label), "neighbours": neighbours})
+    return rows
+
+
+def _data_uri(image: np.ndarray) -> str:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
