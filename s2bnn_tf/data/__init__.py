@@ -2,7 +2,7 @@
 
 from s2bnn_tf.data.augment import IMAGENET_MEAN, IMAGENET_STD, normalize
 from s2bnn_tf.data.decode import load_image
-from s2bnn_tf.data.sources import ImageSource, open_source
+from s2bnn_tf.data.sources import ImageSource, open_images, open_source
 from s2bnn_tf.data.views import (
     Augmentation,
     labelled_dataset,
@@ -18,6 +18,7 @@ __all__ = [
     "labelled_dataset",
     "load_image",
     "normalize",
+    "open_images",
     "open_source",
     "steps_per_epoch",
     "view_dataset",

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from s2bnn_tf.data.decode import failure_reason, load_image, read_size
-from s2bnn_tf.data.folder import list_folder
+from s2bnn_tf.data.folder import list_folder, scan
 from s2bnn_tf.data.idx import load_idx
 from s2bnn_tf.errors import UserError
 
@@ -128,8 +128,41 @@ def _open_digits(split: str) -> ImageSource:
     return ImageSource("digits", split, labels, tuple("0123456789"), images=images)
 
 
+def open_images(paths: Sequence[Path]) -> ImageSource:
+    """Open image files, and all images in folders, without labels.
+
+    Args:
+        paths: Files and folders; unreadable files are left out, with one warning.
+
+    Returns:
+        The images, in the order given; those of a folder sorted.
+
+    Raises:
+        UserError: If a path does not exist, or no image can be read.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"There is no image or folder {path}; check the path.")
+        files += scan(path) if path.is_dir() else [path]
+    name = ", ".join(str(path) for path in paths)
+    if not files:
+        raise UserError(f"There is no image in {name}; expected files of JPEG, PNG or the like.")
+    return _open_files(name, "train", files, None, ())
+
+
 def _open_folder(spec: str, root: Path, split: str) -> ImageSource:
-    paths, labels, names = list_folder(root, split)
+    return _open_files(spec, split, *list_folder(root, split))
+
+
+def _open_files(
+    name: str,
+    split: str,
+    paths: list[Path],
+    labels: list[int] | None,
+    class_names: tuple[str, ...],
+) -> ImageSource:
+    """Check the headers of all files and keep those that are images."""
     unreadable: dict[Path, str] = {}
 
     def size_or_none(path: Path) -> tuple[int, int] | None:
@@ -143,21 +176,21 @@ def _open_folder(spec: str, root: Path, split: str) -> ImageSource:
         sizes = list(pool.map(size_or_none, paths))
     kept = [i for i, size in enumerate(sizes) if size is not None]
     source = ImageSource(
-        spec,
+        name,
         split,
         None if labels is None else np.array([labels[i] for i in kept], dtype=np.int64),
-        names,
+        class_names,
         paths=tuple(paths[i] for i in kept),
         sizes=np.array([sizes[i] for i in kept], dtype=np.int32).reshape(-1, 2),
         unreadable=unreadable,
     )
-    _require_one_readable(source, root)
+    _require_one_readable(source)
     if unreadable:
-        logger.warning(_unreadable_summary(unreadable, len(paths), root))
+        logger.warning(_unreadable_summary(unreadable, len(paths), name))
     return source
 
 
-def _require_one_readable(source: ImageSource, root: Path) -> None:
+def _require_one_readable(source: ImageSource) -> None:
     """Decode images until one succeeds; a header says nothing about a truncated file."""
     for index, path in enumerate(source.paths):
         try:
@@ -168,14 +201,14 @@ def _require_one_readable(source: ImageSource, root: Path) -> None:
             source.unreadable[path] = failure_reason(error.__cause__)
     path, reason = next(iter(sorted(source.unreadable.items())))
     raise UserError(
-        f"None of the {len(source.unreadable)} {source.split} images in {root} can be read "
+        f"None of the {len(source.unreadable)} {source.split} images in {source.name} can be read "
         f"({path.name}: {reason}); replace them."
     )
 
 
-def _unreadable_summary(unreadable: dict[Path, str], total: int, root: Path) -> str:
+def _unreadable_summary(unreadable: dict[Path, str], total: int, name: str) -> str:
     first = sorted(unreadable.items())[:_NAMED_IN_WARNING]
-    names = ", ".join(f"{path.relative_to(root)} ({reason})" for path, reason in first)
+    names = ", ".join(f"{path} ({reason})" for path, reason in first)
     more = len(unreadable) - len(first)
     rest = f" and {more} more" if more else ""
-    return f"Skipped {len(unreadable)} of {total} images in {root}: {names}{rest}."
+    return f"Skipped {len(unreadable)} of {total} images in {name}: {names}{rest}."

@@ -8,14 +8,18 @@ from s2bnn_tf.weights.checkpoints import (
     restore_run,
     save_encoder,
 )
+from s2bnn_tf.weights.open_encoder import open_encoder
 from s2bnn_tf.weights.teachers import load_teacher
+from s2bnn_tf.weights.tflite_model import TFLiteEncoder
 
 __all__ = [
     "LoadedEncoder",
     "RunDirectory",
+    "TFLiteEncoder",
     "build_encoder",
     "load_encoder",
     "load_teacher",
+    "open_encoder",
     "restore_run",
     "save_encoder",
 ]

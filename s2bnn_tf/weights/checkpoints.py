@@ -135,7 +135,7 @@ def load_encoder(run_dir: str | Path, *, image_size: int | None = None) -> Encod
 
 
 class LoadedEncoder:
-    """The encoder of a run directory, opened for evaluation.
+    """An encoder, in memory or of a run directory, made ready for evaluation.
 
     Attributes:
         name: Name of the run directory.
@@ -144,31 +144,33 @@ class LoadedEncoder:
         center_crop: Fraction of the shorter side that evaluation keeps.
         data_source: What it was trained on.
         feature_dim: Channels C of the features.
-        size_bytes: Size of the weights file.
+        size_bytes: Size of its weights in float32.
         head: None; a `.tflite` has one.
 
     Args:
-        run_dir: A run directory.
-
-    Raises:
-        UserError: as `load_encoder`.
+        encoder: Normalised images to embeddings.
+        config: The recipe it was built from.
+        path: Its run directory.
     """
 
     head = None
 
-    def __init__(self, run_dir: str | Path):
-        self.encoder = load_encoder(run_dir)
-        run = RunDirectory(run_dir)
-        self.path = run.path
-        self.name = run.path.resolve().name
-        data = run.config.data
-        self.image_size = data.image_size
-        self.center_crop = data.center_crop
-        self.data_source = data.source
-        self.feature_dim = int(self.encoder.backbone.output_shape[-1])
-        self.size_bytes = run.weights_path.stat().st_size
-        self._features = _on_images(self.encoder.backbone)
-        self._embed = _on_images(self.encoder)
+    def __init__(self, encoder: Encoder, config: Config, path: str | Path):
+        self.encoder = encoder
+        self.path = Path(path)
+        self.name = self.path.resolve().name
+        self.image_size = config.data.image_size
+        self.center_crop = config.data.center_crop
+        self.data_source = config.data.source
+        self.feature_dim = int(encoder.backbone.output_shape[-1])
+        self.size_bytes = 4 * encoder.count_params()
+        self._features = _on_images(encoder.backbone, self.image_size)
+        self._embed = _on_images(encoder, self.image_size)
+
+    @classmethod
+    def open(cls, run_dir: str | Path) -> LoadedEncoder:
+        """Open the encoder of a run directory; errors as of `load_encoder`."""
+        return cls(load_encoder(run_dir), RunDirectory(run_dir).config, run_dir)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """Pooled backbone features `(B, C)` of RGB images 0-255 `(B, S, S, 3)`."""
@@ -179,10 +181,8 @@ class LoadedEncoder:
         return self._embed(tf.cast(images, tf.float32)).numpy()
 
 
-def _on_images(model: tf.keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
-    spec = tf.TensorSpec((None, *model.input_shape[1:]) if model.built else None, tf.float32)
-
-    @tf.function(input_signature=[spec])
+def _on_images(model: tf.keras.Model, size: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    @tf.function(input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32)])
     def call(images: tf.Tensor) -> tf.Tensor:
         return model(normalize(images), training=False)
 

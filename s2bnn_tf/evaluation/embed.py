@@ -1,0 +1,58 @@
+"""Embed images into an `.npz`, for search, clustering or a classifier of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from s2bnn_tf.data import open_images
+from s2bnn_tf.evaluation.features import Progress, extract_features, readable
+from s2bnn_tf.evaluation.results import replace_file
+from s2bnn_tf.weights import open_encoder
+
+
+def embed_images(
+    path: Path | str,
+    images: Sequence[Path],
+    output: Path | str,
+    *,
+    progress: Progress | None = None,
+) -> dict:
+    """Write features and embeddings of images to an `.npz`, in the order of its `paths`.
+
+    The file holds `paths` (N,), `features` float32 (N, C) and `embeddings` float32
+    (N, D) of unit length; `numpy.load` reads it without pickle.
+
+    Args:
+        path: a run directory or a `.tflite`.
+        images: image files and folders of them.
+        output: the .npz file, replaced atomically.
+        progress: told after each batch.
+
+    Returns:
+        "output", "images" (N), "skipped" (unreadable files), "feature_dim", "embedding_dim".
+
+    Raises:
+        UserError: if the model cannot be opened or no image can be read.
+    """
+    output = Path(output)
+    encoder = open_encoder(path)
+    source = open_images(images)
+    features, _ = extract_features(encoder, source, progress=progress)
+    embeddings, _ = extract_features(encoder, source, output="embedding", progress=progress)
+    paths = np.array([str(p) for p in readable(source).paths])
+
+    def write(file: Path) -> None:
+        with file.open("wb") as stream:
+            np.savez(stream, paths=paths, features=features, embeddings=embeddings)
+
+    replace_file(output, write)
+    return {
+        "output": str(output),
+        "images": len(paths),
+        "skipped": len(source.unreadable),
+        "feature_dim": features.shape[1],
+        "embedding_dim": embeddings.shape[1],
+    }
