@@ -1,0 +1,191 @@
+"""The structure of a `.tflite` file: its tensors, operations and constants, read from the bytes.
+
+TensorFlow Lite's C++ trusts the bytes it is given and may abort the process on a damaged file.
+Everything here is read, and bounds are checked, in Python.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from flatbuffers import flexbuffers
+from tensorflow.lite.python import schema_py_generated as schema
+
+BINARY_CONVOLUTION = "LceBconv2d"
+
+_DTYPES = {
+    schema.TensorType.FLOAT32: np.dtype(np.float32),
+    schema.TensorType.FLOAT16: np.dtype(np.float16),
+    schema.TensorType.FLOAT64: np.dtype(np.float64),
+    schema.TensorType.INT8: np.dtype(np.int8),
+    schema.TensorType.INT16: np.dtype(np.int16),
+    schema.TensorType.INT32: np.dtype(np.int32),
+    schema.TensorType.INT64: np.dtype(np.int64),
+    schema.TensorType.UINT8: np.dtype(np.uint8),
+    schema.TensorType.BOOL: np.dtype(np.bool_),
+}
+_BUILTIN_NAMES = {
+    code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)
+}
+_SAME_PADDING = 0  # of LceBconv2d's option `padding`
+# What reading beyond the bytes, or a number that makes no sense, raises in Python.
+_READ_ERRORS = (
+    AttributeError,
+    IndexError,
+    MemoryError,
+    OverflowError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One tensor: `constant` holds its values where they are in the file, else None."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype | None
+    constant: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operation: indices of its tensors (-1 where absent); options of Larq's own."""
+
+    name: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: dict[str, Any]
+
+
+class FlatbufferError(ValueError):
+    """The bytes are not a whole, consistent TensorFlow Lite model."""
+
+
+class TFLiteGraph:
+    """A `.tflite` file as Python objects.
+
+    Args:
+        data: The bytes of the file.
+
+    Attributes:
+        inputs, outputs: Tensor indices.
+        tensors: All `Tensor`s.
+        operations: All `Operation`s in order of execution.
+
+    Raises:
+        FlatbufferError: if the bytes are not a whole, consistent model.
+    """
+
+    def __init__(self, data: bytes):
+        if data[4:8] != b"TFL3":
+            raise FlatbufferError("it lacks the identifier TFL3")
+        try:
+            model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data))
+            self._read(model)
+        except _READ_ERRORS as error:
+            raise FlatbufferError("it is damaged or cut short") from error
+        self.data = data
+
+    def _read(self, model: schema.ModelT) -> None:
+        (graph,) = model.subgraphs
+        self.tensors = [_tensor(tensor, model.buffers) for tensor in graph.tensors]
+        names = [_operation_name(code) for code in model.operatorCodes]
+        self.operations = [_operation(item, names) for item in graph.operators]
+        self.inputs = _indices(graph.inputs)
+        self.outputs = _indices(graph.outputs)
+        for item in self.operations:
+            self._check(item.inputs, absent=-1)
+            self._check(item.outputs)
+        self._check(self.inputs)
+        self._check(self.outputs)
+
+    def _check(self, indices: tuple[int, ...], absent: int = 0) -> None:
+        if not all(absent <= index < len(self.tensors) for index in indices):
+            raise IndexError("tensor index out of range")
+
+    def binary_convolutions(self) -> list[Operation]:
+        """The operations `LceBconv2d`, in order of execution."""
+        return [item for item in self.operations if item.name == BINARY_CONVOLUTION]
+
+    def constant_bytes(self, dtype: type) -> int:
+        """Size of all constants of one type, such as `np.float32`."""
+        constants = (tensor.constant for tensor in self.tensors)
+        return sum(c.nbytes for c in constants if c is not None and c.dtype == dtype)
+
+
+def filter_exceeds_input(graph: TFLiteGraph, operation: Operation) -> bool:
+    """Whether a zero-padded binary filter is larger than its input, in either direction.
+
+    Larq Compute Engine's default and indirect kernels are wrong there; its
+    reference kernel (`use_reference_bconv=True`) is right.
+    """
+    options = operation.options
+    if options["padding"] != _SAME_PADDING or options["pad_values"] != 0:
+        return False
+    sizes = graph.tensors[operation.inputs[0]].shape[1:3]
+    kernel = graph.tensors[operation.inputs[1]].shape[1:3]
+    dilations = (options["dilation_height_factor"], options["dilation_width_factor"])
+    return any(
+        (side - 1) * dilation + 1 > size for side, dilation, size in zip(kernel, dilations, sizes)
+    )
+
+
+def with_outputs(data: bytes, tensors: list[int]) -> bytes:
+    """The same model with these tensors as its outputs, in this order."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data))
+    model.subgraphs[0].outputs = tensors
+    model.signatureDefs = None
+    builder = flatbuffers.Builder(len(data) + 65536)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def unpack_signs(words: np.ndarray, channels: int) -> np.ndarray:
+    """Bits to signs: int32 `(..., ceil(channels / 32))` to float32 `(..., channels)`, -1 or +1."""
+    bits = np.unpackbits(np.ascontiguousarray(words).view(np.uint8), axis=-1, bitorder="little")
+    return 1 - 2 * bits[..., :channels].astype(np.float32)
+
+
+def _tensor(tensor: schema.TensorT, buffers: list[schema.BufferT]) -> Tensor:
+    shape = _indices(tensor.shape)
+    dtype = _DTYPES.get(tensor.type)
+    content = buffers[tensor.buffer].data
+    constant = None
+    if content is not None and dtype is not None and len(content):
+        constant = np.frombuffer(content.tobytes(), dtype).reshape(shape)
+    if min(shape, default=0) < 0 or math.prod(shape) > 2**31:
+        raise ValueError("impossible shape")
+    return Tensor((tensor.name or b"").decode(), shape, dtype, constant)
+
+
+def _operation_name(code: schema.OperatorCodeT) -> str:
+    if code.customCode:
+        return code.customCode.decode()
+    # Files older than schema 3a hold the code in the deprecated field alone.
+    return _BUILTIN_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
+
+
+def _operation(operator: schema.OperatorT, names: list[str]) -> Operation:
+    name = names[operator.opcodeIndex]
+    options = None
+    # Custom operations of others may hold anything in their options.
+    if name.startswith("Lce") and operator.customOptions is not None:
+        options = operator.customOptions.tobytes()
+    return Operation(
+        name=name,
+        inputs=_indices(operator.inputs),
+        outputs=_indices(operator.outputs),
+        options=dict(flexbuffers.Loads(options)) if options else {},
+    )
+
+
+def _indices(values: Any) -> tuple[int, ...]:
+    return () if values is None else tuple(int(value) for value in values)
