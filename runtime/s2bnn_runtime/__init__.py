@@ -1,0 +1,19 @@
+"""Larq Compute Engine models on any stock TFLite or LiteRT interpreter."""
+
+from __future__ import annotations
+
+from s2bnn_runtime.delegate import kernels, library_path, load_delegate
+from s2bnn_runtime.hosts import Host, HostNotFoundError, find_host
+from s2bnn_runtime.interpreter import Interpreter
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Host",
+    "HostNotFoundError",
+    "Interpreter",
+    "find_host",
+    "kernels",
+    "library_path",
+    "load_delegate",
+]

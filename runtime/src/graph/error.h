@@ -1,0 +1,18 @@
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace s2bnn {
+
+// Whatever is wrong with a model, in a sentence its author can act on. Thrown while a graph is read and planned, caught at the
+// border to the host, which reports it and stays usable. Nothing throws while a network runs.
+struct Error : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+inline void require(bool condition, const char* message) {
+  if (!condition) throw Error(message);
+}
+
+}  // namespace s2bnn

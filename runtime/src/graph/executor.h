@@ -1,0 +1,83 @@
+// Runs a plan. Everything is allocated here once; a run allocates nothing.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "graph/plan.h"
+#include "graph/thread_pool.h"
+#include "kernels/kernels.h"
+
+namespace s2bnn {
+
+// Memory with the alignment of a cache line.
+class AlignedBuffer {
+ public:
+  explicit AlignedBuffer(size_t size = 0) : bytes_(size + 64) {}
+  uint8_t* data() {
+    const uintptr_t address = reinterpret_cast<uintptr_t>(bytes_.data());
+    return bytes_.data() + (64 - address % 64) % 64;
+  }
+
+ private:
+  std::vector<uint8_t> bytes_;
+};
+
+// What one thread may scribble on.
+struct Scratch {
+  uint16_t* sums;
+  float* tiles;
+};
+
+// A step with its weights, ready to run.
+class Runner {
+ public:
+  virtual ~Runner() = default;
+
+  // The addresses of all tensors for the coming run.
+  virtual void bind(void* const* memory) = 0;
+
+  // A phase starts when all threads have finished the one before.
+  virtual int phases() const { return 1; }
+  virtual void run(int phase, int thread, int threads, const Scratch& scratch) = 0;
+};
+
+struct StepProfile {
+  std::string name;  // the root and what follows it, "LceBconv2d+ADD+PRELU"
+  Shape shape;
+  double binary_macs = 0;  // of one run
+  double seconds = 0;      // of all runs
+  int64_t runs = 0;
+};
+
+class Executor {
+ public:
+  // `kernels` null: the reference for the custom ops. Shapes must be inferred. The partition must outlive this.
+  Executor(const Partition& partition, const Kernels* kernels, bool fuse, int threads, bool profile);
+  ~Executor();
+
+  // `memory`: an address for each tensor of the partition that is an input or an output of it.
+  void run(const std::vector<void*>& memory);
+
+  size_t arena_bytes() const { return plan_.arena_size; }
+  const std::vector<StepProfile>& profile() const { return profile_; }
+
+ private:
+  void run_thread(int thread);
+
+  const Partition& partition_;
+  Plan plan_;
+  AlignedBuffer arena_;
+  std::vector<std::unique_ptr<Runner>> runners_;
+  std::vector<void*> memory_;  // per tensor, for the current run
+  ThreadPool pool_;
+  Barrier barrier_;
+  std::function<void(int)> task_;
+  std::vector<AlignedBuffer> scratch_;
+  size_t largest_tile_count_ = 1;
+  bool profiling_;
+  std::vector<StepProfile> profile_;
+};
+
+}  // namespace s2bnn

@@ -1,0 +1,65 @@
+// Assigns the ops of a partition, in execution order, to steps. See plan.h for what a step is.
+#pragma once
+
+#include <vector>
+
+#include "graph/plan.h"
+
+namespace s2bnn {
+
+class Fusion {
+ public:
+  Fusion(const Partition& partition, bool fuse, NeedsReference needs_reference)
+      : partition_(partition), fuse_(fuse), needs_reference_(needs_reference), values_(partition.tensors.size()) {}
+
+  // The steps in an order in which everything is written before it is read.
+  std::vector<Step> run();
+
+ private:
+  // A tile of some step that holds channels of a tensor, the first of them being `channel_offset`.
+  struct Home {
+    int step;
+    int tile;
+    int channel_offset;
+  };
+  // Homes that together hold all channels of a tensor: one, or after a concatenation several.
+  using Placement = std::vector<Home>;
+
+  struct Value {
+    std::vector<Placement> placements;  // where it is made, if it is made in tiles; then every load from memory
+    bool made_in_tiles = false;
+    bool read_from_memory = false;
+    std::set<int> producers;            // steps that make it
+  };
+
+  void assign(int op_index);
+  void assign_root(int op_index, Step::Root root);
+  void assign_concat(int op_index);
+  void assign_elementwise(int op_index);
+  void assign_quantize(int op_index);
+
+  // Joins an op to the steps that hold its operand in tiles. False, and nothing changed, where that cannot be.
+  bool absorb(const Op& op, int operand, const Placement& placement);
+  bool absorb_quantize(const Op& op, const Placement& placement);
+  Instruction instruction_for(const Op& op, int operand, const Home& home) const;
+
+  Placement load(int op_index, int tensor);
+  int add_step(Step::Root root, int op_index, int input, const Shape& shape);
+  int append(int step, Instruction instruction);
+  int append_activation(int step, int tile, Activation activation);
+  void read_memory(int tensor, int step);
+  void make_in_tiles(int tensor, const Placement& placement);
+  bool depends(int step, int on) const;
+  const Home* home_beside(int tensor, const Home& home) const;
+  void add_stores();
+  std::vector<Step> ordered();
+
+  const Partition& partition_;
+  const bool fuse_;
+  const NeedsReference needs_reference_;
+  std::vector<Value> values_;             // per tensor
+  std::vector<Step> steps_;
+  std::vector<std::set<int>> waits_for_;  // per step: steps that must run before it
+};
+
+}  // namespace s2bnn

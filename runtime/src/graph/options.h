@@ -1,0 +1,38 @@
+// The options of Larq Compute Engine's custom ops: a flexbuffer map of names to integers, written by the model file's author.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace s2bnn {
+
+// Reads a flexbuffer whose root is a map. Keys whose values are not integers or booleans are left out. Every offset is checked
+// against the buffer; throws Error where one points outside.
+std::map<std::string, int64_t> read_flexbuffer_map(const uint8_t* buffer, size_t size);
+
+// A window that slides over height and width, of a convolution or a pooling.
+struct Window {
+  int filter_height = 1, filter_width = 1;
+  int stride_height = 1, stride_width = 1;
+  int dilation_height = 1, dilation_width = 1;
+  bool same_padding = false;
+};
+
+enum class Activation { kNone, kRelu, kReluN1To1, kRelu6 };
+
+struct BconvOptions {
+  Window window;  // filter_height and filter_width come with the filter's shape
+  int channels_in = 0;
+  int pad_value = 0;  // 0 or 1
+  Activation activation = Activation::kNone;
+};
+
+BconvOptions read_bconv_options(const uint8_t* buffer, size_t size);
+Window read_bmaxpool_options(const uint8_t* buffer, size_t size);
+
+// Throws Error unless every size lies in [1, 65535]: below that no product of two of them overflows 64 bits.
+void check_window(const Window& window);
+
+}  // namespace s2bnn

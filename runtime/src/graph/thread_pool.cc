@@ -1,0 +1,83 @@
+#include "graph/thread_pool.h"
+
+namespace s2bnn {
+namespace {
+
+// Passes take microseconds, so threads spin for the next one; but not for long, as there may be fewer processors than threads.
+constexpr int kSpins = 4000;
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+void Barrier::wait() {
+  if (threads_ == 1) return;
+  const uint32_t generation = generation_.load(std::memory_order_relaxed);
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == threads_ - 1) {
+    arrived_.store(0, std::memory_order_relaxed);
+    generation_.store(generation + 1, std::memory_order_release);
+    return;
+  }
+  for (int spins = 0; generation_.load(std::memory_order_acquire) == generation; ++spins) {
+    if (spins < kSpins) {
+      pause();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+}
+
+ThreadPool::ThreadPool(int threads) {
+  workers_.reserve(threads - 1);
+  try {
+    for (int i = 1; i < threads; ++i) workers_.emplace_back(&ThreadPool::work, this, i);
+  } catch (const std::system_error&) {
+    // A system short of threads gets fewer of them, not an error.
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    stop_ = true;
+  }
+  start_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::run(const std::function<void(int)>& task) {
+  if (workers_.empty()) return task(0);
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    task_ = &task;
+    running_ = static_cast<int>(workers_.size());
+    ++round_;
+  }
+  start_.notify_all();
+  task(0);
+  std::unique_lock<std::mutex> lock(mutex_);
+  done_.wait(lock, [this] { return running_ == 0; });
+}
+
+void ThreadPool::work(int thread) {
+  uint64_t seen = 0;
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (true) {
+    start_.wait(lock, [&] { return stop_ || round_ != seen; });
+    if (stop_) return;
+    seen = round_;
+    const std::function<void(int)>& task = *task_;
+    lock.unlock();
+    task(thread);
+    lock.lock();
+    if (--running_ == 0) done_.notify_one();
+  }
+}
+
+}  // namespace s2bnn

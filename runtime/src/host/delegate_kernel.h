@@ -1,0 +1,43 @@
+// One partition of the graph, as the host sees it: a node that can be prepared and invoked.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "graph/executor.h"
+#include "host/read_graph.h"
+#include "host/tflite_abi.h"
+
+namespace s2bnn {
+
+struct DelegateOptions {
+  std::string kernels;  // "" the best, "reference", or a name of select_kernels()
+  bool fuse = true;     // claim float ops between the custom ones, and fuse
+  std::string profile;  // collect times under this name; "" none
+};
+
+// Every method throws Error or std::bad_alloc on failure and leaves the object usable.
+class DelegateKernel {
+ public:
+  DelegateKernel(TfLiteContext* context, const TfLiteDelegateParams& params, const DelegateOptions& options);
+  ~DelegateKernel();
+
+  void prepare(TfLiteContext* context);
+  void invoke(TfLiteContext* context);
+
+  const std::vector<StepProfile>* profile() const { return executor_ ? &executor_->profile() : nullptr; }
+
+ private:
+  void* address_of(TfLiteContext* context, int tensor) const;
+
+  const DelegateOptions options_;
+  Partition partition_;
+  std::unique_ptr<Executor> executor_;
+  std::vector<void*> memory_;  // per tensor
+};
+
+// The profiles of all living kernels that collect under `name`, as JSON: a list of partitions, each a list of steps.
+std::string profile_json(const std::string& name);
+
+}  // namespace s2bnn

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+import s2bnn_runtime
+from s2bnn_runtime import Interpreter, find_host
+
+KERNELS = ("reference", "portable", s2bnn_runtime.kernels())
+
+
+@pytest.fixture(scope="session")
+def host():
+    """TensorFlow's own interpreter: the one that Larq Compute Engine was built from."""
+    return find_host("tensorflow")
+
+
+@pytest.fixture
+def run(host):
+    """Runs a model on given inputs; keyword arguments go to `Interpreter`."""
+
+    def run(model: bytes, *inputs: np.ndarray, **options):
+        return Interpreter(model, host=host, **options).predict(*inputs)
+
+    return run
+
+
+@pytest.fixture
+def lce():
+    """Runs a model in Larq Compute Engine's interpreter."""
+    from larq_compute_engine.tflite.python.interpreter import Interpreter as LceInterpreter
+
+    def run(model: bytes, *inputs: np.ndarray, **options):
+        interpreter = LceInterpreter(model, num_threads=1, **options)
+        return interpreter.predict(inputs[0] if len(inputs) == 1 else list(inputs))
+
+    return run

@@ -1,0 +1,132 @@
+"""A model that cannot be right is refused with a sentence that says why, and the process goes on."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from flatbuffers import flexbuffers
+from graphs import Bconv, Graph, pack_bits, words_of
+
+GOOD = Bconv()
+
+
+def model_with(options: dict | bytes | None = None, *, inputs=None, x_shape=None, **tensors) -> bytes:
+    """The good convolution with something replaced: options, the list of inputs, or a constant."""
+    graph = Graph()
+    weights = {
+        "filter": pack_bits(GOOD.weights()["filter"]),
+        "multiplier": GOOD.weights()["multiplier"],
+        "bias": GOOD.weights()["bias"],
+    } | tensors
+    x = graph.tensor(x_shape or (1, GOOD.height, GOOD.width, 2), "int32")
+    constants = [graph.constant(weights[name]) for name in ("filter", "multiplier", "bias")]
+    y = graph.tensor((1, GOOD.height, GOOD.width, GOOD.channels_out))
+    names = inputs(x, *constants) if inputs else [x, *constants, -1]
+    graph.custom("LceBconv2d", names, y, GOOD.options if options is None else options)
+    return graph.build([x], [y])
+
+
+BAD_OPTIONS = [
+    ("stride_height", 0, "stride_height = 0"),
+    ("stride_width", -1, "stride_width = -1"),
+    ("stride_width", 1 << 40, "stride_width"),
+    ("dilation_height_factor", 0, "dilation_height_factor = 0"),
+    ("padding", 2, "padding = 2"),
+    ("pad_values", 3, "pad_values = 3"),
+    ("fused_activation_function", 4, "fused_activation_function = 4"),
+    ("channels_in", 0, "channels_in = 0"),
+    ("channels_in", 65, "channels_in does not fit"),
+    ("channels_in", (1 << 31) + 64, "channels_in"),
+]
+
+
+def refuse(run, capfd, model: bytes, reason: str) -> None:
+    with pytest.raises((RuntimeError, ValueError)) as caught:
+        run(model, np.zeros((1, GOOD.height, GOOD.width, 2), np.int32))
+    # Some hosts put the message into the exception, some print it.
+    assert reason in str(caught.value) + capfd.readouterr().err
+
+
+def test_the_good_one_runs(run):
+    assert run(model_with(), pack_bits(GOOD.input())).shape == (1, 5, 6, 32)
+
+
+@pytest.mark.parametrize("name, value, reason", BAD_OPTIONS)
+def test_bad_option(run, capfd, name, value, reason):
+    refuse(run, capfd, model_with(GOOD.options | {name: value}), reason)
+
+
+@pytest.mark.parametrize("name", GOOD.options)
+def test_missing_option(run, capfd, name):
+    options = {key: value for key, value in GOOD.options.items() if key != name}
+    refuse(run, capfd, model_with(options), f"{name} is missing")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [b"", b"\0", b"\1\2\3", b"\xff" * 64, flexbuffers.Dumps([1, 2, 3]), flexbuffers.Dumps(GOOD.options)[:-4]],
+    ids=["empty", "one byte", "three bytes", "ones", "not a map", "cut"],
+)
+def test_options_that_are_no_map(run, capfd, options):
+    refuse(run, capfd, model_with(options), "custom options")
+
+
+def test_missing_tensors(run, capfd):
+    refuse(run, capfd, model_with(inputs=lambda x, f, m, b: [x, f]), "not five inputs")
+    refuse(run, capfd, model_with(inputs=lambda x, f, m, b: [x, f, -1, b, -1]), "an input is missing")
+    refuse(run, capfd, model_with(inputs=lambda x, f, m, b: [x, -1, m, b, -1]), "not five inputs")
+    refuse(run, capfd, model_with(inputs=lambda x, f, m, b: [x, x, m, b, -1]), "must be constants")
+    refuse(run, capfd, model_with(inputs=lambda x, f, m, b: [-1, f, m, b, -1]), "the first input is missing")
+
+
+def test_wrong_constants(run, capfd):
+    refuse(run, capfd, model_with(multiplier=np.ones(31, np.float32)), "wrong size")
+    refuse(run, capfd, model_with(bias=np.ones(32, np.int32)), "wrong type")
+    refuse(run, capfd, model_with(filter=np.ones((32, 3, 3, 3), np.int32)), "do not divide")
+    refuse(run, capfd, model_with(filter=np.ones((32, 9), np.int32)), "four dimensions")
+
+
+def test_constant_shorter_than_its_shape(run, capfd):
+    graph = Graph()
+    x = graph.tensor((1, 5, 6, 2), "int32")
+    case = dataclasses.replace(GOOD, height=5, width=6)
+    y = case.add_to(graph, x)
+    graph.tensors[2].shape = [32, 1024, 1024, 2]  # the filter
+    refuse(run, capfd, graph.build([x], [y]), "")  # by the host or by us
+
+
+def test_sizes_that_overflow(run, capfd):
+    case = Bconv(height=256, width=256, channels_in=32, channels_out=40000, filter=(1, 1))  # 2.6e9 elements
+    with pytest.raises(RuntimeError) as caught:
+        run(case.model(), pack_bits(case.input()))
+    assert "more than 2^31 - 1 elements" in str(caught.value) + capfd.readouterr().err
+
+
+def test_maxpool_window_larger_than_the_unpadded_input(run, capfd):
+    graph = Graph()
+    x = graph.tensor((1, 5, 6, 2), "int32")
+    y = graph.tensor((1, 1, 1, words_of(64)), "int32")
+    options = {"filter_height": 6, "filter_width": 2, "stride_height": 1, "stride_width": 1, "padding": 1}
+    graph.custom("LceBMaxPool2d", [x], y, options)
+    refuse(run, capfd, graph.build([x], [y]), "larger than the unpadded input")
+
+
+def test_unknown_kernels_and_options(host):
+    from s2bnn_runtime import load_delegate
+
+    with pytest.raises(ValueError, match="there are no kernels 'abacus'"):
+        load_delegate(host=host, kernels="abacus")
+
+
+def test_an_interpreter_survives_a_bad_input(host):
+    from s2bnn_runtime import Interpreter
+
+    interpreter = Interpreter(GOOD.model(), host=host)
+    x = pack_bits(GOOD.input())
+    wanted = interpreter.predict(x)
+    for bad in (x[:, :3], x.astype(np.int64), x[0, 0], x.astype(np.float32)):
+        with pytest.raises(ValueError):
+            interpreter.predict(bad)
+    np.testing.assert_array_equal(interpreter.predict(x), wanted)
