@@ -133,30 +133,22 @@ def open_labelled(encoder: Encoder, data: str | None) -> tuple[ImageSource, Imag
     """Open the training and the test images that a model is to be evaluated on.
 
     Raises:
-        UserError: if no source is known, it has no labels, or its splits differ in classes.
+        UserError: if no source is known or one of its splits has no labels.
     """
     spec = data or encoder.data_source
     if spec is None:
         raise UserError(
             f"{encoder.path} does not say which images it was made from: name some with --data."
         )
-    train = open_source(spec, "train")
-    if train.labels is None:
-        raise UserError(
-            f"{spec} has no labels to compare with: sort its images into one subfolder "
-            "per class, or name a labelled source with --data."
-        )
-    test = open_source(spec, "test")
-    if test.class_names != train.class_names:
-        raise UserError(
-            f"The training and the test split of {spec} have different classes: "
-            "give both the same class subfolders."
-        )
-    return _only_labelled(train), _only_labelled(test)
+    return _only_labelled(open_source(spec, "train")), _only_labelled(open_source(spec, "test"))
 
 
 def _only_labelled(source: ImageSource) -> ImageSource:
-    assert source.labels is not None
+    if source.labels is None or max(source.labels, default=-1) < 0:
+        raise UserError(
+            f"The {source.split} images of {source.name} have no labels to compare with: sort "
+            "them into one subfolder per class, or name a labelled source with --data."
+        )
     return source.select(np.flatnonzero(source.labels >= 0))
 
 
@@ -176,10 +168,11 @@ def _fit_fast(
 def _measure_own_classifier(
     encoder: Encoder, test: ImageSource, batch_size: int, progress: Progress | None
 ) -> dict:
-    if encoder.feature_dim != len(test.class_names):
+    known = getattr(encoder, "labels", None) or test.class_names
+    if encoder.feature_dim != len(test.class_names) or tuple(known) != test.class_names:
         raise UserError(
-            f"{encoder.path} tells {encoder.feature_dim} classes apart but {test.name} has "
-            f"{len(test.class_names)}: name images of the same classes with --data."
+            f"{encoder.path} tells {encoder.feature_dim} classes apart, other ones than the "
+            f"{len(test.class_names)} of {test.name}: name images of its classes with --data."
         )
     logits, labels = extract_features(encoder, test, batch_size=batch_size, progress=progress)
     return {**top_accuracies(logits, labels), "n_test": len(labels), "protocol": "own classifier"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ class LinearProbe:
                     parameters=json.loads(arrays["parameters"].item()),
                     metrics=json.loads(arrays["metrics"].item()),
                 )
-        except (OSError, KeyError, ValueError, EOFError) as error:
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(
                 f"{path} is not a linear probe ({error}): make one with `s2bnn eval linear`."
             ) from error

@@ -33,10 +33,12 @@ def read_column(path: Path | str, name: str, role: Role | None = None, **more: A
         path: a run directory or a `.tflite`.
         name: the heading.
         role: its part in the headline.
-        **more: further fields of ReportColumn.
+        **more: further fields of ReportColumn, or others than those found.
     """
     knn, linear = read_results(path, "knn"), read_results(path, "linear")
-    return ReportColumn(name, role, **{"knn": knn, "linear": linear, **more})
+    size = next((result["size_bytes"] for result in (knn, linear) if result), None)
+    found = {"knn": knn, "linear": linear, "size_bytes": size}
+    return ReportColumn(name, role, **{**found, **more})
 
 
 def read_gallery(path: Path | str) -> Gallery | None:
@@ -47,14 +49,14 @@ def read_gallery(path: Path | str) -> Gallery | None:
 def write_run_report(path: Path | str) -> Path:
     """Write (again) the report.html of a single run from what its directory holds by now."""
     run = RunDirectory(Path(path))
-    gallery = read_gallery(run.path)
+    name = run.path.resolve().name
     config = run.config_path
     write_report(
         run.report_path,
-        title=run.path.name,
-        columns=[read_column(run.path, run.path.name)],
-        curves={run.path.name: run.metrics_path},
-        galleries={} if gallery is None else {run.path.name: gallery},
+        title=name,
+        columns=[read_column(run.path, name)],
+        curves={name: run.metrics_path},
+        galleries={name: read_gallery(run.path)},
         configs={config.name: config.read_text("utf-8")} if config.exists() else {},
     )
     return run.report_path
@@ -67,7 +69,7 @@ def write_report(
     columns: Sequence[ReportColumn] = (),
     headline: str | None = None,
     curves: Mapping[str, Path] | None = None,
-    galleries: Mapping[str, Gallery] | None = None,
+    galleries: Mapping[str, Gallery | None] | None = None,
     commands: Sequence[tuple[str, str]] = (),
     configs: Mapping[str, str] | None = None,
 ) -> None:
@@ -94,9 +96,10 @@ def write_report(
     )
     metrics = {name: read_metrics(path) for name, path in (curves or {}).items()}
     losses = {name: loss_chart(epochs) for name, epochs in metrics.items()}
+    shown = {name: gallery for name, gallery in (galleries or {}).items() if gallery}
     maps = {
         name: embedding_map(gallery.places, gallery.place_labels, gallery.class_names.tolist())
-        for name, gallery in (galleries or {}).items()
+        for name, gallery in shown.items()
     }
     page = environment.get_template("report.html.j2").render(
         title=title,
@@ -108,7 +111,7 @@ def write_report(
         losses={name: chart for name, chart in losses.items() if chart},
         knn=knn_chart(metrics),
         maps={name: chart for name, chart in maps.items() if chart},
-        neighbours={name: _neighbour_rows(g) for name, g in (galleries or {}).items()},
+        neighbours={name: _neighbour_rows(gallery) for name, gallery in shown.items()},
         commands=commands,
         configs=configs or {},
         version=__version__,

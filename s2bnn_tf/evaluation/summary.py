@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 NBSP = "\u00a0"  # a space that does not break
 
-Role = Literal["teacher", "student", "untrained", "deployed"]
+Role = Literal["teacher", "student", "untrained", "tflite"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class ReportColumn:
         role: its part in the headline.
         knn: as `evaluate_knn` returns it.
         linear: as `evaluate_linear` returns it.
-        size_bytes: of the file one would ship.
+        size_bytes: of the `.tflite`, or of a run's weights.
         binary_macs: 1-bit multiply-adds per image.
         float_macs: floating-point multiply-adds per image.
         parity: a few words on how it agrees with the checkpoint it was made from.
@@ -42,7 +42,7 @@ def summarise(columns: Sequence[ReportColumn]) -> str | None:
     The student is judged by its deployed file where there is one.
     """
     measured = {column.role: column for column in reversed(columns) if column.knn}
-    student = measured.get("deployed") or measured.get("student")
+    student = measured.get("tflite") or measured.get("student")
     if student is None or student.knn is None:
         return next((f"{c.name} {_knn_words(c.knn)}." for c in columns if c.knn), None)
     sentence = f"A 1-bit encoder{_of_size(student)} {_knn_words(student.knn)}"

@@ -1,0 +1,167 @@
+"""From a path to numbers on disk, for runs and for files, and the ways it can be refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, StudentConfig
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.evaluation import LinearProbe, evaluate, evaluate_knn, evaluate_linear, read_gallery
+from s2bnn_tf.weights import RunDirectory, build_encoder, save_encoder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run directory of a tiny untrained ResNet on the digits."""
+    tf.keras.utils.set_random_seed(0)
+    config = Config(
+        objective=ObjectiveConfig(contrastive_weight=1.0, distillation_weight=0.0),
+        data=DataConfig(source="digits", image_size=16, center_crop=1.0),
+        student=StudentConfig(backbone="resnet18", stem="small", width=0.125, embedding_dim=8),
+    )
+    run = RunDirectory(tmp_path_factory.mktemp("run"))
+    run.create(config)
+    save_encoder(build_encoder(config), run)
+    return run
+
+
+@pytest.fixture
+def model(monkeypatch, make_encoder, tmp_path):
+    """A `.tflite` by its path, with features that a test can choose."""
+
+    def make(**options):
+        encoder = make_encoder(**options)
+        encoder.path = tmp_path / "model.tflite"
+        monkeypatch.setattr(evaluate, "open_encoder", lambda path: encoder)
+        return encoder
+
+    return make
+
+
+def folder_of(path, classes):
+    generator = np.random.default_rng(0)
+    for split, names in classes.items():
+        for name in names:
+            (path / split / name).mkdir(parents=True, exist_ok=True)
+            for i in range(4):
+                pixels = generator.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(path / split / name / f"{i}.png")
+    return f"folder:{path}"
+
+
+def test_knn_of_a_run(run):
+    told = []
+    result = evaluate_knn(run.path, progress=lambda *step: told.append(step))
+    assert json.loads((run.eval_dir / "knn.json").read_text()) == result
+    expected = {
+        "metric": "knn",
+        "k": 20,
+        "temperature": 0.07,
+        "n_train": 1437,
+        "n_test": 360,
+        "data": "digits",
+        "classes": 10,
+        "image_size": 16,
+        "center_crop": 1.0,
+        "unreadable_images": 0,
+    }
+    assert expected.items() <= result.items()
+    assert 0.5 < result["top1"] < 1, "even an untrained network tells digits apart"
+    assert read_gallery(run.path).query_labels.tolist() == list(range(10))
+    assert told[-1][1:] == (360, 360)
+
+
+def test_linear_of_a_run(run):
+    result = evaluate_linear(run.path)
+    assert json.loads((run.eval_dir / "linear.json").read_text()) == result
+    probe = LinearProbe.load(run.eval_dir / "linear_probe.npz")
+    assert probe.metrics["top1"] == result["top1"]
+    assert probe.class_names == tuple("0123456789")
+    assert probe.kernel.shape == (result["feature_dim"], 10)
+    assert {**probe.parameters, **probe.metrics}.items() <= result.items()
+    assert result["protocol"] == "fast"
+
+
+def test_the_papers_protocol_on_another_source(tmp_path, model):
+    encoder = model()
+    data = folder_of(tmp_path / "photos", {"train": ("a", "b"), "test": ("a", "b")})
+    result = evaluate_linear(
+        encoder.path, data, protocol="paper", epochs=1, learning_rate=0.3, batch_size=4, seed=5
+    )
+    expected = {"protocol": "paper", "epochs": 1, "learning_rate": 0.3, "batch_size": 4, "seed": 5}
+    assert {**expected, "data": data, "n_train": 8}.items() <= result.items()
+    assert json.loads((tmp_path / "model.eval" / "linear.json").read_text()) == result
+
+
+def test_a_linear_head_is_measured_as_it_is(tmp_path, model, make_encoder):
+    """Its own logits are right for every image whose brightest colour channel names the class."""
+    projection = np.tile(np.eye(3, dtype=np.float32), (64, 1))  # (192, 3): sums of each channel
+    encoder = model(projection=projection, head="linear")
+    data = folder_of(tmp_path / "photos", {s: ("b", "g", "r") for s in ("train", "test")})
+    for i, name in enumerate(("b", "g", "r")):
+        pixels = np.zeros((8, 8, 3), np.uint8)
+        pixels[..., i] = 200
+        for j in range(4):
+            wrong = name == "r" and j == 0
+            image = np.roll(pixels, 1, axis=-1) if wrong else pixels
+            Image.fromarray(image).save(tmp_path / "photos" / "test" / name / f"{j}.png")
+    result = evaluate_linear(encoder.path, data)
+    assert result["top1"] == pytest.approx(11 / 12)
+    assert result["protocol"] == "own classifier"
+    assert not (tmp_path / "model.eval" / "linear_probe.npz").exists()
+
+
+def test_a_linear_head_of_other_classes_is_refused(tmp_path, model):
+    encoder = model(projection=np.zeros((192, 7), np.float32), head="linear")
+    with pytest.raises(UserError, match="7 classes apart, other ones than the 10 of digits"):
+        evaluate_linear(encoder.path)
+    assert not (tmp_path / "model.eval").exists()
+
+
+def test_a_linear_head_with_other_names_is_refused(tmp_path, model):
+    encoder = model(projection=np.zeros((192, 10), np.float32), head="linear")
+    encoder.labels = [f"animal {i}" for i in range(10)]
+    with pytest.raises(UserError, match="name images of its classes"):
+        evaluate_linear(encoder.path)
+
+
+@pytest.mark.parametrize("measure", [evaluate_knn, evaluate_linear])
+def test_images_without_labels_are_refused(tmp_path, model, measure):
+    encoder = model()
+    (tmp_path / "photos").mkdir()
+    for i in range(3):
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(tmp_path / "photos" / f"{i}.png")
+    with pytest.raises(UserError, match="no labels .*one subfolder per class"):
+        measure(encoder.path, f"folder:{tmp_path / 'photos'}")
+
+
+def test_a_test_split_without_class_folders_is_refused(tmp_path, model):
+    encoder = model()
+    data = folder_of(tmp_path / "photos", {"train": ("a", "b"), "test": (".",)})
+    with pytest.raises(UserError, match="The test images .* have no labels"):
+        evaluate_knn(encoder.path, data)
+
+
+def test_images_beside_the_class_folders_are_left_out(tmp_path, model):
+    encoder = model()
+    data = folder_of(tmp_path / "photos", {"train": ("a", "b", "."), "test": ("a", "b", ".")})
+    result = evaluate_knn(encoder.path, data)
+    assert (result["n_train"], result["n_test"]) == (8, 8)
+    assert evaluate_linear(encoder.path, data)["n_train"] == 8
+
+
+def test_a_file_that_does_not_say_what_it_was_made_from(model):
+    encoder = model()
+    encoder.data_source = None
+    with pytest.raises(UserError, match="--data"):
+        evaluate_knn(encoder.path)
+
+
+def test_what_is_not_a_run_is_refused(tmp_path):
+    with pytest.raises(UserError):
+        evaluate_knn(tmp_path)

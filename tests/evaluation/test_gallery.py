@@ -1,0 +1,77 @@
+"""The pictures are chosen by rule and show what the features say."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from s2bnn_tf.data import ImageSource, open_source
+from s2bnn_tf.evaluation import Gallery, make_gallery
+
+
+def flat(source: ImageSource) -> np.ndarray:
+    return source.images.reshape(len(source), -1).astype(np.float32)
+
+
+def digits(split: str, count: int) -> ImageSource:
+    return open_source("digits", split).select(np.arange(count))
+
+
+def test_neighbours_are_the_most_similar_training_images():
+    train, test = digits("train", 200), digits("test", 60)
+    gallery = make_gallery(train, test, flat(train), flat(test))
+    assert gallery.query_labels.tolist() == list(range(10))
+    first = int(np.flatnonzero(test.labels == 4)[0])
+    np.testing.assert_array_equal(gallery.query_images[4], test.images[first])
+    query = flat(test)[first]
+    cosines = flat(train) @ query / np.linalg.norm(flat(train), axis=1) / np.linalg.norm(query)
+    order = np.argsort(-cosines)[:8]
+    np.testing.assert_array_equal(gallery.neighbour_images[4], train.images[order])
+    np.testing.assert_array_equal(gallery.neighbour_labels[4], train.labels[order])
+    np.testing.assert_allclose(gallery.similarities[4], cosines[order], rtol=1e-5)
+    assert gallery.places.shape == (60, 2)
+    np.testing.assert_array_equal(gallery.place_labels, test.labels)
+
+
+def test_the_map_keeps_neighbours_together():
+    test = digits("test", 100)
+    gallery = make_gallery(test, test, flat(test), flat(test))
+    again = make_gallery(test, test, flat(test), flat(test))
+    np.testing.assert_array_equal(gallery.places, again.places)
+    distances = np.linalg.norm(gallery.places[:, None] - gallery.places[None], axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    same = gallery.place_labels[distances.argmin(1)] == gallery.place_labels
+    assert same.mean() > 0.8
+
+
+def test_large_images_and_many_classes_are_cut_down():
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 255, (60, 90, 120, 3), dtype=np.uint8)
+    source = ImageSource("x", "test", np.arange(60) % 30, tuple(map(str, range(30))), images=images)
+    gallery = make_gallery(source, source, *[generator.normal(size=(60, 5))] * 2)
+    assert gallery.query_images.shape == (10, 64, 64, 3)
+    assert gallery.neighbour_images.shape == (10, 8, 64, 64, 3)
+    assert len(np.unique(gallery.place_labels)) == 20
+
+
+def test_few_images_have_neighbours_but_no_map():
+    test = digits("test", 4)
+    gallery = make_gallery(test, test, flat(test), flat(test))
+    assert gallery.places.shape == (0, 2)
+    assert gallery.neighbour_images.shape[1] == 4
+
+
+def test_save_and_load(tmp_path):
+    test = digits("test", 12)
+    gallery = make_gallery(test, test, flat(test), flat(test))
+    gallery.save(tmp_path / "gallery.npz")
+    loaded = Gallery.load(tmp_path / "gallery.npz")
+    for name, array in vars(gallery).items():
+        np.testing.assert_array_equal(getattr(loaded, name), array)
+
+
+def test_a_missing_or_broken_file_is_no_gallery(tmp_path):
+    assert Gallery.load(tmp_path / "none.npz") is None
+    np.savez(tmp_path / "pickle.npz", places=np.array([{}], dtype=object))
+    assert Gallery.load(tmp_path / "pickle.npz") is None
+    (tmp_path / "cut.npz").write_bytes((tmp_path / "pickle.npz").read_bytes()[:50])
+    assert Gallery.load(tmp_path / "cut.npz") is None
