@@ -163,15 +163,20 @@ def color_jitter(images: tf.Tensor, probability: float, seed) -> tf.Tensor:
     References:
         torchvision.transforms.ColorJitter(0.4, 0.4, 0.4, 0.1).
     """
-    seeds = tf.random.split(seed, 4)
+    seeds = tf.random.split(seed, 2)
     chosen = _choose(images, probability, seeds[0])
-    count = tf.shape(chosen)[0]
-    factors = _uniform((count, 3), seeds[1], 1 - JITTER_STRENGTH, 1 + JITTER_STRENGTH)
-    hue = _uniform((count, 1), seeds[2], -JITTER_HUE, JITTER_HUE)
-    order = tf.argsort(_uniform((count, 4), seeds[3]), axis=1)
-    amounts = tf.concat([factors, hue], axis=1)
+    amounts, order = sample_jitter(tf.shape(chosen)[0], seeds[1])
     jittered = apply_jitter(tf.gather_nd(images, chosen), amounts, order)
     return tf.tensor_scatter_nd_update(images, chosen, jittered)
+
+
+def sample_jitter(count: int | tf.Tensor, seed) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draw the `amounts` and the `order` of `apply_jitter` for `count` images."""
+    seeds = tf.random.split(seed, 3)
+    factors = _uniform((count, 3), seeds[0], 1 - JITTER_STRENGTH, 1 + JITTER_STRENGTH)
+    hue = _uniform((count, 1), seeds[1], -JITTER_HUE, JITTER_HUE)
+    order = tf.argsort(_uniform((count, 4), seeds[2]), axis=1)
+    return tf.concat([factors, hue], axis=1), order
 
 
 def apply_jitter(images: tf.Tensor, amounts: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
@@ -185,14 +190,16 @@ def apply_jitter(images: tf.Tensor, amounts: tf.Tensor, order: tf.Tensor) -> tf.
     Returns:
         Same shape as `images`.
     """
-    for turn in range(4):
+
+    def take_turn(turn: tf.Tensor, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         operation = order[:, turn]
         amount = tf.gather(amounts, operation, batch_dims=1)
-        images = _blend(images, operation, amount)
+        blended = _blend(images, operation, amount)
         hue_rows = tf.where(operation == HUE)
-        shifted = shift_hue(tf.gather_nd(images, hue_rows), tf.gather_nd(amount, hue_rows))
-        images = tf.tensor_scatter_nd_update(images, hue_rows, shifted)
-    return images
+        shifted = shift_hue(tf.gather_nd(blended, hue_rows), tf.gather_nd(amount, hue_rows))
+        return turn + 1, tf.tensor_scatter_nd_update(blended, hue_rows, shifted)
+
+    return tf.while_loop(lambda turn, _: turn < 4, take_turn, (0, images))[1]
 
 
 def shift_hue(images: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:

@@ -87,11 +87,9 @@ def resize_readable_files(
     """
 
     def read(index: int) -> np.ndarray | None:
-        height, width = resized_shape(source.sizes[index], shorter_side)  # type: ignore[index]
-        image = _decode_or_note(source, index, (height, width))
+        image = _decode_or_note(source, index, None)
         if image is None:
             return None
-        # The shape once more, from the image itself: the file may have changed.
         height, width = resized_shape((image.height, image.width), shorter_side)
         image = image.resize((width, height), Image.Resampling.BILINEAR)
         top, left = centre_offset(height, size), centre_offset(width, size)
@@ -136,7 +134,7 @@ def _relative_boxes(source: ImageSource, indices: np.ndarray, boxes: np.ndarray)
 
 
 def _decode_or_note(
-    source: ImageSource, index: int, minimum_size: tuple[float, float]
+    source: ImageSource, index: int, minimum_size: tuple[float, float] | None
 ) -> Image.Image | None:
     path = source.paths[index]
     if path in source.unreadable:

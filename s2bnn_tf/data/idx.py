@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import struct
 import zlib
 from pathlib import Path
 
@@ -50,8 +51,8 @@ def read_idx(path: Path) -> np.ndarray:
     if kind != 0x08:
         raise UserError(f"{path} holds values of IDX type 0x{kind:02x}; expected bytes, 0x08.")
     start = 4 + 4 * dimensions
-    shape = tuple(int(n) for n in np.frombuffer(data[4:start], dtype=">u4"))
-    if len(shape) != dimensions or len(data) - start != math.prod(shape):
+    shape = struct.unpack_from(f">{dimensions}I", data, 4) if len(data) >= start else ()
+    if len(data) - start != math.prod(shape):
         raise UserError(f"{path} is not as long as its header says; fetch the file again.")
     return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -88,7 +87,7 @@ def view_dataset(
             f"{source.name} has {len(source)} {source.split} images, fewer than one batch of "
             f"{batch_size}; set data.batch_size to {len(source)} or less."
         )
-    chunk = _chunk_size(batch_size, image_size)
+    chunk = _chunk_size(batch_size, image_size * image_size * 3 * views)
     chunks = batch_size // chunk
     first_epoch, skipped = divmod(first_step, steps)
     crop = _random_crops(source, image_size, augmentation.crop_scale, views)
@@ -100,13 +99,10 @@ def view_dataset(
         )
 
     def make_views(row: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        crop_seed, *view_seeds = tf.unstack(
-            tf.random.split(_seed(seed, _VIEWS, row), 1 + views), axis=0
-        )
-        return tuple(
-            augment_view(images, augmentation, view_seed)
-            for images, view_seed in zip(crop(indices, crop_seed), view_seeds)
-        )
+        crop_seed, view_seed = tf.unstack(tf.random.split(_seed(seed, _VIEWS, row)), axis=0)
+        # Two views of B images are one batch of 2 B: half the operations, half the start-up.
+        images = augment_view(crop(indices, crop_seed), augmentation, view_seed)
+        return tuple(tf.split(images, views))
 
     dataset = (
         tf.data.Dataset.range(first_epoch, tf.int64.max)
@@ -172,7 +168,7 @@ def labelled_dataset(
 
     return (
         tf.data.Dataset.from_tensor_slices(order)
-        .batch(_chunk_size(batch_size, image_size))
+        .batch(_chunk_size(batch_size, image_size * image_size * 3))
         .enumerate()
         .map(load_rows, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
         .rebatch(batch_size)
@@ -182,28 +178,27 @@ def labelled_dataset(
 
 def _random_crops(
     source: ImageSource, size: int, crop_scale: tuple[float, float], views: int
-) -> Callable[[tf.Tensor, tf.Tensor], list[tf.Tensor]]:
-    """Return a function from indices and a seed to `views` float32 crops `(B, S, S, 3)`."""
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Return a function from B indices and a seed to float32 crops `(views * B, S, S, 3)`."""
     if source.images is not None:
         pixels = tf.constant(source.images)
 
-        def crop_memory(indices: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
-            images = tf.gather(pixels, indices)
-            seeds = tf.unstack(tf.random.split(seed, views), axis=0)
-            return [ops.random_resized_crop(images, size, crop_scale, s) for s in seeds]
+        def crop_memory(indices: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+            images = tf.gather(pixels, tf.tile(indices, [views]))
+            return ops.random_resized_crop(images, size, crop_scale, seed)
 
         return crop_memory
 
     sizes = tf.constant(source.sizes)
-    read = functools.partial(crop_files, source, size=size)
 
-    def crop_paths(indices: tf.Tensor, seed: tf.Tensor) -> list[tf.Tensor]:
-        chosen = tf.gather(sizes, indices)
-        seeds = tf.unstack(tf.random.split(seed, views), axis=0)
-        boxes = tf.stack([ops.sample_crop_boxes(chosen, crop_scale, s) for s in seeds], axis=1)
-        crops = tf.numpy_function(lambda i, b: read(i, b), [indices, boxes], tf.uint8)
+    def crop_paths(indices: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        drawn = ops.sample_crop_boxes(tf.gather(sizes, tf.tile(indices, [views])), crop_scale, seed)
+        boxes = tf.transpose(tf.reshape(drawn, (views, -1, 4)), (1, 0, 2))
+        crops = tf.numpy_function(
+            lambda index, box: crop_files(source, index, box, size), [indices, boxes], tf.uint8
+        )
         crops = tf.ensure_shape(crops, (views, indices.shape[0], size, size, 3))
-        return tf.unstack(tf.cast(crops, tf.float32), axis=0)
+        return tf.cast(tf.reshape(crops, (-1, size, size, 3)), tf.float32)
 
     return crop_paths
 
@@ -275,10 +270,11 @@ def _permutation(count: int, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _seed(seed: int, purpose: int, number: int | tf.Tensor) -> tf.Tensor:
-    return tf.random.fold_in(tf.constant([seed % 2**31, purpose], tf.int32), number)
+    pair = tf.constant([seed % 2**31, purpose], tf.int32)
+    return tf.random.fold_in(pair, tf.cast(number, tf.int64))
 
 
-def _chunk_size(batch_size: int, image_size: int) -> int:
+def _chunk_size(batch_size: int, image_values: int) -> int:
     """The largest part of a batch, dividing it, that stays within `_CHUNK_VALUES`."""
-    most = max(1, _CHUNK_VALUES // (image_size * image_size * 3))
+    most = max(1, _CHUNK_VALUES // image_values)
     return max(size for size in range(1, batch_size + 1) if batch_size % size == 0 and size <= most)
