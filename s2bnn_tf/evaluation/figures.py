@@ -130,7 +130,7 @@ def _line_chart(curves: Mapping[str, Sequence[tuple[int, float]]], unit: str = "
         x, y = zip(*curve, strict=True)
         axes.plot(x, y, color=color, marker=marker, markersize=4.5, markevery=every)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}{unit}")
     axes.set_xlabel("epoch")
     title = " and ".join(entry.name for entry in legend) + " per epoch"

@@ -19,6 +19,7 @@ from s2bnn_tf.evaluation.results import read_results, replace_file, results_dir
 from s2bnn_tf.evaluation.summary import (
     ReportColumn,
     Role,
+    describe_parity,
     describe_protocol,
     make_table,
     summarise,
@@ -27,7 +28,7 @@ from s2bnn_tf.weights import RunDirectory
 
 
 def read_column(path: Path | str, name: str, role: Role | None = None, **more: Any) -> ReportColumn:
-    """Make a column of the results written beside a run or a `.tflite`.
+    """Make a column of what was written beside a run or a `.tflite`: results, card.
 
     Args:
         path: a run directory or a `.tflite`.
@@ -37,8 +38,24 @@ def read_column(path: Path | str, name: str, role: Role | None = None, **more: A
     """
     knn, linear = read_results(path, "knn"), read_results(path, "linear")
     size = next((result["size_bytes"] for result in (knn, linear) if result), None)
-    found = {"knn": knn, "linear": linear, "size_bytes": size}
+    found = {"knn": knn, "linear": linear, "size_bytes": size, **_read_card(Path(path))}
     return ReportColumn(name, role, **{**found, **more})
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    """Read what the card beside a `.tflite` tells of it; nothing for a run."""
+    if path.is_dir():
+        return {}
+    try:
+        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        return {
+            "size_bytes": card["size_bytes"],
+            "binary_macs": card["operations"]["binary_macs"],
+            "float_macs": card["operations"]["float_macs"],
+            "parity": describe_parity(card["parity"]),
+        }
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def read_gallery(path: Path | str) -> Gallery | None:

@@ -67,7 +67,7 @@ def _knn_words(knn: Mapping[str, Any]) -> str:
 @dataclass(frozen=True)
 class Cell:
     text: str
-    share: float | None  # of the longest bar, 0 to 1
+    share: float | None  # of the longest bar, 0 to 1; None for no bar
 
 
 def make_table(columns: Sequence[ReportColumn]) -> dict[str, list[Cell]]:
@@ -86,13 +86,23 @@ def make_table(columns: Sequence[ReportColumn]) -> dict[str, list[Cell]]:
     ):
         known = [value for value in values if value is not None]
         if known:
-            longest = scale or max(known) or 1
+            longest = scale or (max(known) if len(columns) > 1 else 0)
             rows[heading] = [
-                Cell("–", None) if v is None else Cell(text(v), v / longest) for v in values
+                Cell("–", None) if v is None else Cell(text(v), v / longest if longest else None)
+                for v in values
             ]
     if any(c.parity for c in columns):
         rows["Against the checkpoint"] = [Cell(c.parity or "–", None) for c in columns]
     return rows
+
+
+def describe_parity(parity: Mapping[str, Any]) -> str:
+    """Say in a few words what the verification of a `.tflite` found."""
+    words = f"{parity['binary_convolutions']} binary convolutions equal, cosine "
+    words += f"{parity['cosine_mean']:.4f}"
+    if parity["neighbour_agreement"] is not None:
+        words += f", same neighbour for {_percent(parity['neighbour_agreement'])}"
+    return words
 
 
 def describe_protocol(columns: Sequence[ReportColumn]) -> list[str]:

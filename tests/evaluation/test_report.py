@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from s2bnn_tf.evaluation import Gallery, ReportColumn, write_report, write_run_report
+from s2bnn_tf.evaluation import Gallery, ReportColumn, read_column, write_report, write_run_report
 from s2bnn_tf.evaluation.figures import MARKERS, knn_chart, loss_chart, read_metrics
 from s2bnn_tf.evaluation.summary import make_table, summarise
 
@@ -159,6 +159,26 @@ def test_a_run_by_itself(tmp_path, metrics):
     assert "2 KiB" in page.text
 
 
+def test_a_column_of_a_file_comes_from_its_results_and_its_card(tmp_path):
+    model = tmp_path / "student.tflite"
+    assert read_column(model, "student") == ReportColumn("student")
+    parity = {"binary_convolutions": 14, "cosine_mean": 0.99991, "neighbour_agreement": 0.5}
+    card = {
+        "size_bytes": 85_000,
+        "operations": {"binary_macs": 38, "float_macs": 2},
+        "parity": parity,
+    }
+    (tmp_path / "student.json").write_text(json.dumps(card))
+    (tmp_path / "student.eval").mkdir()
+    (tmp_path / "student.eval" / "knn.json").write_text(json.dumps({**KNN, "size_bytes": 1}))
+    column = read_column(model, "student", "tflite", binary_macs=39)
+    assert column.knn == {**KNN, "size_bytes": 1}
+    assert (column.size_bytes, column.binary_macs, column.float_macs) == (85_000, 39, 2)
+    assert column.parity.replace("\N{NO-BREAK SPACE}", " ") == (
+        "14 binary convolutions equal, cosine 0.9999, same neighbour for 50.0 %"
+    )
+
+
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [
@@ -202,6 +222,9 @@ def test_the_table_has_no_empty_rows_and_bars_in_proportion():
     rows = make_table([ReportColumn("a", size_bytes=1000), ReportColumn("b", size_bytes=250)])
     assert list(rows) == ["File size"]
     assert [cell.share for cell in rows["File size"]] == [1.0, 0.25]
+    alone = make_table([ReportColumn("a", knn=KNN, size_bytes=1000)])
+    assert alone["File size"][0].share is None, "there is nothing to compare it with"
+    assert alone["kNN accuracy"][0].share == 0.9
     accuracy = make_table([ReportColumn("a", knn=KNN), ReportColumn("b")])["kNN accuracy"]
     assert [cell.share for cell in accuracy] == [0.9, None]
 
