@@ -18,7 +18,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 BINARY_CONVOLUTION = "LceBconv2d"
 
-_DTYPES = {
+_DTYPES: dict[int, np.dtype] = {
     schema.TensorType.FLOAT32: np.dtype(np.float32),
     schema.TensorType.FLOAT16: np.dtype(np.float16),
     schema.TensorType.FLOAT64: np.dtype(np.float64),

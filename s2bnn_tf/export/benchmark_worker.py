@@ -1,0 +1,69 @@
+"""Run one `.tflite` in a process of its own, so that the memory measured is the model's.
+
+Started by `benchmark` as a script: it must import neither TensorFlow nor this package.
+It reads one JSON object from standard input, and writes one JSON object a line.
+"""
+
+import json
+import re
+import resource
+import sys
+import time
+from importlib import machinery, util
+from pathlib import Path
+
+import numpy as np
+
+
+def main() -> None:
+    task = json.load(sys.stdin)
+    wrapper = _load_wrapper(task["library"])
+    before = _peak_memory()
+    started = time.perf_counter()
+    interpreter = wrapper.LiteInterpreter(
+        Path(task["model"]).read_bytes(),
+        task["threads"],
+        task["use_reference_bconv"],
+        task["use_indirect_bgemm"],
+        False,  # use_xnnpack
+    )
+    loaded = time.perf_counter() - started
+    shape = interpreter.input_shapes[0]
+    image = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
+    seconds = []
+    for run in range(-task["warmup"], task["runs"]):
+        started = time.perf_counter()
+        interpreter.predict([image])
+        if run >= 0:
+            seconds.append(time.perf_counter() - started)
+            print(json.dumps({"done": run + 1}), flush=True)
+    result = {
+        "seconds": seconds,
+        "load_seconds": loaded,
+        "memory_before_bytes": before,
+        "memory_peak_bytes": _peak_memory(),
+    }
+    print(json.dumps(result), flush=True)
+
+
+def _load_wrapper(library: str):
+    """Larq Compute Engine's interpreter alone; its package would load all of TensorFlow."""
+    loader = machinery.ExtensionFileLoader("interpreter_wrapper_lite", library)
+    spec = util.spec_from_file_location(loader.name, library, loader=loader)
+    assert spec is not None
+    module = util.module_from_spec(spec)
+    loader.exec_module(module)
+    return module
+
+
+def _peak_memory() -> int:
+    """Largest resident size so far, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not ru_maxrss, which on Linux begins with that of the process that started this one.
+        return 1024 * int(re.findall(r"VmHWM:\s+(\d+)", status.read_text())[0])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+if __name__ == "__main__":
+    main()

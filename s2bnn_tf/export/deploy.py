@@ -1,0 +1,212 @@
+"""Convert, verify, and put file and card in place: what `s2bnn convert` does."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from s2bnn_tf import __version__
+from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.data import labelled_dataset, open_source
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.export.convert import convert_model
+from s2bnn_tf.export.fold import Probe, deployment_model, in_float32
+from s2bnn_tf.export.operations import file_operations
+from s2bnn_tf.export.verify import ParityReport, verify
+from s2bnn_tf.weights import RunDirectory, load_encoder
+from s2bnn_tf.weights.flatbuffer import TFLiteGraph
+from s2bnn_tf.weights.tflite_model import OUTPUT_NAMES
+
+# Kernel (C, K), bias (K,) and the K class names of a linear classifier.
+NamedProbe = tuple[np.ndarray, np.ndarray, tuple[str, ...]]
+Tell = Callable[[str], None]
+
+_IMAGES_VERIFIED = 16
+
+
+def convert_run(
+    run: str | Path,
+    output: str | Path,
+    *,
+    head: str = "none",
+    data: str | None = None,
+    progress: Tell | None = None,
+) -> dict:
+    """Convert the encoder of a run directory, verified on images of its data source.
+
+    Args:
+        run: A run directory.
+        output: The `.tflite` to write; its card goes beside it.
+        head: `"none"`, `"projection"` or `"linear"` (the run's eval/linear_probe.npz).
+        data: Images to verify on, as for `open_source`; by default those of training.
+        progress: Told what is being done.
+
+    Returns:
+        The card; see `export_encoder`.
+
+    Raises:
+        UserError: if something is missing or cannot be written.
+        ParityError: if the file does not compute what the encoder computes.
+    """
+    directory = RunDirectory(run)
+    settings = directory.config.data
+    source = data or settings.source
+    probe = _read_probe(directory.eval_dir / "linear_probe.npz") if head == "linear" else None
+    return export_encoder(
+        load_encoder(run),
+        Path(output),
+        image_size=settings.image_size,
+        center_crop=settings.center_crop,
+        head=head,
+        probe=probe,
+        images=sample_images(source, settings.image_size, settings.center_crop),
+        source=settings.source,
+        progress=progress,
+    )
+
+
+def export_encoder(
+    encoder: Encoder,
+    output: Path,
+    *,
+    image_size: int,
+    center_crop: float,
+    images: np.ndarray,
+    head: str = "none",
+    probe: NamedProbe | None = None,
+    source: str | None = None,
+    progress: Tell | None = None,
+) -> dict:
+    """Convert an encoder, verify the file, write it and its JSON card.
+
+    File and card appear whole, after verification, or not at all.
+
+    Args:
+        encoder: Normalised images to embeddings.
+        output: The `.tflite` to write. The card has the same name with `.json`.
+        image_size: Pixels S of the square input.
+        center_crop: Fraction of the shorter side that evaluation keeps; for the card.
+        images: Real images to verify on, RGB 0-255 `(N, S, S, 3)`.
+        head: `"none"`, `"projection"` or `"linear"`.
+        probe: Kernel, bias and class names for `"linear"`.
+        source: What the encoder was trained on; for the card.
+        progress: Told what is being done.
+
+    Returns:
+        The card: input, output, head, labels, sizes, operations, parity, SHA-256.
+
+    Raises:
+        UserError: if the encoder cannot be deployed so, or the file not be written.
+        ParityError: if the file does not compute what the encoder computes.
+    """
+    tell = progress or (lambda message: None)
+    if output.suffix != ".tflite":
+        raise UserError(f"The output is to be named *.tflite, not {output.name!r}.")
+    weights: Probe | None = None if probe is None else (probe[0], probe[1])
+    with _replaced_together(output, output.with_suffix(".json")) as (model_file, card_file):
+        encoder = in_float32(encoder)
+        tell("Converting by Larq Compute Engine")
+        deployed = deployment_model(encoder, image_size, head, weights)
+        model = convert_model(deployed, output_name=OUTPUT_NAMES[head])
+        tell(f"Verifying {len(model) / 1024:.0f} KiB on {len(images)} images")
+        report = verify(encoder, model, images, deployed=deployed, head=head, probe=weights)
+        card = _card(model, report, head=head, center_crop=center_crop, source=source)
+        card["labels"] = list(probe[2]) if probe is not None and head == "linear" else None
+        model_file.write_bytes(model)
+        card_file.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return card
+
+
+def sample_images(
+    source: str, image_size: int, center_crop: float, count: int = _IMAGES_VERIFIED
+) -> np.ndarray:
+    """Images spread over a source's test split, or its only one: float32 `(N, S, S, 3)`.
+
+    Raises:
+        UserError: if the source cannot be opened or no image of it be read.
+    """
+    try:
+        images = open_source(source, "test")
+    except UserError:
+        images = open_source(source, "train")
+    chosen = np.unique(np.linspace(0, len(images) - 1, count).astype(int))
+    dataset = labelled_dataset(
+        images.select(chosen), image_size=image_size, batch_size=count, center_crop=center_crop
+    )
+    batches = [batch for batch, _ in dataset.as_numpy_iterator()]
+    if not batches:
+        raise UserError(f"No image of {source} can be read to verify the file on.")
+    return np.concatenate(batches)
+
+
+def _card(
+    model: bytes, report: ParityReport, *, head: str, center_crop: float, source: str | None
+) -> dict:
+    graph = TFLiteGraph(model)
+    (image,), (output,) = (
+        [graph.tensors[index] for index in indices] for indices in (graph.inputs, graph.outputs)
+    )
+    return {
+        "input": {
+            "name": image.name,
+            "shape": list(image.shape),
+            "dtype": str(image.dtype),
+            "range": "RGB 0-255",
+        },
+        "output": {"name": output.name, "shape": list(output.shape), "dtype": str(output.dtype)},
+        "head": head,
+        "image_size": image.shape[1],
+        "center_crop": center_crop,
+        "size_bytes": len(model),
+        "float_weights_bytes": graph.constant_bytes(np.float32),
+        "binary_convolutions": report.binary_convolutions,
+        "operations": file_operations(graph),
+        "parity": report.to_dict(),
+        "sha256": hashlib.sha256(model).hexdigest(),
+        "source": source,
+        "created_by": f"s2bnn_tf {__version__}",
+    }
+
+
+def _read_probe(path: Path) -> NamedProbe:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names = tuple(str(name) for name in arrays["class_names"])
+            return arrays["kernel"], arrays["bias"], names
+    except FileNotFoundError as error:
+        raise UserError(
+            f"There is no linear classifier at {path}: run `s2bnn eval linear` first."
+        ) from error
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(f"{path} is damaged: run `s2bnn eval linear` again.") from error
+
+
+@contextlib.contextmanager
+def _replaced_together(*targets: Path) -> Iterator[list[Path]]:
+    """Give temporary files beside the targets; move them in place if all went well."""
+    temporaries = []
+    try:
+        for target in targets:
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+            except OSError as error:
+                raise UserError(
+                    f"Cannot write to {target.parent}: {error.strerror}; choose another output."
+                ) from error
+            os.close(handle)
+            temporaries.append(Path(name))
+        yield temporaries
+        for temporary, target in zip(temporaries, targets):
+            temporary.chmod(0o644)  # mkstemp makes it private
+            os.replace(temporary, target)
+    finally:
+        for temporary in temporaries:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,194 @@
+"""The network to deploy: frozen, in float32, from RGB 0-255, with its shifts folded away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import larq as lq
+import numpy as np
+import tensorflow as tf
+
+from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.data import IMAGENET_MEAN, IMAGENET_STD
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.export.shifts import fold_shifts
+from s2bnn_tf.layers import RPReLU
+from s2bnn_tf.weights.tflite_model import OUTPUT_NAMES
+
+keras = tf.keras
+
+# Kernel and bias of a linear classifier, (C, K) and (K,).
+Probe = tuple[np.ndarray, np.ndarray]
+
+_WEIGHT_QUANTIZERS = ("kernel_quantizer", "depthwise_quantizer", "pointwise_quantizer")
+# Larq Compute Engine keeps a whole layer in float for one channel of scale zero. This
+# scale is zero to float rounding of anything that is added to it, and counts as one.
+_DEAD_CHANNEL_SCALE = 1e-30
+
+
+def deployment_model(
+    encoder: Encoder, image_size: int, head: str = "none", probe: Probe | None = None
+) -> keras.Model:
+    """The network that goes into the file. The encoder itself stays as it is.
+
+    - Weights are what their quantizers make of them: plain constants, no quantizer is left.
+    - Everything is float32, whatever the policy under which it was trained.
+    - Images are normalised inside, by a multiply-add of its own. Folded into a zero-padded
+      convolution it would change the borders.
+    - The shifts around RPReLU are folded into their neighbours (`fold_shifts`).
+
+    Args:
+        encoder: Normalised images to embeddings.
+        image_size: Pixels S of the square input.
+        head: `"none"`: pooled features; `"projection"`: embeddings of unit length;
+            `"linear"`: logits of `probe`.
+        probe: Kernel `(C, K)` and bias `(K,)`.
+
+    Returns:
+        A Keras model, RGB images 0-255, float32 `(1, S, S, 3)`, to `(1, C)`. Its layer
+        with the name of the encoder's backbone is the frozen backbone.
+
+    Raises:
+        UserError: if the encoder takes another size, lacks the head, is not a functional
+            model, or the probe does not fit.
+    """
+    _check(encoder, image_size, head, probe)
+    backbone = frozen_copy(encoder.backbone)
+    fold_shifts(backbone)
+    image = keras.Input((image_size, image_size, 3), 1, name="image", dtype="float32")
+    x = keras.layers.Rescaling(
+        [1 / (255 * std) for std in IMAGENET_STD],
+        [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD)],
+        name="normalize",
+        dtype="float32",
+    )(image)
+    x = backbone(x)
+    if head == "projection" and encoder.head is not None:
+        x = frozen_copy(encoder.head)(x)
+    elif head == "linear" and probe is not None:
+        classifier = keras.layers.Dense(probe[0].shape[1], name="linear", dtype="float32")
+        classifier.build(x.shape)
+        classifier.set_weights(list(probe))
+        x = classifier(x)
+    if head == "projection":
+        x = keras.layers.UnitNormalization(name="unit_length", dtype="float32")(x)
+    return keras.Model(image, x, name="deployed")
+
+
+def frozen_copy(model: keras.Model) -> keras.Model:
+    """A copy in float32 whose weights are constants quantized already."""
+    copy = _clone(model, _frozen)
+    with lq.context.quantized_scope(True):  # get_weights() gives what the quantizers make
+        copy.set_weights(model.get_weights())
+    for source, target in zip(leaf_layers(model), leaf_layers(copy)):
+        if is_binary(source):
+            kernel = target.kernel.numpy()
+            dead = np.all(kernel == 0, axis=(0, 1, 2))
+            target.kernel.assign(np.where(dead, np.float32(_DEAD_CHANNEL_SCALE), kernel))
+    return copy
+
+
+def in_float32(encoder: Encoder) -> Encoder:
+    """The encoder itself if it is all float32, otherwise a copy that is.
+
+    Raises:
+        UserError: if a part of it is not a functional model.
+    """
+    policies = {layer.dtype_policy.compute_dtype for layer in leaf_layers(encoder.backbone)}
+    if encoder.head is not None:
+        policies |= {layer.dtype_policy.compute_dtype for layer in leaf_layers(encoder.head)}
+    if policies <= {"float32"}:
+        return encoder
+    parts = []
+    for part in (encoder.backbone, encoder.head):
+        copy = None if part is None else _clone(part, _float32)
+        if part is not None and copy is not None:
+            copy.set_weights(part.get_weights())
+        parts.append(copy)
+    return Encoder(*parts)
+
+
+def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """The layers of a functional model in order of execution, those of nested models too."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from leaf_layers(layer)
+        else:
+            yield layer
+
+
+def is_binary(layer: keras.layers.Layer) -> bool:
+    """Whether a layer is a convolution of binary inputs with binary weights."""
+    return isinstance(layer, lq.layers.QuantConv2D) and all(
+        getattr(quantizer, "precision", None) == 1
+        for quantizer in (layer.input_quantizer, layer.kernel_quantizer)
+    )
+
+
+def _check(encoder: Encoder, image_size: int, head: str, probe: Probe | None) -> None:
+    expected = encoder.backbone.input_shape[1:3]
+    if not all(size in (None, image_size) for size in expected):
+        raise UserError(
+            f"The encoder was built for images of {expected[0]}x{expected[1]} pixels and cannot "
+            f"be converted for {image_size}; build it with that image_size."
+        )
+    if head not in OUTPUT_NAMES:
+        raise UserError(f"head is one of {', '.join(OUTPUT_NAMES)}, not {head!r}.")
+    if head == "linear":
+        width = encoder.backbone.output_shape[-1]
+        if probe is None:
+            raise UserError("The head 'linear' needs a classifier: run `s2bnn eval linear` first.")
+        kernel, bias = probe
+        if kernel.shape != (width, len(bias)):
+            raise UserError(
+                f"The linear classifier takes {kernel.shape[0]} features but the backbone gives "
+                f"{width}: run `s2bnn eval linear` on this encoder again."
+            )
+
+
+def _clone(model: keras.Model, clone_layer: Callable) -> keras.Model:
+    def clone(layer):
+        if isinstance(layer, keras.Model):
+            return _clone(layer, clone_layer)
+        return clone_layer(layer)
+
+    try:
+        return keras.models.clone_model(model, clone_function=clone)
+    except ValueError as error:
+        raise UserError(
+            f"{model.name!r} cannot be converted because it is not a functional Keras model: "
+            "build it with keras.Model(inputs, outputs)."
+        ) from error
+
+
+def _float32(layer: keras.layers.Layer) -> keras.layers.Layer:
+    return type(layer).from_config(_with_float32(layer.get_config()))
+
+
+def _frozen(layer: keras.layers.Layer) -> keras.layers.Layer:
+    cls = _PReLUWithShifts if type(layer) is RPReLU else type(layer)
+    copy = cls.from_config(_with_float32(layer.get_config()))
+    for attribute in _WEIGHT_QUANTIZERS:
+        if getattr(copy, attribute, None) is not None:
+            setattr(copy, attribute, None)
+    return copy
+
+
+def _with_float32(config):
+    """A layer's configuration with every dtype in it, also of its quantizers, set to float32."""
+    if isinstance(config, dict):
+        return {
+            key: "float32" if key == "dtype" else _with_float32(value)
+            for key, value in config.items()
+        }
+    return config
+
+
+class _PReLUWithShifts(RPReLU):
+    """RPReLU in the only form of which the converter makes one PRELU: slopes of rank 3."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        shifted = inputs + self.shift_in
+        slope = tf.reshape(self.slope, [1] * (len(inputs.shape) - 2) + [-1])
+        rectified = tf.nn.relu(shifted) + (-slope * tf.nn.relu(-shifted))
+        return rectified + self.shift_out
