@@ -13,6 +13,8 @@ import math
 
 import tensorflow as tf
 
+from s2bnn_tf.data.resample import gaussian_matrix, interpolation_matrix, resample
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 GREY_WEIGHTS = (0.2989, 0.587, 0.114)
@@ -88,54 +90,6 @@ def resized_crop(images: tf.Tensor, boxes: tf.Tensor, size: int) -> tf.Tensor:
     rows = interpolation_matrix(boxes[:, 0], boxes[:, 2], height, size)
     columns = interpolation_matrix(boxes[:, 1], boxes[:, 3], width, size)
     return resample(images, rows, columns)
-
-
-def resample(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
-    """Apply one matrix to the rows and one to the columns of each image.
-
-    Args:
-        images: `(B, H, W, C)`.
-        rows: `(B, H', H)` or `(1, H', H)`.
-        columns: `(B, W', W)` or `(1, W', W)`.
-
-    Returns:
-        float32 `(B, H', W', C)`.
-    """
-    batch, height, width, channels = tf.unstack(tf.shape(images))
-    new_height, new_width = tf.shape(rows)[1], tf.shape(columns)[1]
-    # (B, H, C, W), so that each image takes two large products and not two for each channel.
-    lines = tf.cast(tf.transpose(images, (0, 1, 3, 2)), tf.float32)
-    lines = tf.matmul(rows, tf.reshape(lines, (batch, height, channels * width)))
-    lines = tf.reshape(lines, (batch, new_height * channels, width))
-    lines = tf.matmul(lines, columns, transpose_b=True)
-    lines = tf.reshape(lines, (batch, new_height, channels, new_width))
-    return tf.transpose(lines, (0, 1, 3, 2))
-
-
-def interpolation_matrix(
-    start: tf.Tensor, extent: tf.Tensor, input_size: int | tf.Tensor, output_size: int
-) -> tf.Tensor:
-    """Matrices that resample the interval `[start, start + extent)` to `output_size` pixels.
-
-    Each row holds a triangle, as wide as an output pixel where the interval shrinks (that is
-    the antialiasing) and as an input pixel where it grows. Pixels outside have no weight.
-
-    Args:
-        start: `(B,)` float.
-        extent: `(B,)` float.
-        input_size: Pixels in the input.
-        output_size: Pixels in the output.
-
-    Returns:
-        float32 `(B, output_size, input_size)`, each row summing to 1.
-    """
-    scale = (extent / output_size)[:, tf.newaxis, tf.newaxis]
-    centres = (tf.range(output_size, dtype=tf.float32) + 0.5)[:, tf.newaxis] * scale
-    pixels = tf.range(input_size, dtype=tf.float32) + 0.5 - start[:, tf.newaxis]
-    inside = tf.cast((pixels > 0) & (pixels < extent[:, tf.newaxis]), tf.float32)
-    pixels, inside = pixels[:, tf.newaxis], inside[:, tf.newaxis]
-    weights = tf.nn.relu(1 - tf.abs(pixels - centres) / tf.maximum(scale, 1.0)) * inside
-    return weights / tf.reduce_sum(weights, axis=-1, keepdims=True)
 
 
 def random_resized_crop(
@@ -244,8 +198,8 @@ def blur_by(images: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
     The Gaussian is written as one matrix for the rows and one for the columns, so that images
     of different sigma are blurred by the same two matrix products.
     """
-    rows = _gaussian_matrix(sigma, tf.shape(images)[1])
-    columns = _gaussian_matrix(sigma, tf.shape(images)[2])
+    rows = gaussian_matrix(sigma, tf.shape(images)[1])
+    columns = gaussian_matrix(sigma, tf.shape(images)[2])
     return resample(images, rows, columns)
 
 
@@ -287,22 +241,6 @@ def _blend(images: tf.Tensor, operation: tf.Tensor, amount: tf.Tensor) -> tf.Ten
     mean = tf.reduce_mean(grey, axis=1, keepdims=True)
     blended = _rows(images) * factor + grey * of_grey + mean * of_mean
     return tf.reshape(tf.clip_by_value(blended, 0.0, 255.0), tf.shape(images))
-
-
-def _gaussian_matrix(sigma: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Matrices `(B, size, size)` that blur a line of pixels reflected at both ends."""
-    pixels = tf.range(size, dtype=tf.float32)
-    last = pixels[-1]
-
-    def weights(source: tf.Tensor) -> tf.Tensor:
-        distance = (pixels[:, tf.newaxis] - source) / sigma[:, tf.newaxis, tf.newaxis]
-        return tf.exp(-0.5 * tf.square(distance))
-
-    # The first and the last pixel are their own mirror images, and count once.
-    reflected = weights(-pixels) * tf.cast(pixels > 0, tf.float32)
-    reflected += weights(2 * last - pixels) * tf.cast(pixels < last, tf.float32)
-    matrix = weights(pixels) + reflected
-    return matrix / tf.reduce_sum(matrix, axis=-1, keepdims=True)
 
 
 def _choose(images: tf.Tensor, probability: float, seed) -> tf.Tensor:

@@ -1,11 +1,11 @@
-"""Batches of views straight from image files, decoded and resized by Pillow in threads."""
+"""Batches of images straight from files, decoded and resized by Pillow.
+
+tf.data calls these functions from several threads; Pillow works outside Python's lock.
+"""
 
 from __future__ import annotations
 
-import functools
 import logging
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,7 @@ def crop_files(
         raise UserError(f"None of the images in {source.name} can be read; replace them.")
 
     relative = _relative_boxes(source, indices, boxes)
-    return np.stack(list(_pool().map(read, indices, relative)), axis=1)
+    return np.stack(list(map(read, indices, relative)), axis=1)
 
 
 def crop_readable_files(
@@ -67,7 +67,7 @@ def crop_readable_files(
         uint8 `(M, size, size, 3)` and the `(M,)` indices they come from, M at most B.
     """
     relative = _relative_boxes(source, indices, boxes[:, np.newaxis])
-    crops = _pool().map(lambda index, box: _read_crops(source, index, box, size), indices, relative)
+    crops = [_read_crops(source, index, box, size) for index, box in zip(indices, relative)]
     return _readable([None if crop is None else crop[0] for crop in crops], indices, size)
 
 
@@ -95,10 +95,10 @@ def resize_readable_files(
         top, left = centre_offset(height, size), centre_offset(width, size)
         return np.asarray(image.crop((left, top, left + size, top + size)))
 
-    return _readable(list(_pool().map(read, indices)), indices, size)
+    return _readable(list(map(read, indices)), indices, size)
 
 
-def resized_shape(shape: tuple[int, int], shorter_side: int) -> tuple[int, int]:
+def resized_shape(shape: tuple[int, ...], shorter_side: int) -> tuple[int, int]:
     """Height and width after a resize of the shorter side, as torchvision rounds them."""
     height, width = (int(side) for side in shape)
     if height <= width:
@@ -158,8 +158,3 @@ def _readable(
     kept = [i for i, image in enumerate(images) if image is not None]
     stacked = np.array([images[i] for i in kept], dtype=np.uint8)
     return stacked.reshape(-1, size, size, 3), indices[kept]
-
-
-@functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")

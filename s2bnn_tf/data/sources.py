@@ -116,14 +116,8 @@ def _open_digits(split: str) -> ImageSource:
         np.arange(len(digits.target)), test_size=360, stratify=digits.target, random_state=0
     )
     chosen = np.sort(train if split == "train" else test)
-    size = (_DIGITS_SIZE, _DIGITS_SIZE)
-    grey = [
-        Image.fromarray(np.round(image * (255 / 16)).astype(np.uint8)).resize(
-            size, Image.Resampling.BILINEAR
-        )
-        for image in digits.images[chosen]
-    ]
-    images = np.repeat(np.stack(grey)[..., np.newaxis], 3, axis=-1)
+    pixels = np.round(digits.images[chosen] * (255 / 16)).astype(np.uint8)
+    images = np.stack([_enlarge_digit(digit) for digit in pixels])
     labels = digits.target[chosen].astype(np.int64)
     return ImageSource("digits", split, labels, tuple("0123456789"), images=images)
 
@@ -149,6 +143,11 @@ def open_images(paths: Sequence[Path]) -> ImageSource:
     if not files:
         raise UserError(f"There is no image in {name}; expected files of JPEG, PNG or the like.")
     return _open_files(name, "train", files, None, ())
+
+
+def _enlarge_digit(digit: np.ndarray) -> np.ndarray:
+    size = (_DIGITS_SIZE, _DIGITS_SIZE)
+    return np.asarray(Image.fromarray(digit).resize(size, Image.Resampling.BILINEAR).convert("RGB"))
 
 
 def _open_folder(spec: str, root: Path, split: str) -> ImageSource:

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from s2bnn_tf.data import augment as ops
-from s2bnn_tf.data.files import (
-    centre_offset,
-    crop_files,
-    crop_readable_files,
-    resize_readable_files,
-    resized_shape,
-)
+from s2bnn_tf.data.readers import centre_labelled, random_crops, random_labelled
 from s2bnn_tf.data.sources import ImageSource
 from s2bnn_tf.errors import UserError
 
@@ -90,7 +83,7 @@ def view_dataset(
     chunk = _chunk_size(batch_size, image_size * image_size * 3 * views)
     chunks = batch_size // chunk
     first_epoch, skipped = divmod(first_step, steps)
-    crop = _random_crops(source, image_size, augmentation.crop_scale, views)
+    crop = random_crops(source, image_size, augmentation.crop_scale, views)
 
     def epoch_rows(epoch: tf.Tensor) -> tf.data.Dataset:
         order = _permutation(len(source), _seed(seed, _ORDER, epoch))
@@ -154,115 +147,31 @@ def labelled_dataset(
         int64 `(B,)`, -1 where there is no label; in the order of the source unless `augment`.
     """
     count = len(source)
+    labels = tf.constant(np.full(count, -1) if source.labels is None else source.labels, tf.int64)
     if augment:
         order = _permutation(count, _seed(seed, _ORDER, 0))
-        load = _random_labelled(source, image_size, seed)
+        crop = random_labelled(source, image_size, PROBE_CROP_SCALE)
     else:
         order = tf.range(count, dtype=tf.int64)
-        load = _centre_labelled(source, image_size, round(image_size / center_crop))
-    labels = tf.constant(np.full(count, -1) if source.labels is None else source.labels, tf.int64)
+        centre = centre_labelled(source, image_size, round(image_size / center_crop))
 
-    def load_rows(row: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images, kept = load(row, indices)
+    def load(row: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if augment:
+            seeds = tf.unstack(tf.random.split(_seed(seed, _VIEWS, row)), axis=0)
+            images, kept = crop(indices, seeds[0])
+            images = ops.random_flip(images, PROBE_FLIP_PROBABILITY, seeds[1])
+        else:
+            images, kept = centre(indices)
         return images, tf.gather(labels, kept)
 
     return (
         tf.data.Dataset.from_tensor_slices(order)
         .batch(_chunk_size(batch_size, image_size * image_size * 3))
         .enumerate()
-        .map(load_rows, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
+        .map(load, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
         .rebatch(batch_size)
         .prefetch(2)
     )
-
-
-def _random_crops(
-    source: ImageSource, size: int, crop_scale: tuple[float, float], views: int
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Return a function from B indices and a seed to float32 crops `(views * B, S, S, 3)`."""
-    if source.images is not None:
-        pixels = tf.constant(source.images)
-
-        def crop_memory(indices: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-            images = tf.gather(pixels, tf.tile(indices, [views]))
-            return ops.random_resized_crop(images, size, crop_scale, seed)
-
-        return crop_memory
-
-    sizes = tf.constant(source.sizes)
-
-    def crop_paths(indices: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        drawn = ops.sample_crop_boxes(tf.gather(sizes, tf.tile(indices, [views])), crop_scale, seed)
-        boxes = tf.transpose(tf.reshape(drawn, (views, -1, 4)), (1, 0, 2))
-        crops = tf.numpy_function(
-            lambda index, box: crop_files(source, index, box, size), [indices, boxes], tf.uint8
-        )
-        crops = tf.ensure_shape(crops, (views, indices.shape[0], size, size, 3))
-        return tf.cast(tf.reshape(crops, (-1, size, size, 3)), tf.float32)
-
-    return crop_paths
-
-
-def _random_labelled(
-    source: ImageSource, size: int, seed: int
-) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """Return a function from a row and indices to augmented images and their indices."""
-    pixels = None if source.images is None else tf.constant(source.images)
-    sizes = None if source.sizes is None else tf.constant(source.sizes)
-
-    def load(row: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        crop_seed, flip_seed = tf.unstack(tf.random.split(_seed(seed, _VIEWS, row), 2), axis=0)
-        if pixels is not None:
-            images, kept = tf.gather(pixels, indices), indices
-            images = ops.random_resized_crop(images, size, PROBE_CROP_SCALE, crop_seed)
-        else:
-            boxes = ops.sample_crop_boxes(tf.gather(sizes, indices), PROBE_CROP_SCALE, crop_seed)
-            images, kept = tf.numpy_function(
-                lambda i, b: crop_readable_files(source, i, b, size),
-                [indices, boxes],
-                (tf.uint8, tf.int64),
-            )
-            images, kept = _shaped(images, kept, size)
-        return ops.random_flip(images, PROBE_FLIP_PROBABILITY, flip_seed), kept
-
-    return load
-
-
-def _centre_labelled(
-    source: ImageSource, size: int, shorter_side: int
-) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """Return a function from a row and indices to centred images and their indices."""
-    if source.images is None:
-
-        def load_paths(_: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            images, kept = tf.numpy_function(
-                lambda i: resize_readable_files(source, i, shorter_side, size),
-                [indices],
-                (tf.uint8, tf.int64),
-            )
-            return _shaped(images, kept, size)
-
-        return load_paths
-
-    pixels = tf.constant(source.images)
-    shape = source.images.shape[1:3]
-    matrices = []
-    for length, resized in zip(shape, resized_shape(shape, shorter_side)):
-        matrix = ops.interpolation_matrix(
-            tf.zeros(1), tf.constant([float(length)]), length, resized
-        )
-        offset = centre_offset(resized, size)
-        matrices.append(matrix[:, offset : offset + size])
-
-    def load_memory(_: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return ops.resample(tf.gather(pixels, indices), *matrices), indices
-
-    return load_memory
-
-
-def _shaped(images: tf.Tensor, kept: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
-    images = tf.cast(tf.ensure_shape(images, (None, size, size, 3)), tf.float32)
-    return images, tf.ensure_shape(kept, (None,))
 
 
 def _permutation(count: int, seed: tf.Tensor) -> tf.Tensor:

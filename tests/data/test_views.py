@@ -128,7 +128,7 @@ def test_a_dataset_from_a_later_step_is_the_tail(source, images_at_a_time, monke
 def test_the_dataset_is_the_operations_run_eagerly():
     source = open_source("digits").select(range(12))
     dataset = view_dataset(source, LIGHT, image_size=32, batch_size=12, views=1, seed=2)
-    crop = views_module._random_crops(source, 32, LIGHT.crop_scale, 1)
+    crop = views_module.random_crops(source, 32, LIGHT.crop_scale, 1)
     order = views_module._permutation(12, views_module._seed(2, views_module._ORDER, 0))
     seeds = tf.random.split(views_module._seed(2, views_module._VIEWS, 0))
     expected = views_module.augment_view(crop(order, seeds[0]), LIGHT, seeds[1])

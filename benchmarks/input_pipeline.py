@@ -1,0 +1,103 @@
+"""Measure how many augmented views per second the input pipeline makes.
+
+    python benchmarks/input_pipeline.py [--output FILE.json]
+
+Three sources: the digits and (where it is installed) Fashion-MNIST in memory at 32x32, and a
+folder of 500x375 JPEGs at 224x224, cut from scikit-learn's two photographs. Views per second
+are of wall time; views per CPU second tell what training loses to the pipeline on its cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np  # noqa: E402  TensorFlow reads its log level when it is imported
+from PIL import Image  # noqa: E402
+from sklearn.datasets import load_sample_images  # noqa: E402
+
+from s2bnn_tf.data import Augmentation, ImageSource, open_source, view_dataset  # noqa: E402
+
+FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
+PRESETS = {
+    "light": Augmentation((0.2, 1.0), 0.6, 0.2, 0.2, 0.5),
+    "moco_v2": Augmentation((0.2, 1.0), 0.8, 0.2, 0.5, 0.5),
+}
+
+
+def write_photographs(folder: Path, count: int, seed: int = 0) -> None:
+    """Write random 500x375 cuts of scikit-learn's photographs (640x427) as JPEG."""
+    rng = np.random.default_rng(seed)
+    photographs = load_sample_images().images
+    for number in range(count):
+        top, left = rng.integers(0, 427 - 375), rng.integers(0, 640 - 500)
+        cut = photographs[number % 2][top : top + 375, left : left + 500]
+        Image.fromarray(cut).save(folder / f"{number:04d}.jpg", quality=90)
+
+
+def measure(
+    source: ImageSource, preset: str, image_size: int, batch_size: int, views: int, batches: int
+) -> dict:
+    """Time `batches` batches, after two that fill the buffers."""
+    dataset = view_dataset(
+        source, PRESETS[preset], image_size=image_size, batch_size=batch_size, views=views, seed=0
+    )
+    iterator = iter(dataset)
+    for _ in range(2):
+        next(iterator)
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(batches):
+        next(iterator)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    made = batches * batch_size * views
+    return {
+        "source": source.name if source.paths == () else f"{len(source)} JPEGs",
+        "augmentation": preset,
+        "image_size": image_size,
+        "batch_size": batch_size,
+        "views": views,
+        "views_per_second": round(made / wall, 1),
+        "views_per_cpu_second": round(made / cpu, 1),
+    }
+
+
+def main() -> None:
+    """Measure every source, print a table, write JSON if asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, help="write the results as JSON")
+    parser.add_argument("--photographs", type=int, default=512, help="JPEGs in the folder")
+    arguments = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_photographs(Path(folder), arguments.photographs)
+        cases = [(open_source("digits"), 32, 256, 40)]
+        if FASHION_MNIST.is_dir():
+            cases.append((open_source(f"idx:{FASHION_MNIST}"), 32, 256, 40))
+        cases.append((open_source(f"folder:{folder}"), 224, 64, 8))
+        results = []
+        print(
+            f"{'source':36} {'views':>5} {'preset':8} {'size':>4} {'views/s':>9} {'per CPU s':>9}"
+        )
+        for source, image_size, batch_size, batches in cases:
+            for preset in PRESETS:
+                for views in (1, 2):
+                    row = measure(source, preset, image_size, batch_size, views, batches)
+                    results.append(row)
+                    print(
+                        f"{row['source']:36} {views:5} {preset:8} {image_size:4} "
+                        f"{row['views_per_second']:9,.0f} {row['views_per_cpu_second']:9,.0f}"
+                    )
+    if arguments.output:
+        report = {"machine": platform.platform(), "cores": os.cpu_count(), "results": results}
+        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

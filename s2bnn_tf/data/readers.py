@@ -1,0 +1,110 @@
+"""From indices to images, whether they are in memory or in files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from s2bnn_tf.data import augment as ops
+from s2bnn_tf.data.files import (
+    centre_offset,
+    crop_files,
+    crop_readable_files,
+    resize_readable_files,
+    resized_shape,
+)
+from s2bnn_tf.data.numpy_op import numpy_op
+from s2bnn_tf.data.resample import interpolation_matrix, resample
+from s2bnn_tf.data.sources import ImageSource
+
+
+def random_crops(
+    source: ImageSource, size: int, crop_scale: tuple[float, float], views: int
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Return a function from B indices and a seed to float32 crops `(views * B, S, S, 3)`."""
+    if source.images is not None:
+        pixels = tf.constant(source.images)
+
+        def crop_memory(indices: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+            images = tf.gather(pixels, tf.tile(indices, [views]))
+            return ops.random_resized_crop(images, size, crop_scale, seed)
+
+        return crop_memory
+
+    sizes = tf.constant(source.sizes)
+
+    def crop_paths(indices: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        drawn = ops.sample_crop_boxes(tf.gather(sizes, tf.tile(indices, [views])), crop_scale, seed)
+        boxes = tf.transpose(tf.reshape(drawn, (views, -1, 4)), (1, 0, 2))
+        shape = (views, indices.shape[0], size, size, 3)
+        crops = numpy_op(
+            lambda index, box: crop_files(source, index, box, size),
+            lambda index, box: np.zeros(shape, np.uint8),
+            [indices, boxes],
+            tf.uint8,
+        )
+        crops = tf.ensure_shape(crops, shape)
+        return tf.cast(tf.reshape(crops, (-1, size, size, 3)), tf.float32)
+
+    return crop_paths
+
+
+def random_labelled(
+    source: ImageSource, size: int, crop_scale: tuple[float, float]
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Return a function from B indices and a seed to crops of the readable ones, and those."""
+    pixels = None if source.images is None else tf.constant(source.images)
+    sizes = None if source.sizes is None else tf.constant(source.sizes)
+
+    def load(indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if pixels is not None:
+            images, kept = tf.gather(pixels, indices), indices
+            images = ops.random_resized_crop(images, size, crop_scale, seed)
+        else:
+            boxes = ops.sample_crop_boxes(tf.gather(sizes, indices), crop_scale, seed)
+            images, kept = _read_labelled(
+                lambda i, b: crop_readable_files(source, i, b, size), [indices, boxes], size
+            )
+        return images, kept
+
+    return load
+
+
+def centre_labelled(
+    source: ImageSource, size: int, shorter_side: int
+) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    """Return a function from B indices to the centres of the readable images, and those."""
+    if source.images is None:
+
+        def load_paths(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return _read_labelled(
+                lambda i: resize_readable_files(source, i, shorter_side, size), [indices], size
+            )
+
+        return load_paths
+
+    pixels = tf.constant(source.images)
+    shape = source.images.shape[1:3]
+    matrices = []
+    for length, resized in zip(shape, resized_shape(shape, shorter_side)):
+        matrix = interpolation_matrix(tf.zeros(1), tf.constant([float(length)]), length, resized)
+        offset = centre_offset(resized, size)
+        matrices.append(matrix[:, offset : offset + size])
+
+    def load_memory(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return resample(tf.gather(pixels, indices), *matrices), indices
+
+    return load_memory
+
+
+def _read_labelled(
+    read: Callable[..., tuple[np.ndarray, np.ndarray]], inputs: list[tf.Tensor], size: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    def blank(indices: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.zeros((len(indices), size, size, 3), np.uint8), indices
+
+    images, kept = numpy_op(read, blank, inputs, (tf.uint8, tf.int64))
+    images = tf.cast(tf.ensure_shape(images, (None, size, size, 3)), tf.float32)
+    return images, tf.ensure_shape(kept, (None,))
