@@ -8,18 +8,15 @@ and the graph goes to the converter as it is.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
-import sys
-import tempfile
-from collections.abc import Iterator
 
 import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.export.fold import Probe, deployment_model
+from s2bnn_tf.export.terminal import captured_terminal
+from s2bnn_tf.weights.flatbuffer import TFLiteGraph
 from s2bnn_tf.weights.tflite_model import OUTPUT_NAMES
 
 keras = tf.keras
@@ -59,9 +56,9 @@ def convert_model(model: keras.Model, *, output_name: str) -> bytes:
 
     (spec,) = model.inputs
     graph_def = _frozen_graph(model, output_name)
-    with _captured_terminal() as log_file:
+    with captured_terminal() as log:
         try:
-            return convert_graphdef_to_tflite_flatbuffer(
+            data = convert_graphdef_to_tflite_flatbuffer(
                 graph_def.SerializeToString(),
                 ["image"],
                 ["DT_FLOAT"],
@@ -72,12 +69,24 @@ def convert_model(model: keras.Model, *, output_name: str) -> bytes:
                 None,
             )
         except Exception as error:
-            log_file.seek(0)
-            _log.error("%s", log_file.read().decode(errors="replace"))
-            reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-            raise UserError(
-                f"Larq Compute Engine cannot convert {model.name!r}: {reason}"
-            ) from error
+            details = log.read()
+            _log.error("%s", details)
+            reasons = [line for line in details.splitlines() if "error: " in line]
+            reason = reasons[0].split("error: ")[-1] if reasons else str(error).strip()
+            raise UserError(f"Larq Compute Engine cannot convert the network: {reason}") from error
+    _refuse_foreign_operations(data)
+    return data
+
+
+def _refuse_foreign_operations(data: bytes) -> None:
+    """The converter passes on, under its own name, what TensorFlow Lite has no operation for."""
+    names = {item.name for item in TFLiteGraph(data).operations}
+    foreign = sorted(name for name in names if not (name.isupper() or name.startswith("Lce")))
+    if foreign:
+        raise UserError(
+            f"The network has operations that TensorFlow Lite lacks ({', '.join(foreign)}): "
+            "replace the layers that use them."
+        )
 
 
 def _frozen_graph(model: keras.Model, output_name: str):
@@ -97,38 +106,25 @@ def _frozen_graph(model: keras.Model, output_name: str):
     graph_def = function.graph.as_graph_def()
     kept = []
     for node in graph_def.node:
-        if node.op == "ReadVariableOp":
-            _make_constant(node, captured[node.input[0]])
-        if node.name not in captured:
-            kept.append(node)
+        outer = captured.get(node.name)
+        if outer is not None and outer.dtype == tf.resource:
+            continue  # a variable's handle, which nothing will read any more
+        if outer is not None:
+            _make_constant(node, outer)
+        elif node.op == "ReadVariableOp":
+            dtype = tf.dtypes.as_dtype(node.attr["dtype"].type)
+            handle = captured[node.input[0]]
+            _make_constant(node, tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype))
+        kept.append(node)
     del graph_def.node[:]
     graph_def.node.extend(kept)
     return graph_def
 
 
-def _make_constant(node, handle: tf.Tensor) -> None:
-    """Turn the node that reads a variable into a constant of its value."""
-    dtype = tf.dtypes.as_dtype(node.attr["dtype"].type)
-    value = tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype)
+def _make_constant(node, value: tf.Tensor) -> None:
+    """Turn a node into a constant."""
     node.op = "Const"
     del node.input[:]
     for name in [name for name in node.attr if name != "dtype"]:
         del node.attr[name]
     node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value.numpy()))
-
-
-@contextlib.contextmanager
-def _captured_terminal() -> Iterator:
-    """Send what C++ writes to standard output and error into a temporary file."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    saved = [os.dup(1), os.dup(2)]
-    with tempfile.TemporaryFile() as log_file:
-        try:
-            for descriptor in (1, 2):
-                os.dup2(log_file.fileno(), descriptor)
-            yield log_file
-        finally:
-            for descriptor, original in zip((1, 2), saved):
-                os.dup2(original, descriptor)
-                os.close(original)

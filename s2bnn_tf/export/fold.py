@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 
 import larq as lq
@@ -20,10 +21,13 @@ keras = tf.keras
 # Kernel and bias of a linear classifier, (C, K) and (K,).
 Probe = tuple[np.ndarray, np.ndarray]
 
-_WEIGHT_QUANTIZERS = ("kernel_quantizer", "depthwise_quantizer", "pointwise_quantizer")
-# Larq Compute Engine keeps a whole layer in float for one channel of scale zero. This
-# scale is zero to float rounding of anything that is added to it, and counts as one.
-_DEAD_CHANNEL_SCALE = 1e-30
+_WEIGHT_QUANTIZERS = {
+    "kernel_quantizer": "kernel",
+    "depthwise_quantizer": "depthwise_kernel",
+    "pointwise_quantizer": "pointwise_kernel",
+}
+# Larq Compute Engine takes a smaller scale for zero, and then keeps the whole layer in float.
+_SMALLEST_SCALE = 1e-6
 
 
 def deployment_model(
@@ -53,6 +57,7 @@ def deployment_model(
             model, or the probe does not fit.
     """
     _check(encoder, image_size, head, probe)
+    encoder = in_float32(encoder)
     backbone = frozen_copy(encoder.backbone)
     fold_shifts(backbone)
     image = keras.Input((image_size, image_size, 3), 1, name="image", dtype="float32")
@@ -76,16 +81,34 @@ def deployment_model(
 
 
 def frozen_copy(model: keras.Model) -> keras.Model:
-    """A copy in float32 whose weights are constants quantized already."""
+    """A copy of a float32 model whose weights are what their quantizers make of them."""
     copy = _clone(model, _frozen)
-    with lq.context.quantized_scope(True):  # get_weights() gives what the quantizers make
-        copy.set_weights(model.get_weights())
+    copy.set_weights(model.get_weights())
     for source, target in zip(leaf_layers(model), leaf_layers(copy)):
+        for attribute, name in _WEIGHT_QUANTIZERS.items():
+            quantizer = getattr(source, attribute, None)
+            if quantizer is not None:
+                weight = getattr(target, name)
+                weight.assign(quantizer(weight.value()))
         if is_binary(source):
-            kernel = target.kernel.numpy()
-            dead = np.all(kernel == 0, axis=(0, 1, 2))
-            target.kernel.assign(np.where(dead, np.float32(_DEAD_CHANNEL_SCALE), kernel))
+            _revive_dead_channels(target)
     return copy
+
+
+def _revive_dead_channels(layer: lq.layers.QuantConv2D) -> None:
+    """Move the scale of channels that are zero, or nearly, from the kernel behind the convolution.
+
+    There the converter makes it a part of the multiplier of the same binary convolution.
+    """
+    kernel = layer.kernel.numpy()
+    scale = np.abs(kernel).max(axis=(0, 1, 2))
+    dead = scale < _SMALLEST_SCALE
+    if not dead.any():
+        return
+    layer.kernel.assign(np.where(dead, np.where(kernel < 0, -1, 1), kernel))
+    multiplier = tf.constant(np.where(dead, scale, 1), tf.float32)
+    convolve = layer.convolution_op
+    layer.convolution_op = lambda inputs, kernel: convolve(inputs, kernel) * multiplier
 
 
 def in_float32(encoder: Encoder) -> Encoder:
@@ -153,7 +176,15 @@ def _clone(model: keras.Model, clone_layer: Callable) -> keras.Model:
         return clone_layer(layer)
 
     try:
-        return keras.models.clone_model(model, clone_function=clone)
+        with warnings.catch_warnings():
+            # Larq Zoo initialises the blur of QuickNet by a function, of which Keras warns.
+            warnings.filterwarnings("ignore", "The `keras.initializers.serialize")
+            return keras.models.clone_model(model, clone_function=clone)
+    except TypeError as error:
+        raise UserError(
+            f"A layer of {model.name!r} cannot be copied: give its class a get_config() and "
+            "the decorator keras.saving.register_keras_serializable()."
+        ) from error
     except ValueError as error:
         raise UserError(
             f"{model.name!r} cannot be converted because it is not a functional Keras model: "

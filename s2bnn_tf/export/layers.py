@@ -68,8 +68,9 @@ def pair_layers(
     pairs = []
     for operation in graph.binary_convolutions():
         words = graph.tensors[operation.inputs[1]].constant
-        alike = [pair for pair in layers if filters[pair[0].name].shape == words.shape]
-        if not alike:
+        shape = graph.tensors[operation.inputs[1]].shape
+        alike = [pair for pair in layers if filters[pair[0].name].shape == shape]
+        if words is None or not alike:
             continue  # a layer that Keras does not know as binary: more than was asked for
         best = min(alike, key=lambda pair: _distance(filters[pair[0].name], words))
         layers.remove(best)
@@ -98,7 +99,8 @@ def layer_error(pair: BinaryPair, words: np.ndarray, output: np.ndarray, channel
     """
     signs = pair.signs(words)
     # The encoder's own layer, with its quantizers: a mistake in freezing shows here too.
-    start = pair.layer(tf.constant(LARGE * signs))
+    with lq.utils.patch_object(pair.layer, "activation", keras.activations.linear):
+        start = pair.layer(tf.constant(LARGE * signs))
     kernel = pair.layer.kernel_quantizer(_latent_kernel(pair.layer))
     reach = tf.reduce_sum(tf.abs(kernel), axis=(0, 1, 2))[None, None, None]
     if pair.layer.use_bias:
@@ -134,7 +136,9 @@ def explain(graph: TFLiteGraph, pair: BinaryPair, kernel: str, error: float) -> 
 
 
 def _fused(layer, outputs: tf.Tensor) -> Iterator[np.ndarray]:
-    """The output of a layer, and of each layer after it that may be fused into it."""
+    """The linear output of a layer, then its activation, and each layer that may be fused."""
+    yield outputs.numpy()
+    outputs = layer.activation(outputs)
     while True:
         yield outputs.numpy()
         readers = list(dict.fromkeys(node.outbound_layer for node in layer.outbound_nodes))

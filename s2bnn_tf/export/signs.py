@@ -21,7 +21,7 @@ Layer: TypeAlias = lq.layers.QuantConv2D
 # Beyond any learned threshold: its sign is what every quantizer makes of it.
 LARGE = 1e6
 # A sign that rounding may flip is this close to its threshold, relative to the largest input.
-NEAR_ZERO = 1e-4
+NEAR_ZERO = 1e-3
 
 
 @dataclass(frozen=True)

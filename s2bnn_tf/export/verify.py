@@ -32,6 +32,7 @@ from s2bnn_tf.export.layers import (
     pair_layers,
 )
 from s2bnn_tf.export.signs import Layer, SignRecord, compared_signs
+from s2bnn_tf.export.terminal import captured_terminal
 from s2bnn_tf.weights.flatbuffer import TFLiteGraph, with_outputs
 
 keras = tf.keras
@@ -41,12 +42,14 @@ KERNELS: dict[str, dict[str, bool]] = {
     "indirect": {"use_indirect_bgemm": True},
     "reference": {"use_reference_bconv": True},
 }
-# Of the output, relative to its largest number, with the signs of the file dictated: rounding
-# through tens of layers stays below 1e-5, anything computed wrongly is off by far more.
-NETWORK_TOLERANCE = 1e-4
-# Of the output, free: flipped signs leave it above 0.99 in all networks tested. It is the only
-# sharp check of a step-1 file, whose signs cannot be read, and a last one for all others.
-SMALLEST_COSINE = 0.95
+# Of the output, relative to its largest number, with the signs of the file dictated. Rounding
+# stays below 1e-5 in most networks; TensorFlow Lite's sigmoid, exp(x) below -9, is itself off by
+# 1.2e-4, and makes it 1e-4 in Real-to-Binary Net. What is computed wrongly is off by far more.
+NETWORK_TOLERANCE = 1e-3
+# Of the output, free. One flipped sign near the input can become thousands near the output: a
+# random BinaryResNetE18 was seen at 0.974, converted rightly. So this is for gross mistakes only,
+# and for step-1 files, whose signs are not known; the checks before it are the sharp ones.
+SMALLEST_COSINE = 0.9
 # Images whose every binary convolution is checked; all images go through the whole network.
 _IMAGES_BY_LAYER = 2
 _BATCH = 8
@@ -60,8 +63,8 @@ class ParityReport:
         images: Images compared.
         binary_convolutions: Operations `LceBconv2d` in the file, one for each binary
             convolution of the network.
-        layer_error: Largest error of a binary convolution by itself, by kernel, relative
-            to the sum of the magnitudes it adds up.
+        layer_error: Largest error of a binary convolution by itself, relative to the sum
+            of the magnitudes it adds up; by kernel, of those that can run the file.
         signs: Signs compared at the inputs of binary convolutions.
         signs_flipped: How many of them differ between Keras and the file, each running free.
         signs_flipped_by_rounding: The same, counting only first causes: with the signs of
@@ -154,18 +157,38 @@ def _check_layers(
     words = [pair.operation.inputs[0] for pair in pairs]
     written = [pair.operation.outputs[0] for pair in pairs]
     instrumented = with_outputs(graph.data, [*graph.outputs, *words, *written])
-    errors = {}
-    for kernel in reversed(KERNELS):  # the default kernel comes last: its results are used below
-        outputs, *values = _run_file(instrumented, images, kernel)
-        errors[kernel] = 0.0
+    results = _run_kernels(instrumented, images)
+    errors = dict.fromkeys(results, 0.0)
+    for kernel, (_, *values) in results.items():
         for pair, bits, output in zip(pairs, values, values[len(pairs) :]):
             channels = graph.tensors[pair.operation.inputs[1]].shape[0]
             error = layer_error(pair, bits, output, channels)
             if not error <= TOLERANCE:
                 raise ParityError(explain(graph, pair, kernel, error))
             errors[kernel] = max(errors[kernel], error)
+    outputs, *values = results["default"]
     signs = {pair.layer: pair.signs(bits) for pair, bits in zip(pairs, values)}
     return signs, outputs, errors
+
+
+def _run_kernels(model: bytes, images: np.ndarray) -> dict[str, list[np.ndarray]]:
+    """The outputs of a `.tflite` by kernel, of those kernels that can run it.
+
+    The default kernel must. The indirect and the reference kernel lack some combinations of
+    padding, groups and channels.
+    """
+    results = {}
+    for kernel in KERNELS:
+        with captured_terminal() as log:
+            try:
+                results[kernel] = _run_file(model, images, kernel)
+            except RuntimeError as error:
+                if kernel == "default":
+                    reason = (log.read() or str(error)).splitlines()[0].strip()
+                    raise ParityError(
+                        f"Larq Compute Engine converts the network but cannot run it: {reason}"
+                    ) from error
+    return results
 
 
 def _run_file(model: bytes, images: np.ndarray, kernel: str) -> list[np.ndarray]:

@@ -57,7 +57,7 @@ class TFLiteEncoder:
         self.center_crop: float = self.card.get("center_crop", _DEFAULT_CENTER_CROP)
         self.data_source: str | None = self.card.get("source")
         self.labels: list[str] | None = self.card.get("labels")
-        self._interpreter = _interpreter(graph)
+        self._interpreter = _interpreter(self.path, graph)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """The output `(B, C)`, float32, for RGB images 0-255 `(B, S, S, 3)`."""
@@ -150,8 +150,13 @@ def kernel_options(graph: TFLiteGraph) -> dict[str, bool]:
     return {"use_reference_bconv": False, "use_indirect_bgemm": True}
 
 
-def _interpreter(graph: TFLiteGraph):
+def _interpreter(path: Path, graph: TFLiteGraph):
     # Imported here: it loads the whole converter, which a run directory does not need.
     from larq_compute_engine.tflite.python.interpreter import Interpreter
 
-    return Interpreter(graph.data, **kernel_options(graph))
+    try:
+        return Interpreter(graph.data, **kernel_options(graph))
+    except RuntimeError as error:
+        raise UserError(
+            f"Larq Compute Engine cannot run {path}; convert it again with `s2bnn convert`."
+        ) from error
