@@ -16,7 +16,7 @@ struct Share {
 
 // Near-equal tiles make the best of a width: 14 is 7 + 7, not 8 + 6.
 struct Tiling {
-  explicit Tiling(size_t width) : width(width), count((width + kMaxTilePixels - 1) / kMaxTilePixels) {}
+  Tiling(size_t width, size_t largest) : width(width), count((width + largest - 1) / largest) {}
   size_t start(size_t i) const { return width * i / count; }
   size_t width, count;
 };
@@ -72,7 +72,7 @@ class BoundProgram {
 class BconvRunner : public Runner {
  public:
   BconvRunner(const Step& step, const Partition& partition, const Kernels& kernels)
-      : input_(step.input), bconv_(partition.ops[step.op], partition, kernels), program_(step, partition, kernels) {}
+      : input_(step.input), pixels_(kernels.pixels), bconv_(partition.ops[step.op], partition, kernels), program_(step, partition, kernels) {}
 
   void bind(void* const* memory) override {
     bits_ = static_cast<const uint32_t*>(memory[input_]);
@@ -103,7 +103,7 @@ class BconvRunner : public Runner {
   static constexpr size_t kCachedWeightBytes = 128 << 10;
 
   void run_row(int row, int block, const Scratch& scratch) const {
-    const Tiling tiling(bconv_.width());
+    const Tiling tiling(bconv_.width(), pixels_);
     for (size_t i = 0; i < tiling.count; ++i) {
       const int column = static_cast<int>(tiling.start(i));
       const int pixels = static_cast<int>(tiling.start(i + 1)) - column;
@@ -114,6 +114,7 @@ class BconvRunner : public Runner {
   }
 
   const int input_;
+  const int pixels_;
   TiledBconv bconv_;
   BoundProgram program_;
   const uint32_t* bits_ = nullptr;
@@ -145,7 +146,7 @@ class MapRunner : public Runner {
   }
 
   void run(int, int thread, int threads, const Scratch& scratch) override {
-    const Tiling tiling(shape_[2]);
+    const Tiling tiling(shape_[2], kMaxTilePixels);
     const Share share(static_cast<size_t>(shape_[0]) * shape_[1] * tiling.count, thread, threads);
     for (size_t i = share.first; i < share.last; ++i) {
       const size_t row = i / tiling.count;

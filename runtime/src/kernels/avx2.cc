@@ -108,7 +108,7 @@ using Ops = TileOps<Avx2Signs>;
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2",     Avx2Signs::kBlock, PreparedFormat::kNibbles, accumulate,
-                              Ops::scale, Ops::load,         Ops::pool,                Ops::run};
+const Kernels kAvx2Kernels = {"avx2",     8,         Avx2Signs::kBlock, PreparedFormat::kNibbles, accumulate,
+                              Ops::scale, Ops::load, Ops::pool,         Ops::run};
 
 }  // namespace s2bnn

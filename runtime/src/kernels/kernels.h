@@ -74,6 +74,7 @@ enum class PreparedFormat {
 
 struct Kernels {
   const char* name;
+  int pixels;              // of the largest tile that accumulate takes, at most kMaxTilePixels
   int block;               // output channels of a tile: 32 or 64
   PreparedFormat format;
   void (*accumulate)(const ConvTile& tile, int pixels);

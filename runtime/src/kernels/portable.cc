@@ -46,7 +46,7 @@ using Ops = TileOps<PortableSigns>;
 
 }  // namespace
 
-const Kernels kPortableKernels = {"portable", PortableSigns::kBlock, PreparedFormat::kWords, accumulate,
-                                  Ops::scale, Ops::load,             Ops::pool,              Ops::run};
+const Kernels kPortableKernels = {"portable", 8,         PortableSigns::kBlock, PreparedFormat::kWords, accumulate,
+                                  Ops::scale, Ops::load, Ops::pool,             Ops::run};
 
 }  // namespace s2bnn

@@ -1,0 +1,123 @@
+// Binary convolution by population count, 128-bit NEON.
+//
+// CNT counts the bits of each byte. A byte of a pixel, 8 channels, is compared with the same 8 channels of 16 filters at once:
+//
+//     weights   w0  w1  w2  ...  w15     a byte of 16 output channels, from memory; four such vectors make a block of 64
+//     pixel     x   x   x   ...  x       the same byte in all lanes (LD2R, for two steps)
+//     EOR, CNT  d0  d1  d2  ...  d15     differing bits
+//     ADD       s0 += d0 ...             a byte each; after 30 steps, 30 * 8 = 240, they move to 16 bits
+//
+// No lane is ever added to another, so a tile ends as it is to be stored. Four pixels by 64 channels take 16 registers of sums:
+// two steps, 4,096 multiply-adds, are 96 instructions, and 8 more load what they need.
+#include <arm_neon.h>
+
+#include "kernels/tile_ops.h"
+
+namespace s2bnn {
+namespace {
+
+constexpr int kBytesUntilOverflow = 30;  // even, as the main loop takes two
+constexpr int kVectors = 4;  // of 16 channels
+
+struct NeonSigns {
+  static constexpr int kBlock = 16 * kVectors;
+  static uint32_t negative(const float* x) {
+    const uint32x4_t bit = {1, 2, 4, 8};
+    uint32_t bits = 0;
+    for (int i = 0; i < 8; ++i) bits |= vaddvq_u32(vandq_u32(vcltzq_f32(vld1q_f32(x + 4 * i)), bit)) << (4 * i);
+    return bits;
+  }
+};
+
+// The sums of 16 channels, a byte each, for four neighbouring pixels. Named, not an array: compilers keep arrays in memory.
+struct FourPixels {
+  uint8x16_t p0 = vdupq_n_u8(0), p1 = p0, p2 = p0, p3 = p0;
+
+  // Adds the bits in which each pixel x and the filters w differ. Written out, because compilers reorder intrinsics until the sums
+  // no longer fit into registers; in fours, because processors that run in order wait for each result.
+  inline __attribute__((always_inline)) void count(uint8x16_t x0, uint8x16_t x1, uint8x16_t x2, uint8x16_t x3, uint8x16_t w) {
+    uint8x16_t a, b, c, d;
+    asm("eor %4.16b, %8.16b, %12.16b\n\t"
+        "eor %5.16b, %9.16b, %12.16b\n\t"
+        "eor %6.16b, %10.16b, %12.16b\n\t"
+        "eor %7.16b, %11.16b, %12.16b\n\t"
+        "cnt %4.16b, %4.16b\n\t"
+        "cnt %5.16b, %5.16b\n\t"
+        "cnt %6.16b, %6.16b\n\t"
+        "cnt %7.16b, %7.16b\n\t"
+        "add %0.16b, %0.16b, %4.16b\n\t"
+        "add %1.16b, %1.16b, %5.16b\n\t"
+        "add %2.16b, %2.16b, %6.16b\n\t"
+        "add %3.16b, %3.16b, %7.16b"
+        : "+w"(p0), "+w"(p1), "+w"(p2), "+w"(p3), "=&w"(a), "=&w"(b), "=&w"(c), "=&w"(d)
+        : "w"(x0), "w"(x1), "w"(x2), "w"(x3), "w"(w));
+  }
+
+  // Moves the sums to 16 bits, those of a pixel kBlock after those of the one before.
+  void widen(uint16_t* sums) {
+    widen(sums, &p0);
+    widen(sums + NeonSigns::kBlock, &p1);
+    widen(sums + 2 * NeonSigns::kBlock, &p2);
+    widen(sums + 3 * NeonSigns::kBlock, &p3);
+  }
+
+  static void widen(uint16_t* sums, uint8x16_t* bytes) {
+    vst1q_u16(sums, vaddw_u8(vld1q_u16(sums), vget_low_u8(*bytes)));
+    vst1q_u16(sums + 8, vaddw_high_u8(vld1q_u16(sums + 8), *bytes));
+    *bytes = vdupq_n_u8(0);
+  }
+};
+
+// One to four pixels against all taps of 64 filters. Absent pixels are computed as the last one again.
+void accumulate(const ConvTile& tile, int pixels) {
+  std::memset(tile.sums, 0, 4 * NeonSigns::kBlock * sizeof(uint16_t));
+  // Undilated taps lie next to each other: one run of bytes instead of filter_width short ones.
+  const bool contiguous = tile.tap_step == static_cast<size_t>(tile.units);
+  const int taps = contiguous ? 1 : tile.filter_width;
+  const int length = contiguous ? tile.units * tile.filter_width : tile.units;  // even: a word has four bytes
+  const uint8_t* weights = tile.weights;
+  FourPixels v0, v1, v2, v3;  // channels 0-15, 16-31, 32-47, 48-63
+  int until_overflow = kBytesUntilOverflow;
+
+  for (int tap = 0; tap < tile.filter_height * taps; ++tap) {
+    const uint8_t* x0 = tile.rows[tap / taps] + tap % taps * tile.tap_step;
+    const uint8_t* x1 = x0 + (pixels > 1 ? tile.pixel_step : 0);
+    const uint8_t* x2 = x1 + (pixels > 2 ? tile.pixel_step : 0);
+    const uint8_t* x3 = x2 + (pixels > 3 ? tile.pixel_step : 0);
+    for (int left = length; left > 0;) {
+      const int run = std::min(left, until_overflow);
+      left -= run;
+      until_overflow -= run;
+      const uint8_t* end = x0 + run;
+      do {
+        const uint8x16x2_t b0 = vld2q_dup_u8(x0), b1 = vld2q_dup_u8(x1), b2 = vld2q_dup_u8(x2), b3 = vld2q_dup_u8(x3);
+        for (int i = 0; i < 2; ++i, weights += NeonSigns::kBlock) {
+          v0.count(b0.val[i], b1.val[i], b2.val[i], b3.val[i], vld1q_u8(weights));
+          v1.count(b0.val[i], b1.val[i], b2.val[i], b3.val[i], vld1q_u8(weights + 16));
+          v2.count(b0.val[i], b1.val[i], b2.val[i], b3.val[i], vld1q_u8(weights + 32));
+          v3.count(b0.val[i], b1.val[i], b2.val[i], b3.val[i], vld1q_u8(weights + 48));
+        }
+        x0 += 2, x1 += 2, x2 += 2, x3 += 2;
+      } while (x0 != end);
+      if (until_overflow > 0) continue;
+      v0.widen(tile.sums);
+      v1.widen(tile.sums + 16);
+      v2.widen(tile.sums + 32);
+      v3.widen(tile.sums + 48);
+      until_overflow = kBytesUntilOverflow;
+    }
+  }
+  v0.widen(tile.sums);
+  v1.widen(tile.sums + 16);
+  v2.widen(tile.sums + 32);
+  v3.widen(tile.sums + 48);
+}
+
+using Ops = TileOps<NeonSigns>;
+
+}  // namespace
+
+const Kernels kNeonKernels = {"neon",     4,         NeonSigns::kBlock, PreparedFormat::kBytes, accumulate,
+                              Ops::scale, Ops::load, Ops::pool,         Ops::run};
+
+}  // namespace s2bnn

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Builds the wheels for x86_64 and aarch64 on any machine: zig, from PyPI, compiles for both and for old glibc.
+#     tools/build_wheels.sh PYTHON OUTPUT_DIRECTORY
+# PYTHON needs: pip install build scikit-build-core ziglang wheel cmake ninja
+set -eu
+
+python=$1
+output=$2
+here=$(cd "$(dirname "$0")/.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$output"
+
+for machine in x86_64 aarch64; do
+  # CMake wants a compiler that is one word.
+  printf '#!/bin/sh\nexec "%s" -m ziglang c++ -target %s-linux-gnu.2.17 "$@"\n' "$python" "$machine" > "$work/cxx"
+  printf '#!/bin/sh\nexec "%s" -m ziglang ar "$@"\n' "$python" > "$work/ar"
+  printf '#!/bin/sh\nexec "%s" -m ziglang ranlib "$@"\n' "$python" > "$work/ranlib"
+  chmod +x "$work/cxx" "$work/ar" "$work/ranlib"
+  CMAKE_ARGS="-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=$machine -DCMAKE_CXX_COMPILER=$work/cxx -DCMAKE_AR=$work/ar -DCMAKE_RANLIB=$work/ranlib" \
+  _PYTHON_HOST_PLATFORM="linux-$machine" \
+    "$python" -m build --wheel --no-isolation --outdir "$work/$machine" \
+      -C build-dir="$work/build-$machine" -C install.strip=false "$here"
+  "$python" -m wheel tags --remove --platform-tag "manylinux_2_17_$machine.manylinux2014_$machine" "$work/$machine"/*.whl
+  mv "$work/$machine"/*.whl "$output"
+done
+ls -l "$output"
