@@ -104,6 +104,9 @@ class ObjectiveConfig:
     temperature: float = _number(0.2, above=0.0)  # of both losses
     queue_size: int = _number(65536, at_least=1)  # keys
     momentum: float = _number(0.999, at_least=0.0, at_most=1.0)  # of the momentum encoder
+    # BatchNormalization of the momentum encoder: the paper's, for several devices, or a
+    # moving average of the student's, which one device needs; see Pretrainer.
+    key_statistics: str = _choice("batch", "batch", "averaged")
 
 
 @dataclass(frozen=True)

@@ -9,34 +9,74 @@ from s2bnn_tf.config import OptimizerConfig
 keras = tf.keras
 
 
-class _L2Gradient:
-    """Adds `l2 * variable` to every gradient before the optimizer sees it.
+@keras.utils.register_keras_serializable(package="s2bnn_tf")
+class Adam(keras.optimizers.Adam):
+    """Adam as PyTorch has it: weight decay is L2 inside the gradient, epsilon outside the root.
 
-    This is PyTorch's `weight_decay`. Keras's own is decoupled (AdamW), another method.
+    With `g = gradient + l2 * w`, `m` and `v` the moving averages of `g` and `g^2`:
+    `w -= learning_rate * m / (1 - beta_1^t) / (sqrt(v / (1 - beta_2^t)) + epsilon)`
+
+    Args:
+        learning_rate: A number or a schedule.
+        l2: Weight decay. Keras's own `weight_decay` is decoupled (AdamW), another method.
+        **kwargs: All else that `keras.optimizers.Adam` takes; epsilon is 1e-8 unless given.
+
+    References:
+        https://arxiv.org/abs/1412.6980, algorithm 1.
     """
 
-    def __init__(self, *args, l2: float = 0.0, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self, learning_rate=1e-3, *, l2: float = 0.0, epsilon: float = 1e-8, **kwargs):
+        super().__init__(learning_rate, epsilon=epsilon, **kwargs)
         self.l2 = l2
 
-    def compute_gradients(self, loss, var_list, tape=None):
-        pairs = super().compute_gradients(loss, var_list, tape)
-        if self.l2 == 0.0:
-            return pairs
-        return [(gradient + self.l2 * variable, variable) for gradient, variable in pairs]
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+        # One fused operation a variable: Keras's own form is sixteen, which doubles
+        # the time to trace a step of a deep network.
+        index = self._index_dict[self._var_key(variable)]
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        beta_1, beta_2 = (tf.cast(b, variable.dtype) for b in (self.beta_1, self.beta_2))
+        beta_2_power = tf.pow(beta_2, step)
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=self._momentums[index].handle,
+            v=self._velocities[index].handle,
+            beta1_power=tf.pow(beta_1, step),
+            beta2_power=beta_2_power,
+            lr=tf.cast(self.learning_rate, variable.dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            # The operation adds epsilon to the uncorrected root.
+            epsilon=self.epsilon * tf.sqrt(1 - beta_2_power),
+            grad=_with_l2(gradient, variable, self.l2),
+        )
 
     def get_config(self):
         return {**super().get_config(), "l2": self.l2}
 
 
 @keras.utils.register_keras_serializable(package="s2bnn_tf")
-class Adam(_L2Gradient, keras.optimizers.Adam):
-    """Adam with PyTorch's epsilon, 1e-8, and L2 inside the gradient."""
+class SGD(keras.optimizers.SGD):
+    """SGD with weight decay as L2 inside the gradient.
+
+    Args:
+        learning_rate: A number or a schedule.
+        l2: Weight decay.
+        **kwargs: All else that `keras.optimizers.SGD` takes.
+    """
+
+    def __init__(self, learning_rate=0.01, *, l2: float = 0.0, **kwargs):
+        super().__init__(learning_rate, **kwargs)
+        self.l2 = l2
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+        super().update_step(_with_l2(gradient, variable, self.l2), variable)
+
+    def get_config(self):
+        return {**super().get_config(), "l2": self.l2}
 
 
-@keras.utils.register_keras_serializable(package="s2bnn_tf")
-class SGD(_L2Gradient, keras.optimizers.SGD):
-    """SGD with L2 inside the gradient."""
+def _with_l2(gradient: tf.Tensor, variable: tf.Variable, l2: float) -> tf.Tensor:
+    return gradient + l2 * variable if l2 else gradient
 
 
 def build_optimizer(
@@ -44,5 +84,5 @@ def build_optimizer(
 ) -> keras.optimizers.Optimizer:
     """The optimizer of a recipe: Adam, or SGD with momentum 0.9."""
     if config.name == "adam":
-        return Adam(learning_rate, epsilon=1e-8, l2=config.weight_decay)
+        return Adam(learning_rate, l2=config.weight_decay)
     return SGD(learning_rate, momentum=0.9, l2=config.weight_decay)

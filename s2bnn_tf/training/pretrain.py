@@ -123,6 +123,7 @@ def build_pretrainer(config: Config, *, steps_per_epoch: int) -> Pretrainer:
         distillation_weight=objective.distillation_weight,
         temperature=objective.temperature,
         momentum=objective.momentum,
+        key_statistics=objective.key_statistics,
     )
     schedule = build_schedule(
         config.optimizer, epochs=config.epochs, steps_per_epoch=steps_per_epoch

@@ -27,6 +27,11 @@ class Pretrainer(keras.Model):
         distillation_weight: Weight of `distillation_loss`.
         temperature: T of both losses.
         momentum: Of the momentum encoder.
+        key_statistics: What BatchNormalization in the momentum encoder uses: `"batch"`,
+            the batch's own statistics, as MoCo does, or `"averaged"`, a moving
+            average of the student's. On one device `"batch"` lets a query recognise
+            its key by the statistics that they share, and the features suffer: MoCo
+            shuffles the batch between devices for that reason.
 
     Raises:
         ValueError: if there is neither teacher nor momentum encoder, or a
@@ -34,7 +39,8 @@ class Pretrainer(keras.Model):
 
     References:
         S2-BNN, https://arxiv.org/abs/2102.08946.
-        MoCo, https://arxiv.org/abs/1911.05722, algorithm 1.
+        MoCo, https://arxiv.org/abs/1911.05722, algorithm 1 and section 3.3 (shuffling).
+        EMAN, https://arxiv.org/abs/2101.08482 (averaged statistics).
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class Pretrainer(keras.Model):
         distillation_weight: float = 1.0,
         temperature: float = 0.2,
         momentum: float = 0.999,
+        key_statistics: str = "batch",
     ):
         super().__init__(name="pretrainer")
         if teacher is None and momentum_encoder is None:
@@ -64,6 +71,7 @@ class Pretrainer(keras.Model):
         }
         self.temperature = temperature
         self.momentum = momentum
+        self.average_statistics = key_statistics == "averaged"
         names = ["loss"]
         names += ["contrastive"] if momentum_encoder is not None else []
         names += ["distillation"] if teacher is not None else []
@@ -85,8 +93,11 @@ class Pretrainer(keras.Model):
         query_view = views[0]
         key = target = None
         if self.momentum_encoder is not None:
-            update_momentum(self.student, self.momentum_encoder, self.momentum)
-            key = self.momentum_encoder(views[1], training=True)  # (B, D), batch statistics
+            averaged = self.average_statistics
+            update_momentum(
+                self.student, self.momentum_encoder, self.momentum, statistics=averaged
+            )
+            key = self.momentum_encoder(views[1], training=not averaged)  # (B, D)
         if self.teacher is not None:
             target = self.teacher(query_view, training=False)  # (B, D), frozen
 

@@ -36,7 +36,7 @@ _SAME_PADDING = 0  # of LceBconv2d's option `padding`
 # What reading beyond the bytes, or a number that makes no sense, raises in Python.
 _READ_ERRORS = (
     AttributeError,
-    IndexError,
+    LookupError,
     MemoryError,
     OverflowError,
     TypeError,

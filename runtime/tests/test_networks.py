@@ -1,0 +1,55 @@
+"""Whole networks of larq-zoo with random weights: Larq Compute Engine's result, and Keras's."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+NETWORKS = {
+    "QuickNet": ("sota", 64),
+    "QuickNetLarge": ("sota", 64),
+    "BiRealNet": ("literature", 64),
+    "BinaryResNetE18": ("literature", 64),
+    "BinaryDenseNet28": ("literature", 64),
+    "RealToBinaryNet": ("literature", 64),
+    "XNORNet": ("literature", 128),
+}
+
+
+@functools.lru_cache(maxsize=1)
+def network(name: str) -> tf.keras.Model:
+    """The network with random weights and statistics: at initialisation, batch normalisation does nothing."""
+    import larq_zoo
+
+    tf.keras.utils.set_random_seed(0)
+    module, size = NETWORKS[name]
+    model = getattr(getattr(larq_zoo, module), name)(input_shape=(size, size, 3), weights=None, num_classes=16)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if not isinstance(layer, tf.keras.layers.BatchNormalization):
+            continue
+        weights = {w.name.split("/")[-1].split(":")[0]: w for w in layer.weights}
+        for part, variable in weights.items():
+            positive = part in ("gamma", "moving_variance")
+            values = rng.uniform(0.5, 1.5, variable.shape) if positive else rng.normal(0, 0.3, variable.shape)
+            variable.assign(values)
+    return model
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_equals_lce_and_keras(host, lce, name, threads):
+    import larq_compute_engine
+    from s2bnn_runtime import Interpreter
+
+    model = network(name)
+    converted = larq_compute_engine.convert_keras_model(model)
+    images = np.random.default_rng(1).normal(size=(4, *model.input_shape[1:])).astype(np.float32)
+    result = Interpreter(converted, threads, host=host).predict(images)
+    # The host computes the float convolutions by other kernels: equal up to rounding, which may turn a sign near zero.
+    wanted = lce(converted, images)
+    assert np.mean(np.abs(result - wanted) < 1e-4) > 0.95
+    assert np.mean(np.abs(result - model.predict(images, verbose=0)) < 1e-3) > 0.95
