@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from s2bnn_tf.config import Config, load_config
-from s2bnn_tf.configs import config_path
+from s2bnn_tf.recipes import config_path
 from s2bnn_tf.evaluation import (
     ReportColumn,
     evaluate_knn,
