@@ -97,3 +97,10 @@ def small_deployed(small_encoder) -> keras.Model:
 @pytest.fixture(scope="session")
 def small_model(small_deployed) -> bytes:
     return convert_model(small_deployed, output_name="features")
+
+
+def pytest_collection_modifyitems(items):
+    """Each of these converts whole networks: minutes together, so `make test-all` runs them."""
+    for item in items:
+        if "tests/export/" in item.path.as_posix():
+            item.add_marker(pytest.mark.slow)
