@@ -19,11 +19,11 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import numpy as np  # noqa: E402  TensorFlow reads its log level when it is imported
-from PIL import Image  # noqa: E402
-from sklearn.datasets import load_sample_images  # noqa: E402
+import numpy as np
+from PIL import Image
+from sklearn.datasets import load_sample_images
 
-from s2bnn_tf.data import Augmentation, ImageSource, open_source, view_dataset  # noqa: E402
+from s2bnn_tf.data import Augmentation, ImageSource, open_source, view_dataset
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 PRESETS = {

@@ -11,9 +11,9 @@ from s2bnn_tf.data.views import (
 )
 
 __all__ = [
-    "Augmentation",
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "Augmentation",
     "ImageSource",
     "labelled_dataset",
     "load_image",

@@ -107,7 +107,7 @@ def _orientation(image: Image.Image) -> int:
         return 1
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
-    except Exception:  # damaged metadata is no reason to lose the picture
+    except Exception:  # noqa: BLE001  damaged metadata is no reason to lose the picture
         return 1
 
 

@@ -141,7 +141,7 @@ def _decode_or_note(
         return None
     try:
         return decode(path, minimum_size)
-    except Exception as error:  # a broken file can raise nearly anything inside a decoder
+    except Exception as error:  # noqa: BLE001  a broken file can raise nearly anything inside a decoder
         _note(source.unreadable, path, failure_reason(error))
         return None
 

@@ -167,7 +167,7 @@ def _open_files(
     def size_or_none(path: Path) -> tuple[int, int] | None:
         try:
             return read_size(path)
-        except Exception as error:  # a broken file can raise nearly anything inside a decoder
+        except Exception as error:  # noqa: BLE001  a broken file can raise nearly anything inside a decoder
             unreadable[path] = failure_reason(error)
             return None
 
