@@ -1,0 +1,90 @@
+"""The layers as a library: files, Larq's summary, and a plain user's model."""
+
+from __future__ import annotations
+
+import larq as lq
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from s2bnn_tf.layers import BinaryConv2D, ChannelBias, RPReLU, RSign
+
+keras = tf.keras
+
+
+def plain_model(binarize_weights: bool) -> keras.Model:
+    """Someone's Sequential model with every layer of the library; weights are not the initial."""
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            BinaryConv2D(16, 3, binarize_weights=binarize_weights, name="first"),
+            keras.layers.BatchNormalization(),
+            ChannelBias(),
+            RPReLU(),
+            RSign(),
+            BinaryConv2D(
+                8, 1, strides=2, binarize_weights=binarize_weights, kernel_initializer="he_normal",
+                name="second",
+            ),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(10),
+        ]
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    model.set_weights([w + rng.uniform(0, 0.2, w.shape) for w in model.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return np.random.default_rng(1).normal(size=(16, 8, 8, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("binarize_weights", [False, True])
+def test_a_keras_file_brings_back_every_bit(binarize_weights, images, tmp_path):
+    model = plain_model(binarize_weights)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.get_layer("first").binarize_weights is binarize_weights
+    assert loaded.get_layer("second").strides == (2, 2)
+    for before, after in zip(model.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(before, after, err_msg=before.name)
+    np.testing.assert_array_equal(model(images), loaded(images))
+
+
+def summary_rows(model: keras.Model) -> dict[str, list[str]]:
+    """Name of the layer to the other cells of its row: bits, output shape, then the counts."""
+    lines: list[str] = []
+    lq.models.summary(model, print_fn=lambda text: lines.extend(text.splitlines()))
+    rows = [line.strip("|").split() for line in lines]
+    return {row[0]: row[1:] for row in rows if row}
+
+
+# Weights of the kernel, thresholds, and multiplications for each output of the kernel's size.
+@pytest.mark.parametrize(
+    ("name", "weights", "thresholds", "macs"),
+    [("first", 3 * 3 * 3 * 16, 3, 8 * 8 * 3 * 3 * 3 * 16), ("second", 16 * 8, 16, 4 * 4 * 16 * 8)],
+)
+def test_larqs_summary_counts_bits_and_operations(name, weights, thresholds, macs):
+    bits, *_, one_bit, full, _memory, binary_macs, float_macs = summary_rows(plain_model(True))[
+        name
+    ]
+    assert (bits, int(one_bit), int(full)) == ("1", weights, thresholds)
+    assert (int(binary_macs), int(float_macs)) == (macs, 0)
+    # Step 1: real weights, so there is no column of 1-bit weights or 1-bit operations.
+    bits, *_, full, _memory, float_macs = summary_rows(plain_model(False))[name]
+    assert (bits, int(full), int(float_macs)) == ("1", weights + thresholds, macs)
+
+
+@pytest.mark.parametrize("binarize_weights", [False, True])
+def test_one_fit_step_moves_every_trainable_weight(binarize_weights, images):
+    model = plain_model(binarize_weights)
+    before = {weight.name: weight.numpy() for weight in model.trainable_weights}
+    model.compile(
+        optimizer=keras.optimizers.Adam(0.01),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    model.fit(images, np.arange(16) % 10, batch_size=16, epochs=1, verbose=0)
+    for weight in model.trainable_weights:
+        assert not np.array_equal(before[weight.name], weight.numpy()), weight.name
+        assert np.all(np.isfinite(weight.numpy())), weight.name
