@@ -90,6 +90,23 @@ def test_a_shift_passes_through_pooling_and_repetition(wrap):
     )
 
 
+def test_a_shift_does_not_pass_through_maps_put_side_by_side(wrap):
+    """Joined along the height, one channel would need two shifts."""
+
+    def layers(image):
+        halves = [RPReLU()(image), RPReLU()(keras.layers.ReLU()(image))]
+        return BinaryConv2D(6, 3)(keras.layers.Concatenate(axis=1)(halves))
+
+    encoder = wrap(layers)
+    images = np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 3)).astype(np.float32)
+    np.testing.assert_allclose(
+        run(deployment_model(encoder, 8), images),
+        encoder.backbone(normalize(images)),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
 def test_a_layer_used_twice_is_left_alone(wrap):
     shared = RSign()
 
