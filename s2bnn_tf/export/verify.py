@@ -23,6 +23,7 @@ import tensorflow as tf
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.data import normalize
 from s2bnn_tf.export.fold import Probe, leaf_layers
+from s2bnn_tf.export.kernels import run_file, run_kernels
 from s2bnn_tf.export.layers import (
     TOLERANCE,
     BinaryPair,
@@ -32,16 +33,10 @@ from s2bnn_tf.export.layers import (
     pair_layers,
 )
 from s2bnn_tf.export.signs import Layer, SignRecord, compared_signs
-from s2bnn_tf.export.terminal import captured_terminal
 from s2bnn_tf.weights.flatbuffer import TFLiteGraph, with_outputs
 
 keras = tf.keras
 
-KERNELS: dict[str, dict[str, bool]] = {
-    "default": {},
-    "indirect": {"use_indirect_bgemm": True},
-    "reference": {"use_reference_bconv": True},
-}
 # Of the output, relative to its largest number, with the signs of the file dictated. Rounding
 # stays below 1e-5 in most networks; TensorFlow Lite's sigmoid, exp(x) below -9, is itself off by
 # 1.2e-4, and makes it 1e-4 in Real-to-Binary Net. What is computed wrongly is off by far more.
@@ -130,7 +125,7 @@ def verify(
     if all_known:
         _check_dictated(dictated, dictated_error)
     expected = _run_keras(encoder, images, head, probe)
-    cosines, agreement = _compare_outputs(expected, _run_file(model, images, "indirect")[0])
+    cosines, agreement = _compare_outputs(expected, run_file(model, images, "indirect")[0])
     return ParityReport(
         images=len(images),
         binary_convolutions=len(graph.binary_convolutions()),
@@ -157,7 +152,7 @@ def _check_layers(
     words = [pair.operation.inputs[0] for pair in pairs]
     written = [pair.operation.outputs[0] for pair in pairs]
     instrumented = with_outputs(graph.data, [*graph.outputs, *words, *written])
-    results = _run_kernels(instrumented, images)
+    results = run_kernels(instrumented, images)
     errors = dict.fromkeys(results, 0.0)
     for kernel, (_, *values) in results.items():
         for pair, bits, output in zip(pairs, values, values[len(pairs) :]):
@@ -169,34 +164,6 @@ def _check_layers(
     outputs, *values = results["default"]
     signs = {pair.layer: pair.signs(bits) for pair, bits in zip(pairs, values)}
     return signs, outputs, errors
-
-
-def _run_kernels(model: bytes, images: np.ndarray) -> dict[str, list[np.ndarray]]:
-    """The outputs of a `.tflite` by kernel, of those kernels that can run it.
-
-    The default kernel must. The indirect and the reference kernel lack some combinations of
-    padding, groups and channels.
-    """
-    results = {}
-    for kernel in KERNELS:
-        with captured_terminal() as log:
-            try:
-                results[kernel] = _run_file(model, images, kernel)
-            except RuntimeError as error:
-                if kernel == "default":
-                    reason = (log.read() or str(error)).splitlines()[0].strip()
-                    raise ParityError(
-                        f"Larq Compute Engine converts the network but cannot run it: {reason}"
-                    ) from error
-    return results
-
-
-def _run_file(model: bytes, images: np.ndarray, kernel: str) -> list[np.ndarray]:
-    """All outputs of a `.tflite`, each `(N, ...)`."""
-    from larq_compute_engine.tflite.python.interpreter import Interpreter
-
-    outputs = Interpreter(model, **KERNELS[kernel]).predict(images)
-    return outputs if isinstance(outputs, list) else [outputs]
 
 
 def _run_keras(encoder: Encoder, images: np.ndarray, head: str, probe: Probe | None) -> np.ndarray:
