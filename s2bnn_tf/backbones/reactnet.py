@@ -67,6 +67,9 @@ def reactnet(
         ReActNet, https://arxiv.org/abs/2003.03488, figure 4.
     """
     small = _check_stem(stem)
+    if kernel_initializer not in KERNEL_INITIALIZERS:
+        known = " or ".join(repr(name) for name in KERNEL_INITIALIZERS)
+        raise UserError(f"kernel_initializer is {known}, not {kernel_initializer!r}.")
     smallest = _SMALLEST_MAP * (8 if small else 32)
     if min(input_shape[:2]) < smallest:
         hint = "" if small else ", or stem: small for small images"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from s2bnn_tf.backbones.registry import register_backbone
+from s2bnn_tf.errors import UserError
 
 keras = tf.keras
 
@@ -27,7 +28,14 @@ def _register(name: str, network: str) -> None:
         from larq_zoo import literature, sota
 
         builder = getattr(sota, network, None) or getattr(literature, network)
-        body = builder(input_shape=input_shape, weights=None, include_top=False)
+        try:
+            body = builder(input_shape=input_shape, weights=None, include_top=False)
+        except ValueError as error:  # a map that shrank to nothing
+            height, width, _ = input_shape
+            raise UserError(
+                f"{name} cannot be built for images of {height}x{width} pixels: "
+                "choose a larger image_size."
+            ) from error
         features = body.output
         if len(features.shape) == 4:
             features = keras.layers.GlobalAveragePooling2D(name="pool")(features)
