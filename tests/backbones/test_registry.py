@@ -1,0 +1,109 @@
+"""Backbones by name: errors, a user's own, and the networks of Larq Zoo."""
+
+from __future__ import annotations
+
+import inspect
+
+import larq as lq
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from s2bnn_tf.backbones import backbone_names, build_backbone, register_backbone, registry
+from s2bnn_tf.errors import UserError
+
+keras = tf.keras
+
+ZOO = [
+    "binary_densenet28",
+    "binary_densenet37",
+    "binary_densenet45",
+    "binary_resnet_e18",
+    "birealnet",
+    "quicknet",
+    "quicknet_large",
+    "quicknet_small",
+    "real_to_binary_net",
+]
+
+
+@pytest.fixture
+def own_registry(monkeypatch):
+    """Names that a test registers are gone after it."""
+    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+
+
+def test_names():
+    assert backbone_names() == sorted([*ZOO, "reactnet", "resnet18", "resnet34", "resnet50"])
+
+
+def test_an_unknown_name_is_told_the_known_ones():
+    with pytest.raises(UserError, match="no backbone named 'reactnet_a'.*reactnet, .*resnet50"):
+        build_backbone("reactnet_a", (32, 32, 3))
+
+
+def test_an_option_that_a_backbone_does_not_have():
+    with pytest.raises(UserError, match="'resnet18' has no option 'binarize_weights'; .*stem"):
+        build_backbone("resnet18", (32, 32, 3), binarize_weights=True)
+    with pytest.raises(UserError, match="'quicknet' has no option 'width'; it takes no options"):
+        build_backbone("quicknet", (224, 224, 3), width=0.5)
+
+
+def test_an_option_that_is_none_keeps_the_backbones_default(own_registry):
+    seen = {}
+
+    @register_backbone("own")
+    def own(input_shape, *, width: float = 3.0, stem: str = "imagenet"):
+        seen.update(width=width, stem=stem, input_shape=input_shape)
+        return keras.Sequential([keras.Input(input_shape), keras.layers.GlobalMaxPooling2D()])
+
+    options = {"width": None, "stem": "small", "binarize_weights": None}
+    model = build_backbone("own", [16, 24, 3], **options)
+    assert seen == {"width": 3.0, "stem": "small", "input_shape": (16, 24, 3)}
+    assert model.output_shape == (None, 3)
+    assert "own" in backbone_names()
+
+
+def test_a_name_is_taken_once(own_registry):
+    def other(input_shape):
+        """Another network."""
+
+    with pytest.raises(ValueError, match="'reactnet' is registered already"):
+        register_backbone("reactnet")(other)
+    assert "other" not in inspect.getsource(registry._BUILDERS["reactnet"])
+
+
+def test_a_module_that_is_loaded_twice_may_register_again(own_registry):
+    builder = registry._BUILDERS["resnet18"]
+    assert register_backbone("resnet18")(builder) is builder
+
+
+def check_zoo_network(name: str) -> None:
+    """It builds, has binary convolutions, and gives one finite row of features an image."""
+    model = build_backbone(name, (64, 64, 3))
+    quantized = [
+        layer
+        for layer in model.layers
+        if isinstance(layer, lq.layers.QuantConv2D) and layer.kernel_quantizer is not None
+    ]
+    assert len(quantized) >= 12
+    images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
+    features = model(images).numpy()
+    assert features.shape == (2, model.output_shape[-1])
+    assert np.all(np.isfinite(features))
+    assert not np.allclose(features[0], features[1])
+
+
+def test_quicknet_small_of_larq_zoo():
+    check_zoo_network("quicknet_small")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in ZOO if name != "quicknet_small"])
+def test_a_network_of_larq_zoo(name):
+    check_zoo_network(name)
+
+
+def test_a_network_of_larq_zoo_refuses_images_that_are_too_small():
+    with pytest.raises(UserError, match="quicknet cannot be built for images of 16x16 pixels"):
+        build_backbone("quicknet", (16, 16, 3))
