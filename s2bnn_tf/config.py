@@ -190,7 +190,7 @@ def _read_tree(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not a text file"
         raise ConfigError(f"Cannot read the recipe {path}: {reason}.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: the 45th of a month
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
         raise ConfigError(f"{path} is not valid YAML{line}.") from error
@@ -227,7 +227,7 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         tree = tree[section]
     try:
         tree[key] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(f"--set {override}: the value is not valid YAML.") from error
 
 
@@ -262,13 +262,12 @@ def _convert(hint: Any, spec: dataclasses.Field, value: Any, path: str) -> Any:
 
 def _convert_scalar(hint: type, value: Any, path: str) -> Any:
     expected = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[hint]
-    if hint is float and isinstance(value, str):  # PyYAML reads 3e-4 as text
+    # PyYAML reads 3e-4 as text.
+    if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
         try:
             value = float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
     right = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
     if not right or (hint is float and value - value != 0.0):  # inf and nan
         raise ConfigError(f"{path}: expected {expected}, not {value!r}.")
