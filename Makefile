@@ -1,28 +1,58 @@
-# Every verb makes .venv if it is missing. PYTHON=... chooses the interpreter.
+# Every verb first makes .venv from requirements.lock, if it is missing or the lock has changed.
+# PYTHON=/path/to/python3.11 chooses the interpreter.
+
 BIN := .venv/bin
+STAMP := .venv/complete-by-make
+CODE := s2bnn_tf tests benchmarks setup.py cli.py
 
-.PHONY: help demo test test-all check format
-help:
-	@echo "make demo | test | test-all | check | format"
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all check format bench docs
 
-.venv/ready: requirements.lock setup.py
-	@python=""; for p in $(PYTHON) python3.11 python3.10 python3 python; do \
-	  case "$$($$p -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)" in \
-	    3.10|3.11) python=$$p; break;; esac; done; \
-	if [ -z "$$python" ]; then echo "s2bnn_tf needs Python 3.10 or 3.11: install one, or name it by PYTHON=/path/to/python."; exit 1; fi; \
-	$$python -m venv .venv && $(BIN)/pip install -q -r requirements.lock && $(BIN)/pip install -q --no-deps --no-build-isolation -e . && touch $@
+help:  ## list the verbs
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-demo: .venv/ready
-	$(BIN)/s2bnn demo --output-dir runs/demo
+demo: $(STAMP)  ## the whole chain on embedded data, in minutes: runs/demo/report.html
+	@$(BIN)/s2bnn demo --output-dir runs/demo
 
-test: .venv/ready
-	$(BIN)/python -m pytest -q -m "not slow"
+test: $(STAMP)  ## the fast tests
+	@$(BIN)/python -m pytest -m "not slow"
 
-test-all: .venv/ready
-	$(BIN)/python -m pytest -q
+test-all: $(STAMP)  ## every test
+	@$(BIN)/python -m pytest
 
-check: .venv/ready
-	$(BIN)/ruff check s2bnn_tf tests && $(BIN)/mypy s2bnn_tf
+check: $(STAMP)  ## lint, format, types, import direction
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/test_imports.py
 
-format: .venv/ready
-	$(BIN)/ruff format s2bnn_tf tests
+format: $(STAMP)  ## put the code in order
+	@$(BIN)/ruff check --fix $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+bench: $(STAMP)  ## every published claim, measured again
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+docs: $(STAMP)  ## the documentation site, in site/
+	@$(BIN)/mkdocs build --strict
+
+# Each candidate is run and asked: a name in PATH may be a shim that fails, or lack venv.
+# The stamp comes last, so an interrupted build starts anew; a .venv of somebody else's is kept.
+$(STAMP): requirements.lock
+	@for python in $(or $(PYTHON),python3.11 python3.10 python3 python); do \
+	  found=$$("$$python" -c 'import sys, venv, ensurepip; print("%d.%d" % sys.version_info[:2])' 2>/dev/null); \
+	  case "$$found" in 3.10|3.11) break;; *) found=;; esac; \
+	done; \
+	if [ -z "$$found" ]; then \
+	  echo "s2bnn_tf needs Python 3.10 or 3.11 with its venv module: install one, or name it with make PYTHON=/path/to/python3.11." >&2; exit 1; \
+	fi; \
+	if [ -e .venv ] && [ ! -e .venv/made-by-make ]; then \
+	  echo "make did not make this .venv and leaves it alone: remove it, or move it away." >&2; exit 1; \
+	fi; \
+	echo "Making .venv with Python $$found from requirements.lock: 2.4 GB, some minutes." >&2; \
+	rm -rf .venv && mkdir .venv && touch .venv/made-by-make && "$$python" -m venv .venv
+	@$(BIN)/pip install --quiet $$(grep -E '^(setuptools|wheel)==' requirements.lock)
+	@$(BIN)/pip install --progress-bar off --no-build-isolation --use-pep517 -r requirements.lock
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@$(BIN)/pip check
+	@touch $@

@@ -1,11 +1,12 @@
-"""Where the shipped recipes are: in a checkout, or where the wheel has put them."""
+"""Where the shipped recipes are: in a checkout, or inside the installed package."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from s2bnn_tf.errors import UserError
+
+_PACKAGE = Path(__file__).resolve().parent
 
 
 def config_path(name: str) -> Path:
@@ -14,9 +15,7 @@ def config_path(name: str) -> Path:
     Raises:
         UserError: if there is no such recipe.
     """
-    checkout = Path(__file__).resolve().parent.parent / "configs"
-    installed = Path(sys.prefix) / "share" / "s2bnn_tf" / "configs"
-    for root in (checkout, installed):
+    for root in (_PACKAGE / "configs", _PACKAGE.parent / "configs"):
         if (root / name).is_file():
             return root / name
     raise UserError(f"There is no recipe {name}; reinstall s2bnn_tf.")
