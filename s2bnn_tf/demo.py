@@ -9,7 +9,6 @@ from pathlib import Path
 from s2bnn_tf.config import Config, load_config
 from s2bnn_tf.recipes import config_path
 from s2bnn_tf.evaluation import (
-    ReportColumn,
     evaluate_knn,
     evaluate_linear,
     knn_monitor,
@@ -21,6 +20,7 @@ from s2bnn_tf.export import convert_run, count_operations
 from s2bnn_tf.training import pretrain
 from s2bnn_tf.weights import RunDirectory, build_encoder, load_encoder, save_encoder
 
+_HEADINGS = {"teacher": "Teacher", "step1": "Student, step 1", "student": "Student, step 2"}
 _RECIPES = {
     "teacher": "digits/teacher.yaml",
     "step1": "digits/distillation_step1.yaml",
@@ -53,7 +53,7 @@ def run_demo(output_dir: Path) -> Path:
 
     _say("[4/5] Converting and verifying the student")
     model = output_dir / "student.tflite"
-    card = convert_run(runs["student"].path, model, progress=_say)
+    convert_run(runs["student"].path, model, progress=_say)
 
     _say("[5/5] Evaluating by nearest neighbours and by a linear probe")
     for path in (*(runs[name].path for name in ("teacher", "student", "untrained")), model):
@@ -61,7 +61,7 @@ def run_demo(output_dir: Path) -> Path:
             result = evaluate(path)
             _say(f"  {path.name}: {result['metric']} {100 * result['top1']:.1f} %")
     report = output_dir / "report.html"
-    _write_report(report, runs, model, card)
+    _write_report(report, runs, model)
     _say(f"The chain took {(time.monotonic() - started) / 60:.1f} minutes.")
     return report
 
@@ -83,24 +83,41 @@ def _leave_untrained(run: RunDirectory, recipe: Config) -> None:
     save_encoder(build_encoder(recipe), run)
 
 
-def _write_report(report: Path, runs: dict[str, RunDirectory], model: Path, card: dict) -> None:
-    columns: list[ReportColumn] = []
-    for name, role in (("teacher", "teacher"), ("student", "student"), ("untrained", "untrained")):
-        encoder = load_encoder(runs[name].path)
-        columns.append(read_column(runs[name].path, name, role, **_costs(count_operations(encoder))))
-    columns.append(read_column(model, model.name, "tflite", **_costs(card["operations"])))
+def _write_report(report: Path, runs: dict[str, RunDirectory], model: Path) -> None:
+    models = (
+        ("Teacher", "teacher", "teacher"),
+        ("Binary student", "student", "student"),
+        ("Untrained student", "untrained", "untrained"),
+    )
+    columns = []
+    for heading, name, role in models:
+        costs = count_operations(load_encoder(runs[name].path))
+        columns.append(read_column(runs[name].path, heading, role, **costs))
+    columns.append(read_column(model, model.name, "tflite"))
     write_report(
         report,
         title="s2bnn demo: handwritten digits",
         columns=columns,
-        curves={name: runs[name].metrics_path for name in _RECIPES},
-        galleries={name: read_gallery(runs[name].path) for name in ("teacher", "student")},
-        configs={name: runs[name].config_path.read_text() for name in _RECIPES},
+        curves={_HEADINGS[name]: runs[name].metrics_path for name in _RECIPES},
+        galleries={heading: read_gallery(runs[name].path) for heading, name, _ in models[:2]},
+        commands=_next_commands(runs["student"].path, model),
+        configs={_HEADINGS[name]: runs[name].config_path.read_text() for name in _RECIPES},
     )
 
 
-def _costs(operations: dict) -> dict:
-    return operations
+def _next_commands(student: Path, model: Path) -> list[tuple[str, str]]:
+    return [
+        (f"s2bnn benchmark {model}", "Latency, memory and operations on this machine"),
+        (f"s2bnn embed {model} photos/ --output embeddings.npz", "Embed your own images"),
+        (
+            f"s2bnn convert {student} classifier.tflite --head linear",
+            "A classifier with the linear probe inside",
+        ),
+        (
+            "s2bnn train configs/fashion_mnist/teacher.yaml --output-dir runs/fashion_mnist/teacher",
+            "The same on Fashion-MNIST",
+        ),
+    ]
 
 
 def _say(message: str) -> None:
