@@ -35,7 +35,7 @@ def load_teacher(teacher: TeacherConfig, *, image_size: int) -> Encoder:
     """
     weights = Path(teacher.weights or "")
     if teacher.backbone is not None:
-        encoder = Encoder(_application(teacher.backbone, str(weights), image_size))
+        encoder = Encoder(_application(teacher.backbone, teacher.weights, image_size))
     elif weights.suffix == ".keras":
         encoder = Encoder(_pooled(_load_keras_file(weights)))
     elif RunDirectory(weights).exists():
@@ -45,7 +45,13 @@ def load_teacher(teacher: TeacherConfig, *, image_size: int) -> Encoder:
             f"teacher.weights: {weights} is neither a run directory nor a .keras file; "
             "train a teacher first, or name one."
         )
-    encoder.build((None, image_size, image_size, 3))
+    try:
+        encoder.build((None, image_size, image_size, 3))
+    except ValueError as error:
+        raise UserError(
+            f"teacher.weights: {weights} does not take images of {image_size}x{image_size} "
+            "pixels in 3 channels; change data.image_size or the teacher."
+        ) from error
     encoder.trainable = False
     return encoder
 
@@ -71,7 +77,7 @@ def _pooled(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, output)
 
 
-def _application(name: str, weights: str, image_size: int) -> keras.Model:
+def _application(name: str, weights: str | None, image_size: int) -> keras.Model:
     """A network of keras.applications that takes our normalised images."""
     network = getattr(keras.applications, name, None)
     if not callable(network):
@@ -83,9 +89,9 @@ def _application(name: str, weights: str, image_size: int) -> keras.Model:
     std, mean = (tf.constant(v, tf.float32) * 255.0 for v in (IMAGENET_STD, IMAGENET_MEAN))
     preprocess = sys.modules[network.__module__].preprocess_input
     try:
-        body = network(include_top=False, pooling="avg", weights=weights or None)
-    except (OSError, ValueError) as error:
-        # Keras answers a missing file, a failed download and a misfit alike.
+        body = network(include_top=False, pooling="avg", weights=weights)
+    except Exception as error:
+        # A missing file and a misfit are ValueErrors, a failed download is no more than this.
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"teacher.weights: cannot load {weights} for {name}: {reason}") from error
     return keras.Model(image, body(preprocess(image * std + mean)), name=name)
