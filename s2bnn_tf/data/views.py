@@ -40,8 +40,18 @@ class Augmentation:
 
 
 def steps_per_epoch(source: ImageSource, batch_size: int) -> int:
-    """Whole batches in one pass over the source."""
-    return len(source) // batch_size
+    """Whole batches in one pass over the source.
+
+    Raises:
+        UserError: If the source has fewer images than a batch.
+    """
+    steps = len(source) // batch_size
+    if steps == 0:
+        raise UserError(
+            f"{source.name} has {len(source)} {source.split} images, fewer than one batch of "
+            f"{batch_size}; set data.batch_size to {len(source)} or less."
+        )
+    return steps
 
 
 def view_dataset(
@@ -75,11 +85,6 @@ def view_dataset(
         UserError: If the source has fewer images than a batch.
     """
     steps = steps_per_epoch(source, batch_size)
-    if steps == 0:
-        raise UserError(
-            f"{source.name} has {len(source)} {source.split} images, fewer than one batch of "
-            f"{batch_size}; set data.batch_size to {len(source)} or less."
-        )
     chunk = _chunk_size(batch_size, image_size * image_size * 3 * views)
     chunks = batch_size // chunk
     first_epoch, skipped = divmod(first_step, steps)
