@@ -114,13 +114,17 @@ class MetricsLog(keras.callbacks.Callback):
     Args:
         run: Where to write.
         batch_size: Images in a step.
+        steps_per_epoch: Steps in an epoch.
         first_epoch: The epoch that training starts or goes on with, from 0.
     """
 
-    def __init__(self, run: RunDirectory, *, batch_size: int, first_epoch: int):
+    def __init__(
+        self, run: RunDirectory, *, batch_size: int, steps_per_epoch: int, first_epoch: int
+    ):
         super().__init__()
         self.path = run.metrics_path
         self.batch_size = batch_size
+        self.steps_per_epoch = steps_per_epoch
         self.writer = tf.summary.create_file_writer(str(run.tensorboard))
         keep_metrics(self.path, epochs=first_epoch)
 
@@ -133,9 +137,9 @@ class MetricsLog(keras.callbacks.Callback):
         self.trained = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.model.stop_training:
-            return  # a part of an epoch: it is counted when the run goes on
         optimizer = self.model.optimizer
+        if int(optimizer.iterations) % self.steps_per_epoch:
+            return  # a part of an epoch: it is counted when the run goes on
         seconds = self.trained - self.started
         row = {
             "epoch": epoch + 1,
@@ -171,7 +175,7 @@ def keep_metrics(path: Path, *, epochs: int) -> None:
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Saves the whole state every few epochs, after the last, and when training is stopped.
+    """Saves the whole state every few epochs and after the last.
 
     Args:
         manager: What saves and keeps the newest few.
@@ -190,8 +194,9 @@ class Checkpoints(keras.callbacks.Callback):
         self.epochs = epochs
 
     def on_epoch_end(self, epoch, logs=None):
-        last = epoch + 1 == self.epochs
-        if (epoch + 1) % self.every == 0 or last or self.model.stop_training:
+        if not self.model.stop_training and (
+            (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs
+        ):
             self.save()
 
     def save(self) -> None:

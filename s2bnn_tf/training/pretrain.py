@@ -145,18 +145,21 @@ def _fit(pretrainer, config, source, run, manager, stop, monitors, first_step, s
         flip_probability=data.flip_probability,
     )
     epoch, done = divmod(first_step, steps)
-    progress = {"batch_size": data.batch_size, "steps_per_epoch": steps, "epochs": config.epochs}
+    lengths = {"batch_size": data.batch_size, "steps_per_epoch": steps}
+    checkpoints = Checkpoints(
+        manager, run, every=config.monitor.checkpoint_every, epochs=config.epochs
+    )
     callbacks = [
         StopOnNotFinite(manager),
         stop,
         Monitors(monitors, every=config.monitor.knn_every, epochs=config.epochs),
-        MetricsLog(run, batch_size=data.batch_size, first_epoch=epoch),
-        Progress(**progress, first_step=first_step),
-        Checkpoints(manager, run, every=config.monitor.checkpoint_every, epochs=config.epochs),
+        MetricsLog(run, **lengths, first_epoch=epoch),
+        Progress(**lengths, epochs=config.epochs, first_step=first_step),
+        checkpoints,
     ]
     legs = [(epoch, epoch + 1, steps - done), (epoch + 1, config.epochs, steps)]
     for begin, end, length in legs if done else [(epoch, config.epochs, steps)]:
-        if begin >= end or stop.stopped:
+        if begin >= end:
             return
         views = view_dataset(
             source,
@@ -175,6 +178,9 @@ def _fit(pretrainer, config, source, run, manager, stop, monitors, first_step, s
             callbacks=callbacks,
             verbose=0,
         )
+        if stop.stopped:
+            checkpoints.save()
+            return
 
 
 def _checkpoint(pretrainer: Pretrainer) -> tf.train.Checkpoint:
