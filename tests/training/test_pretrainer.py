@@ -44,10 +44,16 @@ def fit(pretrainer: Pretrainer, batches: list[tuple[tf.Tensor, ...]], eager: boo
     return pretrainer.fit(dataset, epochs=1, verbose=0).history
 
 
-def clone(encoder: Encoder, make_encoder) -> Encoder:
-    copy = make_encoder(9)
-    copy.set_weights(encoder.get_weights())
-    return copy
+@pytest.fixture(scope="module")
+def copy(make_encoder):
+    """A copy of an encoder; each role has one network, which is used again and again."""
+    networks = {role: make_encoder(9) for role in ("student", "momentum_encoder", "teacher")}
+
+    def copied(pretrainer: Pretrainer, role: str) -> Encoder:
+        networks[role].set_weights(getattr(pretrainer, role).get_weights())
+        return networks[role]
+
+    return copied
 
 
 def values(variables) -> list[np.ndarray]:
@@ -59,14 +65,14 @@ def assert_close(ours, expected, atol=1e-5):
         np.testing.assert_allclose(mine, theirs, atol=atol)
 
 
-def reference_step(pretrainer: Pretrainer, batch, make_encoder) -> dict:
+def reference_step(pretrainer: Pretrainer, batch, copy) -> dict:
     """What one step of SGD should leave behind; nothing of the pretrainer is touched."""
-    student = clone(pretrainer.student, make_encoder)
+    student = copy(pretrainer, "student")
     result = {"keys": None}
     contrastive, distillation = pretrainer.objective_weights.values()
     key = target = None
     if pretrainer.momentum_encoder is not None:
-        momentum_encoder = clone(pretrainer.momentum_encoder, make_encoder)
+        momentum_encoder = copy(pretrainer, "momentum_encoder")
         for theirs, ours in zip(
             momentum_encoder.trainable_variables, student.trainable_variables, strict=True
         ):
@@ -75,7 +81,7 @@ def reference_step(pretrainer: Pretrainer, batch, make_encoder) -> dict:
         negatives = pretrainer.queue.keys.numpy()
         result.update(momentum_encoder=momentum_encoder, keys=key.numpy())
     if pretrainer.teacher is not None:
-        target = clone(pretrainer.teacher, make_encoder)(batch[0], training=False)
+        target = copy(pretrainer, "teacher")(batch[0], training=False)
     with tf.GradientTape() as tape:
         query = student(batch[0], training=True)
         losses = {}
@@ -107,13 +113,13 @@ def reference_step(pretrainer: Pretrainer, batch, make_encoder) -> dict:
 
 @pytest.mark.parametrize("eager", [True, False], ids=["eager", "graph"])
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
-def test_one_step_is_the_step_written_out(recipe, eager, make_encoder):
+def test_one_step_is_the_step_written_out(recipe, eager, make_encoder, copy):
     pretrainer = make_pretrainer(make_encoder, recipe)
     before = values(pretrainer.student.trainable_variables)
     first_keys = None if pretrainer.queue is None else pretrainer.queue.keys.numpy()
     frozen = None if pretrainer.teacher is None else values(pretrainer.teacher.variables)
     batch = views(pretrainer.views)
-    expected = reference_step(pretrainer, batch, make_encoder)
+    expected = reference_step(pretrainer, batch, copy)
     history = fit(pretrainer, [batch], eager)
 
     # The student: every parameter has moved, to where the gradient says; its statistics too.
@@ -141,14 +147,14 @@ def test_one_step_is_the_step_written_out(recipe, eager, make_encoder):
         assert int(pretrainer.queue.position) == BATCH
 
 
-def test_keys_wait_until_the_next_step(make_encoder):
+def test_keys_wait_until_the_next_step(make_encoder, copy):
     """Three steps: each contrasts against the queue that the steps before it have filled."""
     pretrainer = make_pretrainer(make_encoder, "both")
     chain = make_pretrainer(make_encoder, "both")
     batches = [views(2, seed) for seed in range(3)]
     expected_losses = []
     for batch in batches:
-        step = reference_step(chain, batch, make_encoder)
+        step = reference_step(chain, batch, copy)
         expected_losses.append(float(step["losses"]["contrastive"]))
         chain.student.set_weights(step["student"].get_weights())
         chain.momentum_encoder.set_weights(step["momentum_encoder"].get_weights())
@@ -160,9 +166,9 @@ def test_keys_wait_until_the_next_step(make_encoder):
 
 
 @pytest.mark.parametrize("eager", [True, False], ids=["eager", "graph"])
-def test_averaged_key_statistics_follow_the_student(eager, make_encoder):
+def test_averaged_key_statistics_follow_the_student(eager, make_encoder, copy):
     pretrainer = make_pretrainer(make_encoder, "contrast", key_statistics="averaged")
-    momentum_encoder = clone(pretrainer.momentum_encoder, make_encoder)
+    momentum_encoder = copy(pretrainer, "momentum_encoder")
     for theirs, ours in zip(momentum_encoder.variables, pretrainer.student.variables, strict=True):
         theirs.assign(MOMENTUM * theirs.numpy() + (1 - MOMENTUM) * ours.numpy())
     batch = views(2)

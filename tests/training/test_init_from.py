@@ -1,0 +1,116 @@
+"""Step 2 starts from all that step 1 left, or says why it cannot."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from s2bnn_tf.config import TeacherConfig
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.training import build_pretrainer
+from s2bnn_tf.weights import RunDirectory, load_encoder
+
+
+@pytest.fixture(scope="module")
+def step2(contrast, change, step1):
+    return change(contrast, student={"binarize_weights": True, "init_from": str(step1.path)})
+
+
+def assert_stored(variables, stored: dict[str, np.ndarray], prefix: str) -> None:
+    """These variables are those of a checkpoint, one for one."""
+    left = {n: v for n, v in stored.items() if n.startswith(prefix) and "OPTIMIZER_SLOT" not in n}
+    for variable in variables:
+        name = next(n for n, v in left.items() if np.array_equal(v, variable.numpy()))
+        left.pop(name)
+    assert not left
+
+
+def test_student_momentum_encoder_and_queue_come_from_step_1(step2, state, step1):
+    pretrainer = build_pretrainer(step2, steps_per_epoch=5)
+    stored = state(step1)
+    assert_stored(pretrainer.student.variables, stored, "student/")
+    assert_stored(pretrainer.momentum_encoder.variables, stored, "momentum_encoder/")
+    np.testing.assert_array_equal(
+        pretrainer.queue.keys, stored["queue/keys/.ATTRIBUTES/VARIABLE_VALUE"]
+    )
+    assert int(pretrainer.queue.position) == (2 * 5 * 256) % 400
+    # They are three different things, and the optimizer starts anew.
+    ours, theirs = (n.get_weights() for n in (pretrainer.student, pretrainer.momentum_encoder))
+    assert not all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert int(pretrainer.optimizer.iterations) == 0
+
+
+def test_a_distilling_step_2_takes_the_student_alone(step2, change, step1):
+    distilling = change(
+        step2,
+        teacher=TeacherConfig(weights=str(step1.path)),
+        objective={"contrastive_weight": 0.0, "distillation_weight": 1.0},
+    )
+    pretrainer = build_pretrainer(distilling, steps_per_epoch=5)
+    assert pretrainer.momentum_encoder is None
+    loaded = load_encoder(step1.path).get_weights()
+    for network in (pretrainer.student, pretrainer.teacher):
+        for ours, theirs in zip(network.get_weights(), loaded, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_where_step_1_had_no_momentum_encoder_it_starts_as_the_student(
+    step2, change, step1, tmp_path
+):
+    """A step 1 that distilled alone leaves no keys either."""
+    shutil.copytree(step1.path, tmp_path / "distilled")
+    shutil.rmtree(tmp_path / "distilled" / "checkpoints")
+    config = change(step2, student={"init_from": str(tmp_path / "distilled")})
+    pretrainer = build_pretrainer(config, steps_per_epoch=5)
+    ours, theirs = (n.get_weights() for n in (pretrainer.student, pretrainer.momentum_encoder))
+    for mine, yours, loaded in zip(
+        ours, theirs, load_encoder(step1.path).get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(mine, yours)
+        np.testing.assert_array_equal(mine, loaded)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"student": {"backbone": "resnet18", "binarize_weights": None}},
+            "trained with student.backbone tiny, this recipe has resnet18; make them the same",
+        ),
+        ({"student": {"width": 2.0}}, "trained with student.width None, this recipe has 2.0"),
+        ({"student": {"embedding_dim": 16}}, "student.embedding_dim 8, this recipe has 16"),
+        (
+            {"objective": {"queue_size": 300}},
+            "has a queue of 400 keys; add --set objective.queue_size=400",
+        ),
+    ],
+)
+def test_another_network_or_queue_is_refused(changes, words, step2, change):
+    with pytest.raises(UserError, match=words):
+        build_pretrainer(change(step2, **changes), steps_per_epoch=5)
+
+
+def test_a_step_1_that_is_not_there(step2, change, tmp_path):
+    config = change(step2, student={"init_from": str(tmp_path / "absent")})
+    with pytest.raises(UserError, match="absent is not a run directory .*--output-dir"):
+        build_pretrainer(config, steps_per_epoch=5)
+
+
+def test_a_step_1_that_was_never_finished(step2, change, contrast, tmp_path):
+    RunDirectory(tmp_path).create(contrast)
+    config = change(step2, student={"init_from": str(tmp_path)})
+    with pytest.raises(UserError, match="has no encoder.weights.h5 yet; finish the run"):
+        build_pretrainer(config, steps_per_epoch=5)
+
+
+def test_a_teacher_with_another_embedding_tells_what_to_set(contrast, change, step1):
+    config = change(
+        contrast,
+        student={"embedding_dim": 16},
+        teacher=TeacherConfig(weights=str(step1.path)),
+        objective={"distillation_weight": 1.0},
+    )
+    with pytest.raises(UserError, match="8 dimensions and the student's 16; add --set stu.*dim=8"):
+        build_pretrainer(config, steps_per_epoch=5)

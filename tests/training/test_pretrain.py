@@ -1,0 +1,285 @@
+"""Whole runs: what they leave, and that stopping one in any way changes nothing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import resource
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.training import NotFiniteError, TrainingStopped, pretrain
+from s2bnn_tf.training.callbacks import StopOnNotFinite
+from s2bnn_tf.weights import RunDirectory, load_encoder
+
+STEPS = 5  # an epoch of 1437 digits in batches of 256
+
+
+class Crash(Exception):
+    """What no code of ours expects."""
+
+
+def crash_after(epochs: int):
+    """A monitor that fails at the end of an epoch, before its checkpoint."""
+    calls = []
+
+    def monitor(student) -> float:
+        calls.append(student)
+        if len(calls) == epochs:
+            raise Crash
+        return 0.5
+
+    return {"knn": monitor}
+
+
+def at_step(monkeypatch, step: int, action) -> None:
+    """Do something as soon as the optimizer has made this many steps."""
+    original = StopOnNotFinite.on_train_batch_end
+
+    def on_train_batch_end(self, batch, logs=None):
+        original(self, batch, logs)
+        if int(self.model.optimizer.iterations) == step:
+            action()
+
+    monkeypatch.setattr(StopOnNotFinite, "on_train_batch_end", on_train_batch_end)
+
+
+def checkpoints(run: RunDirectory) -> list[int]:
+    return sorted(int(path.stem.split("-")[1]) for path in run.checkpoints.glob("ckpt-*.index"))
+
+
+def test_a_run_leaves_a_whole_run_directory(step1, contrast, metrics):
+    assert step1.config == contrast
+    assert checkpoints(step1) == [STEPS, 2 * STEPS]
+    assert list(step1.tensorboard.glob("events.*"))
+    assert not list(step1.path.glob("*partial*"))
+    rows = metrics(step1)
+    assert [(row["epoch"], row["step"]) for row in rows] == [(1, STEPS), (2, 2 * STEPS)]
+    np.testing.assert_allclose([row["learning_rate"] for row in rows], [3e-3, 1.5e-3], rtol=1e-6)
+    for row in rows:
+        assert row["loss"] == row["contrastive"] > 0
+        assert row["seconds"] > 0
+        assert row["images_per_second"] > 0
+        assert "knn" not in row
+    encoder = load_encoder(step1.path)
+    assert all(np.all(np.isfinite(weight)) for weight in encoder.get_weights())
+
+
+def test_the_encoder_of_a_run_is_the_student_of_its_last_checkpoint(uninterrupted, state):
+    stored = {n: v for n, v in state(uninterrupted).items() if n.startswith("student/")}
+    weights = load_encoder(uninterrupted.path).get_weights()
+    assert len(stored) == len(weights)
+    for value in stored.values():
+        assert any(np.array_equal(value, weight) for weight in weights)
+
+
+def test_a_run_with_everything_logs_every_loss(uninterrupted, metrics):
+    for row in metrics(uninterrupted):
+        total = row["contrastive"] + row["distillation"]
+        np.testing.assert_allclose(row["loss"], total, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_crash_between_epochs(both, uninterrupted, change, tmp_path, assert_same_run, metrics):
+    watched = change(both, monitor={"knn_every": 1})
+    with pytest.raises(Crash):
+        pretrain(watched, tmp_path, monitors=crash_after(2))
+    assert [row["knn"] for row in metrics(RunDirectory(tmp_path))] == [0.5]
+    assert checkpoints(RunDirectory(tmp_path)) == [STEPS]
+    run = pretrain(both, tmp_path)  # what is monitored is free to change
+    rows = metrics(run)
+    rows[0].pop("knn")
+    run.metrics_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert_same_run(run, uninterrupted, epochs=[1, 2, 3])
+
+
+def stopped_at(monkeypatch, config, path: Path, step: int, number: int) -> RunDirectory:
+    """A run that a signal stopped during this step."""
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        at_step(patch, step, lambda: os.kill(os.getpid(), number))
+        with pytest.raises(TrainingStopped, match="everything is saved"):
+            pretrain(config, path)
+    assert signal.getsignal(number) is before
+    run = RunDirectory(path)
+    assert checkpoints(run)[-1] == step
+    assert run.weights_path.is_file()
+    return run
+
+
+def test_ctrl_c_in_the_middle_of_an_epoch(
+    both, uninterrupted, tmp_path, monkeypatch, assert_same_run, metrics, capsys
+):
+    run = stopped_at(monkeypatch, both, tmp_path, STEPS + 2, signal.SIGINT)
+    assert [row["epoch"] for row in metrics(run)] == [1]
+    capsys.readouterr()
+    # Epoch 2 is logged as the mean of the steps that were left of it.
+    assert_same_run(pretrain(both, tmp_path), uninterrupted, epochs=[1, 3])
+    assert f"Going on from step {STEPS + 2}" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_sigterm_at_the_last_step_of_an_epoch(
+    both, uninterrupted, tmp_path, monkeypatch, assert_same_run, metrics
+):
+    run = stopped_at(monkeypatch, both, tmp_path, 2 * STEPS, signal.SIGTERM)
+    assert [row["epoch"] for row in metrics(run)] == [1, 2]
+    assert_same_run(pretrain(both, tmp_path), uninterrupted, epochs=[1, 2, 3])
+
+
+@pytest.mark.slow
+def test_a_signal_while_a_resumed_epoch_is_scored(both, change, tmp_path, monkeypatch, metrics):
+    """No step is left in that epoch to notice it, and no checkpoint was due."""
+    sparse = change(both, monitor={"checkpoint_every": 3, "knn_every": 1})
+    stopped_at(monkeypatch, sparse, tmp_path, 2, signal.SIGINT)
+
+    def interrupted(student) -> float:
+        os.kill(os.getpid(), signal.SIGINT)
+        return 0.0
+
+    with pytest.raises(TrainingStopped, match="everything is saved"):
+        pretrain(sparse, tmp_path, monitors={"knn": interrupted})
+    run = RunDirectory(tmp_path)
+    assert checkpoints(run)[-1] == STEPS
+    assert [row["epoch"] for row in metrics(run)] == [1]
+
+
+@pytest.mark.slow
+def test_a_full_disk(both, uninterrupted, change, tmp_path, assert_same_run, state):
+    """A limit on the size of files stands for a disk that fills up after the first epoch."""
+    run = RunDirectory(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    epochs = iter(range(3))
+
+    def fill(student) -> float:
+        if next(epochs) == 1:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+        return 0.0
+
+    try:
+        with pytest.raises(UserError, match="Cannot save a checkpoint in .* make room and run"):
+            pretrain(change(both, monitor={"knn_every": 1}), tmp_path, monitors={"knn": fill})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert int(state(run)["optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"]) == STEPS
+    load_encoder(tmp_path)
+    pretrain(both, tmp_path)
+    run.metrics_path.write_text(uninterrupted.metrics_path.read_text())  # that one logged no score
+    assert_same_run(run, uninterrupted, epochs=[1, 2, 3])
+
+
+def test_a_finished_run_is_left_as_it_is(step1, contrast):
+    def files():
+        names = [p for p in step1.path.rglob("*") if p.is_file() and "tensorboard" not in p.parts]
+        return {path: path.read_bytes() for path in names}
+
+    before = files()
+    assert pretrain(contrast, step1.path).path == step1.path
+    assert files() == before
+
+
+def test_no_resume_refuses_a_directory_with_a_run(step1, contrast):
+    with pytest.raises(UserError, match="already holds a run; choose another --output-dir"):
+        pretrain(contrast, step1.path, resume=False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epochs": 9}, r"another 'epochs' \(2, now 9\)"),
+        ({"data": {"batch_size": 128}}, r"another 'data' \(batch_size: 256, now 128\)"),
+        ({"student": {"width": 2.0}}, r"another 'student' \(width: None, now 2.0\)"),
+        ({"optimizer": {"name": "sgd"}}, r"another 'optimizer' \(name: adam, now sgd\)"),
+    ],
+)
+def test_another_recipe_is_refused_by_its_key(changes, words, step1, contrast, change):
+    before = step1.config_path.read_text()
+    with pytest.raises(UserError, match=words):
+        pretrain(change(contrast, **changes), step1.path)
+    assert step1.config_path.read_text() == before
+
+
+def test_a_loss_that_is_not_finite_at_once(contrast, change, tmp_path, metrics):
+    with pytest.raises(
+        NotFiniteError, match="not finite at step 2; there is no checkpoint yet.*lo"
+    ):
+        pretrain(change(contrast, optimizer={"learning_rate": 1e30}), tmp_path)
+    run = RunDirectory(tmp_path)
+    assert checkpoints(run) == []
+    assert not run.weights_path.exists()
+    assert not run.metrics_path.exists()
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(
+    contrast, change, tmp_path, state
+):
+    """Weight decay that is too strong turns a weight over and over, larger every time."""
+    explosive = {"name": "sgd", "learning_rate": 1.0, "schedule": "constant", "weight_decay": 30.0}
+    with pytest.raises(NotFiniteError) as caught:
+        pretrain(change(contrast, epochs=4, optimizer=explosive), tmp_path)
+    run = RunDirectory(tmp_path)
+    (good,) = checkpoints(run)
+    step = int(str(caught.value).split("at step ")[1].split(";")[0])
+    assert good == STEPS < step
+    assert f"the last good checkpoint is {run.checkpoints / f'ckpt-{good}'}" in str(caught.value)
+    for name, value in state(run).items():
+        assert np.all(np.isfinite(value)), name
+    assert all(np.all(np.isfinite(weight)) for weight in load_encoder(run.path).get_weights())
+
+
+@pytest.mark.slow
+def test_checkpoints_kept_and_how_often(contrast, change, tmp_path):
+    sparse = change(contrast, epochs=5, monitor={"checkpoint_every": 2, "checkpoints_kept": 1})
+    with pytest.raises(Crash):
+        pretrain(change(sparse, monitor={"knn_every": 4}), tmp_path, monitors=crash_after(1))
+    assert checkpoints(RunDirectory(tmp_path)) == [2 * STEPS]
+    run = pretrain(change(sparse, monitor={"checkpoints_kept": 3}), tmp_path)
+    assert checkpoints(run)[-2:] == [4 * STEPS, 5 * STEPS]
+
+
+def test_monitors_progress_and_a_large_queue_in_a_new_directory(
+    contrast, change, tmp_path, metrics, caplog, capsys
+):
+    widths = []
+
+    def score(student) -> np.float32:
+        widths.append(student.embedding_dim)
+        return np.float32(len(widths))
+
+    watched = change(contrast, epochs=5, monitor={"knn_every": 2}, objective={"queue_size": 1438})
+    with caplog.at_level(logging.WARNING, logger="s2bnn_tf"):
+        run = pretrain(watched, tmp_path / "a" / "b", resume=False, monitors={"knn": score})
+    # Every second epoch, and the last.
+    rows = {row["epoch"]: row.get("knn") for row in metrics(run)}
+    assert rows == {1: None, 2: 1, 3: None, 4: 2, 5: 3}
+    assert widths == [8, 8, 8]
+    assert "queue_size is 1438 and the data set has 1437 images" in caplog.text
+    # One line an epoch where there is no terminal, and nothing on standard output.
+    output = capsys.readouterr()
+    assert output.out == ""
+    lines = [line for line in output.err.splitlines() if line.startswith("epoch ")]
+    assert [line.split("  ")[0] for line in lines] == [f"epoch {n}/5" for n in range(1, 6)]
+    assert all("loss " in line and "images/s" in line for line in lines)
+    assert lines[-1].endswith("0m00s left")
+
+
+def test_a_batch_larger_than_the_data_is_refused(contrast, change, tmp_path):
+    with pytest.raises(UserError, match="set data.batch_size to 1437 or less"):
+        pretrain(change(contrast, data={"batch_size": 2000}), tmp_path / "run")
+
+
+def test_a_directory_that_cannot_be_made(contrast, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("precious")
+    with pytest.raises(UserError, match="Cannot write to .*choose another --output-dir"):
+        pretrain(contrast, file / "run")
+    assert file.read_text() == "precious"
+    with pytest.raises(UserError, match="Cannot write to"):
+        pretrain(contrast, file)
+    assert file.read_text() == "precious"
