@@ -29,7 +29,10 @@ def test_resnet50_has_torchvisions_parameters(resnet50):
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [("resnet18", 11_689_512 - 513_000), ("resnet34", 21_797_672 - 513_000)],
+    [
+        ("resnet18", 11_689_512 - 513_000),
+        pytest.param("resnet34", 21_797_672 - 513_000, marks=pytest.mark.slow),
+    ],
 )
 def test_basic_resnets_have_torchvisions_parameters(name, parameters):
     model = build_backbone(name, (64, 64, 3))

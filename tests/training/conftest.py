@@ -42,6 +42,9 @@ def tiny(input_shape, *, binarize_weights: bool = True, width: float = 1.0) -> k
     return keras.Model(image, keras.layers.GlobalAveragePooling2D()(RPReLU()(x)))
 
 
+register_backbone("same_by_another_name")(tiny)
+
+
 def tiny_encoder(seed: int, embedding_dim: int = 8) -> Encoder:
     """With weights and statistics as training might have left them, 8x8 images."""
     keras.utils.set_random_seed(seed)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from s2bnn_tf.backbones import register_backbone
 from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, StudentConfig, TeacherConfig
 from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import UserError
@@ -32,10 +33,16 @@ def keras_file(path, *layers, size=SIZE) -> str:
     return str(path)
 
 
+@register_backbone("colours")
+def colours(input_shape) -> keras.Model:
+    layers = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(6)]
+    return keras.Sequential([keras.Input(input_shape), *layers])
+
+
 def test_a_run_directory_at_another_image_size(tmp_path, images):
     config = Config(
         data=DataConfig(image_size=32),
-        student=StudentConfig(backbone="resnet18", width=0.05, embedding_dim=8),
+        student=StudentConfig(backbone="colours", embedding_dim=8),
         objective=ObjectiveConfig(contrastive_weight=1.0, distillation_weight=0.0),
     )
     run = RunDirectory(tmp_path)
