@@ -49,23 +49,16 @@ def benchmark(
     path = Path(model_path)
     encoder = TFLiteEncoder(path)
     graph = read_graph(path)
-    task = {
-        "model": str(path),
-        "library": str(_interpreter_library()),
-        "threads": threads,
-        "runs": runs,
-        "warmup": warmup,
-        **kernel_options(graph),
-    }
+    kernel = kernel_options(graph)
+    conditions = {"threads": threads, "runs": runs, "warmup": warmup}
+    task = {"model": str(path), "library": str(_interpreter_library()), **conditions, **kernel}
     measured = _run_worker(task, lambda done: progress and progress(path.name, done, runs))
     return {
         "model": path.name,
         "engine": "Larq Compute Engine",
-        "kernel": "indirect" if task["use_indirect_bgemm"] else "reference",
+        "kernel": "indirect" if kernel["use_indirect_bgemm"] else "reference",
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
-        "threads": threads,
-        "runs": runs,
-        "warmup": warmup,
+        **conditions,
         "image_size": encoder.image_size,
         "size_bytes": encoder.size_bytes,
         "latency_ms": _statistics(1000 * np.array(measured["seconds"])),

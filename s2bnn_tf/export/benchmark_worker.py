@@ -16,6 +16,7 @@ import numpy as np
 
 
 def main() -> None:
+    """Do the task on standard input, and tell of it on standard output."""
     task = json.load(sys.stdin)
     wrapper = _load_wrapper(task["library"])
     before = _peak_memory()

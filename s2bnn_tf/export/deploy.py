@@ -28,7 +28,9 @@ from s2bnn_tf.weights.tflite_model import OUTPUT_NAMES
 NamedProbe = tuple[np.ndarray, np.ndarray, tuple[str, ...]]
 Tell = Callable[[str], None]
 
-_IMAGES_VERIFIED = 16
+# Images to verify on: of up to 64 pixels, and larger. One of 224 pixels takes about a second.
+_IMAGES_SMALL, _IMAGES_LARGE = 64, 16
+_SMALL = 64
 
 
 def convert_run(
@@ -125,9 +127,15 @@ def export_encoder(
 
 
 def sample_images(
-    source: str, image_size: int, center_crop: float, count: int = _IMAGES_VERIFIED
+    source: str, image_size: int, center_crop: float, count: int | None = None
 ) -> np.ndarray:
     """Images spread over a source's test split, or its only one: float32 `(N, S, S, 3)`.
+
+    Args:
+        source: As for `open_source`.
+        image_size: Pixels S.
+        center_crop: Fraction of the shorter side that is kept.
+        count: N; 64 unless given, 16 of more than 64 pixels. Fewer if there are no more.
 
     Raises:
         UserError: if the source cannot be opened or no image of it be read.
@@ -136,6 +144,7 @@ def sample_images(
         images = open_source(source, "test")
     except UserError:
         images = open_source(source, "train")
+    count = count or (_IMAGES_SMALL if image_size <= _SMALL else _IMAGES_LARGE)
     chosen = np.unique(np.linspace(0, len(images) - 1, count).astype(int))
     dataset = labelled_dataset(
         images.select(chosen), image_size=image_size, batch_size=count, center_crop=center_crop

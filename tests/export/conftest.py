@@ -11,8 +11,9 @@ from sklearn.datasets import load_sample_images
 
 from s2bnn_tf.backbones import Encoder, build_backbone, projection_head
 from s2bnn_tf.data import open_source
-from s2bnn_tf.export import convert_model, deployment_model
+from s2bnn_tf.export import ParityReport, convert_model, deployment_model, verify
 from s2bnn_tf.layers import ChannelBias, RPReLU, RSign
+from s2bnn_tf.weights.tflite_model import OUTPUT_NAMES
 
 keras = tf.keras
 
@@ -51,13 +52,33 @@ def make_encoder() -> Callable[..., Encoder]:
 def wrap() -> Callable[..., Encoder]:
     """An encoder of a user's own layers, from a function of the image."""
 
-    def make(layers: Callable, size: int = 8) -> Encoder:
+    def make(layers: Callable, size: int = 8, embedding_dim: int | None = None) -> Encoder:
         tf.keras.utils.set_random_seed(0)
         image = keras.Input((size, size, 3), name="image")
         features = keras.layers.GlobalAveragePooling2D(name="pool")(layers(image))
         backbone = keras.Model(image, features, name="own")
         randomize(backbone)
-        return Encoder(backbone, None)
+        head = projection_head(features.shape[-1], embedding_dim) if embedding_dim else None
+        return Encoder(backbone, head)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def convert_and_verify() -> Callable[..., ParityReport]:
+    def run(encoder, images, head="none", probe=None, deployed=None) -> ParityReport:
+        deployed = deployed or deployment_model(encoder, images.shape[1], head, probe)
+        model = convert_model(deployed, output_name=OUTPUT_NAMES[head])
+        return verify(encoder, model, images, deployed=deployed, head=head, probe=probe)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def noise() -> Callable[..., np.ndarray]:
+    def make(size: int = 8, count: int = 4) -> np.ndarray:
+        shape = (count, size, size, 3)
+        return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
 
     return make
 
@@ -97,10 +118,3 @@ def small_deployed(small_encoder) -> keras.Model:
 @pytest.fixture(scope="session")
 def small_model(small_deployed) -> bytes:
     return convert_model(small_deployed, output_name="features")
-
-
-def pytest_collection_modifyitems(items):
-    """Each of these converts whole networks: minutes together, so `make test-all` runs them."""
-    for item in items:
-        if "tests/export/" in item.path.as_posix():
-            item.add_marker(pytest.mark.slow)

@@ -12,6 +12,7 @@ from s2bnn_tf.errors import UserError
 from s2bnn_tf.export import convert, convert_model
 from s2bnn_tf.export.operations import operation_table
 from s2bnn_tf.export.terminal import captured_terminal
+from s2bnn_tf.layers import BinaryConv2D
 from s2bnn_tf.weights.flatbuffer import TFLiteGraph
 
 keras = tf.keras
@@ -56,9 +57,10 @@ def test_normalisation_is_not_folded_into_the_padded_stem(small_model):
 @pytest.mark.parametrize(
     ("head", "name", "width"), [("projection", "embedding", 16), ("linear", "logits", 3)]
 )
-def test_heads_name_their_output(small_encoder, head, name, width):
-    probe = (np.ones((256, 3), np.float32), np.zeros(3, np.float32))
-    graph = TFLiteGraph(convert(small_encoder, image_size=32, head=head, probe=probe))
+def test_heads_name_their_output(wrap, head, name, width):
+    encoder = wrap(lambda image: BinaryConv2D(12, 3)(image), embedding_dim=16)
+    probe = (np.ones((12, 3), np.float32), np.zeros(3, np.float32))
+    graph = TFLiteGraph(convert(encoder, image_size=8, head=head, probe=probe))
     output = graph.tensors[graph.outputs[0]]
     assert (output.name, output.shape) == (name, (1, width))
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from s2bnn_tf.backbones import register_backbone
 from s2bnn_tf.config import load_config
 from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import UserError
@@ -19,9 +20,18 @@ keras = tf.keras
 
 CONFIG = """
 data: {source: digits, image_size: 32, center_crop: 1.0, batch_size: 8}
-student: {backbone: reactnet, stem: small, width: 0.125, embedding_dim: 16}
+student: {backbone: of_test_deploy, embedding_dim: 16}
 objective: {contrastive_weight: 1.0, distillation_weight: 0.0, queue_size: 64}
 """
+
+
+@register_backbone("of_test_deploy")
+def small_backbone(input_shape):
+    """Small, so that a run directory is converted in a second."""
+    image = keras.Input(input_shape)
+    x = keras.layers.Conv2D(32, 3, strides=2)(image)
+    x = keras.layers.BatchNormalization()(BinaryConv2D(24, 3)(x))
+    return keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
 
 
 def export(encoder, output, images, **options):
@@ -33,11 +43,6 @@ def export(encoder, output, images, **options):
 def broken(wrap):
     """A network that Larq's default kernel computes wrongly: a 3x3 filter on a 2x2 map."""
     return wrap(lambda x: BinaryConv2D(8, 3, name="tiny")(keras.layers.Conv2D(4, 4, 4)(x)))
-
-
-@pytest.fixture
-def noise():
-    return np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
 
 
 def test_card_says_what_the_file_is(small_encoder, digits, tmp_path):
@@ -73,24 +78,24 @@ def test_labels_of_a_linear_head(wrap, noise, tmp_path):
     encoder = wrap(lambda image: BinaryConv2D(16, 3)(image))
     probe = (np.eye(16, 3, dtype=np.float32), np.zeros(3, np.float32), ("ä", "b", "c"))
     output = tmp_path / "classifier.tflite"
-    card = export(encoder, output, noise, head="linear", probe=probe)
+    card = export(encoder, output, noise(), head="linear", probe=probe)
     assert card["labels"] == ["ä", "b", "c"]
     opened = TFLiteEncoder(output)
     assert (opened.head, opened.labels) == ("linear", ["ä", "b", "c"])
-    expected = encoder.backbone(normalize(noise)).numpy()[:, :3]
-    np.testing.assert_allclose(opened.features(noise), expected, rtol=1e-4, atol=1e-5)
+    expected = encoder.backbone(normalize(noise())).numpy()[:, :3]
+    np.testing.assert_allclose(opened.features(noise()), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_step_1_card_says_all_float(wrap, noise, tmp_path):
     encoder = wrap(lambda image: BinaryConv2D(16, 3, binarize_weights=False)(image))
-    card = export(encoder, tmp_path / "a.tflite", noise)
+    card = export(encoder, tmp_path / "a.tflite", noise())
     assert card["binary_convolutions"] == 0
     assert card["operations"]["binary_macs"] == 0
 
 
 def test_a_mismatch_leaves_nothing(broken, noise, tmp_path):
     with pytest.raises(ParityError, match="'tiny'"):
-        export(broken, tmp_path / "a.tflite", noise)
+        export(broken, tmp_path / "a.tflite", noise())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -98,7 +103,7 @@ def test_a_mismatch_keeps_what_was_there(broken, noise, tmp_path):
     (tmp_path / "a.tflite").write_text("of yesterday")
     (tmp_path / "a.json").write_text("{}")
     with pytest.raises(ParityError):
-        export(broken, tmp_path / "a.tflite", noise)
+        export(broken, tmp_path / "a.tflite", noise())
     assert (tmp_path / "a.tflite").read_text() == "of yesterday"
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -126,8 +131,8 @@ def run(tmp_path_factory):
 def test_run_directory(run, tmp_path):
     card = convert_run(run.path, tmp_path / "a.tflite")
     assert card["source"] == "digits"
-    assert card["parity"]["images"] == 16
-    assert card["binary_convolutions"] == 26
+    assert card["parity"]["images"] == 64
+    assert card["binary_convolutions"] == 1
 
 
 def test_run_directory_with_its_linear_probe(run, tmp_path):
@@ -142,7 +147,7 @@ def test_run_directory_with_its_linear_probe(run, tmp_path):
     names = np.array(["even", "odd"])
     np.savez(
         probe,
-        kernel=np.ones((128, 2), np.float32),
+        kernel=np.ones((24, 2), np.float32),
         bias=np.zeros(2, np.float32),
         class_names=names,
     )

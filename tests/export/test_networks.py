@@ -3,39 +3,30 @@
 import numpy as np
 import pytest
 
-from s2bnn_tf.export import convert_model, deployment_model, verify
 from s2bnn_tf.export.fold import is_binary, leaf_layers
-from s2bnn_tf.weights.tflite_model import OUTPUT_NAMES
 
 slow = pytest.mark.slow
 
 
-def check(encoder, images, head="none", probe=None):
-    size = images.shape[1]
-    deployed = deployment_model(encoder, size, head, probe)
-    model = convert_model(deployed, output_name=OUTPUT_NAMES[head])
-    report = verify(encoder, model, images, deployed=deployed, head=head, probe=probe)
-    assert report.binary_convolutions == sum(map(is_binary, leaf_layers(encoder.backbone)))
-    return report
-
-
+@slow
 @pytest.mark.parametrize("head", ["projection", "linear"])
-def test_heads(small_encoder, digits, head):
+def test_heads(small_encoder, digits, convert_and_verify, head):
     rng = np.random.default_rng(0)
     probe = (rng.normal(size=(256, 10)).astype(np.float32), np.ones(10, np.float32))
-    assert check(small_encoder, digits, head, probe).dictated_error < 1e-5
+    assert convert_and_verify(small_encoder, digits, head, probe).dictated_error < 1e-5
 
 
-def test_step_1_has_no_binary_convolution(make_encoder, digits):
+def test_step_1_has_no_binary_convolution(make_encoder, digits, convert_and_verify):
     encoder = make_encoder("reactnet", 32, stem="small", width=0.25, binarize_weights=False)
-    report = check(encoder, digits)
+    report = convert_and_verify(encoder, digits)
     assert report.binary_convolutions == 0
     assert report.dictated_error is None
     assert report.cosine_min > 0.99
 
 
-def test_real_valued_network_is_exact_to_rounding(make_encoder, digits):
-    report = check(make_encoder("resnet18", 32, stem="small", width=0.25), digits)
+def test_real_valued_network_is_exact_to_rounding(make_encoder, digits, convert_and_verify):
+    encoder = make_encoder("resnet18", 32, stem="small", width=0.25)
+    report = convert_and_verify(encoder, digits)
     assert report.signs == 0
     assert report.dictated_error < 1e-5
 
@@ -56,6 +47,7 @@ def test_real_valued_network_is_exact_to_rounding(make_encoder, digits):
         pytest.param("real_to_binary_net", 128, 16, marks=slow),
     ],
 )
-def test_imagenet_networks(make_encoder, photographs, name, size, convolutions):
-    report = check(make_encoder(name, size), photographs(size))
-    assert report.binary_convolutions == convolutions
+def test_imagenet_networks(make_encoder, photographs, convert_and_verify, name, size, convolutions):
+    encoder = make_encoder(name, size)
+    assert sum(map(is_binary, leaf_layers(encoder.backbone))) == convolutions
+    assert convert_and_verify(encoder, photographs(size)).binary_convolutions == convolutions

@@ -11,7 +11,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from s2bnn_tf.export import ParityError, convert_model, deployment_model, verify
 from s2bnn_tf.export.layers import TOLERANCE, pair_layers
-from s2bnn_tf.layers import BinaryConv2D
+from s2bnn_tf.layers import BinaryConv2D, RPReLU
 from s2bnn_tf.weights.flatbuffer import TFLiteGraph
 
 keras = tf.keras
@@ -27,12 +27,6 @@ def damaged(model: bytes, tensor: int, change) -> bytes:
     builder = flatbuffers.Builder(len(model))
     builder.Finish(unpacked.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
-
-
-def check(encoder, size, images, deployed=None):
-    deployed = deployed or deployment_model(encoder, size)
-    model = convert_model(deployed, output_name="features")
-    return verify(encoder, model, images, deployed=deployed)
 
 
 @pytest.fixture(scope="module")
@@ -115,14 +109,21 @@ def test_a_wrong_prelu_is_seen_behind_it(small_encoder, small_deployed, small_mo
         verify(small_encoder, wrong, digits, deployed=small_deployed)
 
 
-def test_a_mistake_in_folding_is_found(small_encoder, digits):
+def test_a_mistake_in_folding_is_found(wrap, noise, convert_and_verify):
     """The reference is the encoder, not the deployed model that was converted."""
-    deployed = deployment_model(small_encoder, 32)
-    deployed.get_layer("reactnet").get_layer("block4_bn1").beta.assign_add(tf.ones(32))
-    with pytest.raises(ParityError, match="input of 'block4_conv1x1' has other signs"):
-        check(small_encoder, 32, digits, deployed)
+
+    def layers(image):
+        x = keras.layers.BatchNormalization(name="norm")(BinaryConv2D(32, 3)(image))
+        return BinaryConv2D(32, 3, name="second")(RPReLU()(x))
+
+    encoder = wrap(layers)
+    deployed = deployment_model(encoder, 8)
+    deployed.get_layer("own").get_layer("norm").beta.assign_add(tf.ones(32))
+    with pytest.raises(ParityError, match="input of 'second' has other signs"):
+        convert_and_verify(encoder, noise(), deployed=deployed)
 
 
+@pytest.mark.slow
 def test_other_weights_of_the_same_network(make_encoder, small_deployed, small_model, digits):
     tf.keras.utils.set_random_seed(1)
     other = make_encoder(
@@ -132,95 +133,16 @@ def test_other_weights_of_the_same_network(make_encoder, small_deployed, small_m
         verify(other, small_model, digits, deployed=small_deployed)
 
 
-def test_filter_larger_than_its_map(wrap):
+def test_filter_larger_than_its_map(wrap, noise, convert_and_verify):
     encoder = wrap(lambda x: BinaryConv2D(8, 3, name="tiny")(keras.layers.Conv2D(4, 4, 4)(x)))
-    images = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
+    images = noise(8, 2)
     with pytest.raises(ParityError) as told:
-        check(encoder, 8, images)
+        convert_and_verify(encoder, images)
     assert "default kernel computes 'tiny' wrongly" in str(told.value)
     assert "3x3 filter is larger than its 2x2 input: choose a larger image_size" in str(told.value)
 
 
-def magnitude_aware_conv():
-    return lq.layers.QuantConv2D(
-        8,
-        3,
-        padding="same",
-        input_quantizer="ste_sign",
-        kernel_quantizer="magnitude_aware_sign",
-        kernel_constraint="weight_clip",
-        use_bias=False,
-        name="conv",
-    )
-
-
-@pytest.mark.parametrize("dead", [0.0, 1e-20, 1e-7, 9e-7])
-@pytest.mark.parametrize("normalised", [True, False])
-def test_a_dead_channel_stays_binary(wrap, normalised, dead):
-    """Larq Compute Engine alone would keep the whole layer in float."""
-
-    def layers(image):
-        x = magnitude_aware_conv()(keras.layers.BatchNormalization()(image))
-        return keras.layers.BatchNormalization()(x) if normalised else x
-
-    encoder = wrap(layers)
-    layer = encoder.backbone.get_layer("conv")
-    with lq.context.quantized_scope(False):
-        kernel = layer.get_weights()[0]
-        kernel[..., 2] *= dead
-        layer.set_weights([kernel])
-    images = np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 3)).astype(np.float32)
-    report = check(encoder, 8, images)
-    assert report.binary_convolutions == 1
-    assert report.dictated_error < 1e-5
-
-
-def test_a_dead_channel_that_was_not_frozen_is_named(wrap):
-    encoder = wrap(lambda x: magnitude_aware_conv()(keras.layers.BatchNormalization()(x)))
-    deployed = deployment_model(encoder, 8)
-    layer = deployed.get_layer("own").get_layer("conv")
-    kernel = layer.kernel.numpy()
-    kernel[..., 2] = 0
-    layer.kernel.assign(kernel)
-    images = np.zeros((1, 8, 8, 3), np.float32)
-    with pytest.raises(
-        ParityError,
-        match="1 of 1 binary convolutions stayed float, the first is 'conv': its channel 2 is dead",
-    ):
-        check(encoder, 8, images, deployed)
-
-
-@keras.utils.register_keras_serializable(package="test_verify")
-class UnevenSign(lq.quantizers.Quantizer):
-    """A sign times a magnitude that is not one for the channel."""
-
-    precision = 1
-
-    def call(self, inputs):
-        magnitude = tf.linspace(1.0, 1.1, inputs.shape[2])[None, None, :, None]
-        return tf.where(inputs >= 0, magnitude, -magnitude)
-
-
-def test_magnitudes_that_differ_are_named(wrap):
-    def layers(image):
-        x = BinaryConv2D(8, 3, name="good")(image)
-        return lq.layers.QuantConv2D(
-            8,
-            3,
-            input_quantizer="ste_sign",
-            kernel_quantizer=UnevenSign(),
-            kernel_constraint="weight_clip",
-            name="uneven",
-        )(x)
-
-    images = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
-    with pytest.raises(
-        ParityError, match="1 of 2 .* the first is 'uneven': the magnitudes in its channel 0 differ"
-    ):
-        check(wrap(layers), 8, images)
-
-
-def test_what_the_converter_fuses(wrap):
+def test_what_the_converter_fuses(wrap, noise, convert_and_verify):
     """ReLU before BatchNormalization (QuickNet's order), a bias, padding with ones, dilation."""
 
     def layers(image):
@@ -241,13 +163,13 @@ def test_what_the_converter_fuses(wrap):
         return BinaryConv2D(16, 3, padding="valid")(x)
 
     encoder = wrap(layers, size=16)
-    images = np.random.default_rng(0).uniform(0, 255, (4, 16, 16, 3)).astype(np.float32)
-    report = check(encoder, 16, images)
+    images = noise(16, 4)
+    report = convert_and_verify(encoder, images)
     assert report.binary_convolutions == 3
     assert max(report.layer_error.values()) <= TOLERANCE
 
 
-def test_bits_handed_from_one_convolution_to_the_next(wrap):
+def test_bits_handed_from_one_convolution_to_the_next(wrap, noise):
     """Without a shortcut between them, the file never leaves bits: outputs are thresholded."""
 
     def layers(image):
@@ -271,7 +193,7 @@ def test_bits_handed_from_one_convolution_to_the_next(wrap):
     graph = TFLiteGraph(convert_model(deployed, output_name="features"))
     outputs = [graph.tensors[item.outputs[0]].dtype for item in graph.binary_convolutions()]
     assert outputs == [np.int32, np.int32, np.float32]
-    images = np.random.default_rng(0).uniform(0, 255, (4, 8, 8, 3)).astype(np.float32)
+    images = noise(8, 4)
     report = verify(encoder, graph.data, images, deployed=deployed)
     assert report.binary_convolutions == 3
 
@@ -283,20 +205,20 @@ def test_bits_handed_from_one_convolution_to_the_next(wrap):
         verify(encoder, wrong, images, deployed=deployed)
 
 
-def test_groups_which_the_default_kernel_cannot_run(wrap, capfd):
+def test_groups_which_the_default_kernel_cannot_run(wrap, capfd, noise, convert_and_verify):
     def layers(image):
         x = keras.layers.Conv2D(64, 3)(image)
         return BinaryConv2D(64, 3, groups=2)(x)
 
-    images = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
+    images = noise(8, 2)
     with pytest.raises(ParityError, match="cannot run it: .*Grouped binary convolutions are not"):
-        check(wrap(layers), 8, images)
+        convert_and_verify(wrap(layers), images)
     assert "Grouped" not in capfd.readouterr().err
 
 
-def test_odd_channels_which_the_reference_kernel_cannot_run(wrap):
-    images = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
-    report = check(wrap(lambda image: BinaryConv2D(8, 3)(image)), 8, images)
+def test_odd_channels_which_the_reference_kernel_cannot_run(wrap, noise, convert_and_verify):
+    images = noise(8, 2)
+    report = convert_and_verify(wrap(lambda image: BinaryConv2D(8, 3)(image)), images)
     assert set(report.layer_error) == {"default", "indirect"}
 
 
