@@ -8,10 +8,15 @@ import pytest
 from s2bnn_tf.training import update_momentum
 
 
+@pytest.fixture(scope="module")
+def encoders(make_encoder):
+    return make_encoder(0), make_encoder(1)
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.9, 0.999, 1.0])
 @pytest.mark.parametrize("statistics", [False, True])
-def test_parameters_are_averaged_and_statistics_only_on_demand(momentum, statistics, make_encoder):
-    student, momentum_encoder = make_encoder(0), make_encoder(1)
+def test_parameters_are_averaged_and_statistics_only_on_demand(momentum, statistics, encoders):
+    student, momentum_encoder = encoders
     ours, before = student.get_weights(), momentum_encoder.get_weights()
     moving = ["moving" in weight.name for weight in momentum_encoder.weights]
     assert sum(moving) == 4

@@ -102,6 +102,7 @@ def test_nothing_to_load(tmp_path):
             load_teacher(TeacherConfig(weights=weights), image_size=SIZE)
 
 
+@pytest.mark.slow
 def test_a_network_of_keras_applications_sees_its_own_preprocessing(tmp_path, images):
     network = keras.applications.MobileNet(include_top=False, pooling="avg", weights=None)
     path = tmp_path / "own.weights.h5"
