@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from s2bnn_tf.config import Config, load_config
-from s2bnn_tf.recipes import config_path
 from s2bnn_tf.evaluation import (
     evaluate_knn,
     evaluate_linear,
@@ -17,6 +16,7 @@ from s2bnn_tf.evaluation import (
     write_report,
 )
 from s2bnn_tf.export import convert_run, count_operations
+from s2bnn_tf.recipes import config_path
 from s2bnn_tf.training import pretrain
 from s2bnn_tf.weights import RunDirectory, build_encoder, load_encoder, save_encoder
 
@@ -74,7 +74,9 @@ def _recipes(output_dir: Path) -> dict[str, Config]:
         "step1": [teacher],
         "student": [teacher, f"student.init_from={output_dir / 'step1'}"],
     }
-    return {name: load_config(config_path(file), overrides[name]) for name, file in _RECIPES.items()}
+    return {
+        name: load_config(config_path(file), overrides[name]) for name, file in _RECIPES.items()
+    }
 
 
 def _leave_untrained(run: RunDirectory, recipe: Config) -> None:

@@ -13,7 +13,6 @@ from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.data import IMAGENET_MEAN, IMAGENET_STD
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.export.shifts import fold_shifts
-from s2bnn_tf.layers import RPReLU
 from s2bnn_tf.weights.tflite_model import OUTPUT_NAMES
 
 keras = tf.keras
@@ -197,8 +196,7 @@ def _float32(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 
 def _frozen(layer: keras.layers.Layer) -> keras.layers.Layer:
-    cls = _PReLUWithShifts if type(layer) is RPReLU else type(layer)
-    copy = cls.from_config(_with_float32(layer.get_config()))
+    copy = type(layer).from_config(_with_float32(layer.get_config()))
     for attribute in _WEIGHT_QUANTIZERS:
         if getattr(copy, attribute, None) is not None:
             setattr(copy, attribute, None)
@@ -213,13 +211,3 @@ def _with_float32(config):
             for key, value in config.items()
         }
     return config
-
-
-class _PReLUWithShifts(RPReLU):
-    """RPReLU in the only form of which the converter makes one PRELU: slopes of rank 3."""
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        shifted = inputs + self.shift_in
-        slope = tf.reshape(self.slope, [1] * (len(inputs.shape) - 2) + [-1])
-        rectified = tf.nn.relu(shifted) + (-slope * tf.nn.relu(-shifted))
-        return rectified + self.shift_out

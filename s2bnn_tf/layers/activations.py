@@ -85,7 +85,10 @@ class RPReLU(keras.layers.Layer):
         shape = (input_shape[-1],)
         self.shift_in = self.add_weight(name="shift_in", shape=shape, initializer="zeros")
         self.slope = self.add_weight(
-            name="slope", shape=shape, initializer=keras.initializers.Constant(0.25)
+            # Of this rank the TFLite converter makes one PRELU of it, as of Keras's own.
+            name="slope",
+            shape=(1,) * (len(input_shape) - 2) + shape,
+            initializer=keras.initializers.Constant(0.25),
         )
         self.shift_out = self.add_weight(name="shift_out", shape=shape, initializer="zeros")
         super().build(input_shape)

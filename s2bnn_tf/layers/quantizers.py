@@ -6,8 +6,8 @@ import larq as lq
 import tensorflow as tf
 
 # A channel whose weights are all zero would get the scale zero, for which Larq
-# Compute Engine silently keeps the whole layer in float.
-_SMALLEST_SCALE = 1e-7
+# Compute Engine silently keeps the whole layer in float; so it does for 1e-7.
+_SMALLEST_SCALE = 1e-6
 
 
 @tf.custom_gradient
@@ -34,6 +34,7 @@ def scaled_sign(kernel: tf.Tensor) -> tf.Tensor:
         XNOR-Net, https://arxiv.org/abs/1603.05279 (scale, section 3.1).
         ReActNet, https://arxiv.org/abs/2003.03488 (gradient without the scale).
     """
+    kernel = tf.convert_to_tensor(kernel)  # of its own dtype, also under mixed precision
     axes = list(range(len(kernel.shape) - 1))
     scale = tf.reduce_mean(tf.abs(kernel), axis=axes, keepdims=True)
     scale = tf.maximum(scale, tf.cast(_SMALLEST_SCALE, kernel.dtype))

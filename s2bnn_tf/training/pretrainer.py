@@ -94,9 +94,7 @@ class Pretrainer(keras.Model):
         key = target = None
         if self.momentum_encoder is not None:
             averaged = self.average_statistics
-            update_momentum(
-                self.student, self.momentum_encoder, self.momentum, statistics=averaged
-            )
+            update_momentum(self.student, self.momentum_encoder, self.momentum, statistics=averaged)
             key = self.momentum_encoder(views[1], training=not averaged)  # (B, D)
         if self.teacher is not None:
             target = self.teacher(query_view, training=False)  # (B, D), frozen
