@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -156,7 +157,7 @@ def knn(run_or_model: Path, data: str | None, k: int, temperature: float, as_jso
 def linear(
     run_or_model: Path,
     data: str | None,
-    protocol: str,
+    protocol: Literal["fast", "paper"],
     epochs: int,
     learning_rate: float,
     as_json: bool,
@@ -294,7 +295,8 @@ def _print(result: dict, as_json: bool, describe) -> None:
 
 
 def _describe_card(output: Path, card: dict) -> str:
-    return f"{output}: {card['size_bytes'] / 1024:.0f} KiB, verified; its card is {output.with_suffix('.json')}"
+    size = f"{card['size_bytes'] / 1024:.0f} KiB"
+    return f"{output}: {size}, verified; its card is {output.with_suffix('.json')}"
 
 
 def _say(message: str) -> None:

@@ -15,6 +15,7 @@ from s2bnn_tf.evaluation import (
     read_gallery,
     write_report,
 )
+from s2bnn_tf.evaluation.summary import Role
 from s2bnn_tf.export import convert_run, count_operations
 from s2bnn_tf.recipes import config_path
 from s2bnn_tf.training import pretrain
@@ -86,28 +87,30 @@ def _leave_untrained(run: RunDirectory, recipe: Config) -> None:
 
 
 def _write_report(report: Path, runs: dict[str, RunDirectory], model: Path) -> None:
-    models = (
-        ("Teacher", "teacher", "teacher"),
-        ("Binary student", "student", "student"),
-        ("Untrained student", "untrained", "untrained"),
-    )
+    models: dict[Role, str] = {
+        "teacher": "Teacher",
+        "student": "Binary student",
+        "untrained": "Untrained student",
+    }
     columns = []
-    for heading, name, role in models:
+    for name, heading in models.items():
         costs = count_operations(load_encoder(runs[name].path))
-        columns.append(read_column(runs[name].path, heading, role, **costs))
+        columns.append(read_column(runs[name].path, heading, name, **costs))
     columns.append(read_column(model, model.name, "tflite"))
+    galleries = {models[name]: read_gallery(runs[name].path) for name in ("teacher", "student")}
     write_report(
         report,
         title="s2bnn demo: handwritten digits",
         columns=columns,
         curves={_HEADINGS[name]: runs[name].metrics_path for name in _RECIPES},
-        galleries={heading: read_gallery(runs[name].path) for heading, name, _ in models[:2]},
+        galleries=galleries,
         commands=_next_commands(runs["student"].path, model),
         configs={_HEADINGS[name]: runs[name].config_path.read_text() for name in _RECIPES},
     )
 
 
 def _next_commands(student: Path, model: Path) -> list[tuple[str, str]]:
+    fashion = "fashion_mnist/teacher"
     return [
         (f"s2bnn benchmark {model}", "Latency, memory and operations on this machine"),
         (f"s2bnn embed {model} photos/ --output embeddings.npz", "Embed your own images"),
@@ -116,8 +119,8 @@ def _next_commands(student: Path, model: Path) -> list[tuple[str, str]]:
             "A classifier with the linear probe inside",
         ),
         (
-            "s2bnn train configs/fashion_mnist/teacher.yaml --output-dir runs/fashion_mnist/teacher",
-            "The same on Fashion-MNIST",
+            f"s2bnn train configs/{fashion}.yaml --output-dir runs/{fashion}",
+            "Begin the same on Fashion-MNIST",
         ),
     ]
 

@@ -108,7 +108,7 @@ def reactnet(
 
 
 def _block(x, channels: int, strides: int, conv, name: str):
-    """Binary 3x3, then binary 1x1, each with its own shortcut; (B, H, W, C) to (B, H', W', channels)."""
+    """Binary 3x3, then binary 1x1, each with its own shortcut: (B, H, W, C) to (B, H', W', D)."""
     shortcut = x
     if strides == 2:
         shortcut = keras.layers.AveragePooling2D(2, padding="same", name=f"{name}_pool")(x)
@@ -136,7 +136,7 @@ def _batch_norm(name: str) -> keras.layers.BatchNormalization:
 
 def _channels(channels: int, width: float) -> int:
     """Channels at this width; powers of two stay doubled from block to block."""
-    scaled = int(round(_STEM_CHANNELS * width))
+    scaled = round(_STEM_CHANNELS * width)
     if scaled < 1:
         raise UserError(f"reactnet's width must be at least {1 / _STEM_CHANNELS}, not {width}.")
     return scaled * (channels // _STEM_CHANNELS)

@@ -66,6 +66,13 @@ def _knn_words(knn: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Cell:
+    """What stands in a place of the table.
+
+    Attributes:
+        text: the value, as read.
+        share: length of its bar.
+    """
+
     text: str
     share: float | None  # of the longest bar, 0 to 1; None for no bar
 

@@ -49,7 +49,7 @@ def scaled_sign(kernel: tf.Tensor) -> tf.Tensor:
 class ScaledSign(lq.quantizers.Quantizer):
     """`scaled_sign` as a quantizer object, for `kernel_quantizer=` of any Larq layer.
 
-    >>> layer = lq.layers.QuantDense(2, kernel_quantizer=ScaledSign(), kernel_constraint="weight_clip")
+    >>> layer = lq.layers.QuantConv2D(8, 3, kernel_quantizer=ScaledSign())
 
     Input shape:  `(..., channels)`, float.
     Output shape: same as the input.

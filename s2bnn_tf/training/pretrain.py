@@ -106,7 +106,7 @@ def build_pretrainer(config: Config, *, steps_per_epoch: int) -> Pretrainer:
         queue = KeyQueue(objective.queue_size, config.student.embedding_dim, seed=config.seed)
     if config.student.init_from is not None:
         restore_run(config, student=student, momentum_encoder=momentum_encoder, queue=queue)
-    if objective.distillation_weight > 0:
+    if config.teacher is not None:
         teacher = load_teacher(config.teacher, image_size=size)
         if teacher.embedding_dim != student.embedding_dim:
             raise UserError(

@@ -102,7 +102,7 @@ class Pretrainer(keras.Model):
         with tf.GradientTape() as tape:
             query = self.student(query_view, training=True)  # (B, D), unit length
             losses = {}
-            if key is not None:
+            if self.queue is not None:
                 losses["contrastive"] = info_nce_loss(query, key, self.queue.keys, self.temperature)
             if target is not None:
                 losses["distillation"] = distillation_loss(
@@ -111,7 +111,7 @@ class Pretrainer(keras.Model):
             loss = tf.add_n([self.objective_weights[name] * losses[name] for name in losses])
         self.optimizer.minimize(loss, self.student.trainable_variables, tape=tape)
 
-        if key is not None:
+        if self.queue is not None:
             self.queue.enqueue(key)  # after use: a query never meets its own key as a negative
         return self.report(loss=loss, **losses)
 

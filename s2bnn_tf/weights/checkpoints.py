@@ -211,7 +211,7 @@ def restore_run(
     Raises:
         UserError: if the run is of another network or its queue of another size.
     """
-    run = RunDirectory(config.student.init_from)
+    run = RunDirectory(config.student.init_from or "")
     _check_same_network(run, config)
     student.set_weights(load_encoder(run.path, image_size=config.data.image_size).get_weights())
     if momentum_encoder is None or queue is None:
