@@ -24,6 +24,7 @@ def test_step_1_has_no_binary_convolution(make_encoder, digits, convert_and_veri
     assert report.cosine_min > 0.99
 
 
+@slow
 def test_real_valued_network_is_exact_to_rounding(make_encoder, digits, convert_and_verify):
     encoder = make_encoder("resnet18", 32, stem="small", width=0.25)
     report = convert_and_verify(encoder, digits)

@@ -42,9 +42,8 @@ def test_keras_and_file_agree(small_encoder, small_model):
     assert 0.85 < counted["size_bytes"] / len(small_model) < 1
 
 
-@pytest.mark.parametrize(
-    ("binarize", "binary"), [(True, 4_816_896_000), pytest.param(False, 0, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("binarize", "binary"), [(True, 4_816_896_000), (False, 0)])
 def test_reactnet_a_at_224(binarize, binary):
     """As in ReActNet's paper, table 2: 4.82e9 binary multiply-adds, 0.12e8 real ones."""
     encoder = Encoder(build_backbone("reactnet", (224, 224, 3), binarize_weights=binarize))

@@ -47,6 +47,16 @@ def test_a_dead_channel_stays_binary(wrap, normalised, dead, noise, convert_and_
     assert report.dictated_error < 1e-5
 
 
+def test_a_dead_channel_of_our_own_layer_stays_binary(wrap, noise, convert_and_verify):
+    encoder = wrap(lambda image: BinaryConv2D(8, 3, name="conv")(image))
+    layer = encoder.backbone.get_layer("conv")
+    with lq.context.quantized_scope(False):
+        kernel = layer.kernel.value().numpy()
+    kernel[..., 2] = 0
+    layer.kernel.assign(kernel)
+    assert convert_and_verify(encoder, noise()).binary_convolutions == 1
+
+
 def test_a_dead_channel_that_was_not_frozen_is_named(wrap, convert_and_verify):
     encoder = wrap(lambda x: magnitude_aware_conv()(keras.layers.BatchNormalization()(x)))
     deployed = deployment_model(encoder, 8)
