@@ -225,7 +225,7 @@ def benchmark(model: Path, threads: int, runs: int, as_json: bool) -> None:
     from s2bnn_tf.export import benchmark as measure
     from s2bnn_tf.export import describe_benchmark
 
-    result = measure(model, threads=threads, runs=runs)
+    result = measure(model, threads=threads, runs=runs, progress=_progress)
     _print(result, as_json, lambda: describe_benchmark(result))
 
 

@@ -113,7 +113,7 @@ class ObjectiveConfig:
 class OptimizerConfig:
     """How it is minimised. Weight decay is L2 inside the gradient, not decoupled."""
 
-    name: str = _choice("adam", "adam", "sgd")
+    name: str = _choice("adam", "adam", "sgd", "lamb")
     learning_rate: float = _number(3e-4, above=0.0)
     weight_decay: float = _number(0.0, at_least=0.0)
     schedule: str = _choice("linear", "linear", "cosine", "step", "constant")

@@ -145,7 +145,7 @@ class MetricsLog(keras.callbacks.Callback):
             "epoch": epoch + 1,
             "step": int(optimizer.iterations),
             **{name: float(value) for name, value in logs.items()},
-            "learning_rate": float(optimizer.learning_rate),
+            "learning_rate": float(self.model.learning_rate()),
             "images_per_second": round(self.steps * self.batch_size / seconds, 1),
             "seconds": round(seconds, 3),
         }

@@ -1,6 +1,8 @@
-"""Adam and SGD with weight decay as the papers have it: L2 inside the gradient."""
+"""Adam and SGD with weight decay as the papers have it, L2 inside the gradient; and LAMB."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -80,9 +82,29 @@ def _with_l2(gradient: tf.Tensor, variable: tf.Variable, l2: float) -> tf.Tensor
 
 
 def build_optimizer(
-    config: OptimizerConfig, learning_rate: keras.optimizers.schedules.LearningRateSchedule
-) -> keras.optimizers.Optimizer:
-    """The optimizer of a recipe: Adam, or SGD with momentum 0.9."""
+    config: OptimizerConfig,
+    learning_rate: keras.optimizers.schedules.LearningRateSchedule,
+    variables: Sequence[tf.Variable],
+) -> keras.optimizers.Optimizer | keras.optimizers.legacy.Optimizer:
+    """The optimizer of a recipe: Adam, SGD with momentum 0.9, or LAMB.
+
+    LAMB is for batches of thousands of images, with which Adam's steps are too
+    uneven from layer to layer; its weight decay is decoupled, as its paper has it
+    (https://arxiv.org/abs/1904.00962).
+
+    Args:
+        config: The recipe's.
+        learning_rate: The schedule.
+        variables: What will be trained.
+    """
+    if config.name == "lamb":
+        # Imported here: it takes a second, which only its users should wait.
+        import tensorflow_addons as tfa
+
+        return tfa.optimizers.LAMB(learning_rate, weight_decay=config.weight_decay)
     if config.name == "adam":
-        return Adam(learning_rate, l2=config.weight_decay)
-    return SGD(learning_rate, momentum=0.9, l2=config.weight_decay)
+        optimizer = Adam(learning_rate, l2=config.weight_decay)
+    else:
+        optimizer = SGD(learning_rate, momentum=0.9, l2=config.weight_decay)
+    optimizer.build(variables)
+    return optimizer

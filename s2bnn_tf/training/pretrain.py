@@ -128,8 +128,7 @@ def build_pretrainer(config: Config, *, steps_per_epoch: int) -> Pretrainer:
     schedule = build_schedule(
         config.optimizer, epochs=config.epochs, steps_per_epoch=steps_per_epoch
     )
-    optimizer = build_optimizer(config.optimizer, schedule)
-    optimizer.build(student.trainable_variables)
+    optimizer = build_optimizer(config.optimizer, schedule, student.trainable_variables)
     pretrainer.compile(optimizer=optimizer)
     return pretrainer
 

@@ -84,6 +84,11 @@ class Pretrainer(keras.Model):
         """Views of an image that a step needs: two to contrast, else one."""
         return 1 if self.momentum_encoder is None else 2
 
+    def learning_rate(self) -> tf.Tensor:
+        """The learning rate of the last step."""
+        rate = self.optimizer.learning_rate  # TensorFlow Addons' optimizers keep the schedule
+        return rate(self.optimizer.iterations - 1) if callable(rate) else rate
+
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         return list(self.means.values())

@@ -107,8 +107,19 @@ def test_config_round_trip(make):
 
 
 def test_the_optimizer_of_a_recipe():
-    adam = build_optimizer(OptimizerConfig(name="adam", weight_decay=1e-4), Halving())
+    weights = [tf.Variable([1.0])]
+    adam = build_optimizer(OptimizerConfig(name="adam", weight_decay=1e-4), Halving(), weights)
     assert (type(adam), adam.l2, adam.epsilon) == (Adam, 1e-4, 1e-8)
     assert (adam.beta_1, adam.beta_2, adam.weight_decay) == (0.9, 0.999, None)
-    sgd = build_optimizer(OptimizerConfig(name="sgd", weight_decay=1e-3), Halving())
+    sgd = build_optimizer(OptimizerConfig(name="sgd", weight_decay=1e-3), Halving(), weights)
     assert (type(sgd), sgd.l2, sgd.momentum, sgd.weight_decay) == (SGD, 1e-3, 0.9, None)
+
+
+def test_lamb_moves_each_layer_by_its_own_norm():
+    """Whatever the size of the gradient, the first step is the norm of the weights, scaled."""
+    for size in (1e-3, 1e3):
+        weights = tf.Variable([3.0, 4.0])
+        lamb = build_optimizer(OptimizerConfig(name="lamb"), 0.1, [weights])
+        lamb.apply_gradients([(size * tf.constant([1.0, -1.0]), weights)])
+        step = 0.1 * 5 * np.float32([1, -1]) / np.sqrt(2)
+        np.testing.assert_allclose(weights, [3, 4] - step, rtol=1e-3)
