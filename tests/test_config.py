@@ -95,7 +95,7 @@ def test_defaults_are_the_papers(recipe):
         ("optimizer.weight_decay=-1", "optimizer.weight_decay: expected 0.0 or more, not -1.0"),
         ("monitor.checkpoints_kept=0", "monitor.checkpoints_kept: expected 1 or more, not 0"),
         # Choices.
-        ("optimizer.name=adamw", "optimizer.name: expected one of adam, sgd, not 'adamw'"),
+        ("optimizer.name=adamw", "optimizer.name: expected one of adam, sgd, lamb, not 'adamw'"),
         ("optimizer.schedule=poly", "optimizer.schedule: expected one of linear, cosine, step"),
         ("student.stem=big", "student.stem: expected one of imagenet, small, not 'big'"),
         ("data.augmentation=hard", "data.augmentation: expected one of light, moco_v2"),

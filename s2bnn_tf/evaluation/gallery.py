@@ -52,7 +52,8 @@ class Gallery:
     def load(cls, path: Path | str) -> Gallery | None:
         """Read what `save` wrote; None if there is none yet or it is broken."""
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # np.load leaves a file open that turns out to be damaged.
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return cls(**{field.name: arrays[field.name] for field in fields(cls)})
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
             return None

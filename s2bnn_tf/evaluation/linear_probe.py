@@ -66,7 +66,8 @@ class LinearProbe:
             UserError: if the file is missing or is not a linear probe.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            # np.load leaves a file open that turns out to be damaged.
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return cls(
                     kernel=arrays["kernel"],
                     bias=arrays["bias"],

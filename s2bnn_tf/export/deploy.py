@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -186,14 +187,15 @@ def _card(
 
 def _read_probe(path: Path) -> NamedProbe:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        # np.load leaves a file open that turns out to be damaged.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             names = tuple(str(name) for name in arrays["class_names"])
             return arrays["kernel"], arrays["bias"], names
     except FileNotFoundError as error:
         raise UserError(
             f"There is no linear classifier at {path}: run `s2bnn eval linear` first."
         ) from error
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is damaged: run `s2bnn eval linear` again.") from error
 
 
