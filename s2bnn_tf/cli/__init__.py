@@ -1,0 +1,17 @@
+"""The command line: `s2bnn`, `python cli.py` and `python -m s2bnn_tf` are the same.
+
+TensorFlow is imported inside command bodies only, so that help is instant.
+"""
+
+from s2bnn_tf.cli import (  # noqa: F401  (each verb joins the group when it is imported)
+    benchmark,
+    convert,
+    demo,
+    embed,
+    evaluate,
+    summary,
+    train,
+)
+from s2bnn_tf.cli.group import main
+
+__all__ = ["main"]

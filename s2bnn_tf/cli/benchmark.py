@@ -1,0 +1,30 @@
+"""`s2bnn benchmark`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from s2bnn_tf.cli.group import main
+from s2bnn_tf.cli.options import FILE, json_option
+from s2bnn_tf.cli.output import print_result, show_progress
+
+
+@main.command()
+@click.argument("model", type=FILE)
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
+@click.option("--runs", default=50, show_default=True, type=click.IntRange(1))
+@json_option
+def benchmark(model: Path, threads: int, runs: int, as_json: bool) -> None:
+    """Latency, memory, size and operations of a .tflite on this machine.
+
+    \b
+    Example:
+      s2bnn benchmark student.tflite --threads 2
+    """
+    from s2bnn_tf.export import benchmark as measure
+    from s2bnn_tf.export import describe_benchmark
+
+    result = measure(model, threads=threads, runs=runs, progress=show_progress)
+    print_result(result, as_json, lambda: describe_benchmark(result))

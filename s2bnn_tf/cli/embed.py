@@ -1,0 +1,29 @@
+"""`s2bnn embed`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from s2bnn_tf.cli.group import main
+from s2bnn_tf.cli.options import FILE, RUN_OR_MODEL, json_option
+from s2bnn_tf.cli.output import print_result, show_progress
+
+
+@main.command()
+@click.argument("run_or_model", type=RUN_OR_MODEL)
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--output", type=FILE, required=True, help="An .npz file.")
+@json_option
+def embed(run_or_model: Path, images: tuple[Path, ...], output: Path, as_json: bool) -> None:
+    """Embed IMAGES (files or folders) into OUTPUT: arrays paths, features, embeddings.
+
+    \b
+    Example:
+      s2bnn embed student.tflite photos/ cat.jpg --output embeddings.npz
+    """
+    from s2bnn_tf.evaluation import embed_images
+
+    result = embed_images(run_or_model, images, output, progress=show_progress)
+    print_result(result, as_json, lambda: f"{result['images']} images embedded in {output}.")

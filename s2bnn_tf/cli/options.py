@@ -1,0 +1,18 @@
+"""Arguments and options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+RUN = click.Path(path_type=Path, file_okay=False)
+RUN_OR_MODEL = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+data_option = click.option(
+    "--data",
+    metavar="SOURCE",
+    help="Images: digits, idx:DIR or folder:DIR. Those it was trained on unless given.",
+)

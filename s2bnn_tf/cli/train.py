@@ -1,0 +1,50 @@
+"""`s2bnn train`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from s2bnn_tf.cli.group import main
+from s2bnn_tf.cli.options import FILE, RUN
+
+
+@main.command()
+@click.argument("config", type=FILE)
+@click.option("--output-dir", type=RUN, required=True, help="The run directory.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one key.")
+@click.option(
+    "--resume/--no-resume",
+    default=True,
+    show_default=True,
+    help="Go on with the run in the directory, or refuse a directory that has one.",
+)
+def train(config: Path, output_dir: Path, overrides: tuple[str, ...], resume: bool) -> None:
+    """Train a student, or a teacher, as the recipe CONFIG says.
+
+    Ctrl-C saves; the same command goes on from there.
+
+    \b
+    Example:
+      s2bnn train configs/digits/distillation_step1.yaml --output-dir runs/digits/step1 \\
+          --set epochs=50 --set optimizer.learning_rate=1e-3
+    """
+    from s2bnn_tf.config import load_config
+
+    recipe = load_config(config, overrides)
+
+    from s2bnn_tf.evaluation import knn_monitor, write_run_report
+    from s2bnn_tf.training import TrainingStopped, pretrain
+
+    monitor = knn_monitor(recipe) if recipe.monitor.knn_every else None
+    try:
+        run = pretrain(
+            recipe, output_dir, resume=resume, monitors={"knn": monitor} if monitor else {}
+        )
+    except TrainingStopped as stopped:
+        click.echo(f"{stopped} The same command goes on from there.", err=True)
+        sys.exit(130)
+    write_run_report(run.path)
+    click.echo(f"Done. The encoder is in {run.path}; next: s2bnn eval knn {run.path}")
