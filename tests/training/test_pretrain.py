@@ -205,8 +205,9 @@ def test_another_recipe_is_refused_by_its_key(changes, words, step1, contrast, c
 
 
 def test_a_loss_that_is_not_finite_at_once(contrast, change, tmp_path, metrics):
+    # Whether the second or the third step overflows is a matter of the order of additions.
     with pytest.raises(
-        NotFiniteError, match="not finite at step 2; there is no checkpoint yet.*lo"
+        NotFiniteError, match=r"not finite at step \d; there is no checkpoint yet.*lo"
     ):
         pretrain(change(contrast, optimizer={"learning_rate": 1e30}), tmp_path)
     run = RunDirectory(tmp_path)
