@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import click
 
 from s2bnn_tf import __version__
@@ -20,7 +22,8 @@ class _Commands(click.Group):
             raise click.ClickException(str(error)) from error
         except OSError as error:  # no room, no permission, a path that is not there
             where = f" ({error.filename})" if error.filename else ""
-            raise click.ClickException(f"{error.strerror or error}{where}.") from error
+            todo = "make room" if error.errno == errno.ENOSPC else "choose another path"
+            raise click.ClickException(f"{error.strerror or error}{where}; {todo}.") from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,106 @@
+"""The whole chain on digits, verb by verb, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_images
+
+SHORT = ("--set", "epochs=1", "--set", "monitor.knn_every=0")
+NARROW = ("--set", "student.width=0.0625")
+
+
+@pytest.fixture(scope="module")
+def teacher(s2bnn, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("chain") / "teacher"
+    s2bnn("train", "configs/digits/teacher.yaml", "--output-dir", run, *SHORT, *NARROW)
+    return run
+
+
+@pytest.fixture(scope="module")
+def student(s2bnn, teacher) -> Path:
+    """Both steps of distillation."""
+    by_teacher = ("--set", f"teacher.weights={teacher}", *SHORT, *NARROW)
+    step1, step2 = teacher.parent / "step1", teacher.parent / "step2"
+    recipes = "configs/digits/distillation_step"
+    s2bnn("train", f"{recipes}1.yaml", "--output-dir", step1, *by_teacher)
+    init = ("--set", f"student.init_from={step1}")
+    trained = s2bnn("train", f"{recipes}2.yaml", "--output-dir", step2, *by_teacher, *init)
+    assert "epoch 1/1  loss" in trained.stderr
+    assert "images/s" in trained.stderr
+    return step2
+
+
+@pytest.fixture(scope="module")
+def classifier(s2bnn, student) -> Path:
+    """The student with its linear probe, converted."""
+    model = student.parent / "classifier.tflite"
+    probe = s2bnn("eval", "linear", student, "--json").json
+    card = s2bnn("convert", student, model, "--head", "linear", "--json").json
+    assert card["binary_convolutions"] == 26
+    assert card["labels"] == list("0123456789")
+    own = s2bnn("eval", "linear", model, "--json").json
+    assert own["n_test"] == probe["n_test"] == 360
+    assert own["top1"] == pytest.approx(probe["top1"], abs=0.02)
+    return model
+
+
+def test_a_run_directory_holds_what_the_documentation_says(student):
+    names = {path.name for path in student.iterdir()}
+    assert {"config.yaml", "metrics.jsonl", "checkpoints", "encoder.weights.h5"} <= names
+    assert "report.html" in names
+    metrics = json.loads((student / "metrics.jsonl").read_text())
+    assert metrics["epoch"] == 1
+    assert 0 < metrics["loss"] < 10
+
+
+def test_the_same_command_again_leaves_a_finished_run(s2bnn, teacher):
+    before = (teacher / "encoder.weights.h5").read_bytes()
+    again = s2bnn("train", "configs/digits/teacher.yaml", "--output-dir", teacher, *SHORT, *NARROW)
+    assert "epoch" not in again.stderr
+    assert (teacher / "encoder.weights.h5").read_bytes() == before
+
+
+def test_the_deployed_file_is_evaluated_like_the_run(s2bnn, student):
+    model = student.parent / "features.tflite"
+    s2bnn("convert", student, model)
+    run, file = (s2bnn("eval", "knn", path, "--json").json for path in (student, model))
+    assert file["top1"] == pytest.approx(run["top1"], abs=0.02)
+    assert (run["k"], run["temperature"], run["n_train"]) == (20, 0.07, 1437)
+    assert json.loads((student / "eval" / "knn.json").read_text()) == run
+    assert json.loads((student.parent / "features.eval" / "knn.json").read_text()) == file
+    assert f"{100 * run['top1']:.1f}" in (student / "report.html").read_text()
+
+
+def test_benchmark(s2bnn, classifier):
+    measured = s2bnn("benchmark", classifier, "--runs", "3", "--json").json
+    assert measured["size_bytes"] == classifier.stat().st_size
+    assert measured["latency_ms"]["median"] > 0
+    (row,) = (row for row in measured["operation_table"] if row["name"] == "LceBconv2d")
+    assert row["count"] == 26
+    assert "1-bit MACs" in s2bnn("benchmark", classifier, "--runs", "3").stdout
+
+
+def test_embed_photographs(s2bnn, student, classifier, tmp_path):
+    for number, photograph in enumerate(load_sample_images().images):
+        Image.fromarray(photograph).save(tmp_path / f"{number}.jpg")
+    (tmp_path / "2.jpg").write_text("no image")
+    output = tmp_path / "embeddings.npz"
+    done = s2bnn("embed", student, tmp_path, "--output", output, "--json")
+    assert done.json["images"] == 2
+    assert done.json["skipped"] == 1
+    assert "2.jpg (not an image)" in done.stderr
+    with np.load(output) as arrays:
+        assert [Path(path).name for path in arrays["paths"]] == ["0.jpg", "1.jpg"]
+        np.testing.assert_allclose(np.linalg.norm(arrays["embeddings"], axis=1), 1, rtol=1e-5)
+
+
+def test_summary(s2bnn, student):
+    counts = s2bnn("summary", student, "--json").json
+    table = s2bnn("summary", student).stdout
+    assert counts["binary_macs"] == 2162688  # as the converted file's operations have it
+    assert "block13_conv1x1" in table

@@ -1,0 +1,20 @@
+"""One epoch of the real Fashion-MNIST, where Debian's package dataset-fashion-mnist is installed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path("/usr/share/datasets/fashion-mnist")
+
+
+@pytest.mark.skipif(not FOLDER.is_dir(), reason="needs Debian's package dataset-fashion-mnist")
+def test_one_epoch_of_fashion_mnist(s2bnn, tmp_path):
+    short = ("--set", "epochs=1", "--set", "monitor.knn_every=0", "--set", "student.stem=imagenet")
+    recipe = "configs/fashion_mnist/teacher.yaml"
+    narrow = ("--set", "student.width=0.125")
+    s2bnn("train", recipe, "--output-dir", tmp_path, *short, *narrow)
+    result = s2bnn("eval", "knn", tmp_path, "--json").json
+    assert (result["n_train"], result["n_test"], result["classes"]) == (60000, 10000, 10)
+    assert result["top1"] > 0.6
