@@ -10,6 +10,8 @@
 namespace s2bnn {
 namespace {
 
+constexpr size_t kTileElements = size_t{kMaxTilePixels} * kMaxBlock;
+
 bool has_fast_kernel(const Op& op, const Partition& partition) {
   switch (op.kind) {
     case OpKind::kBconv: return TiledBconv::covers(op, partition);
@@ -51,8 +53,7 @@ StepProfile describe(const Step& step, const Partition& partition) {
 }  // namespace
 
 Executor::Executor(const Partition& partition, const Kernels* kernels, bool fuse, int threads, bool profile)
-    : partition_(partition),
-      plan_(make_plan(partition, fuse && kernels != nullptr, kernels != nullptr ? needs_reference : is_custom)),
+    : plan_(make_plan(partition, fuse && kernels != nullptr, kernels != nullptr ? needs_reference : is_custom)),
       arena_(plan_.arena_size),
       memory_(partition.tensors.size(), nullptr),
       pool_(threads),
@@ -65,9 +66,8 @@ Executor::Executor(const Partition& partition, const Kernels* kernels, bool fuse
     profile_.push_back(describe(step, partition));
     largest_tile_count_ = std::max(largest_tile_count_, static_cast<size_t>(step.tiles));
   }
-  constexpr size_t kTileElements = size_t{kMaxTilePixels} * kMaxBlock;
   for (int i = 0; i < pool_.threads(); ++i) {
-    scratch_.emplace_back(kTileElements * (sizeof(uint16_t) + largest_tile_count_ * sizeof(float)));
+    scratch_.emplace_back(kTileElements * (sizeof(uint16_t) + (1 + largest_tile_count_) * sizeof(float)));
   }
 }
 
@@ -85,7 +85,8 @@ void Executor::run(const std::vector<void*>& memory) {
 void Executor::run_thread(int thread) {
   Scratch scratch;
   scratch.sums = reinterpret_cast<uint16_t*>(scratch_[thread].data());
-  scratch.tiles = reinterpret_cast<float*>(scratch.sums + size_t{kMaxTilePixels} * kMaxBlock);
+  scratch.pooled = reinterpret_cast<float*>(scratch.sums + kTileElements);
+  scratch.slots = scratch.pooled + kTileElements;
   const int threads = pool_.threads();
   for (size_t i = 0; i < runners_.size(); ++i) {
     const double start = profiling_ ? seconds_now() : 0;

@@ -26,8 +26,9 @@ class AlignedBuffer {
 
 // What one thread may scribble on.
 struct Scratch {
-  uint16_t* sums;
-  float* tiles;
+  uint16_t* sums;  // a tile each, but slots: as many as the steps' programs need
+  float* pooled;
+  float* slots;
 };
 
 // A step with its weights, ready to run.
@@ -66,7 +67,6 @@ class Executor {
  private:
   void run_thread(int thread);
 
-  const Partition& partition_;
   Plan plan_;
   AlignedBuffer arena_;
   std::vector<std::unique_ptr<Runner>> runners_;

@@ -3,16 +3,12 @@
 #include <algorithm>
 
 #include "graph/fusion.h"
+#include "graph/program.h"
 
 namespace s2bnn {
 namespace {
 
 constexpr size_t kAlignment = 64;
-
-bool reads_second_tile(const Instruction& instruction) {
-  return instruction.code == Instruction::Code::kAddTile || instruction.code == Instruction::Code::kSubTile ||
-         instruction.code == Instruction::Code::kMulTile;
-}
 
 // Renumbers a program's tiles such that a tile whose last use has passed is written again: fewer tiles stay in the cache.
 void reuse_tiles(Step* step) {
@@ -20,7 +16,7 @@ void reuse_tiles(Step* step) {
   for (size_t i = 0; i < step->program.size(); ++i) {
     const Instruction& instruction = step->program[i];
     last_use[instruction.source] = i;
-    if (reads_second_tile(instruction)) last_use[instruction.other] = i;
+    if (reads_second_tile(instruction.code)) last_use[instruction.other] = i;
   }
   std::vector<int> place(step->tiles, 0);
   std::vector<int> free_places;
@@ -29,7 +25,7 @@ void reuse_tiles(Step* step) {
     Instruction& instruction = step->program[i];
     const int source = instruction.source;
     const int other = instruction.other;
-    const bool uses_tile = reads_second_tile(instruction);
+    const bool uses_tile = reads_second_tile(instruction.code);
     if (last_use[source] == i) free_places.push_back(place[source]);
     if (uses_tile && other != source && last_use[other] == i) free_places.push_back(place[other]);
     instruction.source = place[source];

@@ -29,6 +29,8 @@ struct Instruction {
     kStore,                                  // tile to a float tensor in memory
     kStoreInt8,                              // tile, rounded, to an int8 tensor in memory
     kQuantize,                               // tile to a bit tensor in memory
+    // Only in what programs are compiled to (kernels/tile_program.h): where the first tile comes from, and tiles put aside.
+    kScaleSums, kCompareSums, kTakePooled, kLoadTensor, kLoadTile, kSaveTile,
   };
   Code code;
   int source = 0;           // tile

@@ -11,21 +11,22 @@
 // two steps, 4,096 multiply-adds, are 96 instructions, and 8 more load what they need.
 #include <arm_neon.h>
 
-#include "kernels/tile_ops.h"
+#include "kernels/tile_program.h"
 
 namespace s2bnn {
 namespace {
 
 constexpr int kBytesUntilOverflow = 30;  // even, as the main loop takes two
-constexpr int kVectors = 4;  // of 16 channels
+constexpr int kByteVectors = 4;  // of 16 channels
 
-struct NeonSigns {
-  static constexpr int kBlock = 16 * kVectors;
-  static uint32_t negative(const float* x) {
+struct NeonIsa {
+  static constexpr int kBlock = 16 * kByteVectors;
+  static constexpr int kLanes = 4;
+  static constexpr int kVectors = 2;
+  using Floats = float32x4_t;
+  static uint32_t negative(float32x4_t x) {
     const uint32x4_t bit = {1, 2, 4, 8};
-    uint32_t bits = 0;
-    for (int i = 0; i < 8; ++i) bits |= vaddvq_u32(vandq_u32(vcltzq_f32(vld1q_f32(x + 4 * i)), bit)) << (4 * i);
-    return bits;
+    return vaddvq_u32(vandq_u32(vcltzq_f32(x), bit));
   }
 };
 
@@ -56,9 +57,9 @@ struct FourPixels {
   // Moves the sums to 16 bits, those of a pixel kBlock after those of the one before.
   void widen(uint16_t* sums) {
     widen(sums, &p0);
-    widen(sums + NeonSigns::kBlock, &p1);
-    widen(sums + 2 * NeonSigns::kBlock, &p2);
-    widen(sums + 3 * NeonSigns::kBlock, &p3);
+    widen(sums + NeonIsa::kBlock, &p1);
+    widen(sums + 2 * NeonIsa::kBlock, &p2);
+    widen(sums + 3 * NeonIsa::kBlock, &p3);
   }
 
   static void widen(uint16_t* sums, uint8x16_t* bytes) {
@@ -68,9 +69,10 @@ struct FourPixels {
   }
 };
 
-// One to four pixels against all taps of 64 filters. Absent pixels are computed as the last one again.
-void accumulate(const ConvTile& tile, int pixels) {
-  std::memset(tile.sums, 0, 4 * NeonSigns::kBlock * sizeof(uint16_t));
+// Four pixels, or fewer, against all taps of 64 filters. Absent pixels are computed as the first one again.
+void accumulate_pixels(const ConvTile& tile, int first, int pixels) {
+  uint16_t* sums = tile.sums + first * NeonIsa::kBlock;
+  std::memset(sums, 0, 4 * NeonIsa::kBlock * sizeof(uint16_t));
   // Undilated taps lie next to each other: one run of bytes instead of filter_width short ones.
   const bool contiguous = tile.tap_step == static_cast<size_t>(tile.units);
   const int taps = contiguous ? 1 : tile.filter_width;
@@ -80,10 +82,12 @@ void accumulate(const ConvTile& tile, int pixels) {
   int until_overflow = kBytesUntilOverflow;
 
   for (int tap = 0; tap < tile.filter_height * taps; ++tap) {
-    const uint8_t* x0 = tile.rows[tap / taps] + tap % taps * tile.tap_step;
-    const uint8_t* x1 = x0 + (pixels > 1 ? tile.pixel_step : 0);
-    const uint8_t* x2 = x1 + (pixels > 2 ? tile.pixel_step : 0);
-    const uint8_t* x3 = x2 + (pixels > 3 ? tile.pixel_step : 0);
+    const size_t offset = tap / taps * tile.row_step + tap % taps * tile.tap_step;
+    const uint8_t* const* pixel = tile.pixels + first;
+    const uint8_t* x0 = pixel[0] + offset;
+    const uint8_t* x1 = pixel[pixels > 1 ? 1 : 0] + offset;
+    const uint8_t* x2 = pixel[pixels > 2 ? 2 : 0] + offset;
+    const uint8_t* x3 = pixel[pixels > 3 ? 3 : 0] + offset;
     for (int left = length; left > 0;) {
       const int run = std::min(left, until_overflow);
       left -= run;
@@ -91,7 +95,7 @@ void accumulate(const ConvTile& tile, int pixels) {
       const uint8_t* end = x0 + run;
       do {
         const uint8x16x2_t b0 = vld2q_dup_u8(x0), b1 = vld2q_dup_u8(x1), b2 = vld2q_dup_u8(x2), b3 = vld2q_dup_u8(x3);
-        for (int i = 0; i < 2; ++i, weights += NeonSigns::kBlock) {
+        for (int i = 0; i < 2; ++i, weights += NeonIsa::kBlock) {
           v0.count(b0.val[i], b1.val[i], b2.val[i], b3.val[i], vld1q_u8(weights));
           v1.count(b0.val[i], b1.val[i], b2.val[i], b3.val[i], vld1q_u8(weights + 16));
           v2.count(b0.val[i], b1.val[i], b2.val[i], b3.val[i], vld1q_u8(weights + 32));
@@ -100,24 +104,27 @@ void accumulate(const ConvTile& tile, int pixels) {
         x0 += 2, x1 += 2, x2 += 2, x3 += 2;
       } while (x0 != end);
       if (until_overflow > 0) continue;
-      v0.widen(tile.sums);
-      v1.widen(tile.sums + 16);
-      v2.widen(tile.sums + 32);
-      v3.widen(tile.sums + 48);
+      v0.widen(sums);
+      v1.widen(sums + 16);
+      v2.widen(sums + 32);
+      v3.widen(sums + 48);
       until_overflow = kBytesUntilOverflow;
     }
   }
-  v0.widen(tile.sums);
-  v1.widen(tile.sums + 16);
-  v2.widen(tile.sums + 32);
-  v3.widen(tile.sums + 48);
+  v0.widen(sums);
+  v1.widen(sums + 16);
+  v2.widen(sums + 32);
+  v3.widen(sums + 48);
 }
 
-using Ops = TileOps<NeonSigns>;
+void accumulate(const ConvTile& tile, int pixels) {
+  for (int first = 0; first < pixels; first += 4) accumulate_pixels(tile, first, std::min(pixels - first, 4));
+}
+
+using Program = TileProgram<NeonIsa>;
 
 }  // namespace
 
-const Kernels kNeonKernels = {"neon",     4,         NeonSigns::kBlock, PreparedFormat::kBytes, accumulate,
-                              Ops::scale, Ops::load, Ops::pool,         Ops::run};
+const Kernels kNeonKernels = {"neon", NeonIsa::kBlock, PreparedFormat::kBytes, accumulate, Program::pool, Program::run};
 
 }  // namespace s2bnn

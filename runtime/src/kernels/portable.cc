@@ -1,5 +1,5 @@
 // Binary convolution in plain C++, for any processor: one 32-bit word of a pixel against the words of 32 output channels.
-#include "kernels/tile_ops.h"
+#include "kernels/tile_program.h"
 
 namespace s2bnn {
 namespace {
@@ -13,23 +13,26 @@ inline uint32_t count_bits(uint32_t x) {
   return (x + (x >> 16)) & 0xffu;
 }
 
-struct PortableSigns {
+struct PortableIsa {
   static constexpr int kBlock = 32;
-  static uint32_t negative(const float* x) {
+  static constexpr int kLanes = 4;
+  static constexpr int kVectors = 2;
+  typedef float Floats __attribute__((vector_size(4 * kLanes)));
+  static uint32_t negative(Floats x) {
     uint32_t bits = 0;
-    for (int i = 0; i < 32; ++i) bits |= uint32_t{x[i] < 0.f} << i;
+    for (int i = 0; i < kLanes; ++i) bits |= uint32_t{x[i] < 0.f} << i;
     return bits;
   }
 };
 
 void accumulate(const ConvTile& tile, int pixels) {
-  constexpr int B = PortableSigns::kBlock;
+  constexpr int B = PortableIsa::kBlock;
   for (int p = 0; p < pixels; ++p) {
     uint32_t sums[B] = {};
     const uint8_t* weights = tile.weights;
     for (int fy = 0; fy < tile.filter_height; ++fy) {
       for (int fx = 0; fx < tile.filter_width; ++fx) {
-        const uint8_t* pixel = tile.rows[fy] + p * tile.pixel_step + fx * tile.tap_step;
+        const uint8_t* pixel = tile.pixels[p] + fy * tile.row_step + fx * tile.tap_step;
         for (int u = 0; u < tile.units; ++u, weights += 4 * B) {
           uint32_t x, w[B];
           std::memcpy(&x, pixel + 4 * u, 4);
@@ -42,11 +45,10 @@ void accumulate(const ConvTile& tile, int pixels) {
   }
 }
 
-using Ops = TileOps<PortableSigns>;
+using Program = TileProgram<PortableIsa>;
 
 }  // namespace
 
-const Kernels kPortableKernels = {"portable", 8,         PortableSigns::kBlock, PreparedFormat::kWords, accumulate,
-                                  Ops::scale, Ops::load, Ops::pool,             Ops::run};
+const Kernels kPortableKernels = {"portable", PortableIsa::kBlock, PreparedFormat::kWords, accumulate, Program::pool, Program::run};
 
 }  // namespace s2bnn

@@ -11,9 +11,19 @@ struct Candidate {
   bool (*supported)();
 };
 
+#if defined(__x86_64__)
+// What the compiler may use in the files for AVX-512 (CMakeLists.txt).
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") > 0 && __builtin_cpu_supports("avx512bw") > 0 && __builtin_cpu_supports("avx512dq") > 0 &&
+         __builtin_cpu_supports("avx512vl") > 0;
+}
+#endif
+
 // Best first.
 const Candidate kCandidates[] = {
 #if defined(__x86_64__)
+    {&kAvx512PopcountKernels, [] { return has_avx512() && __builtin_cpu_supports("avx512vpopcntdq") > 0; }},
+    {&kAvx512Kernels, has_avx512},
     {&kAvx2Kernels, [] { return __builtin_cpu_supports("avx2") > 0; }},
 #elif defined(__aarch64__)
     {&kNeonKernels, [] { return true; }},  // part of the base instruction set

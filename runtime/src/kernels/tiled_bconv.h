@@ -2,10 +2,11 @@
 //
 // Once, at prepare: the weights are rearranged to the kernels' format, and what zero padding takes away at each kind of border is
 // computed. At each run, first every input row is prepared: padded at both ends and rewritten in the kernels' format. Then each
-// tile is accumulated, scaled to float32 and left to the step's program.
+// tile is accumulated and left to the step's program.
 //
-//     prepared row:  | padding | pixel 0 | pixel 1 | ... | pixel W-1 | padding |      a pixel: input words * bytes of a word
-//     rows above and below the image all are the same row of zeros
+//     prepared image:  | padding  padding  padding  padding |
+//                      | padding  pixel 0  pixel 1  padding |      a pixel: for each group its words, in the kernels' format
+//                      | padding  padding  padding  padding |
 #pragma once
 
 #include <cstdint>
@@ -24,11 +25,12 @@ class TiledBconv {
 
   TiledBconv(const Op& op, const Partition& partition, const Kernels& kernels);
 
-  int rows() const { return output_[0] * output_[1]; }  // over the batch
+  size_t pixels() const { return pixel_count(output_); }
   int input_rows() const { return input_[0] * input_[1]; }
-  int width() const { return output_[2]; }
   int blocks() const { return static_cast<int>(blocks_.size()); }
   size_t weight_bytes() const { return weights_.size(); }
+  const ScaleParameters& scale() const { return scale_; }
+  bool compares() const { return compares_; }  // against thresholds, instead of scaling
 
   // Rewrites input rows [first, last), counted over the batch.
   void prepare_rows(const uint32_t* input, int first, int last);
@@ -37,8 +39,15 @@ class TiledBconv {
   int first_channel(int block) const { return blocks_[block].channel; }
   int channels(int block) const { return blocks_[block].channels; }
 
-  // Makes the tile of `pixels` pixels from `column` of an output row, float32. `sums` has room for a tile.
-  void make_tile(int row, int column, int pixels, int block, uint16_t* sums, float* tile) const;
+  // Where the input of a tile lies. `corrections` gets an entry for each pixel; see TileMemory.
+  struct Place {
+    const uint8_t* pixels[kMaxTilePixels];
+    const float* corrections[kMaxTilePixels];
+  };
+  Place locate(size_t first_pixel, int pixels) const;
+
+  // Sums of a block of channels; there is room for a whole tile.
+  void accumulate(const Place& place, int pixels, int block, uint16_t* sums) const;
 
  private:
   struct Block {
@@ -46,6 +55,7 @@ class TiledBconv {
   };
 
   void pack_weights(const uint32_t* filter);
+  void set_scale(const Op& op, const Partition& partition);
   void make_corrections(const Op& op, const Partition& partition);
   std::vector<float> correction(const Op& op, const Partition& partition, const std::vector<int32_t>& sums, uint64_t rows_outside,
                                 uint64_t columns_outside) const;
@@ -53,18 +63,21 @@ class TiledBconv {
   const Kernels& kernels_;
   const Window window_;
   const Shape input_, output_, filter_;  // of bits, of channels, of words
+  const int groups_;
   int padding_top_, padding_left_;
   std::vector<Block> blocks_;
+  bool compares_;
   ScaleParameters scale_;
-  std::vector<float> multiplier_, bias_;  // per block and lane
+  std::vector<float> multiplier_, bias_;  // per channel
   std::vector<uint8_t> weights_;
   size_t block_weight_bytes_ = 0;
 
-  size_t pixel_bytes_ = 0, row_bytes_ = 0;
-  std::vector<uint8_t> prepared_;  // row 0 is the row of zeros
+  size_t group_bytes_ = 0, pixel_bytes_ = 0, row_bytes_ = 0;  // of prepared input
+  int prepared_rows_ = 0;                                     // of an image
+  std::vector<uint8_t> prepared_;
 
   // Border kinds: which filter rows (columns) lie outside for an output row (column); kind 0 is none. And for each pair of kinds
-  // a correction per block and lane.
+  // a correction per channel.
   std::vector<int> row_kind_, column_kind_;
   int column_kinds_ = 0;
   std::vector<std::vector<float>> corrections_;

@@ -1,0 +1,81 @@
+#include "graph/program.h"
+
+namespace s2bnn {
+namespace {
+
+using Code = Instruction::Code;
+
+bool uses_memory(Code code) {
+  return code == Code::kAddTensor || code == Code::kSubTensor || code == Code::kMulTensor || code == Code::kSubFromTensor ||
+         code == Code::kStore || code == Code::kStoreInt8 || code == Code::kQuantize;
+}
+
+// Which tiles have to be saved when they are made: [0] the root's, [i + 1] that of instruction i. A tile's number may be given
+// again once it is no longer needed.
+std::vector<bool> find_saved(const Step& step) {
+  std::vector<bool> saved(step.program.size() + 1, false);
+  std::vector<size_t> maker(step.tiles, 0);
+  int current = 0;
+  for (size_t i = 0; i < step.program.size(); ++i) {
+    const Instruction& instruction = step.program[i];
+    if (instruction.source != current) saved[maker[instruction.source]] = true;
+    if (reads_second_tile(instruction.code)) saved[maker[instruction.other]] = true;
+    current = instruction.source;
+    if (instruction.destination < 0) continue;
+    current = instruction.destination;
+    maker[current] = i + 1;
+  }
+  return saved;
+}
+
+}  // namespace
+
+bool reads_second_tile(Code code) { return code == Code::kAddTile || code == Code::kSubTile || code == Code::kMulTile; }
+
+BoundProgram::BoundProgram(TileOp root, const Step& step, const Partition& partition, const Kernels& kernels) : kernels_(kernels) {
+  const std::vector<bool> saved = find_saved(step);
+  int current = 0;
+  add(root, root.code == Code::kLoadTensor ? step.input : -1, partition);
+  if (saved[0]) add_slot_op(Code::kSaveTile, 0);
+  for (size_t i = 0; i < step.program.size(); ++i) {
+    const Instruction& instruction = step.program[i];
+    if (instruction.source != current) add_slot_op(Code::kLoadTile, instruction.source);
+    current = instruction.source;
+    vectors_.push_back(instruction.vector);
+    // Read to the end of the last block, of which a concatenation's channels may be any.
+    if (!instruction.vector.empty()) vectors_.back().resize(step.shape.back() + kMaxBlock, 0.f);
+    TileOp op = {};
+    op.code = instruction.code;
+    op.vector = vectors_.back().data();
+    op.slot = instruction.other;
+    op.channel_offset = instruction.channel_offset;
+    op.low = instruction.low;
+    op.high = instruction.high;
+    add(op, uses_memory(op.code) ? instruction.other : -1, partition);
+    if (instruction.destination < 0) continue;
+    current = instruction.destination;
+    if (saved[i + 1]) add_slot_op(Code::kSaveTile, current);
+  }
+}
+
+void BoundProgram::bind(void* const* memory) {
+  for (size_t i = 0; i < ops_.size(); ++i) {
+    if (tensors_[i] >= 0) ops_[i].memory = memory[tensors_[i]];
+  }
+}
+
+void BoundProgram::add(TileOp op, int tensor, const Partition& partition) {
+  if (tensor >= 0) op.pixel_stride = partition.tensors[tensor].shape.back();
+  ops_.push_back(op);
+  tensors_.push_back(tensor);
+}
+
+void BoundProgram::add_slot_op(Code code, int slot) {
+  TileOp op = {};
+  op.code = code;
+  op.slot = slot;
+  ops_.push_back(op);
+  tensors_.push_back(-1);
+}
+
+}  // namespace s2bnn

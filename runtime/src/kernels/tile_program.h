@@ -1,0 +1,245 @@
+// The float work on a tile, written once and compiled for each instruction set.
+//
+// A program is a list of operations on one value x. It is run on a group at a time: 8 pixels by kLanes * kVectors channels, which
+// stay in vector registers from the first operation to the last, so that only operands touch memory:
+//
+//     x = sums * multiplier + bias;  x += shortcut;  x = prelu(x);  store x;  x += threshold;  store signs of x
+//
+// What is left over, fewer than 8 pixels or channels that do not fill the registers, is run pixel by pixel.
+//
+// A kernel file includes this and hands in the shape of its registers and the one operation that cannot be said in plain C++,
+// taking signs. Everything is a static template of a type that is local to the kernel file: functions compiled for different
+// instruction sets must not share a name, or the linker would keep only one of them.
+//
+// Built with -ffp-contract=off: a fused multiply-add rounds once where Larq Compute Engine rounds twice.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "kernels/kernels.h"
+
+namespace s2bnn {
+
+// Isa: kBlock; kLanes, floats of a register; kVectors, registers side by side; and Floats, kLanes of them, with
+// static uint32_t negative(Floats x): bit i set where x[i] < 0.
+template <class Isa>
+struct TileProgram {
+  static constexpr int B = Isa::kBlock;
+  static constexpr int L = Isa::kLanes;
+  static constexpr int V = Isa::kVectors;
+  static constexpr int kGroup = L * V;  // channels
+  static_assert(kGroup % 8 == 0 && 32 % kGroup == 0, "a group's signs are whole bytes of one word");
+  using Floats = typename Isa::Floats;
+  typedef int32_t Integers __attribute__((vector_size(4 * L)));
+  typedef uint16_t Sums __attribute__((vector_size(2 * L)));
+
+  static void run(const TileOp* ops, size_t count, const TilePosition& at, const TileMemory& memory) {
+    for (int channel = 0; channel < at.channels; channel += kGroup) {
+      const bool whole = at.channels - channel >= kGroup;
+      if (whole && at.pixels == kMaxTilePixels) {
+        Group<kMaxTilePixels, true>(at, memory, 0, channel).run(ops, count);
+        continue;
+      }
+      for (int pixel = 0; pixel < at.pixels; ++pixel) {
+        if (whole) {
+          Group<1, true>(at, memory, pixel, channel).run(ops, count);
+        } else {
+          Group<1, false>(at, memory, pixel, channel).run(ops, count);
+        }
+      }
+    }
+  }
+
+  static void pool(const PoolInput& in, const TilePosition& at, float* pooled) {
+    const Window& w = *in.window;
+    for (int p = 0; p < at.pixels; ++p) {
+      const size_t row = (at.pixel + p) / in.output_width;
+      const size_t image = row / in.output_height;
+      const int top = static_cast<int>(row % in.output_height) * w.stride_height - in.padding_top;
+      const int left = static_cast<int>((at.pixel + p) % in.output_width) * w.stride_width - in.padding_left;
+      const int y0 = std::max(top, 0), y1 = std::min(top + w.filter_height, in.height);
+      const int x0 = std::max(left, 0), x1 = std::min(left + w.filter_width, in.width);
+      float* __restrict out = pooled + p * B;
+      std::fill(out, out + B, in.average ? 0.f : -std::numeric_limits<float>::max());
+      for (int y = y0; y < y1; ++y) {
+        for (int x = x0; x < x1; ++x) {
+          const float* __restrict pixel = in.data + ((image * in.height + y) * in.width + x) * in.channels + at.channel;
+          if (in.average) {
+            for (int c = 0; c < at.channels; ++c) out[c] += pixel[c];
+          } else {
+            for (int c = 0; c < at.channels; ++c) out[c] = out[c] < pixel[c] ? pixel[c] : out[c];
+          }
+        }
+      }
+      const float area = static_cast<float>((y1 - y0) * (x1 - x0));
+      for (int c = 0; in.average && c < B; ++c) out[c] /= area;
+    }
+  }
+
+ private:
+  template <class T>
+  static T read(const void* from) {
+    T value;
+    std::memcpy(&value, from, sizeof(value));
+    return value;
+  }
+
+  template <int P, bool kWhole>
+  class Group {
+   public:
+    Group(const TilePosition& at, const TileMemory& memory, int pixel, int channel)
+        : memory_(memory),
+          pixel_(at.pixel + pixel),
+          pixel_in_tile_(pixel),
+          channel_(at.channel + channel),
+          channel_in_tile_(channel),
+          present_(at.channels - channel) {}
+
+    __attribute__((always_inline)) void run(const TileOp* ops, size_t count) {
+      using Code = Instruction::Code;
+      Floats x[P][V];
+      for (const TileOp* op = ops; op != ops + count; ++op) {
+        switch (op->code) {
+          case Code::kScaleSums: scale(x, *op->scale); break;
+          case Code::kCompareSums: compare(x, *op->scale); break;
+          case Code::kTakePooled: with_tile(x, memory_.pooled, [](Floats, Floats v) { return v; }); break;
+          case Code::kLoadTensor: with_tensor(x, *op, [](Floats, Floats v) { return v; }); break;
+          case Code::kLoadTile: with_tile(x, slot(*op), [](Floats, Floats v) { return v; }); break;
+          case Code::kSaveTile: save(x, slot(*op)); break;
+          case Code::kAddVector: with_vector(x, *op, [](Floats a, Floats v) { return a + v; }); break;
+          case Code::kMulVector: with_vector(x, *op, [](Floats a, Floats v) { return a * v; }); break;
+          case Code::kPrelu: with_vector(x, *op, [](Floats a, Floats v) { return a >= 0.f ? a : a * v; }); break;
+          case Code::kClamp: clamp(x, *op); break;
+          case Code::kAddTensor: with_tensor(x, *op, [](Floats a, Floats v) { return a + v; }); break;
+          case Code::kSubTensor: with_tensor(x, *op, [](Floats a, Floats v) { return a - v; }); break;
+          case Code::kSubFromTensor: with_tensor(x, *op, [](Floats a, Floats v) { return v - a; }); break;
+          case Code::kMulTensor: with_tensor(x, *op, [](Floats a, Floats v) { return a * v; }); break;
+          case Code::kAddTile: with_tile(x, slot(*op), [](Floats a, Floats v) { return a + v; }); break;
+          case Code::kSubTile: with_tile(x, slot(*op), [](Floats a, Floats v) { return a - v; }); break;
+          case Code::kMulTile: with_tile(x, slot(*op), [](Floats a, Floats v) { return a * v; }); break;
+          case Code::kStore: store(x, *op); break;
+          case Code::kStoreInt8: store_int8(x, *op); break;
+          case Code::kQuantize: quantize(x, *op); break;
+        }
+      }
+    }
+
+   private:
+    using Values = Floats[P][V];
+
+    // Calls body(value, pixel, first channel) for each register.
+    template <class Body>
+    __attribute__((always_inline)) static void each(Values& x, Body body) {
+#pragma GCC unroll 8
+      for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) body(x[p][v], p, v * L);
+      }
+    }
+
+    // How many of a register's channels exist.
+    int present(int channel) const { return std::min(std::max(present_ - channel, 0), L); }
+
+    float* slot(const TileOp& op) const { return memory_.slots + static_cast<size_t>(op.slot) * kMaxTilePixels * B; }
+    size_t in_tile(int p, int c) const { return static_cast<size_t>(pixel_in_tile_ + p) * B + channel_in_tile_ + c; }
+
+    template <class T>
+    T* address(const TileOp& op, int p, int c) const {
+      return static_cast<T*>(op.memory) + (pixel_ + p) * op.pixel_stride + op.channel_offset + channel_ + c;
+    }
+
+    void scale(Values& x, const ScaleParameters& s) const {
+      each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) {
+        Integers doubled = __builtin_convertvector(read<Sums>(memory_.sums + in_tile(p, c)), Integers) << 1;
+        if (s.clamps) {
+          doubled = doubled < s.clamp_high ? doubled : Integers{} + s.clamp_high;
+          doubled = doubled > s.clamp_low ? doubled : Integers{} + s.clamp_low;
+        }
+        y = __builtin_convertvector(doubled, Floats) * read<Floats>(s.multiplier + channel_ + c) + read<Floats>(s.bias + channel_ + c);
+        const float* correction = memory_.corrections[pixel_in_tile_ + p];
+        if (correction != nullptr) y += read<Floats>(correction + channel_ + c);
+      });
+    }
+
+    // Negative where a bit is to be set.
+    void compare(Values& x, const ScaleParameters& s) const {
+      each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) {
+        const Integers sums = __builtin_convertvector(read<Sums>(memory_.sums + in_tile(p, c)), Integers);
+        y = read<Floats>(s.bias + channel_ + c) - __builtin_convertvector(sums, Floats);
+      });
+    }
+
+    template <class Function>
+    void with_vector(Values& x, const TileOp& op, Function f) const {
+      each(x, [&](Floats& y, int, int c) __attribute__((always_inline)) { y = f(y, read<Floats>(op.vector + channel_ + c)); });
+    }
+
+    template <class Function>
+    void with_tensor(Values& x, const TileOp& op, Function f) const {
+      each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) {
+        Floats v = {};
+        std::memcpy(&v, address<const float>(op, p, c), kWhole ? sizeof(v) : present(c) * sizeof(float));
+        y = f(y, v);
+      });
+    }
+
+    template <class Function>
+    void with_tile(Values& x, const float* tile, Function f) const {
+      each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) { y = f(y, read<Floats>(tile + in_tile(p, c))); });
+    }
+
+    void save(Values& x, float* tile) const {
+      each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) { std::memcpy(tile + in_tile(p, c), &y, sizeof(y)); });
+    }
+
+    void clamp(Values& x, const TileOp& op) const {
+      each(x, [&](Floats& y, int, int) __attribute__((always_inline)) {
+        const Floats low = Floats{} + op.low, high = Floats{} + op.high;
+        y = y < low ? low : y;
+        y = high < y ? high : y;
+      });
+    }
+
+    void store(Values& x, const TileOp& op) const {
+      each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) {
+        std::memcpy(address<float>(op, p, c), &y, kWhole ? sizeof(y) : present(c) * sizeof(float));
+      });
+    }
+
+    void store_int8(Values& x, const TileOp& op) const {
+      each(x, [&](Floats& y, int p, int c) {
+        int8_t* target = address<int8_t>(op, p, c);
+        // Clamped while still a float: what does not fit into an int32 must not be converted.
+        for (int i = 0; i < present(c); ++i) target[i] = static_cast<int8_t>(std::min(std::max(std::round(y[i]), -128.f), 127.f));
+      });
+    }
+
+    void quantize(Values& x, const TileOp& op) const {
+      const bool last = present_ <= kGroup;  // fills up its word
+      const size_t bytes = last ? 4 - channel_ / 8 % 4 : kGroup / 8;
+      for (int p = 0; p < P; ++p) {
+        uint32_t bits = 0;
+        for (int v = 0; v < V; ++v) bits |= Isa::negative(x[p][v]) << (v * L);
+        if (!kWhole) bits &= (uint32_t{1} << present_) - 1;  // fewer than 32
+        uint32_t* words = static_cast<uint32_t*>(op.memory) + (pixel_ + p) * op.pixel_stride;
+        uint8_t* target = reinterpret_cast<uint8_t*>(words) + (op.channel_offset + channel_) / 8;
+        if (kGroup == 32) {
+          std::memcpy(target, &bits, 4);
+        } else {
+          std::memcpy(target, &bits, bytes);
+        }
+      }
+    }
+
+    const TileMemory& memory_;
+    const size_t pixel_;
+    const int pixel_in_tile_;
+    const int channel_, channel_in_tile_;
+    const int present_;
+  };
+};
+
+}  // namespace s2bnn
