@@ -1,4 +1,4 @@
-"""One epoch of the real Fashion-MNIST, where Debian's package dataset-fashion-mnist is installed."""
+"""One epoch of the real Fashion-MNIST, where Debian has installed dataset-fashion-mnist."""
 
 from __future__ import annotations
 
