@@ -5,24 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "graph/aligned.h"
 #include "graph/plan.h"
 #include "graph/thread_pool.h"
 #include "kernels/kernels.h"
 
 namespace s2bnn {
-
-// Memory with the alignment of a cache line.
-class AlignedBuffer {
- public:
-  explicit AlignedBuffer(size_t size = 0) : bytes_(size + 64) {}
-  uint8_t* data() {
-    const uintptr_t address = reinterpret_cast<uintptr_t>(bytes_.data());
-    return bytes_.data() + (64 - address % 64) % 64;
-  }
-
- private:
-  std::vector<uint8_t> bytes_;
-};
 
 // What one thread may scribble on.
 struct Scratch {
@@ -68,13 +56,13 @@ class Executor {
   void run_thread(int thread);
 
   Plan plan_;
-  AlignedBuffer arena_;
+  AlignedVector<uint8_t> arena_;
   std::vector<std::unique_ptr<Runner>> runners_;
   std::vector<void*> memory_;  // per tensor, for the current run
   ThreadPool pool_;
   Barrier barrier_;
   std::function<void(int)> task_;
-  std::vector<AlignedBuffer> scratch_;
+  std::vector<AlignedVector<uint8_t>> scratch_;
   size_t largest_tile_count_ = 1;
   bool profiling_;
   std::vector<StepProfile> profile_;

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 
+#include "graph/aligned.h"
 #include "graph/fusion.h"
 #include "graph/program.h"
 
 namespace s2bnn {
 namespace {
-
-constexpr size_t kAlignment = 64;
 
 // Renumbers a program's tiles such that a tile whose last use has passed is written again: fewer tiles stay in the cache.
 void reuse_tiles(Step* step) {
@@ -62,7 +61,7 @@ std::vector<Lifetime> lifetimes(const Partition& partition, const Plan& plan) {
           slot[tensor] = static_cast<int>(result.size());
           const Tensor& t = partition.tensors[tensor];
           const size_t bytes = element_count(t.shape) * element_size(t.type);
-          result.push_back({tensor, (bytes + kAlignment - 1) / kAlignment * kAlignment, step, step, 0});
+          result.push_back({tensor, (bytes + kCacheLine - 1) / kCacheLine * kCacheLine, step, step, 0});
         }
         result[slot[tensor]].last_step = step;
       }

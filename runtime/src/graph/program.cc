@@ -41,7 +41,7 @@ BoundProgram::BoundProgram(TileOp root, const Step& step, const Partition& parti
     const Instruction& instruction = step.program[i];
     if (instruction.source != current) add_slot_op(Code::kLoadTile, instruction.source);
     current = instruction.source;
-    vectors_.push_back(instruction.vector);
+    vectors_.emplace_back(instruction.vector.begin(), instruction.vector.end());
     // Read to the end of the last block, of which a concatenation's channels may be any.
     if (!instruction.vector.empty()) vectors_.back().resize(step.shape.back() + kMaxBlock, 0.f);
     TileOp op = {};

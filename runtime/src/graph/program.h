@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "graph/aligned.h"
 #include "kernels/kernels.h"
 
 namespace s2bnn {
@@ -26,7 +27,7 @@ class BoundProgram {
   void add_slot_op(Instruction::Code code, int slot);
 
   const Kernels& kernels_;
-  std::vector<std::vector<float>> vectors_;  // per instruction
+  std::vector<AlignedVector<float>> vectors_;  // per instruction
   std::vector<TileOp> ops_;
   std::vector<int> tensors_;  // per op: what it reads or writes in memory, or -1
 };

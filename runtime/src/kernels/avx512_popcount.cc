@@ -20,6 +20,8 @@
 //     ones' = ones ^ (x0 ^ x1) ^ (w0 ^ w1)  VPTERNLOGD
 //     carry = ones == a ? a : ~ones'        VPTERNLOGD
 //     sums += popcount(carry)               VPOPCNTD, VPADDD
+//
+// Pixels of one word, 32 channels, have no pairs and take the three instructions.
 #include <immintrin.h>
 
 #include "kernels/tile_program.h"
@@ -39,33 +41,41 @@ struct Avx512Isa {
 constexpr int kXor = 0x96;    // i ^ j ^ k
 constexpr int kCarry = 0xd4;  // ones, a, ones': i == j ? j : !k
 
-// The running sums of one pixel and 16 channels.
-struct Counter {
-  __m512i carries = _mm512_setzero_si512();
-  __m512i ones = _mm512_setzero_si512();
-
-  inline __attribute__((always_inline)) void count(__m512i x0, __m512i x01, __m512i w0, __m512i w01) {
-    const __m512i a = _mm512_xor_si512(x0, w0);
-    const __m512i next = _mm512_ternarylogic_epi32(ones, x01, w01, kXor);
-    carries = _mm512_add_epi32(carries, _mm512_popcnt_epi32(_mm512_ternarylogic_epi32(ones, a, next, kCarry)));
-    ones = next;
-  }
-
-  void store(uint16_t* sums) const {
-    const __m512i sum = _mm512_add_epi32(_mm512_slli_epi32(carries, 1), _mm512_popcnt_epi32(ones));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums), _mm512_cvtepi32_epi16(sum));
-  }
-};
-
 inline __m512i broadcast(const uint8_t* word) {
   int value;
   std::memcpy(&value, word, 4);
   return _mm512_set1_epi32(value);
 }
 
-template <int P>
+// The running sums of one pixel and 16 channels, in two ways. A step is `kUnits` words of the pixel, and of each filter.
+struct PairCounter {
+  static constexpr int kUnits = 2;
+  __m512i carries = _mm512_setzero_si512();
+  __m512i ones = _mm512_setzero_si512();
+
+  inline __attribute__((always_inline)) void count(const __m512i (&x)[2], const __m512i (&w)[2]) {
+    const __m512i a = _mm512_xor_si512(x[0], w[0]);
+    const __m512i next = _mm512_ternarylogic_epi32(ones, x[1], w[1], kXor);
+    carries = _mm512_add_epi32(carries, _mm512_popcnt_epi32(_mm512_ternarylogic_epi32(ones, a, next, kCarry)));
+    ones = next;
+  }
+  __m512i sum() const { return _mm512_add_epi32(_mm512_slli_epi32(carries, 1), _mm512_popcnt_epi32(ones)); }
+};
+
+struct WordCounter {
+  static constexpr int kUnits = 1;
+  __m512i sums = _mm512_setzero_si512();
+
+  inline __attribute__((always_inline)) void count(const __m512i (&x)[1], const __m512i (&w)[1]) {
+    sums = _mm512_add_epi32(sums, _mm512_popcnt_epi32(_mm512_xor_si512(x[0], w[0])));
+  }
+  __m512i sum() const { return sums; }
+};
+
+template <class Counter, int P>
 void accumulate_pixels(const ConvTile& tile, int first) {
   // Undilated taps lie next to each other: one run of pairs instead of filter_width short ones.
+  constexpr int U = Counter::kUnits;
   const bool contiguous = tile.tap_step == 4 * static_cast<size_t>(tile.units);
   const int taps = contiguous ? 1 : tile.filter_width;
   const ptrdiff_t run = 4 * static_cast<ptrdiff_t>(contiguous ? tile.units * tile.filter_width : tile.units);
@@ -76,29 +86,40 @@ void accumulate_pixels(const ConvTile& tile, int first) {
     for (int fx = 0; fx < taps; ++fx) {
       const uint8_t* x[P];
       for (int p = 0; p < P; ++p) x[p] = tile.pixels[first + p] + fy * tile.row_step + fx * tile.tap_step;
-      for (ptrdiff_t i = 0; i < run; i += 8, weights += 256) {
-        const __m512i w0 = _mm512_loadu_si512(weights), w01 = _mm512_loadu_si512(weights + 128);
-        const __m512i v0 = _mm512_loadu_si512(weights + 64), v01 = _mm512_loadu_si512(weights + 192);
+      for (ptrdiff_t i = 0; i < run; i += 4 * U, weights += U * 128) {
+        __m512i w[2][U];
+        for (int u = 0; u < U; ++u) {
+          w[0][u] = _mm512_loadu_si512(weights + u * 128);
+          w[1][u] = _mm512_loadu_si512(weights + u * 128 + 64);
+        }
 #pragma GCC unroll 8
         for (int p = 0; p < P; ++p) {
-          const __m512i x0 = broadcast(x[p] + i), x01 = broadcast(x[p] + i + 4);
-          counters[p][0].count(x0, x01, w0, w01);
-          counters[p][1].count(x0, x01, v0, v01);
+          __m512i words[U];
+          for (int u = 0; u < U; ++u) words[u] = broadcast(x[p] + i + 4 * u);
+          counters[p][0].count(words, w[0]);
+          counters[p][1].count(words, w[1]);
         }
       }
     }
   }
   for (int p = 0; p < P; ++p) {
     uint16_t* sums = tile.sums + (first + p) * Avx512Isa::kBlock;
-    counters[p][0].store(sums);
-    counters[p][1].store(sums + 16);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums), _mm512_cvtepi32_epi16(counters[p][0].sum()));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + 16), _mm512_cvtepi32_epi16(counters[p][1].sum()));
   }
 }
 
 void accumulate(const ConvTile& tile, int pixels) {
+  if (tile.units == 1 && pixels == 8) return accumulate_pixels<WordCounter, 8>(tile, 0);
   int first = 0;
-  for (; first + 4 <= pixels; first += 4) accumulate_pixels<4>(tile, first);
-  for (; first < pixels; ++first) accumulate_pixels<1>(tile, first);
+  for (; first + 4 <= pixels && tile.units > 1; first += 4) accumulate_pixels<PairCounter, 4>(tile, first);
+  for (; first < pixels; ++first) {
+    if (tile.units == 1) {
+      accumulate_pixels<WordCounter, 1>(tile, first);
+    } else {
+      accumulate_pixels<PairCounter, 1>(tile, first);
+    }
+  }
 }
 
 using Program = TileProgram<Avx512Isa>;

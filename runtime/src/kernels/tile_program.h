@@ -56,26 +56,26 @@ struct TileProgram {
   static void pool(const PoolInput& in, const TilePosition& at, float* pooled) {
     const Window& w = *in.window;
     for (int p = 0; p < at.pixels; ++p) {
-      const size_t row = (at.pixel + p) / in.output_width;
-      const size_t image = row / in.output_height;
+      const uint32_t pixel = static_cast<uint32_t>(at.pixel) + p;
+      const uint32_t row = pixel / in.output_width;
       const int top = static_cast<int>(row % in.output_height) * w.stride_height - in.padding_top;
-      const int left = static_cast<int>((at.pixel + p) % in.output_width) * w.stride_width - in.padding_left;
+      const int left = static_cast<int>(pixel % in.output_width) * w.stride_width - in.padding_left;
       const int y0 = std::max(top, 0), y1 = std::min(top + w.filter_height, in.height);
       const int x0 = std::max(left, 0), x1 = std::min(left + w.filter_width, in.width);
-      float* __restrict out = pooled + p * B;
-      std::fill(out, out + B, in.average ? 0.f : -std::numeric_limits<float>::max());
-      for (int y = y0; y < y1; ++y) {
-        for (int x = x0; x < x1; ++x) {
-          const float* __restrict pixel = in.data + ((image * in.height + y) * in.width + x) * in.channels + at.channel;
-          if (in.average) {
-            for (int c = 0; c < at.channels; ++c) out[c] += pixel[c];
-          } else {
-            for (int c = 0; c < at.channels; ++c) out[c] = out[c] < pixel[c] ? pixel[c] : out[c];
+      const float* image = in.data + static_cast<size_t>(row / in.output_height) * in.height * in.width * in.channels;
+      for (int c = 0; c < at.channels; c += L) {
+        const size_t bytes = std::min(at.channels - c, L) * sizeof(float);
+        Floats y = Floats{} + (in.average ? 0.f : -std::numeric_limits<float>::max());
+        for (int iy = y0; iy < y1; ++iy) {
+          const float* x = image + (static_cast<size_t>(iy) * in.width + x0) * in.channels + at.channel + c;
+          for (int ix = x0; ix < x1; ++ix, x += in.channels) {
+            const Floats value = bytes == sizeof(Floats) ? read<Floats>(x) : read_part(x, bytes);
+            y = in.average ? y + value : y < value ? value : y;
           }
         }
+        if (in.average) y = divided(y, (y1 - y0) * (x1 - x0));
+        std::memcpy(pooled + p * B + c, &y, sizeof(y));
       }
-      const float area = static_cast<float>((y1 - y0) * (x1 - x0));
-      for (int c = 0; in.average && c < B; ++c) out[c] /= area;
     }
   }
 
@@ -84,6 +84,18 @@ struct TileProgram {
   static T read(const void* from) {
     T value;
     std::memcpy(&value, from, sizeof(value));
+    return value;
+  }
+
+  // Division is slow; by a power of two a product is exactly the same.
+  static Floats divided(Floats x, int by) {
+    const float divisor = static_cast<float>(by);
+    return (by & (by - 1)) == 0 ? x * (1.f / divisor) : x / divisor;
+  }
+
+  static Floats read_part(const float* from, size_t bytes) {
+    Floats value = {};
+    std::memcpy(&value, from, bytes);
     return value;
   }
 
@@ -180,9 +192,8 @@ struct TileProgram {
     template <class Function>
     void with_tensor(Values& x, const TileOp& op, Function f) const {
       each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) {
-        Floats v = {};
-        std::memcpy(&v, address<const float>(op, p, c), kWhole ? sizeof(v) : present(c) * sizeof(float));
-        y = f(y, v);
+        const float* x = address<const float>(op, p, c);
+        y = f(y, kWhole ? read<Floats>(x) : read_part(x, present(c) * sizeof(float)));
       });
     }
 

@@ -11,11 +11,12 @@ constexpr int64_t kMaxPreparedBytes = 1 << 28;      // dilated filters pad a lot
 constexpr int64_t kMaxCorrectionBytes = 1 << 24;
 constexpr int kMaxFilterSize = 63;                  // filter rows or columns in a 64-bit set
 
-// Bytes of `words` words that belong together: those of a pixel and group.
+// Bytes of `words` words that belong together: those of a pixel and group. A single word is not paired; of more words an odd last
+// one is paired with zeros.
 int64_t prepared_bytes(int64_t words, PreparedFormat format) {
   switch (format) {
     case PreparedFormat::kNibbles: return 8 * words;
-    case PreparedFormat::kWordPairs: return 8 * ((words + 1) / 2);
+    case PreparedFormat::kWordPairs: return words == 1 ? 4 : 8 * ((words + 1) / 2);
     default: return 4 * words;
   }
 }
@@ -24,29 +25,36 @@ int bytes_of_unit(PreparedFormat format) {
   return format == PreparedFormat::kWords || format == PreparedFormat::kWordPairs ? 4 : 1;
 }
 
-// Writes words of 32 channels in a kernel's format, each further unit `stride` bytes on.
-void write_words(const uint32_t* words, int count, PreparedFormat format, int nibble_shift, uint8_t* output, size_t stride) {
-  for (int w = 0; w < count; ++w) {
-    uint32_t word = words[w];
-    switch (format) {
-      case PreparedFormat::kNibbles:
-        for (int i = 0; i < 8; ++i, output += stride) *output = static_cast<uint8_t>((word >> 4 * i & 15) << nibble_shift);
-        break;
-      case PreparedFormat::kBytes:
-        for (int i = 0; i < 4; ++i, output += stride) *output = static_cast<uint8_t>(word >> 8 * i);
-        break;
-      case PreparedFormat::kWordPairs:
-        if (w % 2 == 1) word ^= words[w - 1];
-        std::memcpy(output, &word, 4);
-        output += stride;
-        // A word without a second one is paired with zeros.
-        if (w % 2 == 0 && w + 1 == count) std::memcpy(output, &word, 4);
-        break;
-      case PreparedFormat::kWords:
-        std::memcpy(output, &word, 4);
-        output += stride;
-        break;
-    }
+// The nibbles of a word, a byte each.
+uint64_t spread_nibbles(uint64_t word) {
+  word = (word | word << 16) & 0x0000ffff0000ffff;
+  word = (word | word << 8) & 0x00ff00ff00ff00ff;
+  return (word | word << 4) & 0x0f0f0f0f0f0f0f0f;
+}
+
+template <class T>
+void write(T value, uint8_t* output) {
+  std::memcpy(output, &value, sizeof(value));
+}
+
+// Rewrites the words of one pixel and group in a kernel's format; its units are neighbours.
+void prepare_words(const uint32_t* words, int count, PreparedFormat format, uint8_t* output) {
+  switch (format) {
+    case PreparedFormat::kNibbles:
+      for (int w = 0; w < count; ++w) write(spread_nibbles(words[w]) << 4, output + 8 * w);
+      break;
+    case PreparedFormat::kWordPairs:
+      for (int w = 0; w + 1 < count; w += 2) {
+        write(words[w], output + 4 * w);
+        write(words[w] ^ words[w + 1], output + 4 * w + 4);
+      }
+      if (count % 2 == 1) write(words[count - 1], output + 4 * (count - 1));
+      if (count % 2 == 1 && count > 1) write(words[count - 1], output + 4 * count);
+      break;
+    case PreparedFormat::kBytes:
+    case PreparedFormat::kWords:
+      std::memcpy(output, words, 4 * static_cast<size_t>(count));
+      break;
   }
 }
 
@@ -137,23 +145,24 @@ TiledBconv::TiledBconv(const Op& op, const Partition& partition, const Kernels& 
 }
 
 void TiledBconv::pack_weights(const uint32_t* filter) {
-  const int lanes = kernels_.block;
-  const int unit = bytes_of_unit(kernels_.format);
-  const int taps = filter_[1] * filter_[2];
-  const int words = filter_[3];
-  const size_t tap_bytes = group_bytes_ * lanes;
-  block_weight_bytes_ = taps * tap_bytes;
+  const size_t unit = bytes_of_unit(kernels_.format);
+  const size_t units = group_bytes_ / unit;
+  const size_t taps = static_cast<size_t>(filter_[1]) * filter_[2];
+  block_weight_bytes_ = taps * group_bytes_ * kernels_.block;
   weights_.assign(blocks_.size() * block_weight_bytes_, 0);
+  std::vector<uint8_t> prepared(group_bytes_);
   for (size_t b = 0; b < blocks_.size(); ++b) {
     for (int lane = 0; lane < blocks_[b].channels; ++lane) {
-      const uint32_t* source = filter + static_cast<size_t>(blocks_[b].channel + lane) * taps * words;
-      uint8_t* target = weights_.data() + b * block_weight_bytes_ + static_cast<size_t>(lane) * unit;
-      for (int tap = 0; tap < taps; ++tap) {
-        write_words(source + static_cast<size_t>(tap) * words, words, kernels_.format, 0, target + tap * tap_bytes,
-                    static_cast<size_t>(lanes) * unit);
+      for (size_t tap = 0; tap < taps; ++tap) {
+        prepare_words(filter + ((blocks_[b].channel + lane) * taps + tap) * filter_[3], filter_[3], kernels_.format, prepared.data());
+        uint8_t* target = weights_.data() + b * block_weight_bytes_ + tap * group_bytes_ * kernels_.block + lane * unit;
+        for (size_t u = 0; u < units; ++u) std::memcpy(target + u * kernels_.block * unit, prepared.data() + u * unit, unit);
       }
     }
   }
+  // A pixel's nibble is the offset of a table's row, a filter's the column.
+  if (kernels_.format != PreparedFormat::kNibbles) return;
+  for (uint8_t& nibble : weights_) nibble >>= 4;
 }
 
 void TiledBconv::set_scale(const Op& op, const Partition& partition) {
@@ -163,8 +172,8 @@ void TiledBconv::set_scale(const Op& op, const Partition& partition) {
     bias_.assign(thresholds, thresholds + channels);
   } else {
     const Scaling scaling = scaling_of(op, partition);
-    multiplier_ = scaling.multiplier;
-    bias_ = scaling.bias;
+    multiplier_.assign(scaling.multiplier.begin(), scaling.multiplier.end());
+    bias_.assign(scaling.bias.begin(), scaling.bias.end());
     scale_.clamps = op.activation != Activation::kNone;
     scale_.clamp_low = scaling.clamp_low;
     scale_.clamp_high = scaling.clamp_high;
@@ -180,18 +189,25 @@ void TiledBconv::make_corrections(const Op& op, const Partition& partition) {
   const Window& w = window_;
   std::vector<uint64_t> row_sets, column_sets;
   row_kind_ = number_kinds(outside(input_[1], w.filter_height, w.stride_height, w.dilation_height), &row_sets);
-  column_kind_ = number_kinds(outside(input_[2], w.filter_width, w.stride_width, w.dilation_width), &column_sets);
-  column_kinds_ = static_cast<int>(column_sets.size());
+  const std::vector<int> column_kind =
+      number_kinds(outside(input_[2], w.filter_width, w.stride_width, w.dilation_width), &column_sets);
   const std::vector<int32_t> sums = tap_sums(op, partition);
   for (uint64_t rows : row_sets) {
     for (uint64_t columns : column_sets) corrections_.push_back(correction(op, partition, sums, rows, columns));
   }
+  for (size_t row = 0; row < row_sets.size(); ++row) {
+    borders_.emplace_back();
+    for (int column : column_kind) {
+      const bool inside = row == 0 && column == 0;
+      borders_.back().push_back(inside ? nullptr : corrections_[row * column_sets.size() + column].data());
+    }
+  }
 }
 
-std::vector<float> TiledBconv::correction(const Op& op, const Partition& partition, const std::vector<int32_t>& sums,
-                                          uint64_t rows_outside, uint64_t columns_outside) const {
+AlignedVector<float> TiledBconv::correction(const Op& op, const Partition& partition, const std::vector<int32_t>& sums,
+                                            uint64_t rows_outside, uint64_t columns_outside) const {
   const float* scale = static_cast<const float*>(partition.tensors[op.inputs[2]].constant);
-  std::vector<float> result(filter_[0] + kMaxBlock, 0.f);
+  AlignedVector<float> result(filter_[0] + kMaxBlock, 0.f);
   for (int channel = 0; channel < filter_[0]; ++channel) {
     int32_t padded = 0;
     for (int fy = 0; fy < filter_[1]; ++fy) {
@@ -213,28 +229,26 @@ void TiledBconv::prepare_rows(const uint32_t* input, int first, int last) {
     uint8_t* output = prepared_.data() + prepared_row * row_bytes_ + padding_left_ * pixel_bytes_;
     const uint32_t* source = input + row * row_words;
     for (size_t i = 0; i < row_words; i += words, output += group_bytes_) {
-      write_words(source + i, words, kernels_.format, 4, output, bytes_of_unit(kernels_.format));
+      prepare_words(source + i, words, kernels_.format, output);
     }
   }
 }
 
 TiledBconv::Place TiledBconv::locate(size_t first_pixel, int pixels) const {
   const uint32_t width = output_[2], height = output_[1];
-  uint32_t row = static_cast<uint32_t>(first_pixel) / width;
+  uint32_t row = static_cast<uint32_t>(first_pixel) / width;  // over the batch
   uint32_t x = static_cast<uint32_t>(first_pixel) - row * width;
-  uint32_t image = row / height;
-  uint32_t y = row - image * height;
+  const size_t step = window_.stride_width * pixel_bytes_;
   Place place;
-  for (int p = 0; p < pixels; ++p) {
+  for (int p = 0; p < pixels; ++row, x = 0) {
+    const uint32_t image = row / height, y = row - image * height;
     const size_t prepared_row = static_cast<size_t>(image) * prepared_rows_ + static_cast<size_t>(y) * window_.stride_height;
-    place.pixels[p] = prepared_.data() + prepared_row * row_bytes_ + static_cast<size_t>(x) * window_.stride_width * pixel_bytes_;
-    const int kind = corrections_.empty() ? 0 : row_kind_[y] * column_kinds_ + column_kind_[x];
-    place.corrections[p] = kind == 0 ? nullptr : corrections_[kind].data();
-    if (++x < width) continue;
-    x = 0;
-    if (++y < height) continue;
-    y = 0;
-    ++image;
+    const uint8_t* input = prepared_.data() + prepared_row * row_bytes_ + x * step;
+    const float* const* border = row_kind_.empty() ? nullptr : borders_[row_kind_[y]].data();
+    for (; p < pixels && x < width; ++p, ++x, input += step) {
+      place.pixels[p] = input;
+      place.corrections[p] = border == nullptr ? nullptr : border[x];
+    }
   }
   return place;
 }

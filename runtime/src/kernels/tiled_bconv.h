@@ -13,6 +13,7 @@
 #include <memory>
 #include <vector>
 
+#include "graph/aligned.h"
 #include "kernels/kernels.h"
 #include "kernels/scaling.h"
 
@@ -57,7 +58,7 @@ class TiledBconv {
   void pack_weights(const uint32_t* filter);
   void set_scale(const Op& op, const Partition& partition);
   void make_corrections(const Op& op, const Partition& partition);
-  std::vector<float> correction(const Op& op, const Partition& partition, const std::vector<int32_t>& sums, uint64_t rows_outside,
+  AlignedVector<float> correction(const Op& op, const Partition& partition, const std::vector<int32_t>& sums, uint64_t rows_outside,
                                 uint64_t columns_outside) const;
 
   const Kernels& kernels_;
@@ -68,19 +69,19 @@ class TiledBconv {
   std::vector<Block> blocks_;
   bool compares_;
   ScaleParameters scale_;
-  std::vector<float> multiplier_, bias_;  // per channel
-  std::vector<uint8_t> weights_;
+  AlignedVector<float> multiplier_, bias_;  // per channel
+  AlignedVector<uint8_t> weights_;
   size_t block_weight_bytes_ = 0;
 
   size_t group_bytes_ = 0, pixel_bytes_ = 0, row_bytes_ = 0;  // of prepared input
   int prepared_rows_ = 0;                                     // of an image
-  std::vector<uint8_t> prepared_;
+  AlignedVector<uint8_t> prepared_;
 
   // Border kinds: which filter rows (columns) lie outside for an output row (column); kind 0 is none. And for each pair of kinds
   // a correction per channel.
-  std::vector<int> row_kind_, column_kind_;
-  int column_kinds_ = 0;
-  std::vector<std::vector<float>> corrections_;
+  std::vector<int> row_kind_;  // empty without zero padding
+  std::vector<AlignedVector<float>> corrections_;  // the first one, of kinds 0, is not used
+  std::vector<std::vector<const float*>> borders_;  // [row kind][output column]: a correction, or null
 };
 
 }  // namespace s2bnn
