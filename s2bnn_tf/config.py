@@ -118,15 +118,19 @@ class OptimizerConfig:
     weight_decay: float = _number(0.0, at_least=0.0)
     schedule: str = _choice("linear", "linear", "cosine", "step", "constant")
     warmup_epochs: int = _number(0, at_least=0)
+    # Parts of a batch that are computed one after another, so that it fits a small memory.
+    accumulation_steps: int = _number(1, at_least=1)
 
 
 @dataclass(frozen=True)
 class MonitorConfig:
-    """What is looked at and kept while training, counted in epochs."""
+    """What is looked at and kept while training."""
 
-    knn_every: int = _number(10, at_least=0)  # 0: never
-    checkpoint_every: int = _number(1, at_least=1)
-    checkpoints_kept: int = _number(2, at_least=1)
+    knn_every: int = _number(10, at_least=0)  # epochs; 0: never
+    checkpoint_every: int = _number(1, at_least=1)  # epochs
+    checkpoint_minutes: float = _number(30.0, at_least=0.0)  # also within an epoch; 0: never
+    checkpoints_kept: int = _number(2, at_least=1)  # the newest
+    keep_hours: float = _number(0.0, at_least=0.0)  # one more for each so many hours; 0: none
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,9 @@ class Config:
 
     seed: int = _number(0, at_least=0, at_most=2**31 - 1)
     epochs: int = _number(200, at_least=1)
+    deterministic: bool = False  # every sum in the same order: runs are equal bit for bit
+    distribution: str = _choice("none", "none", "mirrored", "multi_worker")
+    precision: str = _choice("float32", "float32", "float16", "bfloat16")  # of the arithmetic
     data: DataConfig = field(default_factory=DataConfig)
     student: StudentConfig = field(default_factory=StudentConfig)
     teacher: TeacherConfig | None = None
@@ -177,9 +184,14 @@ def to_dict(config: Config) -> dict[str, Any]:
     return plain(dataclasses.asdict(config))
 
 
+def dump_config(config: Config) -> str:
+    """A recipe as YAML that `load_config` reads back as the same recipe."""
+    return yaml.safe_dump(to_dict(config), sort_keys=False)
+
+
 def save_config(config: Config, path: str | Path) -> None:
     """Write a recipe that `load_config` reads back as the same recipe."""
-    Path(path).write_text(yaml.safe_dump(to_dict(config), sort_keys=False))
+    Path(path).write_text(dump_config(config))
 
 
 def _read_tree(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -316,6 +328,11 @@ def _check_together(config: Config) -> None:
     if objective.distillation_weight == 0 and teacher is not None:
         raise ConfigError(
             "teacher: expected none, since objective.distillation_weight is 0 and nothing uses it."
+        )
+    if config.data.batch_size % config.optimizer.accumulation_steps:
+        raise ConfigError(
+            f"optimizer.accumulation_steps: expected a divisor of data.batch_size "
+            f"({config.data.batch_size}), not {config.optimizer.accumulation_steps}."
         )
     if config.optimizer.warmup_epochs >= config.epochs:
         raise ConfigError(

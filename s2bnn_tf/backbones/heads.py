@@ -66,7 +66,7 @@ class Encoder(keras.Model):
         x = self.backbone(images, training=training)
         if self.head is not None:
             x = self.head(x, training=training)
-        return tf.math.l2_normalize(x, axis=-1)
+        return tf.math.l2_normalize(tf.cast(x, tf.float32), axis=-1)  # also of a float16 network
 
     def get_config(self):
         head = None if self.head is None else keras.layers.serialize(self.head)

@@ -36,12 +36,17 @@ def train(config: Path, output_dir: Path, overrides: tuple[str, ...], resume: bo
     recipe = load_config(config, overrides)
 
     from s2bnn_tf.evaluation import knn_monitor, write_run_report
-    from s2bnn_tf.training import TrainingStopped, pretrain
+    from s2bnn_tf.training import TrainingStopped, open_strategy, pretrain
 
+    strategy = open_strategy(recipe.distribution)  # before anything is computed
     monitor = knn_monitor(recipe) if recipe.monitor.knn_every else None
     try:
         run = pretrain(
-            recipe, output_dir, resume=resume, monitors={"knn": monitor} if monitor else {}
+            recipe,
+            output_dir,
+            resume=resume,
+            monitors={"knn": monitor} if monitor else {},
+            strategy=strategy,
         )
     except TrainingStopped as stopped:
         click.echo(f"{stopped} The same command goes on from there.", err=True)

@@ -5,6 +5,7 @@ from s2bnn_tf.data.decode import load_image
 from s2bnn_tf.data.sources import ImageSource, open_images, open_source
 from s2bnn_tf.data.views import (
     Augmentation,
+    batch_indices,
     labelled_dataset,
     steps_per_epoch,
     view_dataset,
@@ -15,6 +16,7 @@ __all__ = [
     "IMAGENET_STD",
     "Augmentation",
     "ImageSource",
+    "batch_indices",
     "labelled_dataset",
     "load_image",
     "normalize",

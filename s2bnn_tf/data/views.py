@@ -63,6 +63,9 @@ def view_dataset(
     views: int,
     seed: int,
     first_step: int = 0,
+    replicas: int = 1,
+    pipeline: int = 0,
+    pipelines: int = 1,
 ) -> tf.data.Dataset:
     """Build an endless dataset of random views.
 
@@ -77,23 +80,36 @@ def view_dataset(
         views: 1 or 2 of each image.
         seed: Any integer.
         first_step: The batch to start from.
+        replicas: Devices R that share each batch, B being a multiple of R.
+        pipeline: Which of the datasets that feed them this is, from 0.
+        pipelines: How many those are; each feeds R / pipelines devices, in turn.
 
     Returns:
-        A dataset of tuples of `views` tensors, normalised float32 `(B, S, S, 3)`.
+        A dataset of tuples of `views` tensors, normalised float32 `(B / R, S, S, 3)`.
 
     Raises:
         UserError: If the source has fewer images than a batch.
     """
     steps = steps_per_epoch(source, batch_size)
-    chunk = _chunk_size(batch_size, image_size * image_size * 3 * views)
-    chunks = batch_size // chunk
+    share = batch_size // replicas
+    chunk = _chunk_size(share, image_size * image_size * 3 * views)
+    rows_of_a_step = batch_size // chunk
     first_epoch, skipped = divmod(first_step, steps)
+    fed = replicas // pipelines
+    mine = slice(pipeline * fed, (pipeline + 1) * fed)
     crop = random_crops(source, image_size, augmentation.crop_scale, views)
 
     def epoch_rows(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = _permutation(len(source), _seed(seed, _ORDER, epoch))
+        order = _epoch_order(len(source), seed, epoch)[: steps * batch_size]
+        numbers = epoch * steps * rows_of_a_step + tf.range(steps * rows_of_a_step, dtype=tf.int64)
+        begin = tf.where(epoch == first_epoch, skipped, 0)
+
+        def of_this_pipeline(values: tf.Tensor, *shape: int) -> tf.Tensor:
+            parts = tf.reshape(values, (steps, replicas, share // chunk, *shape))
+            return tf.reshape(parts[begin:, mine], (-1, *shape))
+
         return tf.data.Dataset.from_tensor_slices(
-            tf.reshape(order[: steps * batch_size], (-1, chunk))
+            (of_this_pipeline(numbers), of_this_pipeline(order, chunk))
         )
 
     def make_views(row: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -105,13 +121,17 @@ def view_dataset(
     dataset = (
         tf.data.Dataset.range(first_epoch, tf.int64.max)
         .flat_map(epoch_rows)
-        .skip(skipped * chunks)
-        .enumerate(first_step * chunks)
         .map(make_views, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
     )
-    if chunks > 1:
-        dataset = dataset.rebatch(batch_size, drop_remainder=True)
+    if chunk < share:
+        dataset = dataset.rebatch(share, drop_remainder=True)
     return dataset.prefetch(2)
+
+
+def batch_indices(count: int, batch_size: int, *, seed: int, step: int) -> np.ndarray:
+    """Which of `count` images are in the batch of a step of `view_dataset`, `(B,)` int64."""
+    epoch, row = divmod(step, count // batch_size)
+    return _epoch_order(count, seed, epoch)[row * batch_size : (row + 1) * batch_size].numpy()
 
 
 def augment_view(images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
@@ -181,6 +201,10 @@ def labelled_dataset(
 
 def _permutation(count: int, seed: tf.Tensor) -> tf.Tensor:
     return tf.random.experimental.stateless_shuffle(tf.range(count, dtype=tf.int64), seed)
+
+
+def _epoch_order(count: int, seed: int, epoch: int | tf.Tensor) -> tf.Tensor:
+    return _permutation(count, _seed(seed, _ORDER, epoch))
 
 
 def _seed(seed: int, purpose: int, number: int | tf.Tensor) -> tf.Tensor:

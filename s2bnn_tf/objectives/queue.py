@@ -42,10 +42,12 @@ class KeyQueue(tf.Module):
         """Replace the oldest keys.
 
         Args:
-            keys: `(B, D)`, unit length, oldest first.
+            keys: `(B, D)`, unit length, oldest first; those of all replicas, on each.
         """
         keys = keys[-self.size :]
         count = tf.shape(keys, out_type=tf.int64)[0]
         rows = (self.position + tf.range(count)) % self.size
-        self.keys.scatter_nd_update(rows[:, tf.newaxis], keys)
-        self.position.assign((self.position + count) % self.size)
+        # By their handles: on several replicas each changes its own copy, all alike.
+        tf.raw_ops.ResourceScatterUpdate(resource=self.keys.handle, indices=rows, updates=keys)
+        position = (self.position + count) % self.size
+        tf.raw_ops.AssignVariableOp(resource=self.position.handle, value=position)

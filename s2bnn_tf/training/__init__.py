@@ -1,11 +1,13 @@
 """From losses to a checkpoint: the train_step and everything around it."""
 
-from s2bnn_tf.training.callbacks import NotFiniteError
+from s2bnn_tf.training.build import build_pretrainer
+from s2bnn_tf.training.distribution import open_strategy
 from s2bnn_tf.training.momentum import update_momentum
 from s2bnn_tf.training.optimizers import SGD, Adam
-from s2bnn_tf.training.pretrain import TrainingStopped, build_pretrainer, pretrain
+from s2bnn_tf.training.pretrain import pretrain
 from s2bnn_tf.training.pretrainer import Pretrainer
 from s2bnn_tf.training.schedules import EpochSchedule
+from s2bnn_tf.training.stopping import NotFiniteError, TrainingStopped
 
 __all__ = [
     "SGD",
@@ -15,6 +17,7 @@ __all__ = [
     "Pretrainer",
     "TrainingStopped",
     "build_pretrainer",
+    "open_strategy",
     "pretrain",
     "update_momentum",
 ]

@@ -34,4 +34,8 @@ def update_momentum(
         ours_all = ours_all + student.non_trainable_variables
         theirs_all = theirs_all + momentum_encoder.non_trainable_variables
     for ours, theirs in zip(ours_all, theirs_all, strict=True):
-        theirs.assign_add((1.0 - momentum) * (ours - theirs))
+        # By its handle: each replica moves its own copy, all by the same amount, where
+        # `assign_add` would ask for a sum over the replicas.
+        tf.raw_ops.AssignAddVariableOp(
+            resource=theirs.handle, value=(1.0 - momentum) * (ours - theirs)
+        )

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import tensorflow as tf
 
-from s2bnn_tf.config import Config, to_dict
-from s2bnn_tf.data import Augmentation, ImageSource, open_source, steps_per_epoch, view_dataset
+from s2bnn_tf.config import Config
+from s2bnn_tf.data import ImageSource, open_source, steps_per_epoch
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.objectives import KeyQueue
-from s2bnn_tf.training.callbacks import (
-    Checkpoints,
-    MetricsLog,
-    Monitor,
-    Monitors,
-    Progress,
-    StopOnNotFinite,
-    StopOnSignal,
-)
-from s2bnn_tf.training.optimizers import build_optimizer
-from s2bnn_tf.training.pretrainer import Pretrainer
-from s2bnn_tf.training.schedules import build_schedule
-from s2bnn_tf.weights import RunDirectory, build_encoder, load_teacher, restore_run
+from s2bnn_tf.training.build import build_pretrainer
+from s2bnn_tf.training.distribution import is_chief, open_strategy
+from s2bnn_tf.training.fitting import Training
+from s2bnn_tf.training.progress import Monitor
+from s2bnn_tf.training.resuming import check_resumable, check_same_images
+from s2bnn_tf.training.run_lock import RunLock
+from s2bnn_tf.training.stopping import TrainingStopped
+from s2bnn_tf.weights import CheckpointStore, RunDirectory
 
 log = logging.getLogger(__name__)
-
-# What may differ between a run and its resumption: it changes nothing that is learned.
-_FREE_TO_CHANGE = {"monitor"}
-
-
-class TrainingStopped(Exception):
-    """Training was stopped by a signal; all is saved."""
 
 
 def pretrain(
@@ -43,6 +33,7 @@ def pretrain(
     *,
     resume: bool = True,
     monitors: Mapping[str, Monitor] | None = None,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> RunDirectory:
     """Train a student as a recipe says.
 
@@ -53,6 +44,8 @@ def pretrain(
         resume: False refuses a directory that already holds a run.
         monitors: By name, functions from the student to a score, called every
             `monitor.knn_every` epochs; the scores go to `metrics.jsonl`.
+        strategy: What `open_strategy(config.distribution)` gave, where it had to be called
+            earlier.
 
     Returns:
         The run directory, with `encoder.weights.h5`.
@@ -62,153 +55,74 @@ def pretrain(
         NotFiniteError: if the loss became infinite or not a number.
         TrainingStopped: after Ctrl-C or SIGTERM, when everything is saved.
     """
-    run = RunDirectory(output_dir)
-    _check_resumable(run, config, resume)
-    source = open_source(config.data.source, "train")
-    steps = steps_per_epoch(source, config.data.batch_size)
-    pretrainer = build_pretrainer(config, steps_per_epoch=steps)
-    _warn_of_large_queue(config, source)
-    run.create(config)
-
-    checkpoint = _checkpoint(pretrainer)
-    manager = tf.train.CheckpointManager(
-        checkpoint, str(run.checkpoints), max_to_keep=config.monitor.checkpoints_kept
-    )
-    if manager.latest_checkpoint:
-        checkpoint.restore(manager.latest_checkpoint).assert_existing_objects_matched()
-    first_step = int(pretrainer.optimizer.iterations)
-    if first_step:
-        print(f"Going on from step {first_step} of {run.path}.", file=sys.stderr)
-    with StopOnSignal() as stop:
-        _fit(pretrainer, config, source, run, manager, stop, monitors or {}, first_step, steps)
-    if stop.stopped:
-        raise TrainingStopped(f"Stopped; everything is saved in {run.path}.")
+    strategy = strategy or open_strategy(config.distribution)
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    run, chief = RunDirectory(output_dir), is_chief(strategy)
+    with _place_to_write(run, chief=chief) as (place, lock):
+        check_resumable(run, config, resume=resume)
+        source = open_source(config.data.source, "train")
+        steps = steps_per_epoch(source, config.data.batch_size)
+        _check_divisible(config, strategy)
+        pretrainer = build_pretrainer(config, steps_per_epoch=steps, strategy=strategy)
+        _warn_of_large_queue(config, source)
+        training = Training(
+            config=config,
+            pretrainer=pretrainer,
+            source=source,
+            steps_per_epoch=steps,
+            run=place,
+            lock=lock,
+            store=_store(place, config),
+            strategy=strategy,
+        )
+        _restore(training, run)
+        place.create(config)
+        training.store.clean()
+        if training.fit(monitors or {}):
+            raise TrainingStopped(f"Stopped; everything is saved in {run.path}.")
     return run
 
 
-def build_pretrainer(config: Config, *, steps_per_epoch: int) -> Pretrainer:
-    """The networks, queue and optimizer of a recipe, compiled and ready for `fit`.
-
-    Args:
-        config: The recipe.
-        steps_per_epoch: For the learning rate, which changes once an epoch.
-
-    Raises:
-        UserError: if the teacher or `student.init_from` cannot be loaded or does not fit.
-    """
-    tf.keras.utils.set_random_seed(config.seed)
-    objective, size = config.objective, config.data.image_size
-    student = build_encoder(config)
-    momentum_encoder = queue = teacher = None
-    if objective.contrastive_weight > 0:
-        momentum_encoder = build_encoder(config)
-        momentum_encoder.set_weights(student.get_weights())
-        queue = KeyQueue(objective.queue_size, config.student.embedding_dim, seed=config.seed)
-    if config.student.init_from is not None:
-        restore_run(config, student=student, momentum_encoder=momentum_encoder, queue=queue)
-    if config.teacher is not None:
-        teacher = load_teacher(config.teacher, image_size=size)
-        if teacher.embedding_dim != student.embedding_dim:
-            raise UserError(
-                f"The teacher's embedding has {teacher.embedding_dim} dimensions and the "
-                f"student's {student.embedding_dim}; add "
-                f"--set student.embedding_dim={teacher.embedding_dim}."
-            )
-    pretrainer = Pretrainer(
-        student=student,
-        teacher=teacher,
-        momentum_encoder=momentum_encoder,
-        queue=queue,
-        contrastive_weight=objective.contrastive_weight,
-        distillation_weight=objective.distillation_weight,
-        temperature=objective.temperature,
-        momentum=objective.momentum,
-        key_statistics=objective.key_statistics,
-    )
-    schedule = build_schedule(
-        config.optimizer, epochs=config.epochs, steps_per_epoch=steps_per_epoch
-    )
-    optimizer = build_optimizer(config.optimizer, schedule, student.trainable_variables)
-    pretrainer.compile(optimizer=optimizer)
-    return pretrainer
-
-
-def _fit(pretrainer, config, source, run, manager, stop, monitors, first_step, steps) -> None:
-    """Train from `first_step` to the end: first what is left of its epoch, then whole epochs."""
-    data = config.data
-    augmentation = Augmentation(
-        crop_scale=data.crop_scale,
-        jitter_probability=data.jitter_probability,
-        grayscale_probability=data.grayscale_probability,
-        blur_probability=data.blur_probability,
-        flip_probability=data.flip_probability,
-    )
-    epoch, done = divmod(first_step, steps)
-    lengths = {"batch_size": data.batch_size, "steps_per_epoch": steps}
-    checkpoints = Checkpoints(
-        manager, run, every=config.monitor.checkpoint_every, epochs=config.epochs
-    )
-    callbacks = [
-        StopOnNotFinite(manager),
-        stop,
-        Monitors(monitors, every=config.monitor.knn_every, epochs=config.epochs),
-        MetricsLog(run, **lengths, first_epoch=epoch),
-        Progress(**lengths, epochs=config.epochs, first_step=first_step),
-        checkpoints,
-    ]
-    legs = [(epoch, epoch + 1, steps - done), (epoch + 1, config.epochs, steps)]
-    for begin, end, length in legs if done else [(epoch, config.epochs, steps)]:
-        if begin >= end:
-            return
-        views = view_dataset(
-            source,
-            augmentation,
-            image_size=data.image_size,
-            batch_size=data.batch_size,
-            views=pretrainer.views,
-            seed=config.seed,
-            first_step=int(pretrainer.optimizer.iterations),
-        )
-        pretrainer.fit(
-            views,
-            initial_epoch=begin,
-            epochs=end,
-            steps_per_epoch=length,
-            callbacks=callbacks,
-            verbose=0,
-        )
-        if stop.stopped:
-            checkpoints.save()
-            return
-
-
-def _checkpoint(pretrainer: Pretrainer) -> tf.train.Checkpoint:
-    """All that changes while training. The teacher does not, and is not in it."""
-    parts = {"student": pretrainer.student, "optimizer": pretrainer.optimizer}
-    if pretrainer.momentum_encoder is not None:
-        parts.update(momentum_encoder=pretrainer.momentum_encoder, queue=pretrainer.queue)
-    return tf.train.Checkpoint(**parts)
-
-
-def _check_resumable(run: RunDirectory, config: Config, resume: bool) -> None:
-    if not run.exists():
+def _restore(training: Training, run: RunDirectory) -> None:
+    """Go on from the newest whole checkpoint of a run, if there is one."""
+    saved = _store(run, training.config).newest()
+    if saved is None:
         return
-    if not resume:
-        raise UserError(f"{run.path} already holds a run; choose another --output-dir.")
-    before, now = to_dict(run.config), to_dict(config)
-    for section in before.keys() - _FREE_TO_CHANGE:
-        if before[section] != now[section]:
-            raise UserError(
-                f"{run.path} holds a run with another '{section}' "
-                f"({_difference(before[section], now[section])}); choose another --output-dir."
-            )
+    check_same_images(run, saved.facts, len(training.source))
+    epochs = saved.step / training.steps_per_epoch
+    if epochs > training.config.epochs:
+        raise UserError(
+            f"{run.path} has trained for {epochs:g} epochs already; set epochs to "
+            f"{math.ceil(epochs)} or more."
+        )
+    training.restore(saved.prefix)
+    print(f"Going on from step {saved.step} of {run.path}.", file=sys.stderr)
 
 
-def _difference(before, now) -> str:
-    if isinstance(before, dict) and isinstance(now, dict):
-        key = next(key for key in before if before[key] != now.get(key))
-        return f"{key}: {before[key]}, now {now.get(key)}"
-    return f"{before}, now {now}"
+def _store(run: RunDirectory, config: Config) -> CheckpointStore:
+    monitor = config.monitor
+    return CheckpointStore(
+        run.checkpoints, keep=monitor.checkpoints_kept, keep_hours=monitor.keep_hours
+    )
+
+
+@contextlib.contextmanager
+def _place_to_write(run: RunDirectory, *, chief: bool) -> Iterator[tuple[RunDirectory, RunLock]]:
+    """The run directory and its lock; for other workers than the chief a temporary one."""
+    with contextlib.ExitStack() as stack:
+        if not chief:
+            run = RunDirectory(stack.enter_context(tempfile.TemporaryDirectory()))
+        yield run, stack.enter_context(RunLock(run.path))
+
+
+def _check_divisible(config: Config, strategy: tf.distribute.Strategy) -> None:
+    parts = strategy.num_replicas_in_sync * config.optimizer.accumulation_steps
+    if config.data.batch_size % parts:
+        raise UserError(
+            f"data.batch_size is {config.data.batch_size}, which cannot be divided by {parts} "
+            "(devices times optimizer.accumulation_steps); choose a multiple of that."
+        )
 
 
 def _warn_of_large_queue(config: Config, source: ImageSource) -> None:

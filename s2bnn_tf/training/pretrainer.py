@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
@@ -27,11 +30,17 @@ class Pretrainer(keras.Model):
         distillation_weight: Weight of `distillation_loss`.
         temperature: T of both losses.
         momentum: Of the momentum encoder.
+        accumulation_steps: Parts of a batch that are computed one after another, to need
+            less memory. BatchNormalization sees one part at a time; all else is the same.
+        seed: Of the shuffling between replicas.
         key_statistics: What BatchNormalization in the momentum encoder uses: `"batch"`,
             the batch's own statistics, as MoCo does, or `"averaged"`, a moving
             average of the student's. On one device `"batch"` lets a query recognise
             its key by the statistics that they share, and the features suffer: MoCo
-            shuffles the batch between devices for that reason.
+            shuffles the batch between devices for that reason, and so does this.
+
+    On several replicas (`tf.distribute`) each gets its part of the batch; losses are means
+    over the whole batch, and the keys of all replicas are enqueued on each.
 
     Raises:
         ValueError: if there is neither teacher nor momentum encoder, or a
@@ -54,6 +63,8 @@ class Pretrainer(keras.Model):
         distillation_weight: float = 1.0,
         temperature: float = 0.2,
         momentum: float = 0.999,
+        accumulation_steps: int = 1,
+        seed: int = 0,
         key_statistics: str = "batch",
     ):
         super().__init__(name="pretrainer")
@@ -71,10 +82,15 @@ class Pretrainer(keras.Model):
         }
         self.temperature = temperature
         self.momentum = momentum
+        self.parts = accumulation_steps
+        self.seed = seed
+        self.steps = tf.Variable(0, trainable=False, dtype=tf.int64, name="steps")
+        self.student_to_read: Callable[[], Encoder] = lambda: self.student
         self.average_statistics = key_statistics == "averaged"
         names = ["loss"]
         names += ["contrastive"] if momentum_encoder is not None else []
         names += ["distillation"] if teacher is not None else []
+        names += ["gradient_norm"]
         self.means = {name: keras.metrics.Mean(name=name) for name in names}
         if teacher is not None:
             teacher.trainable = False
@@ -83,6 +99,10 @@ class Pretrainer(keras.Model):
     def views(self) -> int:
         """Views of an image that a step needs: two to contrast, else one."""
         return 1 if self.momentum_encoder is None else 2
+
+    def steps_done(self) -> int:
+        """Steps since the beginning of the run."""
+        return int(self.steps)
 
     def learning_rate(self) -> tf.Tensor:
         """The learning rate of the last step."""
@@ -95,33 +115,133 @@ class Pretrainer(keras.Model):
 
     def train_step(self, views: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
         """Update the student on one batch of views, each (B, H, W, 3)."""
-        query_view = views[0]
-        key = target = None
-        if self.momentum_encoder is not None:
-            averaged = self.average_statistics
-            update_momentum(self.student, self.momentum_encoder, self.momentum, statistics=averaged)
-            key = self.momentum_encoder(views[1], training=not averaged)  # (B, D)
+        key = None
+        if self.momentum_encoder is not None and self.queue is not None:
+            update_momentum(
+                self.student,
+                self.momentum_encoder,
+                self.momentum,
+                statistics=self.average_statistics,
+            )
+            key, all_keys = self.make_keys(views[1], self.momentum_encoder)
+        losses, gradients = self.accumulate(views[0], key)
+        norm = self.apply(gradients)
+        if self.queue is not None:
+            self.queue.enqueue(all_keys)  # after use: a query never meets its own key
+        tf.raw_ops.AssignAddVariableOp(resource=self.steps.handle, value=tf.constant(1, tf.int64))
+        return self.report(**losses, gradient_norm=norm)
+
+    def make_keys(
+        self, key_view: tf.Tensor, momentum_encoder: Encoder
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The keys of this replica's views, (B, D), and those of all replicas, (R * B, D)."""
+        replica = tf.distribute.get_replica_context()
+        replicas = replica.num_replicas_in_sync
+        training = not self.average_statistics
+        encode = partial(momentum_encoder.__call__, training=training)
+        if replicas == 1:
+            key = _in_parts(encode, key_view, self.parts)
+            return key, key
+        batch = tf.shape(key_view)[0]
+        mine = replica.replica_id_in_sync_group * batch + tf.range(batch)
+        # MoCo's shuffling: a key is made among other images than its query, so that the
+        # statistics of the batch do not give it away.
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(replicas * batch), [self.seed, tf.cast(self.steps, tf.int32)]
+        )
+        shuffled = tf.gather(replica.all_gather(key_view, axis=0), tf.gather(order, mine))
+        shuffled_keys = replica.all_gather(_in_parts(encode, shuffled, self.parts), axis=0)
+        all_keys = tf.gather(shuffled_keys, tf.argsort(order))
+        return tf.gather(all_keys, mine), all_keys
+
+    def accumulate(
+        self, query_view: tf.Tensor, key: tf.Tensor | None
+    ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+        """Losses of this replica's batch and the gradient of their mean over all replicas."""
+        if self.parts == 1:
+            return self.differentiate(query_view, key)
+        views, keys = (
+            _split(query_view, self.parts),
+            None if key is None else _split(key, self.parts),
+        )
+
+        def add_part(index, losses, gradients):
+            more = self.differentiate(views[index], None if keys is None else keys[index])
+            return (index + 1, *tf.nest.map_structure(tf.add, (losses, gradients), more))
+
+        names = [name for name in self.means if name != "gradient_norm"]
+        start = (
+            tf.constant(0),
+            {name: tf.constant(0.0) for name in names},
+            [tf.zeros_like(variable) for variable in self.student.trainable_variables],
+        )
+        _, losses, gradients = tf.while_loop(
+            lambda index, *_: index < self.parts, add_part, start, parallel_iterations=1
+        )
+        return {name: loss / self.parts for name, loss in losses.items()}, gradients
+
+    def differentiate(
+        self, query_view: tf.Tensor, key: tf.Tensor | None
+    ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
+        """Losses of one part of a batch, and its share of the gradient."""
+        target = None
         if self.teacher is not None:
             target = self.teacher(query_view, training=False)  # (B, D), frozen
-
         with tf.GradientTape() as tape:
             query = self.student(query_view, training=True)  # (B, D), unit length
             losses = {}
-            if self.queue is not None:
+            if key is not None and self.queue is not None:
                 losses["contrastive"] = info_nce_loss(query, key, self.queue.keys, self.temperature)
             if target is not None:
                 losses["distillation"] = distillation_loss(
                     query=query, target=target, temperature=self.temperature
                 )
             loss = tf.add_n([self.objective_weights[name] * losses[name] for name in losses])
-        self.optimizer.minimize(loss, self.student.trainable_variables, tape=tape)
+            replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+            share = loss / (replicas * self.parts)
+            if self.scales_loss:
+                share = self.optimizer.get_scaled_loss(share)
+        return {"loss": loss, **losses}, tape.gradient(share, self.student.trainable_variables)
 
-        if self.queue is not None:
-            self.queue.enqueue(key)  # after use: a query never meets its own key as a negative
-        return self.report(loss=loss, **losses)
+    @property
+    def scales_loss(self) -> bool:
+        """Whether gradients are small enough for float16 to need a scaled loss."""
+        return isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer)
+
+    def apply(self, gradients: list[tf.Tensor]) -> tf.Tensor:
+        """Update the student by the gradients of all replicas; their norm, a scalar."""
+        replica = tf.distribute.get_replica_context()
+        if replica.num_replicas_in_sync > 1:
+            gradients = replica.all_reduce("SUM", gradients)
+        if self.scales_loss:
+            gradients = self.optimizer.get_unscaled_gradients(gradients)
+        norm = tf.linalg.global_norm(gradients)
+        self.optimizer.apply_gradients(
+            zip(gradients, self.student.trainable_variables),
+            experimental_aggregate_gradients=False,
+        )
+        if self.scales_loss:  # a step whose scale was too large is left out by the optimizer
+            norm = tf.where(tf.math.is_finite(norm), norm, 0.0)
+        return norm
 
     def report(self, **values: tf.Tensor) -> dict[str, tf.Tensor]:
         """Means over the epoch so far."""
         for name, value in values.items():
             self.means[name].update_state(value)
         return {name: mean.result() for name, mean in self.means.items()}
+
+
+def _split(batch: tf.Tensor, parts: int) -> tf.Tensor:
+    """The first axis as two: the parts, and what is in each."""
+    size = batch.shape[0]
+    return tf.reshape(batch, (parts, size // parts, *batch.shape[1:]))
+
+
+def _in_parts(function, batch: tf.Tensor, parts: int) -> tf.Tensor:
+    """A function of a batch, computed in parts one after another."""
+    if parts == 1:
+        return function(batch)
+    results = tf.map_fn(
+        function, _split(batch, parts), parallel_iterations=1, fn_output_signature=tf.float32
+    )
+    return tf.reshape(results, (-1, results.shape[-1]))

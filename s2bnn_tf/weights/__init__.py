@@ -1,5 +1,6 @@
 """Checkpoints in and out: run directories, teachers, and `.tflite` files opened as encoders."""
 
+from s2bnn_tf.weights.checkpoint_store import CheckpointStore, write_whole
 from s2bnn_tf.weights.checkpoints import (
     LoadedEncoder,
     RunDirectory,
@@ -13,6 +14,7 @@ from s2bnn_tf.weights.teachers import load_teacher
 from s2bnn_tf.weights.tflite_model import TFLiteEncoder
 
 __all__ = [
+    "CheckpointStore",
     "LoadedEncoder",
     "RunDirectory",
     "TFLiteEncoder",
@@ -22,4 +24,5 @@ __all__ = [
     "open_encoder",
     "restore_run",
     "save_encoder",
+    "write_whole",
 ]

@@ -11,10 +11,11 @@ import numpy as np
 import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder, build_backbone, projection_head
-from s2bnn_tf.config import Config, load_config, save_config
+from s2bnn_tf.config import Config, dump_config, load_config
 from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.objectives import KeyQueue
+from s2bnn_tf.weights.checkpoint_store import CheckpointStore, write_whole
 
 
 class RunDirectory:
@@ -48,7 +49,7 @@ class RunDirectory:
         """
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            save_config(config, self.config_path)
+            write_whole(self.config_path, dump_config(config))
         except OSError as error:
             raise UserError(
                 f"Cannot write to {self.path}: {error.strerror}; choose another --output-dir."
@@ -217,8 +218,10 @@ def restore_run(
     if momentum_encoder is None or queue is None:
         return
     momentum_encoder.set_weights(student.get_weights())
-    latest = tf.train.latest_checkpoint(str(run.checkpoints))
-    shapes = dict(tf.train.list_variables(latest)) if latest else {}
+    saved = CheckpointStore(run.checkpoints).newest()
+    if saved is None:
+        return
+    shapes = dict(tf.train.list_variables(saved.prefix))
     stored = shapes.get("queue/keys/.ATTRIBUTES/VARIABLE_VALUE")
     if stored is None:
         return
@@ -228,7 +231,7 @@ def restore_run(
             f"add --set objective.queue_size={stored[0]}."
         )
     checkpoint = tf.train.Checkpoint(momentum_encoder=momentum_encoder, queue=queue)
-    checkpoint.restore(latest).expect_partial().assert_existing_objects_matched()
+    checkpoint.read(saved.prefix).expect_partial().assert_existing_objects_matched()
 
 
 def _check_same_network(run: RunDirectory, config: Config) -> None:

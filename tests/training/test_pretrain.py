@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import resource
 import signal
@@ -12,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from s2bnn_tf.config import TeacherConfig
+from s2bnn_tf.data import batch_indices
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.training import NotFiniteError, TrainingStopped, pretrain
-from s2bnn_tf.training.callbacks import StopOnNotFinite
+from s2bnn_tf.training.stopping import StopOnNotFinite
 from s2bnn_tf.weights import RunDirectory, load_encoder
 
 STEPS = 5  # an epoch of 1437 digits in batches of 256
@@ -50,7 +53,7 @@ def at_step(monkeypatch, step: int, action) -> None:
 
 
 def checkpoints(run: RunDirectory) -> list[int]:
-    return sorted(int(path.stem.split("-")[1]) for path in run.checkpoints.glob("ckpt-*.index"))
+    return sorted(int(path.stem.split("-")[1]) for path in run.checkpoints.glob("step-*.json"))
 
 
 def test_a_run_leaves_a_whole_run_directory(step1, contrast, metrics):
@@ -191,10 +194,13 @@ def test_no_resume_refuses_a_directory_with_a_run(step1, contrast):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"epochs": 9}, r"another 'epochs' \(2, now 9\)"),
-        ({"data": {"batch_size": 128}}, r"another 'data' \(batch_size: 256, now 128\)"),
-        ({"student": {"width": 2.0}}, r"another 'student' \(width: None, now 2.0\)"),
-        ({"optimizer": {"name": "sgd"}}, r"another 'optimizer' \(name: adam, now sgd\)"),
+        ({"data": {"batch_size": 128}}, r"\(data.batch_size: 256, now 128\); undo that"),
+        ({"student": {"width": 2.0}}, r"\(student.width: None, now 2.0\)"),
+        ({"teacher": TeacherConfig("a", "b")}, r"\(teacher: None, now {'backbone': 'a', .*}\)"),
+        (
+            {"epochs": 9, "optimizer": {"name": "sgd"}, "seed": 1},
+            r"\(seed: 3, now 1; optimizer.name: adam, now sgd\)",
+        ),
     ],
 )
 def test_another_recipe_is_refused_by_its_key(changes, words, step1, contrast, change):
@@ -207,13 +213,24 @@ def test_another_recipe_is_refused_by_its_key(changes, words, step1, contrast, c
 def test_a_loss_that_is_not_finite_at_once(contrast, change, tmp_path, metrics):
     # Whether the second or the third step overflows is a matter of the order of additions.
     with pytest.raises(
-        NotFiniteError, match=r"not finite at step \d; there is no checkpoint yet.*lo"
+        NotFiniteError, match=r"not finite at step \d .*; there is no checkpoint yet: lower"
     ):
         pretrain(change(contrast, optimizer={"learning_rate": 1e30}), tmp_path)
     run = RunDirectory(tmp_path)
     assert checkpoints(run) == []
     assert not run.weights_path.exists()
     assert not run.metrics_path.exists()
+    report = json.loads((tmp_path / "not_finite.json").read_text())
+    step = report["step"]
+    order = batch_indices(1437, 256, seed=3, step=step - 1)
+    assert report == {
+        "step": step,
+        "seed": 3,
+        "images": order.tolist(),
+        "checkpoint": None,
+        "means_of_the_epoch": report["means_of_the_epoch"],
+    }
+    assert not all(math.isfinite(float(v)) for v in report["means_of_the_epoch"].values())
 
 
 @pytest.mark.slow
@@ -226,9 +243,9 @@ def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(
         pretrain(change(contrast, epochs=4, optimizer=explosive), tmp_path)
     run = RunDirectory(tmp_path)
     (good,) = checkpoints(run)
-    step = int(str(caught.value).split("at step ")[1].split(";")[0])
+    step = int(str(caught.value).split("at step ")[1].split(" ")[0])
     assert good == STEPS < step
-    assert f"the last good checkpoint is {run.checkpoints / f'ckpt-{good}'}" in str(caught.value)
+    assert f"the last good checkpoint is {run.checkpoints / f'step-{good}'}" in str(caught.value)
     for name, value in state(run).items():
         assert np.all(np.isfinite(value)), name
     assert all(np.all(np.isfinite(weight)) for weight in load_encoder(run.path).get_weights())

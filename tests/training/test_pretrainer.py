@@ -101,13 +101,11 @@ def reference_step(pretrainer: Pretrainer, batch, copy) -> dict:
             )
         loss = contrastive * losses.get("contrastive", 0.0)
         loss += distillation * losses.get("distillation", 0.0)
-    for variable, gradient in zip(
-        student.trainable_variables,
-        tape.gradient(loss, student.trainable_variables),
-        strict=True,
-    ):
+    gradients = tape.gradient(loss, student.trainable_variables)
+    for variable, gradient in zip(student.trainable_variables, gradients, strict=True):
         variable.assign_sub(RATE * gradient)
-    losses["loss"] = loss
+    squares = [float(np.sum(np.square(gradient))) for gradient in gradients]
+    losses.update(loss=loss, gradient_norm=np.sqrt(sum(squares)))
     return {**result, "student": student, "losses": losses}
 
 
@@ -182,9 +180,9 @@ def test_views_and_metrics_of_each_recipe(make_encoder):
     assert {n: p.views for n, p in pretrainers.items()} == {"contrast": 2, "both": 2, "distil": 1}
     names = {n: [m.name for m in p.metrics] for n, p in pretrainers.items()}
     assert names == {
-        "contrast": ["loss", "contrastive"],
-        "both": ["loss", "contrastive", "distillation"],
-        "distil": ["loss", "distillation"],
+        "contrast": ["loss", "contrastive", "gradient_norm"],
+        "both": ["loss", "contrastive", "distillation", "gradient_norm"],
+        "distil": ["loss", "distillation", "gradient_norm"],
     }
 
 

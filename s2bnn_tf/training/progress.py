@@ -1,87 +1,24 @@
-"""What happens around the train_step: progress, metrics, checkpoints, and ways to stop."""
+"""What a run tells while it goes: progress, scores, metrics."""
 
 from __future__ import annotations
 
 import json
-import math
-import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
-from s2bnn_tf.errors import UserError
-from s2bnn_tf.weights import RunDirectory, save_encoder
+from s2bnn_tf.training.run_lock import RunLock
+from s2bnn_tf.training.saving import writing_to
+from s2bnn_tf.training.stopping import StopOnSignal
+from s2bnn_tf.weights import RunDirectory, write_whole
 
 keras = tf.keras
 
 Monitor = Callable[[Encoder], float]
-
-
-class NotFiniteError(UserError):
-    """The loss became infinite or not a number."""
-
-
-class StopOnNotFinite(keras.callbacks.Callback):
-    """Ends the run at the first loss that is not finite, before it reaches a checkpoint.
-
-    Raises:
-        NotFiniteError: with the step and the last good checkpoint.
-    """
-
-    def __init__(self, manager: tf.train.CheckpointManager):
-        super().__init__()
-        self.manager = manager
-
-    def on_train_batch_end(self, batch, logs=None):
-        if math.isfinite(logs["loss"]):
-            return
-        step = int(self.model.optimizer.iterations)
-        good = self.manager.latest_checkpoint
-        kept = f"the last good checkpoint is {good}" if good else "there is no checkpoint yet"
-        raise NotFiniteError(
-            f"The loss is not finite at step {step}; {kept}: lower optimizer.learning_rate "
-            "and train again."
-        )
-
-
-class StopOnSignal(keras.callbacks.Callback):
-    """On Ctrl-C or SIGTERM, ends training after the current step; a second one ends it at once.
-
-    Attributes:
-        stopped: Whether a signal came.
-    """
-
-    def __init__(self):
-        super().__init__()
-        self.stopped = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> StopOnSignal:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._on_signal)
-        return self
-
-    def __exit__(self, *_):
-        self._restore()
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self.stopped:
-            self.model.stop_training = True
-
-    def _on_signal(self, number, frame):
-        self.stopped = True
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()
 
 
 class Monitors(keras.callbacks.Callback):
@@ -89,21 +26,27 @@ class Monitors(keras.callbacks.Callback):
 
     Args:
         monitors: By name, a function from the student to a number.
+        stop: Ends a score that a signal interrupts.
         every: Epochs between scores; 0 for never.
         epochs: Epochs of the whole run.
     """
 
-    def __init__(self, monitors: Mapping[str, Monitor], *, every: int, epochs: int):
+    def __init__(
+        self, monitors: Mapping[str, Monitor], stop: StopOnSignal, *, every: int, epochs: int
+    ):
         super().__init__()
         self.monitors = monitors if every else {}
+        self.stop = stop
         self.every = every
         self.epochs = epochs
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.monitors and ((epoch + 1) % self.every == 0 or epoch + 1 == self.epochs):
-            logs.update(
-                {name: float(score(self.model.student)) for name, score in self.monitors.items()}
-            )
+        if epoch + 1 != self.epochs and (not self.every or (epoch + 1) % self.every):
+            return
+        for name, monitor in self.monitors.items():
+            score = self.stop.unless_stopped(lambda: monitor(self.model.student_to_read()))  # noqa: B023
+            if score is not None:
+                logs[name] = float(score)
 
 
 class MetricsLog(keras.callbacks.Callback):
@@ -113,15 +56,24 @@ class MetricsLog(keras.callbacks.Callback):
 
     Args:
         run: Where to write.
+        lock: Of the run directory.
         batch_size: Images in a step.
         steps_per_epoch: Steps in an epoch.
         first_epoch: The epoch that training starts or goes on with, from 0.
     """
 
     def __init__(
-        self, run: RunDirectory, *, batch_size: int, steps_per_epoch: int, first_epoch: int
+        self,
+        run: RunDirectory,
+        lock: RunLock,
+        *,
+        batch_size: int,
+        steps_per_epoch: int,
+        first_epoch: int,
     ):
         super().__init__()
+        self.run = run
+        self.lock = lock
         self.path = run.metrics_path
         self.batch_size = batch_size
         self.steps_per_epoch = steps_per_epoch
@@ -137,24 +89,44 @@ class MetricsLog(keras.callbacks.Callback):
         self.trained = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
-        optimizer = self.model.optimizer
-        if int(optimizer.iterations) % self.steps_per_epoch:
+        step = self.model.steps_done()
+        if step % self.steps_per_epoch:
             return  # a part of an epoch: it is counted when the run goes on
         seconds = self.trained - self.started
         row = {
             "epoch": epoch + 1,
-            "step": int(optimizer.iterations),
-            **{name: float(value) for name, value in logs.items()},
+            "step": step,
+            **{name: _plain(value) for name, value in logs.items()},
             "learning_rate": float(self.model.learning_rate()),
             "images_per_second": round(self.steps * self.batch_size / seconds, 1),
             "seconds": round(seconds, 3),
         }
-        with self.path.open("a") as file:
-            file.write(json.dumps(row) + "\n")
-        with self.writer.as_default(step=epoch + 1):
-            for name in row.keys() - {"epoch", "step"}:
-                tf.summary.scalar(name, row[name])
-        self.writer.flush()
+        self.lock.check()
+        with writing_to(self.run):
+            with self.path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            with self.writer.as_default(step=epoch + 1):
+                for name, value in _flatten(row).items():
+                    tf.summary.scalar(name, value)
+            self.writer.flush()
+
+
+def _plain(value):
+    """Numbers that JSON takes, also in dictionaries."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return float(value)
+
+
+def _flatten(row: Mapping) -> dict[str, float]:
+    """One name for each number: `flip_rates/block1_conv3x3`."""
+    flat = {}
+    for name, value in row.items():
+        if isinstance(value, dict):
+            flat.update({f"{name}/{key}": item for key, item in value.items()})
+        elif name not in ("epoch", "step"):
+            flat[name] = value
+    return flat
 
 
 def keep_metrics(path: Path, *, epochs: int) -> None:
@@ -169,51 +141,7 @@ def keep_metrics(path: Path, *, epochs: int) -> None:
             break
         if row["epoch"] <= epochs:
             kept.append(line + "\n")
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(kept))
-    os.replace(partial, path)
-
-
-class Checkpoints(keras.callbacks.Callback):
-    """Saves the whole state every few epochs and after the last.
-
-    Args:
-        manager: What saves and keeps the newest few.
-        run: Where the student's weights go.
-        every: Epochs between checkpoints.
-        epochs: Epochs of the whole run.
-    """
-
-    def __init__(
-        self, manager: tf.train.CheckpointManager, run: RunDirectory, *, every: int, epochs: int
-    ):
-        super().__init__()
-        self.manager = manager
-        self.run = run
-        self.every = every
-        self.epochs = epochs
-
-    def on_epoch_end(self, epoch, logs=None):
-        if not self.model.stop_training and (
-            (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs
-        ):
-            self.save()
-
-    def save(self) -> None:
-        """Write a checkpoint and `encoder.weights.h5`.
-
-        Raises:
-            UserError: if they cannot be written; what was there before stays.
-        """
-        try:
-            self.manager.save(checkpoint_number=int(self.model.optimizer.iterations))
-            save_encoder(self.model.student, self.run)
-        except (OSError, tf.errors.OpError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(
-                f"Cannot save a checkpoint in {self.run.path}: {reason}; make room and run "
-                "the same command again, which goes on from the last checkpoint."
-            ) from error
+    write_whole(path, "".join(kept))
 
 
 class Progress(keras.callbacks.Callback):
@@ -258,7 +186,9 @@ class Progress(keras.callbacks.Callback):
         print(f"{start}{self._line(logs)}", end=end, file=sys.stderr, flush=True)
 
     def _line(self, logs) -> str:
-        values = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
+        values = "  ".join(
+            f"{name} {value:.4g}" for name, value in logs.items() if not isinstance(value, dict)
+        )
         line = f"epoch {self.epoch}/{self.epochs}  {values}"
         if self.seconds:
             per_step = self.seconds / (self.steps_done - 1)

@@ -1,0 +1,132 @@
+"""How binary training dies, made visible: signs that stop flipping, channels that are stuck."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+
+import larq as lq
+import tensorflow as tf
+
+keras = tf.keras
+
+log = logging.getLogger(__name__)
+
+
+def binary_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    """The layers of a network, at any depth, whose input or kernel is quantized."""
+    for layer in model._flatten_layers(include_self=False):
+        if isinstance(layer, lq.layers_base.QuantizerBase):
+            yield layer
+
+
+class SignFlips:
+    """The signs of all binary kernels at the beginning of an epoch, one bit each.
+
+    `before` is a part of the run's checkpoints, so that a resumed epoch is counted whole.
+
+    Args:
+        model: The network that is trained.
+    """
+
+    def __init__(self, model: keras.Model):
+        self.kernels = [
+            (layer.name, layer.kernel)
+            for layer in binary_layers(model)
+            if layer.kernel_quantizer is not None
+        ]
+        self.before = [tf.Variable(_pack(kernel), trainable=False) for _, kernel in self.kernels]
+
+    def begin(self) -> None:
+        """Remember the signs."""
+        for before, (_, kernel) in zip(self.before, self.kernels):
+            before.assign(_pack(kernel))
+
+    def rates(self) -> dict[str, float]:
+        """By layer, the share of weights whose sign is another than at `begin`, in [0, 1]."""
+        rates = {}
+        for before, (name, kernel) in zip(self.before, self.kernels):
+            changed = tf.bitwise.bitwise_xor(before, _pack(kernel))
+            flips = tf.reduce_sum(tf.cast(tf.raw_ops.PopulationCount(x=changed), tf.int64))
+            rates[name] = int(flips) / int(tf.size(kernel))
+        return rates
+
+
+def _pack(kernel: tf.Variable) -> tf.Tensor:
+    """The signs of a kernel, eight a byte: uint8 `(ceil(size / 8),)`."""
+    signs = tf.cast(tf.reshape(tf.convert_to_tensor(kernel) >= 0, [-1]), tf.int32)
+    signs = tf.pad(signs, [[0, -signs.shape[0] % 8]])
+    weights = tf.constant([1 << bit for bit in range(8)])
+    return tf.cast(tf.reduce_sum(tf.reshape(signs, (-1, 8)) * weights, axis=1), tf.uint8)
+
+
+class DeadChannels:
+    """Counts input channels of binary layers that carry the same bit everywhere in a batch.
+
+    Such a channel tells nothing; a layer all of whose channels are dead passes nothing on.
+
+    Args:
+        model: A functional network of ours or of Larq.
+    """
+
+    def __init__(self, model: keras.Model):
+        self.layers = [la for la in binary_layers(model) if la.input_quantizer is not None]
+        inputs = [layer.input for layer in self.layers]
+        # Without a binary layer there is nothing to run.
+        self.probe = keras.Model(model.inputs, inputs or model.inputs)
+
+    def count(self, images: tf.Tensor) -> dict[str, int]:
+        """By layer, the number of dead channels; `images` are normalised `(B, H, W, 3)`."""
+        if not self.layers:
+            return {}
+        counts = self._count(images)
+        return {layer.name: int(number) for layer, number in zip(self.layers, counts)}
+
+    @tf.function(reduce_retracing=True)
+    def _count(self, images: tf.Tensor) -> list[tf.Tensor]:
+        counts = []
+        for layer, x in zip(self.layers, tf.nest.flatten(self.probe(images, training=False))):
+            bits = layer.input_quantizer(x)
+            axes = list(range(len(bits.shape) - 1))
+            stuck = tf.reduce_max(bits, axes) == tf.reduce_min(bits, axes)
+            counts.append(tf.reduce_sum(tf.cast(stuck, tf.int32)))
+        return counts
+
+
+class BinaryHealth(keras.callbacks.Callback):
+    """Logs `flip_rate` and `dead_channels` of each epoch, as a whole and by layer.
+
+    Args:
+        flips: The signs, which the checkpoint holds too.
+        images: Gives the images to count dead channels with; called once.
+        epoch_begun: Whether the first epoch is one that a resumed run goes on with.
+    """
+
+    def __init__(self, flips: SignFlips, images: Callable[[], tf.Tensor], *, epoch_begun: bool):
+        super().__init__()
+        self.flips = flips
+        self.make_images = images
+        self.epoch_begun = epoch_begun
+        self.dead: DeadChannels | None = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if not self.epoch_begun:
+            self.flips.begin()
+        self.epoch_begun = False
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.model.stop_training:
+            return
+        rates = self.flips.rates()
+        if rates:
+            logs.update(flip_rate=sum(rates.values()) / len(rates), flip_rates=rates)
+            still = [name for name, rate in rates.items() if rate == 0.0]
+            if still:
+                log.warning("No sign flipped in epoch %d in: %s.", epoch + 1, ", ".join(still))
+        student = self.model.student_to_read()
+        if self.dead is None:
+            self.dead = DeadChannels(student.backbone)
+            self.images = self.make_images() if self.dead.layers else None
+        counts = self.dead.count(self.images)
+        if counts:
+            logs.update(dead_channels=sum(counts.values()), dead_channels_by_layer=counts)

@@ -1,0 +1,97 @@
+"""From a recipe to networks, queue and optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.config import Config
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.objectives import KeyQueue
+from s2bnn_tf.training.optimizers import build_optimizer
+from s2bnn_tf.training.pretrainer import Pretrainer
+from s2bnn_tf.training.schedules import build_schedule
+from s2bnn_tf.weights import build_encoder, load_teacher, restore_run
+
+keras = tf.keras
+
+_POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
+
+
+def build_pretrainer(
+    config: Config, *, steps_per_epoch: int, strategy: tf.distribute.Strategy | None = None
+) -> Pretrainer:
+    """The networks, queue and optimizer of a recipe, compiled and ready for `fit`.
+
+    Args:
+        config: The recipe.
+        steps_per_epoch: For the learning rate, which changes once an epoch.
+        strategy: Where the variables are placed; on one device unless given.
+
+    Raises:
+        UserError: if the teacher or `student.init_from` cannot be loaded or does not fit.
+    """
+    strategy = strategy or tf.distribute.get_strategy()
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(_POLICIES[config.precision])
+    try:
+        with strategy.scope():
+            pretrainer = _build(config, steps_per_epoch)
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+    if strategy.cluster_resolver or strategy.num_replicas_in_sync > 1:
+        pretrainer.student_to_read = _copier(config, pretrainer)
+    return pretrainer
+
+
+def _copier(config: Config, pretrainer: Pretrainer) -> Callable[[], Encoder]:
+    """A function that gives a copy of a distributed student, which is a common model."""
+    copy = build_encoder(config)
+
+    def student() -> Encoder:
+        copy.set_weights(pretrainer.student.get_weights())
+        return copy
+
+    return student
+
+
+def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
+    keras.utils.set_random_seed(config.seed)
+    objective, size = config.objective, config.data.image_size
+    student = build_encoder(config)
+    momentum_encoder = queue = teacher = None
+    if objective.contrastive_weight > 0:
+        momentum_encoder = build_encoder(config)
+        momentum_encoder.set_weights(student.get_weights())
+        queue = KeyQueue(objective.queue_size, config.student.embedding_dim, seed=config.seed)
+    if config.student.init_from is not None:
+        restore_run(config, student=student, momentum_encoder=momentum_encoder, queue=queue)
+    if config.teacher is not None:
+        teacher = load_teacher(config.teacher, image_size=size)
+        if teacher.embedding_dim != student.embedding_dim:
+            raise UserError(
+                f"The teacher's embedding has {teacher.embedding_dim} dimensions and the "
+                f"student's {student.embedding_dim}; add "
+                f"--set student.embedding_dim={teacher.embedding_dim}."
+            )
+    pretrainer = Pretrainer(
+        student=student,
+        teacher=teacher,
+        momentum_encoder=momentum_encoder,
+        queue=queue,
+        contrastive_weight=objective.contrastive_weight,
+        distillation_weight=objective.distillation_weight,
+        temperature=objective.temperature,
+        momentum=objective.momentum,
+        accumulation_steps=config.optimizer.accumulation_steps,
+        seed=config.seed,
+        key_statistics=objective.key_statistics,
+    )
+    schedule = build_schedule(
+        config.optimizer, epochs=config.epochs, steps_per_epoch=steps_per_epoch
+    )
+    optimizer = build_optimizer(config.optimizer, schedule, student.trainable_variables)
+    pretrainer.compile(optimizer=optimizer)
+    return pretrainer

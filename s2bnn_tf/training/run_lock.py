@@ -1,0 +1,81 @@
+"""One run in one directory: a lock that ends with its process, however that ends."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from pathlib import Path
+
+from s2bnn_tf.errors import UserError
+
+
+class RunLock:
+    """Holds a run directory for this process, as a context.
+
+    The lock is the kernel's (`flock`): it is gone with the process, so that none is ever left
+    behind by a kill.
+
+    Args:
+        directory: Made if it is missing; removed again if nothing else came into it.
+
+    Raises:
+        UserError: on entering, if another process holds it or it cannot be written.
+    """
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self.path = directory / ".lock"
+
+    def __enter__(self) -> RunLock:
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise UserError(
+                f"Cannot write to {self.directory}: {error.strerror}; choose another --output-dir."
+            ) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = _read_holder(self._file)
+            os.close(self._file)
+            raise UserError(
+                f"{self.directory} is in use by another training run{holder}; wait until that "
+                "has ended, or choose another --output-dir."
+            ) from error
+        owner = json.dumps({"process": os.getpid(), "machine": socket.gethostname()})
+        os.truncate(self._file, 0)
+        os.pwrite(self._file, owner.encode(), 0)
+        return self
+
+    def __exit__(self, *_) -> None:
+        if os.path.exists(self.path) and os.listdir(self.directory) == [self.path.name]:
+            os.unlink(self.path)
+            os.rmdir(self.directory)
+        os.close(self._file)
+
+    def check(self) -> None:
+        """Look whether the directory is still the one that was locked.
+
+        Raises:
+            UserError: if it was removed, replaced or unmounted.
+        """
+        try:
+            same = os.path.samestat(os.stat(self.path), os.fstat(self._file))
+        except OSError:
+            same = False
+        if not same:
+            raise UserError(
+                f"{self.directory} has vanished while training; bring it back, and run the same "
+                "command again, which goes on from its last checkpoint."
+            )
+
+
+def _read_holder(file: int) -> str:
+    try:
+        holder = json.loads(os.pread(file, 4096, 0))
+        return f" (process {holder['process']} on {holder['machine']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""

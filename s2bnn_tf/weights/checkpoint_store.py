@@ -1,0 +1,179 @@
+"""Checkpoints on disk: written whole, checked when read, kept by number and by time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from s2bnn_tf.errors import UserError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SavedCheckpoint:
+    """A checkpoint that was found whole.
+
+    Attributes:
+        step: Steps that were done when it was saved.
+        prefix: What `tf.train.Checkpoint.read` takes.
+        facts: What the run noted with it.
+    """
+
+    step: int
+    prefix: str
+    facts: dict[str, Any]
+
+
+class CheckpointStore:
+    """The checkpoints of a run, by step.
+
+    A checkpoint is `step-N.index` and `step-N.data-*`, as TensorFlow writes them, and
+    `step-N.json` with the SHA-256 of these. The last is written last and removed first: files
+    without it, or that do not match it, do not count. So a kill or a power cut at any moment
+    leaves the checkpoints that were there before.
+
+    Args:
+        folder: Where they are; it must exist before the first `save`.
+        keep: How many of the newest stay.
+        keep_hours: Of the older ones, one stays for every so many hours; 0 for none.
+    """
+
+    def __init__(self, folder: str | Path, *, keep: int = 2, keep_hours: float = 0.0):
+        self.folder = Path(folder)
+        self.keep = keep
+        self.keep_hours = keep_hours
+
+    def steps(self) -> list[int]:
+        """The steps of all checkpoints that were written to their end, ascending."""
+        names = (path.stem.removeprefix("step-") for path in self.folder.glob("step-*.json"))
+        return sorted(int(name) for name in names if name.isdigit())
+
+    def save(
+        self, checkpoint: tf.train.Checkpoint, step: int, facts: Mapping[str, Any] | None = None
+    ) -> None:
+        """Write a checkpoint and forget those that are no longer kept.
+
+        One that is there for this step already, and whole, is left alone: it holds the same.
+
+        Raises:
+            OSError, tf.errors.OpError: if it cannot be written; the others stay.
+        """
+        if self._read(step) is not None:
+            return
+        self._forget(step)
+        checkpoint.write(str(self.folder / f"step-{step}"))
+        files = self._files(step)
+        manifest = {
+            "step": step,
+            "saved": time.time(),
+            "sha256": {path.name: _settle(path) for path in files},
+            "facts": dict(facts or {}),
+        }
+        write_whole(self._manifest(step), json.dumps(manifest, indent=2) + "\n")
+        for old in self._surplus():
+            self._forget(old)
+
+    def newest(self) -> SavedCheckpoint | None:
+        """The newest whole checkpoint; a damaged one is passed over, with a warning.
+
+        Raises:
+            UserError: if there are checkpoints and none is whole.
+        """
+        steps = self.steps()
+        for step in reversed(steps):
+            manifest = self._read(step)
+            if manifest is not None:
+                return SavedCheckpoint(step, str(self.folder / f"step-{step}"), manifest["facts"])
+            log.warning(
+                "The checkpoint of step %d in %s is damaged; the one before it is used.",
+                step,
+                self.folder,
+            )
+        if steps:
+            raise UserError(
+                f"Every checkpoint in {self.folder} is damaged; put back a copy of one, "
+                "or choose another --output-dir."
+            )
+        return None
+
+    def clean(self) -> None:
+        """Remove what a kill left of checkpoints that were never finished."""
+        finished = {f"step-{step}" for step in self.steps()}
+        for path in self.folder.glob("step-*"):
+            if path.name.split(".")[0] not in finished:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def _manifest(self, step: int) -> Path:
+        return self.folder / f"step-{step}.json"
+
+    def _files(self, step: int) -> list[Path]:
+        return [p for p in self.folder.glob(f"step-{step}.*") if p != self._manifest(step)]
+
+    def _read(self, step: int) -> dict[str, Any] | None:
+        """What was noted with a checkpoint, or None if anything about it is not as written."""
+        try:
+            manifest = json.loads(self._manifest(step).read_text())
+            for name, digest in manifest["sha256"].items():
+                if _digest(self.folder / name) != digest:
+                    return None
+            return manifest if manifest["sha256"] and manifest["step"] == step else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def _forget(self, step: int) -> None:
+        self._manifest(step).unlink(missing_ok=True)
+        for path in self._files(step):
+            path.unlink()
+
+    def _surplus(self) -> list[int]:
+        steps = self.steps()
+        old, surplus, last_kept = steps[: -self.keep], [], -float("inf")
+        for step in old:
+            manifest = self._read(step) if self.keep_hours else None
+            if manifest and manifest["saved"] - last_kept >= 3600 * self.keep_hours:
+                last_kept = manifest["saved"]
+            else:
+                surplus.append(step)
+        return surplus
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file so that after a kill or a power cut it is the old one or the new one."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    _settle(partial)
+    os.replace(partial, path)
+    _flush(path.parent)
+
+
+def _settle(path: Path) -> str:
+    """Wait until a file is on the disk, and return its SHA-256."""
+    _flush(path)
+    return _digest(path)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
