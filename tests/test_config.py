@@ -57,7 +57,7 @@ def test_defaults_are_the_papers(recipe):
     ("override", "words"),
     [
         # Unknown keys: the dotted path, and the known keys of that section.
-        ("epoch=3", "epoch: unknown key; expected one of seed, epochs, data, student"),
+        ("epoch=3", "epoch: unknown key; expected one of seed, epochs, deterministic,"),
         ("optimizer.lr=3", "optimizer.lr: unknown key; expected one of name, learning_rate"),
         ("optimiser.name=sgd", "optimiser: unknown key; expected one of seed, epochs"),
         ("student.backbone.name=a", "student.backbone: expected text, not {'name': 'a'}"),
@@ -119,6 +119,7 @@ def test_defaults_are_the_papers(recipe):
         ("objective.contrastive_weight=0", "contrastive_weight and distillation_weight are both 0"),
         ("objective.distillation_weight=1", "teacher.weights: expected a run directory"),
         ("teacher.weights=runs/a", "teacher: expected none, since objective.distillation_weight"),
+        ("optimizer.accumulation_steps=3", "expected a divisor of data.batch_size (256), not 3"),
         ("optimizer.warmup_epochs=200", "optimizer.warmup_epochs: expected fewer than epochs (2"),
     ],
 )  # fmt: skip

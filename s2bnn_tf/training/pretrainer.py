@@ -102,12 +102,13 @@ class Pretrainer(keras.Model):
 
     def steps_done(self) -> int:
         """Steps since the beginning of the run."""
-        return int(self.steps)
+        return int(tf.convert_to_tensor(self.steps))
 
     def learning_rate(self) -> tf.Tensor:
         """The learning rate of the last step."""
         rate = self.optimizer.learning_rate  # TensorFlow Addons' optimizers keep the schedule
-        return rate(self.optimizer.iterations - 1) if callable(rate) else rate
+        rate = rate(self.optimizer.iterations - 1) if callable(rate) else rate
+        return tf.convert_to_tensor(rate)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:

@@ -50,6 +50,7 @@ class RunDirectory:
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             write_whole(self.config_path, dump_config(config))
+            self.__dict__["config"] = config
         except OSError as error:
             raise UserError(
                 f"Cannot write to {self.path}: {error.strerror}; choose another --output-dir."

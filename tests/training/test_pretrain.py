@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import resource
+import shutil
 import signal
 from pathlib import Path
 
@@ -14,9 +15,9 @@ import numpy as np
 import pytest
 
 from s2bnn_tf.config import TeacherConfig
-from s2bnn_tf.data import batch_indices
+from s2bnn_tf.data import batch_indices, open_source
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.training import NotFiniteError, TrainingStopped, pretrain
+from s2bnn_tf.training import NotFiniteError, Pretrainer, TrainingStopped, pretrain
 from s2bnn_tf.training.stopping import StopOnNotFinite
 from s2bnn_tf.weights import RunDirectory, load_encoder
 
@@ -208,6 +209,68 @@ def test_another_recipe_is_refused_by_its_key(changes, words, step1, contrast, c
     with pytest.raises(UserError, match=words):
         pretrain(change(contrast, **changes), step1.path)
     assert step1.config_path.read_text() == before
+
+
+@pytest.mark.slow
+def test_more_epochs_and_another_rate_go_on_and_say_so(
+    step1, contrast, change, tmp_path, metrics, capsys
+):
+    shutil.copytree(step1.path, tmp_path / "run")
+    longer = change(contrast, epochs=3, optimizer={"learning_rate": 1e-3})
+    run = pretrain(longer, tmp_path / "run")
+    assert (
+        "Going on with a changed recipe: epochs: 2, now 3; "
+        "optimizer.learning_rate: 0.003, now 0.001." in capsys.readouterr().err
+    )
+    assert run.config == longer
+    assert [row["epoch"] for row in metrics(run)] == [1, 2, 3]
+    with pytest.raises(UserError, match="has trained for 3 epochs already; set epochs to 3 or"):
+        pretrain(change(longer, epochs=2), tmp_path / "run")
+
+
+def test_another_number_of_images_is_refused(step1, contrast, monkeypatch, tmp_path):
+    def fewer(spec: str, split: str):
+        return open_source(spec, split).select(range(1300))
+
+    shutil.copytree(step1.path, tmp_path / "run")
+    monkeypatch.setitem(pretrain.__globals__, "open_source", fewer)
+    with pytest.raises(UserError, match="trained on 1437 images and data.source has 1300 now"):
+        pretrain(contrast, tmp_path / "run")
+
+
+def test_a_damaged_checkpoint_costs_no_more_than_the_way_back_to_it(
+    step1, contrast, tmp_path, capsys, caplog, assert_same_run
+):
+    shutil.copytree(step1.path, tmp_path / "run")
+    newest = max((tmp_path / "run" / "checkpoints").glob("step-10.data*"))
+    newest.write_bytes(newest.read_bytes()[:-7])
+    with caplog.at_level(logging.WARNING):
+        run = pretrain(contrast, tmp_path / "run")
+    assert "The checkpoint of step 10 in" in caplog.text
+    assert "Going on from step 5 " in capsys.readouterr().err
+    assert_same_run(run, step1, epochs=[1, 2])
+
+
+def test_a_directory_that_vanishes(contrast, tmp_path, monkeypatch):
+    at_step(monkeypatch, STEPS + 1, lambda: shutil.rmtree(tmp_path / "run"))
+    with pytest.raises(UserError, match="has vanished while training"):
+        pretrain(contrast, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_signal_before_the_first_step_ends_at_once(contrast, tmp_path, monkeypatch):
+    """Tracing a deep network takes minutes on a small machine."""
+    steps = []
+
+    def train_step(self, views):
+        os.kill(os.getpid(), signal.SIGTERM)
+        steps.append(views)
+
+    monkeypatch.setattr(Pretrainer, "train_step", train_step)
+    with pytest.raises(TrainingStopped):
+        pretrain(contrast, tmp_path)
+    assert not steps
+    assert checkpoints(RunDirectory(tmp_path)) == []
 
 
 def test_a_loss_that_is_not_finite_at_once(contrast, change, tmp_path, metrics):

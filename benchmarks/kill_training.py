@@ -1,0 +1,166 @@
+"""Kill a real training process again and again, and compare what it ends with, bit for bit.
+
+    python benchmarks/kill_training.py [--kills 36] [--seed 0] [--output FILE.json]
+
+One run is left alone. Others of the same recipe are killed at random moments, by SIGKILL, SIGTERM
+or SIGINT, and by SIGKILL as soon as an unfinished checkpoint is seen on the disk, and started
+again until they end. Every variable of the last checkpoint, the encoder's weights and the losses
+of every epoch must be those of the run that was left alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+RECIPE = """
+seed: 1
+epochs: {epochs}
+deterministic: true
+data: {{source: digits, image_size: 16, batch_size: 256}}
+student: {{backbone: resnet18, width: 0.0625, embedding_dim: 16}}
+objective: {{contrastive_weight: 1, distillation_weight: 0, queue_size: 1000, momentum: 0.9}}
+optimizer: {{learning_rate: 1e-3, weight_decay: 1e-4}}
+monitor: {{knn_every: 7, checkpoint_minutes: 0.005}}
+"""
+WAYS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGKILL while a checkpoint is written")
+ONLY_TIMED = ("seconds", "images_per_second")
+
+
+def start(recipe: Path, directory: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "s2bnn_tf", "train", str(recipe)]
+    return subprocess.Popen(
+        [*command, "--output-dir", str(directory)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def first_step_seen(process: subprocess.Popen) -> None:
+    """Return when a line tells that an epoch has ended, or the process has."""
+    while (line := process.stderr.readline()) and not line.startswith("epoch "):
+        pass
+
+
+def unfinished_checkpoint(directory: Path) -> bool:
+    """Whether files of a checkpoint are there and its last one is not."""
+    try:
+        names = os.listdir(directory / "checkpoints")
+    except OSError:
+        return False
+    finished = {name.split(".")[0] for name in names if name.endswith(".json")}
+    return any(name.startswith("step-") and name.split(".")[0] not in finished for name in names)
+
+
+def kill(process: subprocess.Popen, directory: Path, way: str, rng: random.Random) -> dict | None:
+    """Kill it in this way; None if it ended before."""
+    if rng.random() < 0.8:
+        first_step_seen(process)
+        time.sleep(rng.uniform(0, 4))
+    else:  # anywhere, also before the first step
+        time.sleep(rng.uniform(0, 15))
+    if way == WAYS[3]:
+        while process.poll() is None and not unfinished_checkpoint(directory):
+            pass
+    if process.poll() is not None:
+        return None
+    sent = time.monotonic()
+    process.send_signal(getattr(signal, way.split()[0]))
+    errors = process.communicate()[1]
+    seconds = round(time.monotonic() - sent, 2)
+    expected = (-signal.SIGKILL,) if "KILL" in way else (130, -getattr(signal, way), 0, 1)
+    assert process.returncode in expected, (process.returncode, errors)
+    return {
+        "way": way,
+        "ended_after_seconds": seconds,
+        "exit": process.returncode,
+        "unfinished_checkpoint_left": unfinished_checkpoint(directory),
+    }
+
+
+def result(directory: Path) -> dict:
+    """All that a finished run holds and that must be the same."""
+    import tensorflow as tf
+
+    from s2bnn_tf.weights import CheckpointStore, load_encoder
+
+    reader = tf.train.load_checkpoint(CheckpointStore(directory / "checkpoints").newest().prefix)
+    names = [name for name in reader.get_variable_to_shape_map() if "VARIABLE_VALUE" in name]
+    held = {name: reader.get_tensor(name).tobytes() for name in names}
+    weights = load_encoder(directory).get_weights()
+    held.update({f"encoder {i}": weight.tobytes() for i, weight in enumerate(weights)})
+    for line in (directory / "metrics.jsonl").read_text().splitlines():
+        row = {k: v for k, v in json.loads(line).items() if k not in ONLY_TIMED}
+        held[f"epoch {row['epoch']}"] = json.dumps(row, sort_keys=True).encode()
+    return held
+
+
+def main() -> None:
+    """Kill, compare, report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=36)
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, help="write the results as JSON")
+    arguments = parser.parse_args()
+    rng, kills, runs = random.Random(arguments.seed), [], 0
+
+    with tempfile.TemporaryDirectory() as folder:
+        recipe = Path(folder, "recipe.yaml")
+        recipe.write_text(RECIPE.format(epochs=arguments.epochs))
+        alone = start(recipe, Path(folder, "alone"))
+        errors = alone.communicate()[1]
+        assert alone.returncode == 0, errors
+        expected = result(Path(folder, "alone"))
+        while len(kills) < arguments.kills:
+            runs += 1
+            directory = Path(folder, f"killed{runs}")
+            ended = False
+            while not ended:
+                process = start(recipe, directory)
+                if len(kills) < arguments.kills:
+                    done = kill(process, directory, WAYS[len(kills) % len(WAYS)], rng)
+                    if done is not None:
+                        kills.append({"run": runs, **done})
+                        print(f"{len(kills):3} {done}", flush=True)
+                        continue
+                errors = process.communicate()[1]
+                assert process.returncode == 0, errors
+                ended = True
+            found = result(directory)
+            different = sorted(n for n in expected | found if expected.get(n) != found.get(n))
+            assert not different, different
+            print(f"run {runs}: {len(expected)} values, all the same", flush=True)
+
+    polite = [k["ended_after_seconds"] for k in kills if "KILL" not in k["way"]]
+    report = {
+        "command": "python benchmarks/kill_training.py " + " ".join(sys.argv[1:]),
+        "date": time.strftime("%Y-%m-%d"),
+        "machine": platform.platform(),
+        "cores": os.cpu_count(),
+        "kills": len(kills),
+        "runs_compared": runs,
+        "different_values": 0,
+        "slowest_answer_to_a_signal_seconds": max(polite, default=None),
+        "each": kills,
+    }
+    summary = {key: value for key, value in report.items() if key != "each"}
+    print(json.dumps(summary, indent=2))
+    if arguments.output:
+        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Flip rates and dead channels against counting by hand."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from s2bnn_tf.layers import BinaryConv2D
+from s2bnn_tf.training import pretrain
+from s2bnn_tf.training.binary_health import DeadChannels, SignFlips
+
+keras = tf.keras
+
+
+@pytest.fixture
+def model() -> keras.Model:
+    """Two binary layers, one with real weights, and a real one."""
+    image = keras.Input((6, 6, 3))
+    x = keras.layers.Conv2D(5, 1)(image)
+    x = BinaryConv2D(7, 3, name="binary")(x)
+    return keras.Model(image, BinaryConv2D(4, 1, binarize_weights=False, name="half")(x))
+
+
+def test_flips_are_counted_by_layer(model):
+    kernel = model.get_layer("binary").kernel
+    rng = np.random.default_rng(0)
+    before = rng.normal(size=kernel.shape)  # 315 weights, not a multiple of eight
+    kernel.assign(before)
+    flips = SignFlips(model)
+    assert flips.rates() == {"binary": 0.0}
+    after = rng.normal(size=kernel.shape)
+    after[0, 0, 0, 0] = 0.0  # counts as positive, as in the layer
+    kernel.assign(after)
+    expected = np.mean((before >= 0) != (after >= 0))
+    assert flips.rates() == {"binary": pytest.approx(expected)}
+    flips.begin()
+    assert flips.rates() == {"binary": 0.0}
+
+
+def test_dead_channels_carry_one_bit_everywhere(model):
+    images = tf.random.stateless_normal((4, 6, 6, 3), seed=[0, 0])
+    layer = model.get_layer("binary")
+    assert DeadChannels(model).count(images)["binary"] == 0
+    layer.input_quantizer.bias.assign([0.0, 99.0, 0.0, -99.0, 0.0])
+    counts = DeadChannels(model).count(images)
+    assert counts["binary"] == 2
+    assert counts.keys() == {"binary", "half"}
+
+
+def test_a_run_logs_them_and_warns_of_a_layer_that_no_longer_flips(
+    contrast, change, tmp_path, metrics, caplog
+):
+    still = change(
+        contrast,
+        epochs=1,
+        student={"binarize_weights": True},
+        optimizer={"learning_rate": 1e-12, "weight_decay": 0.0},
+    )
+    with caplog.at_level(logging.WARNING):
+        (row,) = metrics(pretrain(still, tmp_path))
+    (name,) = row["flip_rates"]
+    assert row["flip_rate"] == 0.0
+    assert f"No sign flipped in epoch 1 in: {name}" in caplog.text
+    assert row["dead_channels"] == row["dead_channels_by_layer"][name]
