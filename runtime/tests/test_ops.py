@@ -24,6 +24,22 @@ def dequantize_model(shape, dtype: str, **quantization) -> bytes:
     return graph.build([x], [graph.custom("LceDequantize", [x], y)])
 
 
+def bmaxpool_model(height: int, width: int, channels: int, size, stride, padding: str) -> bytes:
+    graph = Graph()
+    x = graph.tensor((1, height, width, words_of(channels)), "int32")
+    covered = (height, width) if padding == "SAME" else (height - size[0] + 1, width - size[1] + 1)
+    rows, columns = (-(-c // s) for c, s in zip(covered, stride))
+    y = graph.tensor((1, rows, columns, words_of(channels)), "int32")
+    options = {
+        "filter_height": size[0],
+        "filter_width": size[1],
+        "stride_height": stride[0],
+        "stride_width": stride[1],
+        "padding": PADDING[padding],
+    }
+    return graph.build([x], [graph.custom("LceBMaxPool2d", [x], y, options)])
+
+
 @pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("channels", CHANNELS)
 @pytest.mark.parametrize("rank", [1, 2, 4])
@@ -69,19 +85,7 @@ def test_dequantize(run, lce, channels, dtype, quantization):
 @pytest.mark.parametrize("size, stride", [((2, 2), (2, 2)), ((3, 3), (2, 2)), ((3, 2), (1, 3)), ((9, 9), (1, 1))])
 def test_bmaxpool(run, lce, size, stride, padding):
     height, width, channels = 9, 10, 70
-    graph = Graph()
-    x = graph.tensor((1, height, width, words_of(channels)), "int32")
-    covered = (height, width) if padding == "SAME" else (height - size[0] + 1, width - size[1] + 1)
-    rows, columns = (-(-c // s) for c, s in zip(covered, stride))
-    y = graph.tensor((1, rows, columns, words_of(channels)), "int32")
-    options = {
-        "filter_height": size[0],
-        "filter_width": size[1],
-        "stride_height": stride[0],
-        "stride_width": stride[1],
-        "padding": PADDING[padding],
-    }
-    model = graph.build([x], [graph.custom("LceBMaxPool2d", [x], y, options)])
+    model = bmaxpool_model(height, width, channels, size, stride, padding)
     bits = pack_bits(np.random.default_rng(0).normal(size=(1, height, width, channels)))
     np.testing.assert_array_equal(run(model, bits), lce(model, bits))
     np.testing.assert_array_equal(run(model, bits, num_threads=2), lce(model, bits))

@@ -1,15 +1,27 @@
 #!/bin/sh
 # Builds the wheels for x86_64 and aarch64 on any machine: zig, from PyPI, compiles for both and for old glibc.
 #     tools/build_wheels.sh PYTHON OUTPUT_DIRECTORY
-# PYTHON needs: pip install build scikit-build-core ziglang wheel cmake ninja
+# PYTHON is any Python 3.9 or newer; the tools go into an environment of their own, build/wheel-tools.
 set -eu
 
 python=$1
 output=$2
 here=$(cd "$(dirname "$0")/.." && pwd)
+tools=$here/build/wheel-tools
+if [ ! -e "$tools/complete" ]; then
+  rm -rf "$tools"
+  "$python" -m venv "$tools"
+  "$tools/bin/python" -m pip install -q --disable-pip-version-check \
+    build==1.6.1 scikit-build-core==1.1.2 ziglang==0.17.1 wheel==0.48.0 cmake==4.4.5 ninja==1.13.2
+  touch "$tools/complete"
+fi
+python=$tools/bin/python
+export PATH="$tools/bin:$PATH"
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$output"
+rm -f "$output"/*.whl
 
 for machine in x86_64 aarch64; do
   # CMake wants a compiler that is one word.
@@ -20,8 +32,8 @@ for machine in x86_64 aarch64; do
   CMAKE_ARGS="-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=$machine -DCMAKE_CXX_COMPILER=$work/cxx -DCMAKE_AR=$work/ar -DCMAKE_RANLIB=$work/ranlib" \
   _PYTHON_HOST_PLATFORM="linux-$machine" \
     "$python" -m build --wheel --no-isolation --outdir "$work/$machine" \
-      -C build-dir="$work/build-$machine" -C install.strip=false "$here"
-  "$python" -m wheel tags --remove --platform-tag "manylinux_2_17_$machine.manylinux2014_$machine" "$work/$machine"/*.whl
+      -C build-dir="$work/build-$machine" -C install.strip=false "$here" > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
+  "$python" -m wheel tags --remove --platform-tag "manylinux_2_17_$machine.manylinux2014_$machine" "$work/$machine"/*.whl > /dev/null
   mv "$work/$machine"/*.whl "$output"
 done
-ls -l "$output"
+ls -l "$output"/*.whl

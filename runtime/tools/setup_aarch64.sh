@@ -1,43 +1,59 @@
 #!/bin/sh
 # Sets up an ARM Linux under qemu on a Debian x86 machine: Debian's arm64 Python 3.11 in a sysroot, and TFLite hosts for it.
-#     tools/setup_aarch64.sh DIRECTORY       (as root, for apt-get; from Debian's and PyPI's registries only)
-# Afterwards DIRECTORY/python HOST ... is an ARM Python with that host: litert-new, litert-old or tflite.
+#     tools/setup_aarch64.sh DIRECTORY HOST...      (as root, for apt-get; from Debian's and PyPI's registries only)
+# HOST is tflite, litert-1.4, litert-2.0 or litert-2.3. Afterwards DIRECTORY/python HOST ... is an ARM Python with that host.
+# PYTHON names a Python with pip.
 set -eu
 
 mkdir -p "$1"
 root=$(cd "$1" && pwd)
+shift
 sysroot=$root/sysroot
-mkdir -p "$sysroot" "$root/packages"
 
-apt-get install -y -qq --no-install-recommends qemu-user qemu-user-static g++-aarch64-linux-gnu > /dev/null
+make_sysroot() {
+  mkdir -p "$sysroot" "$root/packages"
+  apt-get install -y -qq --no-install-recommends qemu-user-static > /dev/null
+  foreign=$(dpkg --print-foreign-architectures | grep -x arm64 || true)
+  [ -n "$foreign" ] || dpkg --add-architecture arm64
+  apt-get update -qq
+  packages="python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libc6 libgcc-s1 libstdc++6 zlib1g libexpat1 libssl3
+    libffi8 libbz2-1.0 liblzma5 libsqlite3-0 libreadline8 libtinfo6 libncursesw6 libuuid1 libcrypt1 libdb5.3 libnsl2 libtirpc3"
+  (cd "$root/packages" && for package in $packages; do apt-get download -qq "$package:arm64"; done)
+  if [ -z "$foreign" ]; then
+    dpkg --remove-architecture arm64
+    apt-get update -qq
+  fi
+  for package in "$root"/packages/*.deb; do dpkg -x "$package" "$sysroot"; done
 
-dpkg --add-architecture arm64
-apt-get update -qq
-packages="python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libc6 libgcc-s1 libstdc++6 zlib1g libexpat1 libssl3
-  libffi8 libbz2-1.0 liblzma5 libsqlite3-0 libreadline8 libtinfo6 libncursesw6 libuuid1 libcrypt1 libdb5.3 libnsl2 libtirpc3"
-(cd "$root/packages" && for package in $packages; do apt-get download -qq "$package:arm64"; done)
-dpkg --remove-architecture arm64
-apt-get update -qq
-for package in "$root"/packages/*.deb; do dpkg -x "$package" "$sysroot"; done
+  # LiteRT's processor detection reads this file, and crashes on one of x86.
+  mkdir -p "$sysroot/proc"
+  printf 'processor\t: 0\nFeatures\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid\nCPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: 0xd08\nCPU revision\t: 3\n' > "$sysroot/proc/cpuinfo"
 
-# LiteRT's processor detection reads this file, and crashes on one of x86.
-mkdir -p "$sysroot/proc"
-printf 'processor\t: 0\nFeatures\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid\nCPU implementer\t: 0x41\nCPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: 0xd08\nCPU revision\t: 3\n' > "$sysroot/proc/cpuinfo"
-
-fetch() {  # directory, newest glibc, requirements
-  python3 -m pip install -q --only-binary=:all: --platform "manylinux_2_${2}_aarch64" --platform manylinux2014_aarch64 \
-    --python-version 3.11 --target "$root/$1" $3
-}
-fetch litert-new 27 "ai-edge-litert numpy"
-fetch litert-old 27 "ai-edge-litert==2.0.3 numpy"
-fetch tflite 34 "tflite-runtime==2.14.0 numpy<2"
-
-cat > "$root/python" <<EOF
+  cat > "$root/python" <<EOF
 #!/bin/sh
 # python HOST ARGUMENTS...: the ARM Python with one of the hosts. The processor is named: with qemu's default one, XNNPACK computes
 # wrong int8 results.
 host=\$1; shift
 exec env PYTHONPATH="$root/\$host:\${PYTHONPATH:-}" qemu-aarch64-static -cpu cortex-a72 -L "$sysroot" "$sysroot/usr/bin/python3.11" "\$@"
 EOF
-chmod +x "$root/python"
-"$root/python" litert-new -c 'import platform, numpy; print("ready:", platform.machine(), "numpy", numpy.__version__)'
+  chmod +x "$root/python"
+  touch "$sysroot/complete"
+}
+
+fetch() {  # directory, newest glibc, requirements
+  "${PYTHON:-python3}" -m pip install -q --disable-pip-version-check --only-binary=:all: --python-version 3.11 \
+    --platform "manylinux_2_${2}_aarch64" --platform manylinux2014_aarch64 --target "$root/$1" $3
+}
+
+[ -e "$sysroot/complete" ] || make_sysroot
+for host in "$@"; do
+  case $host in
+    tflite) fetch "$host" 34 "tflite-runtime==2.14.0 numpy<2" ;;
+    litert-1.4) fetch "$host" 27 "ai-edge-litert==1.4.0 numpy" ;;
+    litert-2.0) fetch "$host" 27 "ai-edge-litert==2.0.3 numpy" ;;
+    litert-2.3) fetch "$host" 27 "ai-edge-litert==2.3.0 numpy" ;;
+    *) echo "unknown host $host: tflite, litert-1.4, litert-2.0 or litert-2.3" >&2; exit 2 ;;
+  esac
+  touch "$root/$host/complete"
+  "$root/python" "$host" -c 'import platform, numpy; print("ready:", platform.machine(), "numpy", numpy.__version__)'
+done

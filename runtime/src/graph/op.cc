@@ -98,6 +98,7 @@ Shape infer_bconv(const Op& op, const Partition& partition) {
 // A constant second operand is one value, or one per channel; anything else has the first one's shape.
 Shape infer_elementwise(const Op& op, const Partition& partition) {
   const Tensor& x = input(op, partition, 0);
+  require(partition.tensors[op.output].type == DataType::kFloat32, "the output must be float32");
   require(x.type == DataType::kFloat32 && x.constant == nullptr && !x.shape.empty(), "the input must be a float32 feature map");
   if (op.kind == OpKind::kClamp) return x.shape;
   const Tensor& other = input(op, partition, 1);
@@ -107,6 +108,7 @@ Shape infer_elementwise(const Op& op, const Partition& partition) {
     require(count == 1 || (count == static_cast<size_t>(x.shape.back()) && other.shape.back() == x.shape.back()),
             "a constant operand must have one value or one per channel");
   } else {
+    require(op.kind != OpKind::kPrelu, "the slopes must be constants");
     require(other.shape == x.shape, "the operands must have the same shape");
   }
   return x.shape;
@@ -114,6 +116,7 @@ Shape infer_elementwise(const Op& op, const Partition& partition) {
 
 Shape infer_concat(const Op& op, const Partition& partition) {
   Shape shape = input(op, partition, 0).shape;
+  require(partition.tensors[op.output].type == DataType::kFloat32, "the output must be float32");
   require(!shape.empty(), "the inputs must have a channel dimension");
   int64_t channels = 0;
   for (size_t i = 0; i < op.inputs.size(); ++i) {
@@ -128,7 +131,22 @@ Shape infer_concat(const Op& op, const Partition& partition) {
   return shape;
 }
 
+// How many inputs an op of this kind takes; 0: any number.
+size_t input_count(OpKind kind) {
+  switch (kind) {
+    case OpKind::kConcat: return 0;
+    case OpKind::kBconv: return 5;
+    case OpKind::kAdd:
+    case OpKind::kSub:
+    case OpKind::kMul:
+    case OpKind::kPrelu: return 2;
+    default: return 1;
+  }
+}
+
 Shape infer(const Op& op, const Partition& partition) {
+  const size_t count = input_count(op.kind);
+  require(count == 0 || op.inputs.size() == count, "the wrong number of inputs");
   for (int i : op.inputs) {
     if (i >= 0) element_count(partition.tensors[i].shape);
   }

@@ -4,8 +4,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "graph/error.h"
 #include "host/delegate_kernel.h"
@@ -19,6 +22,10 @@ namespace {
 struct Delegate {
   TfLiteDelegate base;  // first: the host holds a pointer to it
   DelegateOptions options;
+
+  // What was claimed in each graph that this was applied to. See nodes_to_claim().
+  std::mutex mutex;
+  std::map<const TfLiteContext*, std::vector<int>> claimed;
 };
 
 // Runs `body` and reports what it throws.
@@ -67,11 +74,22 @@ std::unique_ptr<int[]> as_int_array(const std::vector<int>& values) {
   return array;
 }
 
+// Some hosts take all delegates back when an input is resized and apply them again. By then the shapes between the nodes are a
+// mixture of old and new, useless for a decision, and those hosts do not bear another one: so the first stands.
+std::vector<int> nodes_to_claim(TfLiteContext* context, Delegate* delegate) {
+  const std::lock_guard<std::mutex> lock(delegate->mutex);
+  bool applied_before = false;  // to this graph; the context's address alone could be that of one long gone
+  for (size_t i = 0; i < context->tensors_size; ++i) applied_before |= context->tensors[i].delegate == &delegate->base;
+  const auto known = delegate->claimed.find(context);
+  if (applied_before && known != delegate->claimed.end()) return known->second;
+  const bool fuse = delegate->options.fuse && delegate->options.kernels != "reference";
+  return delegate->claimed[context] = claim_nodes(context, fuse);
+}
+
 TfLiteStatus delegate_prepare(TfLiteContext* context, TfLiteDelegate* base) {
   return guard(context, [&] {
     check_layout(context);
-    const auto* delegate = reinterpret_cast<const Delegate*>(base);
-    const std::vector<int> nodes = claim_nodes(context, delegate->options.fuse && delegate->options.kernels != "reference");
+    const std::vector<int> nodes = nodes_to_claim(context, reinterpret_cast<Delegate*>(base));
     TfLiteRegistration registration = {};
     registration.init = kernel_init;
     registration.free = kernel_free;

@@ -1,0 +1,158 @@
+"""The Python face: what predict() takes and gives, batches, threads, and errors in a sentence."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import check_host
+import numpy as np
+import pytest
+from graphs import Bconv, Graph, pack_bits, words_of
+from s2bnn_runtime import Interpreter
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return check_host.load_cases()
+
+
+def fixed_batch_model(batch: int) -> bytes:
+    """Signs of (batch, 3, 40), flattened to a shape that names the batch."""
+    graph = Graph()
+    x = graph.tensor((batch, 3, 40))
+    bits = graph.custom("LceQuantize", [x], graph.tensor((batch, 3, 2), "int32"))
+    signs = graph.custom("LceDequantize", [bits], graph.tensor((batch, 3, 40)))
+    shape = graph.constant(np.array([batch, 120], np.int32))
+    return graph.build([x], [graph.builtin("RESHAPE", [signs, shape], graph.tensor((batch, 120)))])
+
+
+def test_golden_results_on_this_host(cases, host):
+    assert check_host.check_results(cases, host, short=True) == len(cases)
+
+
+def test_batches_of_any_order(cases, host):
+    """Hosts that apply their delegates anew after a resize see shapes of the batch before: the claim must not change."""
+    check_host.check_batches(cases, host)
+
+
+def test_several_interpreters_in_several_threads(cases, host):
+    check_host.check_threads(cases, host)
+
+
+def test_model_of_one_batch_size(host):
+    x = np.random.default_rng(0).normal(size=(6, 3, 40)).astype(np.float32)
+    interpreter = Interpreter(fixed_batch_model(2), host=host)
+    for batch in (2, 6, 4, 2):
+        wanted = np.where(x[:batch] < 0, -1, 1).reshape(batch, 120)
+        np.testing.assert_array_equal(interpreter.predict(x[:batch]), wanted)
+    with pytest.raises(ValueError, match="batches of 2 only"):
+        interpreter.predict(x[:3])
+    np.testing.assert_array_equal(interpreter.predict(x[:2]), np.where(x[:2] < 0, -1, 1).reshape(2, 120))
+
+
+def test_batch_that_fits_in_no_way_is_the_hosts_error(host):
+    interpreter = Interpreter(fixed_batch_model(2), host=host)
+    x = np.ones((3, 3, 40), np.float32)
+    with pytest.raises(RuntimeError):
+        interpreter.predict(x)
+    np.testing.assert_array_equal(interpreter.predict(x[:2]), np.ones((2, 120)))
+
+
+def test_resized_height_and_width(host):
+    """Through the host's own interface, as a C++ program would."""
+    small, large = Bconv(), Bconv(height=9, width=4)
+    interpreter = Interpreter(small.model(), host=host)
+    native = interpreter._interpreter
+    index = native.get_input_details()[0]["index"]
+    for case in (large, small, large):
+        native.resize_tensor_input(index, (1, case.height, case.width, 2))
+        native.allocate_tensors()
+        native.set_tensor(index, pack_bits(case.input()))
+        native.invoke()
+        wanted = Interpreter(case.model(), host=host).predict(pack_bits(case.input()))
+        np.testing.assert_array_equal(native.get_tensor(native.get_output_details()[0]["index"]), wanted)
+
+
+def test_dimensions_that_the_converter_left_open(host):
+    graph = Graph()
+    x = graph.tensor((1, 1, 40))
+    graph.tensors[x].shapeSignature = [1, -1, 40]
+    interpreter = Interpreter(
+        graph.build([x], [graph.custom("LceQuantize", [x], graph.tensor((1, 1, 2), "int32"))]), host=host
+    )
+    values = np.random.default_rng(0).normal(size=(2, 5, 40)).astype(np.float32)
+    np.testing.assert_array_equal(interpreter.predict(values), pack_bits(values))
+    with pytest.raises(ValueError, match=r"shape \(1, 1, 40\), not \(2, 5, 39\)"):
+        interpreter.predict(values[:, :, 1:])
+
+
+def test_several_inputs_and_outputs(host):
+    graph = Graph()
+    xs = [graph.tensor((1, 4, channels)) for channels in (33, 65)]
+    ys = [
+        graph.custom("LceQuantize", [x], graph.tensor((1, 4, words_of(channels)), "int32"))
+        for x, channels in zip(xs, (33, 65))
+    ]
+    interpreter = Interpreter(graph.build(xs, ys), host=host)
+    rng = np.random.default_rng(0)
+    values = [rng.normal(size=(3, 4, channels)).astype(np.float32) for channels in (33, 65)]
+    result = interpreter.predict(*values)
+    assert isinstance(result, list)
+    for got, value in zip(result, values):
+        np.testing.assert_array_equal(got, pack_bits(value))
+    with pytest.raises(ValueError, match="the model has 2 inputs, not 1"):
+        interpreter.predict(values[0])
+
+
+def test_path_bytes_and_one_image_without_batch(host, tmp_path):
+    case = Bconv()
+    path = tmp_path / "model.tflite"
+    path.write_bytes(case.model())
+    x = pack_bits(case.input())
+    wanted = Interpreter(case.model(), host=host).predict(x)
+    for model in (path, str(path), bytearray(case.model())):
+        np.testing.assert_array_equal(Interpreter(model, host=host).predict(x[0]), wanted)
+
+
+def test_doubles_become_floats(host):
+    x = np.random.default_rng(0).normal(size=(2, 3, 40))
+    np.testing.assert_array_equal(Interpreter(fixed_batch_model(2), host=host).predict(x), np.sign(x).reshape(2, 120))
+
+
+def test_a_delegate_serves_several_interpreters(host):
+    """In turn and at the same time, each with its own claim."""
+    from s2bnn_runtime import load_delegate
+
+    delegate = load_delegate(host=host)
+    natives = []
+    for case in (Bconv(), Bconv(channels_in=96, height=7), Bconv(output="int8")):
+        natives.append((case, host.interpreter(model_content=case.model(), experimental_delegates=[delegate])))
+    for case, native in natives:
+        native.allocate_tensors()
+        native.set_tensor(native.get_input_details()[0]["index"], pack_bits(case.input()))
+        native.invoke()
+        wanted = Interpreter(case.model(), host=host).predict(pack_bits(case.input()))
+        np.testing.assert_array_equal(native.get_tensor(native.get_output_details()[0]["index"]), wanted)
+    del native, natives
+
+
+def test_errors(host, tmp_path):
+    with pytest.raises(ValueError, match="num_threads must be at least 1"):
+        Interpreter(Bconv().model(), 0, host=host)
+    with pytest.raises(FileNotFoundError):
+        Interpreter(tmp_path / "none.tflite", host=host)
+    for garbage in (b"", b"garbage", bytes(1000)):  # TensorFlow 2.15 itself does not survive a file cut short
+        with pytest.raises((ValueError, RuntimeError)):
+            Interpreter(garbage, host=host)
+
+
+def test_making_and_dropping_interpreters_in_threads(host):
+    model, x = Bconv().model(), pack_bits(Bconv().input())
+    wanted = Interpreter(model, host=host).predict(x)
+
+    def churn(seed: int) -> None:
+        for _ in range(10):
+            np.testing.assert_array_equal(Interpreter(model, 1 + seed % 3, host=host, profile="churn").predict(x), wanted)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(churn, range(4)))
