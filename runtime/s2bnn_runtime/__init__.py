@@ -5,6 +5,7 @@ from __future__ import annotations
 from s2bnn_runtime.delegate import kernels, library_path, load_delegate
 from s2bnn_runtime.hosts import Host, HostNotFoundError, find_host
 from s2bnn_runtime.interpreter import Interpreter
+from s2bnn_runtime.prototypes import Prediction, PrototypeClassifier
 
 __version__ = "0.1.0"
 
@@ -12,6 +13,8 @@ __all__ = [
     "Host",
     "HostNotFoundError",
     "Interpreter",
+    "Prediction",
+    "PrototypeClassifier",
     "find_host",
     "kernels",
     "library_path",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from s2bnn_runtime.delegate import kernels, read_profile
+from s2bnn_runtime.few_shot import VERBS, add_verbs, run_verb
 from s2bnn_runtime.hosts import MODULES, find_host
 from s2bnn_runtime.images import Preprocessing, load_image
 from s2bnn_runtime.interpreter import Interpreter
@@ -22,9 +24,18 @@ PROFILE = "s2bnn-run"
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point. Returns the exit code; a user's mistake is one sentence on standard error."""
-    options = _parser().parse_args(arguments)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # where TensorFlow is the host, it tells a lot of itself
+    arguments = sys.argv[1:] if arguments is None else arguments
+    few_shot = bool(arguments) and arguments[0] in VERBS
+    options = (_few_shot_parser() if few_shot else _parser()).parse_args(arguments)
     try:
+        if few_shot:
+            print(run_verb(options))
+            return 0
         result = run(options)
+    except KeyError as error:
+        print(f"s2bnn-run: {error.args[0]}", file=sys.stderr)
+        return 1
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         print(f"s2bnn-run: {error}", file=sys.stderr)
         return 1
@@ -41,9 +52,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         raise ValueError("nothing to do: name images, or ask for --benchmark or --profile")
     host = find_host(options.host)
     profile = PROFILE if options.profile else None
-    interpreter = Interpreter(
-        options.model, options.threads, host=host, kernels=options.kernels, profile=profile
-    )
+    interpreter = Interpreter(options.model, options.threads, host=host, kernels=options.kernels, profile=profile)
     result: dict[str, Any] = {
         "model": str(options.model),
         "host": host.name,
@@ -60,11 +69,18 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return result
 
 
+def _few_shot_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="s2bnn-run", description="Classes of one's own, without training.")
+    add_verbs(parser)
+    return parser
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="s2bnn-run",
         description="Run a Larq Compute Engine .tflite on this machine.",
-        epilog="example: s2bnn-run quicknet.tflite cat.jpg --labels imagenet.txt --preprocessing imagenet",
+        epilog="example: s2bnn-run quicknet.tflite cat.jpg --labels imagenet.txt --preprocessing imagenet -- "
+        f"classes of one's own, by a few pictures each: s2bnn-run {'|'.join(VERBS)} --help",
     )
     parser.add_argument("model", type=Path, help="a .tflite file")
     parser.add_argument("images", type=Path, nargs="*", help="pictures to classify")
@@ -82,7 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--profile", action="store_true", help="time each step of the binary part too")
     parser.add_argument("--runs", type=int, default=50, metavar="N", help="timed predictions (default 50)")
     parser.add_argument("--kernels", help="force kernels: reference, portable, or an instruction set's")
-    parser.add_argument("--host", choices=list(MODULES), help="TFLite interpreter to use (default: the first installed)")
+    parser.add_argument(
+        "--host", choices=list(MODULES), help="TFLite interpreter to use (default: the first installed)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     return parser
 
@@ -100,9 +118,7 @@ def _classify(
     best = np.argsort(-scores[0], kind="stable")[: options.top_k]
     if labels is not None and len(labels) < scores.shape[1]:
         raise ValueError(f"{options.labels} has {len(labels)} labels, the model {scores.shape[1]} classes")
-    classes = [
-        {"class": int(i), "label": labels[i] if labels else None, "score": float(scores[0, i])} for i in best
-    ]
+    classes = [{"class": int(i), "label": labels[i] if labels else None, "score": float(scores[0, i])} for i in best]
     return {"path": str(path), "top": classes}
 
 

@@ -21,12 +21,16 @@ class Preprocessing(Enum):
     IMAGENET = "imagenet"  # normalised by ImageNet's mean and standard deviation
 
 
-def load_image(path: Path, detail: dict[str, Any], preprocessing: Preprocessing) -> np.ndarray:
+def load_image(
+    path: Path, detail: dict[str, Any], preprocessing: Preprocessing, *, kept: float = KEPT_BY_CENTER_CROP
+) -> np.ndarray:
     """Reads a picture for a model's input: its central square, resized.
 
     Args:
         path: of any picture that Pillow reads.
         detail: the host's description of the input, with shape (1, H, W, 3).
+        preprocessing: what the model expects.
+        kept: share of the shorter side that is kept, above 0 and at most 1.
 
     Returns:
         (1, H, W, 3), of the input's data type.
@@ -42,7 +46,7 @@ def load_image(path: Path, detail: dict[str, Any], preprocessing: Preprocessing)
     _, height, width, _ = (int(size) for size in detail["shape"])
     with Image.open(path) as picture:
         rgb = picture.convert("RGB")
-    side = KEPT_BY_CENTER_CROP * min(rgb.size)
+    side = kept * min(rgb.size)
     left, top = (rgb.width - side) / 2, (rgb.height - side) / 2
     box = (left, top, left + side, top + side)
     pixels = np.asarray(rgb.resize((width, height), Image.Resampling.BILINEAR, box=box), np.float32)
