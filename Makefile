@@ -3,6 +3,7 @@
 
 BIN := .venv/bin
 STAMP := .venv/complete-by-make
+TORCH := .venv/torch-by-make
 CODE := s2bnn_tf tests benchmarks setup.py cli.py
 
 .DEFAULT_GOAL := help
@@ -17,7 +18,7 @@ demo: $(STAMP)  ## the whole chain on embedded data, in minutes: runs/demo/repor
 test: $(STAMP)  ## the fast tests
 	@$(BIN)/python -m pytest -m "not slow"
 
-test-all: $(STAMP)  ## every test
+test-all: $(TORCH)  ## every test, also those that compare with PyTorch
 	@$(BIN)/python -m pytest
 
 check: $(STAMP)  ## lint, format, types, import direction
@@ -35,6 +36,10 @@ bench: $(STAMP)  ## every published claim, measured again
 
 docs: $(STAMP)  ## the documentation site, in site/
 	@$(BIN)/mkdocs build --strict
+
+$(TORCH): $(STAMP)
+	@$(BIN)/pip install --progress-bar off torch==2.13.0 safetensors==0.8.0
+	@touch $@
 
 # Each candidate is run and asked: a name in PATH may be a shim that fails, or lack venv.
 # The stamp comes last, so an interrupted build starts anew; a .venv of somebody else's is kept.

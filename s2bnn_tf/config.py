@@ -83,7 +83,11 @@ class StudentConfig:
     width: float | None = _number(None, above=0.0)
     binarize_weights: bool | None = None
     kernel_initializer: str | None = _choice(None, "glorot_uniform", "small_positive")
+    # The kernels are turned by 180 degrees and so is the image: as imported from PyTorch.
+    reverse_input: bool | None = None
     embedding_dim: int = _number(128, at_least=2)
+    head: str = "linear relu linear"  # words linear, bn, relu, gelu; or none
+    hidden_dim: int | None = _number(None, at_least=1)  # of the head; that of the features
     init_from: str | None = None  # run directory: step 1, loaded whole
 
 

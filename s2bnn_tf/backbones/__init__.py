@@ -5,9 +5,11 @@ from s2bnn_tf.backbones.heads import Encoder, projection_head
 from s2bnn_tf.backbones.reactnet import reactnet
 from s2bnn_tf.backbones.registry import backbone_names, build_backbone, register_backbone
 from s2bnn_tf.backbones.resnet import resnet18, resnet34, resnet50
+from s2bnn_tf.backbones.reversal import ReverseImage
 
 __all__ = [
     "Encoder",
+    "ReverseImage",
     "backbone_names",
     "build_backbone",
     "projection_head",

@@ -4,26 +4,62 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from s2bnn_tf.errors import UserError
+
 keras = tf.keras
 
 
-def projection_head(feature_dim: int, embedding_dim: int) -> keras.Model:
-    """MoCo v2's two-layer head: `Dense(feature_dim)`, ReLU, `Dense(embedding_dim)`.
+DEFAULT_HEAD = "linear relu linear"
+_HEAD_LAYERS = ("linear", "bn", "relu", "gelu")
+
+
+def projection_head(
+    feature_dim: int,
+    embedding_dim: int,
+    *,
+    layers: str = DEFAULT_HEAD,
+    hidden_dim: int | None = None,
+) -> keras.Model:
+    """A multilayer perceptron from features to embeddings; unless told otherwise MoCo v2's.
+
+    >>> projection_head(512, 128, layers="linear bn relu linear").output_shape
+    (None, 128)
 
     Args:
         feature_dim: Channels C of the backbone.
         embedding_dim: Dimension D of the embedding, 128 in the paper.
+        layers: Words of `linear`, `bn`, `relu` and `gelu`. MoCo v2 has "linear relu
+            linear", SwAV "linear bn relu linear".
+        hidden_dim: Units of every linear layer but the last; C unless given.
 
     Returns:
         A Keras model, `(B, C)` to `(B, D)`.
 
+    Raises:
+        UserError: if `layers` has no linear layer, or another word.
+
     References:
         MoCo v2, https://arxiv.org/abs/2003.04297, section 3.
     """
+    names = layers.split()
+    if "linear" not in names or not set(names) <= set(_HEAD_LAYERS):
+        raise UserError(
+            f"A head is made of the words {', '.join(_HEAD_LAYERS)}, at least one of them linear, "
+            f"as in {DEFAULT_HEAD!r}, not {layers!r}."
+        )
     features = keras.Input((feature_dim,), name="features")
-    x = _linear(feature_dim, feature_dim, "hidden")(features)
-    x = keras.layers.ReLU(name="relu")(x)
-    return keras.Model(features, _linear(feature_dim, embedding_dim, "output")(x), name="head")
+    x = features
+    left = names.count("linear")
+    for index, name in enumerate(names):
+        if name == "linear":
+            left -= 1
+            units = (hidden_dim or feature_dim) if left else embedding_dim
+            x = _linear(x.shape[-1], units, f"linear{index}")(x)
+        elif name == "bn":
+            x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"bn{index}")(x)
+        else:
+            x = keras.layers.Activation(name, name=f"{name}{index}")(x)
+    return keras.Model(features, x, name="head")
 
 
 def _linear(input_dim: int, units: int, name: str) -> keras.layers.Dense:
@@ -66,7 +102,7 @@ class Encoder(keras.Model):
         x = self.backbone(images, training=training)
         if self.head is not None:
             x = self.head(x, training=training)
-        return tf.math.l2_normalize(tf.cast(x, tf.float32), axis=-1)  # also of a float16 network
+        return tf.math.l2_normalize(tf.cast(x, keras.backend.floatx()), axis=-1)  # also of float16
 
     def get_config(self):
         head = None if self.head is None else keras.layers.serialize(self.head)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from s2bnn_tf.backbones.registry import register_backbone
+from s2bnn_tf.backbones.reversal import ReverseImage
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.layers import BinaryConv2D, RPReLU
 
@@ -42,6 +43,7 @@ def reactnet(
     width: float = 1.0,
     binarize_weights: bool = True,
     kernel_initializer: str = "glorot_uniform",
+    reverse_input: bool = False,
 ) -> keras.Model:
     """ReActNet-A, without its classifier.
 
@@ -55,6 +57,8 @@ def reactnet(
             True in step 2.
         kernel_initializer: `"glorot_uniform"`, or `"small_positive"` as in the
             reference implementation: uniform in [0, 0.001).
+        reverse_input: Whether the kernels are turned by 180 degrees, as those imported
+            from PyTorch are, and the image with them; see `ReverseImage`.
 
     Returns:
         A Keras model from normalised images `(B, H, W, 3)` to features
@@ -89,6 +93,7 @@ def reactnet(
         )
 
     image = keras.Input(input_shape, name="image")
+    x = ReverseImage(name="reverse")(image) if reverse_input else image
     x = keras.layers.Conv2D(
         _channels(_STEM_CHANNELS, width),
         3,
@@ -96,7 +101,7 @@ def reactnet(
         padding="same",
         use_bias=False,
         name="stem_conv",
-    )(image)
+    )(x)
     x = _batch_norm("stem_bn")(x)
     last_stride = max(index for index, (_, stride) in enumerate(_BLOCKS) if stride == 2)
     for index, (channels, stride) in enumerate(_BLOCKS):

@@ -20,8 +20,8 @@ def register_backbone(name: str) -> Callable[[BackboneBuilder], BackboneBuilder]
     """Make a network available as `student.backbone: name`.
 
     The decorated function takes `input_shape` and, as keyword arguments with
-    defaults, whichever of the options `stem`, `width`, `binarize_weights` and
-    `kernel_initializer` it supports. It returns a Keras model from normalised
+    defaults, whichever of the options `stem`, `width`, `binarize_weights`,
+    `kernel_initializer` and `reverse_input` it supports. It returns a Keras model from normalised
     images `(B, H, W, 3)` to pooled features `(B, C)`.
 
     >>> @register_backbone("mean_colour")

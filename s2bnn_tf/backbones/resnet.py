@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from s2bnn_tf.backbones.registry import register_backbone
+from s2bnn_tf.backbones.reversal import ReverseImage
 from s2bnn_tf.errors import UserError
 
 keras = tf.keras
@@ -12,23 +13,35 @@ keras = tf.keras
 
 @register_backbone("resnet18")
 def resnet18(
-    input_shape: tuple[int, int, int], *, stem: str = "imagenet", width: float = 1.0
+    input_shape: tuple[int, int, int],
+    *,
+    stem: str = "imagenet",
+    width: float = 1.0,
+    reverse_input: bool = False,
 ) -> keras.Model:
     """ResNet-18: `(B, H, W, 3)` to `(B, 512 * width)`. See `resnet50` for the arguments."""
-    return _resnet("resnet18", input_shape, _basic_block, (2, 2, 2, 2), stem, width)
+    return _resnet("resnet18", input_shape, _basic_block, (2, 2, 2, 2), stem, width, reverse_input)
 
 
 @register_backbone("resnet34")
 def resnet34(
-    input_shape: tuple[int, int, int], *, stem: str = "imagenet", width: float = 1.0
+    input_shape: tuple[int, int, int],
+    *,
+    stem: str = "imagenet",
+    width: float = 1.0,
+    reverse_input: bool = False,
 ) -> keras.Model:
     """ResNet-34: `(B, H, W, 3)` to `(B, 512 * width)`. See `resnet50` for the arguments."""
-    return _resnet("resnet34", input_shape, _basic_block, (3, 4, 6, 3), stem, width)
+    return _resnet("resnet34", input_shape, _basic_block, (3, 4, 6, 3), stem, width, reverse_input)
 
 
 @register_backbone("resnet50")
 def resnet50(
-    input_shape: tuple[int, int, int], *, stem: str = "imagenet", width: float = 1.0
+    input_shape: tuple[int, int, int],
+    *,
+    stem: str = "imagenet",
+    width: float = 1.0,
+    reverse_input: bool = False,
 ) -> keras.Model:
     """ResNet-50 in the v1.5 form of torchvision, MoCo and SwAV, without its classifier.
 
@@ -40,6 +53,8 @@ def resnet50(
         stem: `"imagenet"`: 7x7 convolution of stride 2 and max pooling;
             `"small"`: 3x3 convolution of stride 1, for images of 64 pixels or less.
         width: Multiplier of all channel counts (SwAV's RN50-w4 is 4).
+        reverse_input: Whether the kernels are turned by 180 degrees, as those imported
+            from PyTorch are, and the image with them; see `ReverseImage`.
 
     Returns:
         A Keras model from normalised images `(B, H, W, 3)` to features
@@ -51,34 +66,38 @@ def resnet50(
     References:
         https://arxiv.org/abs/1512.03385; the small stem is its CIFAR form, section 4.2.
     """
-    return _resnet("resnet50", input_shape, _bottleneck, (3, 4, 6, 3), stem, width)
+    return _resnet("resnet50", input_shape, _bottleneck, (3, 4, 6, 3), stem, width, reverse_input)
 
 
-def _resnet(name, input_shape, block, depths, stem: str, width: float) -> keras.Model:
+def _resnet(
+    name, input_shape, block, depths, stem: str, width: float, reverse_input: bool
+) -> keras.Model:
     if stem not in ("imagenet", "small"):
         raise UserError(f"stem is 'imagenet' or 'small', not {stem!r}.")
     if round(64 * width) < 1:
         raise UserError(f"{name}'s width must be at least {1 / 64}, not {width}.")
     image = keras.Input(input_shape, name="image")
+    x = ReverseImage(name="reverse")(image) if reverse_input else image
     base = round(64 * width)
     if stem == "imagenet":
-        x = _conv_bn(image, base, 7, 2, name="stem")
+        x = _conv_bn(x, base, 7, 2, name="stem")
         x = keras.layers.ReLU(name="stem_relu")(x)
         # After ReLU, padding with zeros or with minus infinity is the same.
         x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
     else:
-        x = _conv_bn(image, base, 3, 1, name="stem")
+        x = _conv_bn(x, base, 3, 1, name="stem")
         x = keras.layers.ReLU(name="stem_relu")(x)
     for stage, depth in enumerate(depths):
         for index in range(depth):
             strides = 2 if stage > 0 and index == 0 else 1
-            x = block(x, base * 2**stage, strides, name=f"layer{stage + 1}_{index}")
+            name_of_block = f"layer{stage + 1}_{index}"
+            x = block(x, base * 2**stage, strides, name_of_block, reverse_input)
     features = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(image, features, name=name)
 
 
-def _basic_block(x, channels: int, strides: int, name: str):
-    shortcut = _shortcut(x, channels, strides, name)
+def _basic_block(x, channels: int, strides: int, name: str, reverse_input: bool):
+    shortcut = _shortcut(x, channels, strides, name, reverse_input)
     x = _conv_bn(x, channels, 3, strides, name=f"{name}_1")
     x = keras.layers.ReLU(name=f"{name}_relu1")(x)
     x = _conv_bn(x, channels, 3, 1, name=f"{name}_2")
@@ -86,8 +105,8 @@ def _basic_block(x, channels: int, strides: int, name: str):
     return keras.layers.ReLU(name=f"{name}_relu2")(x)
 
 
-def _bottleneck(x, channels: int, strides: int, name: str):
-    shortcut = _shortcut(x, 4 * channels, strides, name)
+def _bottleneck(x, channels: int, strides: int, name: str, reverse_input: bool):
+    shortcut = _shortcut(x, 4 * channels, strides, name, reverse_input)
     x = _conv_bn(x, channels, 1, 1, name=f"{name}_1")
     x = keras.layers.ReLU(name=f"{name}_relu1")(x)
     x = _conv_bn(x, channels, 3, strides, name=f"{name}_2")
@@ -97,9 +116,14 @@ def _bottleneck(x, channels: int, strides: int, name: str):
     return keras.layers.ReLU(name=f"{name}_relu3")(x)
 
 
-def _shortcut(x, channels: int, strides: int, name: str):
+def _shortcut(x, channels: int, strides: int, name: str, reverse_input: bool):
     if strides == 1 and x.shape[-1] == channels:
         return x
+    if strides == 2 and reverse_input:
+        # A 1x1 convolution of stride 2 reads every other pixel from the first on, which
+        # in a reversed map of even size is the second.
+        first = [(1 - size % 2, 0) for size in x.shape[1:3]]
+        x = keras.layers.Cropping2D(first, name=f"{name}_crop")(x)
     return _conv_bn(x, channels, 1, strides, name=f"{name}_shortcut")
 
 

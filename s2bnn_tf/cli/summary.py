@@ -34,6 +34,7 @@ def summary(config_or_run: Path, as_json: bool) -> None:
         import larq
 
         larq.models.summary(encoder.backbone, print_fn=click.echo)
-        larq.models.summary(encoder.head, print_fn=click.echo)
+        if encoder.head is not None:
+            larq.models.summary(encoder.head, print_fn=click.echo)
     else:
         click.echo(json.dumps(count_operations(encoder)))

@@ -29,7 +29,9 @@ class KeyQueue(tf.Module):
 
     def __init__(self, size: int, dim: int, seed: int = 0):
         super().__init__(name="key_queue")
-        start = tf.random.stateless_normal([size, dim], seed=[seed, size])
+        start = tf.random.stateless_normal(
+            [size, dim], seed=[seed, size], dtype=tf.keras.backend.floatx()
+        )
         self.keys = tf.Variable(tf.math.l2_normalize(start, axis=-1), trainable=False, name="keys")
         self.position = tf.Variable(0, trainable=False, dtype=tf.int64, name="position")
 

@@ -34,6 +34,11 @@ def check_resumable(run: RunDirectory, config: Config, *, resume: bool) -> None:
     """
     if not run.exists():
         return
+    if run.imported_path.is_file():
+        raise UserError(
+            f"{run.path} was imported, not trained here: choose another --output-dir, and start "
+            f"from it by --set student.init_from={run.path}."
+        )
     if not resume:
         raise UserError(f"{run.path} already holds a run; choose another --output-dir.")
     changes = {

@@ -6,12 +6,13 @@ from s2bnn_tf.weights.checkpoints import (
     RunDirectory,
     build_encoder,
     load_encoder,
-    restore_run,
     save_encoder,
 )
 from s2bnn_tf.weights.open_encoder import open_encoder
+from s2bnn_tf.weights.restore import restore_run
 from s2bnn_tf.weights.teachers import load_teacher
 from s2bnn_tf.weights.tflite_model import TFLiteEncoder
+from s2bnn_tf.weights.torch_import import import_torch
 
 __all__ = [
     "CheckpointStore",
@@ -19,6 +20,7 @@ __all__ = [
     "RunDirectory",
     "TFLiteEncoder",
     "build_encoder",
+    "import_torch",
     "load_encoder",
     "load_teacher",
     "open_encoder",

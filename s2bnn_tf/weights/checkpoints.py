@@ -11,11 +11,10 @@ import numpy as np
 import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder, build_backbone, projection_head
-from s2bnn_tf.config import Config, dump_config, load_config
+from s2bnn_tf.config import Config, StudentConfig, dump_config, load_config
 from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.objectives import KeyQueue
-from s2bnn_tf.weights.checkpoint_store import CheckpointStore, write_whole
+from s2bnn_tf.weights.checkpoint_store import write_whole
 
 
 class RunDirectory:
@@ -36,6 +35,7 @@ class RunDirectory:
         self.eval_dir = self.path / "eval"
         self.report_path = self.path / "report.html"
         self.tensorboard = self.path / "tensorboard"
+        self.imported_path = self.path / "imported.json"  # where the weights come from
 
     def exists(self) -> bool:
         """Whether a run was started here."""
@@ -90,11 +90,25 @@ def build_encoder(config: Config, *, image_size: int | None = None) -> Encoder:
         width=student.width,
         binarize_weights=student.binarize_weights,
         kernel_initializer=student.kernel_initializer,
+        reverse_input=student.reverse_input,
     )
-    head = projection_head(int(backbone.output_shape[-1]), student.embedding_dim)
-    encoder = Encoder(backbone, head, name="encoder")
+    encoder = Encoder(backbone, _build_head(backbone, student), name="encoder")
     encoder.build((None, size, size, 3))
     return encoder
+
+
+def _build_head(backbone: tf.keras.Model, student: StudentConfig) -> tf.keras.Model | None:
+    features = int(backbone.output_shape[-1])
+    if student.head != "none":
+        return projection_head(
+            features, student.embedding_dim, layers=student.head, hidden_dim=student.hidden_dim
+        )
+    if student.embedding_dim != features:
+        raise UserError(
+            f"Without a head the embedding is the {features} features; add "
+            f"--set student.embedding_dim={features}."
+        )
+    return None
 
 
 def save_encoder(encoder: Encoder, run: RunDirectory) -> None:
@@ -189,58 +203,3 @@ def _on_images(model: tf.keras.Model, size: int) -> Callable[[tf.Tensor], tf.Ten
         return model(normalize(images), training=False)
 
     return call
-
-
-def restore_run(
-    config: Config,
-    *,
-    student: Encoder,
-    momentum_encoder: Encoder | None,
-    queue: KeyQueue | None,
-) -> None:
-    """Load `student.init_from`: step 1 whole, into the networks of step 2.
-
-    The momentum encoder and the queue are loaded where both runs have them; a
-    momentum encoder that the earlier run does not have starts as a copy of the
-    loaded student.
-
-    Args:
-        config: The recipe of step 2.
-        student: Loaded.
-        momentum_encoder: Loaded, or None.
-        queue: Loaded, or None.
-
-    Raises:
-        UserError: if the run is of another network or its queue of another size.
-    """
-    run = RunDirectory(config.student.init_from or "")
-    _check_same_network(run, config)
-    student.set_weights(load_encoder(run.path, image_size=config.data.image_size).get_weights())
-    if momentum_encoder is None or queue is None:
-        return
-    momentum_encoder.set_weights(student.get_weights())
-    saved = CheckpointStore(run.checkpoints).newest()
-    if saved is None:
-        return
-    shapes = dict(tf.train.list_variables(saved.prefix))
-    stored = shapes.get("queue/keys/.ATTRIBUTES/VARIABLE_VALUE")
-    if stored is None:
-        return
-    if stored != queue.keys.shape.as_list():
-        raise UserError(
-            f"{run.path} has a queue of {stored[0]} keys; "
-            f"add --set objective.queue_size={stored[0]}."
-        )
-    checkpoint = tf.train.Checkpoint(momentum_encoder=momentum_encoder, queue=queue)
-    checkpoint.read(saved.prefix).expect_partial().assert_existing_objects_matched()
-
-
-def _check_same_network(run: RunDirectory, config: Config) -> None:
-    """The same architecture; only what step 2 changes may differ."""
-    for key in ("backbone", "stem", "width", "embedding_dim"):
-        theirs, ours = getattr(run.config.student, key), getattr(config.student, key)
-        if theirs != ours:
-            raise UserError(
-                f"student.init_from: {run.path} was trained with student.{key} {theirs}, "
-                f"this recipe has {ours}; make them the same."
-            )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import special
 
 from s2bnn_tf.backbones import Encoder, projection_head
+from s2bnn_tf.errors import UserError
 from s2bnn_tf.layers import BinaryConv2D, RPReLU
 
 keras = tf.keras
@@ -39,6 +41,28 @@ def test_the_head_is_two_linear_layers_with_relu_between():
     expected = np.maximum(features @ kernel1 + bias1, 0) @ kernel2 + bias2
     np.testing.assert_allclose(head(features), expected, atol=1e-5)
     assert (kernel1.shape, kernel2.shape) == ((12, 12), (12, 5))
+
+
+def test_a_head_of_other_layers_and_width():
+    keras.utils.set_random_seed(0)
+    head = projection_head(12, 5, layers="linear bn gelu linear bn", hidden_dim=7)
+    features = np.random.default_rng(0).normal(size=(4, 12)).astype(np.float32)
+    for layer in head.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            assert (layer.momentum, layer.epsilon) == (0.9, 1e-5)
+            layer.moving_mean.assign_add(np.full(layer.moving_mean.shape, 0.1))
+    _, linear1, norm1, _, linear2, norm2 = head.layers
+    hidden = norm1(linear1(features)).numpy()
+    assert hidden.shape == (4, 7)
+    gelu = hidden * 0.5 * (1 + special.erf(hidden / 2**0.5))
+    np.testing.assert_allclose(head(features), norm2(linear2(gelu)), atol=1e-6)
+    assert head.output_shape == (None, 5)
+
+
+@pytest.mark.parametrize("layers", ["", "relu", "linear dropout linear", "linear,relu"])
+def test_a_head_of_unknown_layers(layers):
+    with pytest.raises(UserError, match="A head is made of the words linear, bn, relu, gelu"):
+        projection_head(12, 5, layers=layers)
 
 
 def test_the_head_starts_like_pytorchs_linear():

@@ -79,7 +79,7 @@ def test_where_step_1_had_no_momentum_encoder_it_starts_as_the_student(
             {"student": {"backbone": "same_by_another_name"}},
             "trained with student.backbone tiny, this recipe has same_by_another_name; make them",
         ),
-        ({"student": {"width": 2.0}}, "trained with student.width None, this recipe has 2.0"),
+        ({"student": {"width": 2.0}}, "trained with student.width 1.0, this recipe has 2.0"),
         ({"student": {"embedding_dim": 16}}, "student.embedding_dim 8, this recipe has 16"),
         (
             {"objective": {"queue_size": 300}},
