@@ -38,7 +38,7 @@ def turned_copy(name: str, size: int, **options) -> tuple[keras.Model, keras.Mod
 def test_on_odd_sizes_nothing_changes(name, size, options):
     plain, turned = turned_copy(name, size, **options)
     images = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype(np.float32)
-    np.testing.assert_allclose(turned(images), plain(images), atol=1e-5)
+    np.testing.assert_allclose(turned(images), plain(images), rtol=1e-5, atol=1e-4)
 
 
 def test_on_even_sizes_the_padding_is_on_the_other_side():
