@@ -21,9 +21,30 @@ from s2bnn_tf.cli.output import print_result, say
     show_default=True,
     help="Features, embeddings, or classes (after `s2bnn eval linear`).",
 )
+@click.option(
+    "--fold/--no-fold",
+    default=True,
+    show_default=True,
+    help="Fold the shifts around the activations into their neighbours: the same network, faster.",
+)
+@click.option(
+    "--head-bits",
+    type=click.Choice(["8", "32"]),
+    default="8",
+    show_default=True,
+    help="Of the weights of the projection or classifier; the card says what rounding changed.",
+)
 @data_option
 @json_option
-def convert(run: Path, output: Path, head: str, data: str | None, as_json: bool) -> None:
+def convert(
+    run: Path,
+    output: Path,
+    head: str,
+    fold: bool,
+    head_bits: str,
+    data: str | None,
+    as_json: bool,
+) -> None:
     """Convert the encoder in RUN to OUTPUT.tflite, and verify the file.
 
     The file takes RGB images, 0-255. A JSON card beside it says all about it.
@@ -35,7 +56,9 @@ def convert(run: Path, output: Path, head: str, data: str | None, as_json: bool)
     """
     from s2bnn_tf.export import convert_run
 
-    card = convert_run(run, output, head=head, data=data, progress=say)
+    card = convert_run(
+        run, output, head=head, fold=fold, head_bits=int(head_bits), data=data, progress=say
+    )
     print_result(card, as_json, lambda: _describe_card(output, card))
 
 

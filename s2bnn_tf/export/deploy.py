@@ -19,8 +19,9 @@ from s2bnn_tf.data import labelled_dataset, open_source
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.export.convert import convert_model
 from s2bnn_tf.export.fold import Probe, deployment_model, in_float32
+from s2bnn_tf.export.head import round_to_8_bits, store_8_bit_weights, with_rounded_head
 from s2bnn_tf.export.operations import file_operations
-from s2bnn_tf.export.verify import ParityReport, verify
+from s2bnn_tf.export.verify import ParityReport, run_keras, verify
 from s2bnn_tf.weights import RunDirectory, load_encoder
 from s2bnn_tf.weights.flatbuffer import TFLiteGraph
 from s2bnn_tf.weights.tflite_model import OUTPUT_NAMES
@@ -39,6 +40,8 @@ def convert_run(
     output: str | Path,
     *,
     head: str = "none",
+    fold: bool = True,
+    head_bits: int = 8,
     data: str | None = None,
     progress: Tell | None = None,
 ) -> dict:
@@ -48,6 +51,8 @@ def convert_run(
         run: A run directory.
         output: The `.tflite` to write; its card goes beside it.
         head: `"none"`, `"projection"` or `"linear"` (the run's eval/linear_probe.npz).
+        fold: Whether shifts are folded; see `deployment_model`.
+        head_bits: 8 or 32, of the weights of the head; see `export_encoder`.
         data: Images to verify on, as for `open_source`; by default those of training.
         progress: Told what is being done.
 
@@ -68,6 +73,8 @@ def convert_run(
         image_size=settings.image_size,
         center_crop=settings.center_crop,
         head=head,
+        fold=fold,
+        head_bits=head_bits,
         probe=probe,
         images=sample_images(source, settings.image_size, settings.center_crop),
         source=settings.source,
@@ -83,6 +90,8 @@ def export_encoder(
     center_crop: float,
     images: np.ndarray,
     head: str = "none",
+    fold: bool = True,
+    head_bits: int = 8,
     probe: NamedProbe | None = None,
     source: str | None = None,
     progress: Tell | None = None,
@@ -98,6 +107,9 @@ def export_encoder(
         center_crop: Fraction of the shorter side that evaluation keeps; for the card.
         images: Real images to verify on, RGB 0-255 `(N, S, S, 3)`.
         head: `"none"`, `"projection"` or `"linear"`.
+        fold: Whether shifts are folded; see `deployment_model`.
+        head_bits: 8 or 32. The weights of a head's dense layers are rounded to 8 bits and
+            stored so; the card says what that changed.
         probe: Kernel, bias and class names for `"linear"`.
         source: What the encoder was trained on; for the card.
         progress: Told what is being done.
@@ -114,13 +126,20 @@ def export_encoder(
         raise UserError(f"The output is to be named *.tflite, not {output.name!r}.")
     weights: Probe | None = None if probe is None else (probe[0], probe[1])
     with _replaced_together(output, output.with_suffix(".json")) as (model_file, card_file):
-        encoder = in_float32(encoder)
+        exact = encoder, weights = in_float32(encoder), weights
+        if head_bits == 8:
+            encoder = with_rounded_head(encoder)
+            weights = weights and (round_to_8_bits(weights[0]), weights[1])
         tell("Converting by Larq Compute Engine")
-        deployed = deployment_model(encoder, image_size, head, weights)
+        deployed = deployment_model(encoder, image_size, head, weights, fold=fold)
         model = convert_model(deployed, output_name=OUTPUT_NAMES[head])
+        if head_bits == 8:
+            model = store_8_bit_weights(model)
         tell(f"Verifying {len(model) / 1024:.0f} KiB on {len(images)} images")
         report = verify(encoder, model, images, deployed=deployed, head=head, probe=weights)
         card = _card(model, report, head=head, center_crop=center_crop, source=source)
+        if head != "none" and head_bits == 8:
+            card["head_rounding"] = _rounding(exact, (encoder, weights), images, head)
         card["labels"] = list(probe[2]) if probe is not None and head == "linear" else None
         model_file.write_bytes(model)
         card_file.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
@@ -154,6 +173,21 @@ def sample_images(
     if not batches:
         raise UserError(f"No image of {source} can be read to verify the file on.")
     return np.concatenate(batches)
+
+
+def _rounding(
+    exact: tuple[Encoder, Probe | None],
+    rounded: tuple[Encoder, Probe | None],
+    images: np.ndarray,
+    head: str,
+) -> dict[str, float]:
+    """What 8 bits in the weights of the head change, in Keras: for the card."""
+    before, after = (run_keras(encoder, images, head, probe) for encoder, probe in (exact, rounded))
+    lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    changed = {"cosine_min": float(np.min((before * after).sum(axis=1) / lengths))}
+    if head == "linear":
+        changed["same_class"] = float(np.mean(before.argmax(axis=1) == after.argmax(axis=1)))
+    return changed
 
 
 def _card(

@@ -30,7 +30,12 @@ _SMALLEST_SCALE = 1e-6
 
 
 def deployment_model(
-    encoder: Encoder, image_size: int, head: str = "none", probe: Probe | None = None
+    encoder: Encoder,
+    image_size: int,
+    head: str = "none",
+    probe: Probe | None = None,
+    *,
+    fold: bool = True,
 ) -> keras.Model:
     """The network that goes into the file. The encoder itself stays as it is.
 
@@ -46,6 +51,7 @@ def deployment_model(
         head: `"none"`: pooled features; `"projection"`: embeddings of unit length;
             `"linear"`: logits of `probe`.
         probe: Kernel `(C, K)` and bias `(K,)`.
+        fold: Whether shifts are folded.
 
     Returns:
         A Keras model, RGB images 0-255, float32 `(1, S, S, 3)`, to `(1, C)`. Its layer
@@ -58,7 +64,8 @@ def deployment_model(
     _check(encoder, image_size, head, probe)
     encoder = in_float32(encoder)
     backbone = frozen_copy(encoder.backbone)
-    fold_shifts(backbone)
+    if fold:
+        fold_shifts(backbone)
     image = keras.Input((image_size, image_size, 3), 1, name="image", dtype="float32")
     x = keras.layers.Rescaling(
         [1 / (255 * std) for std in IMAGENET_STD],

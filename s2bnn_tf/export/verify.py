@@ -118,13 +118,13 @@ def verify(
     few = images[:_IMAGES_BY_LAYER]
     signs, outputs, errors = _check_layers(graph, pairs, few)
     with compared_signs(signs, dictate=False) as free:
-        _run_keras(encoder, few, head, probe)
+        run_keras(encoder, few, head, probe)
     with compared_signs(signs, dictate=True) as dictated:
-        dictated_error = _relative_error(_run_keras(encoder, few, head, probe), outputs)
+        dictated_error = _relative_error(run_keras(encoder, few, head, probe), outputs)
     all_known = _knows_all_signs(encoder.backbone, signs)
     if all_known:
         _check_dictated(dictated, dictated_error)
-    expected = _run_keras(encoder, images, head, probe)
+    expected = run_keras(encoder, images, head, probe)
     cosines, agreement = _compare_outputs(expected, run_file(model, images, "indirect")[0])
     return ParityReport(
         images=len(images),
@@ -166,7 +166,7 @@ def _check_layers(
     return signs, outputs, errors
 
 
-def _run_keras(encoder: Encoder, images: np.ndarray, head: str, probe: Probe | None) -> np.ndarray:
+def run_keras(encoder: Encoder, images: np.ndarray, head: str, probe: Probe | None) -> np.ndarray:
     """What the encoder itself computes for RGB 0-255, eagerly: `(N, C)`."""
     outputs = []
     for start in range(0, len(images), _BATCH):
