@@ -1,4 +1,4 @@
-"""8-bit weights of a head: rounded in Keras, the same numbers in the file, a quarter of the size."""
+"""8-bit weights of a head: rounded in Keras, the same numbers in the file, in fewer bytes."""
 
 import numpy as np
 import pytest
@@ -59,3 +59,11 @@ def test_the_card_says_what_it_changed(encoder, photographs, tmp_path):
 def test_a_network_without_dense_layers_is_left_as_it_is(encoder):
     model = convert(encoder, image_size=64, head="none")
     assert store_8_bit_weights(model) == model
+
+
+@pytest.mark.slow
+def test_reactnet_a_with_1000_classes(make_encoder):
+    kernel = np.random.default_rng(0).normal(size=(1024, 1000)).astype(np.float32)
+    probe = (round_to_8_bits(kernel), np.zeros(1000, np.float32))
+    plain = convert(make_encoder("reactnet", 224), image_size=224, head="linear", probe=probe)
+    assert len(store_8_bit_weights(plain)) < 4.45 * 2**20  # of which 3.37 are binary weights
