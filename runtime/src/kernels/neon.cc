@@ -8,7 +8,8 @@
 //     ADD       s0 += d0 ...             a byte each; after 30 steps, 30 * 8 = 240, they move to 16 bits
 //
 // No lane is ever added to another, so a tile ends as it is to be stored. Four pixels by 64 channels take 16 registers of sums:
-// two steps, 4,096 multiply-adds, are 96 instructions, and 8 more load what they need.
+// two steps, 4,096 multiply-adds, are 96 instructions, 8 that load and 2 of the loop. They are written out, volatile so that they
+// stay in order: compilers move loads of later steps forward until the sums no longer fit into registers.
 #include <arm_neon.h>
 
 #include "kernels/tile_program.h"
@@ -34,24 +35,24 @@ struct NeonIsa {
 struct FourPixels {
   uint8x16_t p0 = vdupq_n_u8(0), p1 = p0, p2 = p0, p3 = p0;
 
-  // Adds the bits in which each pixel x and the filters w differ. Written out, because compilers reorder intrinsics until the sums
-  // no longer fit into registers; in fours, because processors that run in order wait for each result.
+  // Adds the bits in which each pixel x and the filters w differ. In fours, because processors that run in order wait for each
+  // result.
   inline __attribute__((always_inline)) void count(uint8x16_t x0, uint8x16_t x1, uint8x16_t x2, uint8x16_t x3, uint8x16_t w) {
     uint8x16_t a, b, c, d;
-    asm("eor %4.16b, %8.16b, %12.16b\n\t"
-        "eor %5.16b, %9.16b, %12.16b\n\t"
-        "eor %6.16b, %10.16b, %12.16b\n\t"
-        "eor %7.16b, %11.16b, %12.16b\n\t"
-        "cnt %4.16b, %4.16b\n\t"
-        "cnt %5.16b, %5.16b\n\t"
-        "cnt %6.16b, %6.16b\n\t"
-        "cnt %7.16b, %7.16b\n\t"
-        "add %0.16b, %0.16b, %4.16b\n\t"
-        "add %1.16b, %1.16b, %5.16b\n\t"
-        "add %2.16b, %2.16b, %6.16b\n\t"
-        "add %3.16b, %3.16b, %7.16b"
-        : "+w"(p0), "+w"(p1), "+w"(p2), "+w"(p3), "=&w"(a), "=&w"(b), "=&w"(c), "=&w"(d)
-        : "w"(x0), "w"(x1), "w"(x2), "w"(x3), "w"(w));
+    asm volatile("eor %4.16b, %8.16b, %12.16b\n\t"
+                 "eor %5.16b, %9.16b, %12.16b\n\t"
+                 "eor %6.16b, %10.16b, %12.16b\n\t"
+                 "eor %7.16b, %11.16b, %12.16b\n\t"
+                 "cnt %4.16b, %4.16b\n\t"
+                 "cnt %5.16b, %5.16b\n\t"
+                 "cnt %6.16b, %6.16b\n\t"
+                 "cnt %7.16b, %7.16b\n\t"
+                 "add %0.16b, %0.16b, %4.16b\n\t"
+                 "add %1.16b, %1.16b, %5.16b\n\t"
+                 "add %2.16b, %2.16b, %6.16b\n\t"
+                 "add %3.16b, %3.16b, %7.16b"
+                 : "+w"(p0), "+w"(p1), "+w"(p2), "+w"(p3), "=&w"(a), "=&w"(b), "=&w"(c), "=&w"(d)
+                 : "w"(x0), "w"(x1), "w"(x2), "w"(x3), "w"(w));
   }
 
   // Moves the sums to 16 bits, those of a pixel kBlock after those of the one before.
@@ -79,6 +80,15 @@ void accumulate_pixels(const ConvTile& tile, int first, int pixels) {
   const int length = contiguous ? tile.units * tile.filter_width : tile.units;  // even: a word has four bytes
   const uint8_t* weights = tile.weights;
   FourPixels v0, v1, v2, v3;  // channels 0-15, 16-31, 32-47, 48-63
+  const auto count_byte = [&](uint8x16_t x0, uint8x16_t x1, uint8x16_t x2, uint8x16_t x3) __attribute__((always_inline)) {
+    uint8x16_t w0, w1;
+    asm volatile("ldp %q0, %q1, [%2], #32" : "=w"(w0), "=w"(w1), "+r"(weights) : : "memory");
+    v0.count(x0, x1, x2, x3, w0);
+    v1.count(x0, x1, x2, x3, w1);
+    asm volatile("ldp %q0, %q1, [%2], #32" : "=w"(w0), "=w"(w1), "+r"(weights) : : "memory");
+    v2.count(x0, x1, x2, x3, w0);
+    v3.count(x0, x1, x2, x3, w1);
+  };
   int until_overflow = kBytesUntilOverflow;
 
   for (int tap = 0; tap < tile.filter_height * taps; ++tap) {
@@ -94,14 +104,15 @@ void accumulate_pixels(const ConvTile& tile, int first, int pixels) {
       until_overflow -= run;
       const uint8_t* end = x0 + run;
       do {
-        const uint8x16x2_t b0 = vld2q_dup_u8(x0), b1 = vld2q_dup_u8(x1), b2 = vld2q_dup_u8(x2), b3 = vld2q_dup_u8(x3);
-        for (int i = 0; i < 2; ++i, weights += NeonIsa::kBlock) {
-          v0.count(b0.val[i], b1.val[i], b2.val[i], b3.val[i], vld1q_u8(weights));
-          v1.count(b0.val[i], b1.val[i], b2.val[i], b3.val[i], vld1q_u8(weights + 16));
-          v2.count(b0.val[i], b1.val[i], b2.val[i], b3.val[i], vld1q_u8(weights + 32));
-          v3.count(b0.val[i], b1.val[i], b2.val[i], b3.val[i], vld1q_u8(weights + 48));
-        }
-        x0 += 2, x1 += 2, x2 += 2, x3 += 2;
+        // Two bytes of each pixel: LD2R wants registers that follow each other.
+        register uint8x16_t a0 asm("v0"), b0 asm("v1"), a1 asm("v2"), b1 asm("v3");
+        register uint8x16_t a2 asm("v4"), b2 asm("v5"), a3 asm("v6"), b3 asm("v7");
+        asm volatile("ld2r {%0.16b, %1.16b}, [%2], #2" : "=w"(a0), "=w"(b0), "+r"(x0) : : "memory");
+        asm volatile("ld2r {%0.16b, %1.16b}, [%2], #2" : "=w"(a1), "=w"(b1), "+r"(x1) : : "memory");
+        asm volatile("ld2r {%0.16b, %1.16b}, [%2], #2" : "=w"(a2), "=w"(b2), "+r"(x2) : : "memory");
+        asm volatile("ld2r {%0.16b, %1.16b}, [%2], #2" : "=w"(a3), "=w"(b3), "+r"(x3) : : "memory");
+        count_byte(a0, a1, a2, a3);
+        count_byte(b0, b1, b2, b3);
       } while (x0 != end);
       if (until_overflow > 0) continue;
       v0.widen(sums);

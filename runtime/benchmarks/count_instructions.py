@@ -1,0 +1,119 @@
+"""Counts what the NEON kernels execute on aarch64, without a board, by qemu.
+
+    python runtime/benchmarks/count_instructions.py --build build/aarch64 --output instructions.json
+    python runtime/benchmarks/count_instructions.py ... --python DIR/python --models build/models
+
+Counts are not cycles: they say how much work a kernel does, not how fast a processor is at it. On a board,
+`s2bnn-run MODEL --benchmark --profile` measures.
+
+Needs Debian's qemu-user (7.2), g++-aarch64-linux-gnu, cmake and gcc; `--python`, the ARM Python that tools/setup_aarch64.sh makes,
+counts whole networks too: the difference between a run of three images and one of two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+QEMU = ["qemu-aarch64", "-cpu", "cortex-a72"]
+# What there is to compare with, in binary multiply-adds an instruction.
+LCE_ASSEMBLY = 4096 / 111
+THREE_INSTRUCTIONS = 128 / 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=Path, required=True, help="folder to compile in")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--compiler", default="aarch64-linux-gnu-g++")
+    parser.add_argument("--python", type=Path, help="the script `python` that tools/setup_aarch64.sh made")
+    parser.add_argument("--models", type=Path, help="folder of binary .tflite files, as run.py makes them")
+    options = parser.parse_args()
+
+    plugin = _build(options.build, options.compiler)
+    results: dict[str, Any] = {"layers": _count_layers(options.build, plugin)}
+    if options.python and options.models:
+        library = options.build / "libs2bnn_delegate.so"
+        models = sorted(options.models.glob("*-binary.tflite"))
+        results["networks"] = {m.stem[: -len("-binary")]: _count_network(options.python, m, library, plugin) for m in models}
+    options.output.write_text(json.dumps(results, indent=1) + "\n")
+    _print(results)
+
+
+def _build(build: Path, compiler: str) -> Path:
+    settings = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", f"-DCMAKE_CXX_COMPILER={compiler}"]
+    configure = ["cmake", "-S", HERE.parent, "-B", build, "-DCMAKE_BUILD_TYPE=Release", "-DS2BNN_BUILD_BENCHMARKS=ON", *settings]
+    subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["cmake", "--build", build, "-j2"], check=True, stdout=subprocess.DEVNULL)
+    plugin = build.resolve() / "qemu_count.so"
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", HERE / "qemu_count.c", "-o", plugin], check=True)
+    return plugin
+
+
+def _count(command: list[Any], environment: dict[str, str]) -> tuple[list[int], str]:
+    """Runs an ARM program under qemu: its total and its regions' instructions, and what it printed."""
+    with tempfile.NamedTemporaryFile() as counts:
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, env=os.environ | environment | {"COUNT_OUTPUT": counts.name}
+        )
+        return [int(line) for line in counts.read().split()], done.stdout
+
+
+def _count_layers(build: Path, plugin: Path) -> list[dict[str, Any]]:
+    counts, printed = _count([*QEMU, "-plugin", plugin, build / "benchmarks" / "instructions"], {})
+    regions = iter(counts[1:])
+    layers = []
+    for line in printed.splitlines():
+        layer = json.loads(line)
+        layer["instructions"] = next(regions)
+        layer["straight_instructions"] = next(regions) if layer.pop("straight") else None
+        layers.append(layer)
+    return layers
+
+
+def _count_network(python: Path, model: Path, library: Path, plugin: Path) -> dict[str, int]:
+    """Instructions of one image, whole and without the delegate's part where the host computes the rest."""
+    program = (
+        "import sys, numpy as np; from s2bnn_runtime import Interpreter; i = Interpreter(sys.argv[1]);"
+        "x = np.zeros(i.input_details[0]['shape'], np.float32); [i.predict(x) for _ in range(int(sys.argv[2]))]"
+    )
+    environment = {
+        "QEMU_PLUGIN": str(plugin),
+        "S2BNN_LIBRARY": str(library.resolve()),
+        "PYTHONPATH": str(HERE.parent),
+    }
+    command = _dynamic_qemu(python)
+    two, three = (_count([*command, "-c", program, model, images], environment)[0][0] for images in ("2", "3"))
+    return {"instructions": three - two}
+
+
+def _dynamic_qemu(python: Path) -> list[str]:
+    """The script calls the static qemu, which loads no plug-ins."""
+    script = python.read_text().replace("qemu-aarch64-static", "qemu-aarch64")
+    return ["sh", "-c", script, str(python), "litert-new"]
+
+
+def _print(results: dict[str, Any]) -> None:
+    print("binary multiply-adds an instruction")
+    print(f"  three instructions a 128: {THREE_INSTRUCTIONS:.1f}; the inner loop of LCE's assembly: {LCE_ASSEMBLY:.1f}")
+    for layer in results["layers"]:
+        straight = layer["straight_instructions"]
+        height, width, channels = layer["input"]
+        name = f"{layer['filter']}x{layer['filter']} {height}x{width}x{channels} to {layer['channels_out']}, stride {layer['stride']}"
+        compared = f"{layer['macs'] / straight:5.1f}" if straight else "    -"
+        print(f"  {name:40} ours {layer['macs'] / layer['instructions']:5.1f}   straight from the intrinsics {compared}")
+    macs = sum(layer["count"] * layer["macs"] for layer in results["layers"])
+    instructions = sum(layer["count"] * layer["instructions"] for layer in results["layers"])
+    print(f"  all, weighted by work: {macs / instructions:.1f}")
+    for name, counts in results.get("networks", {}).items():
+        print(f"{name}: {counts['instructions'] / 1e6:.0f} million instructions an image")
+
+
+if __name__ == "__main__":
+    main()
