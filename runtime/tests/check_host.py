@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import platform
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +78,13 @@ def check_refusal(cases, host) -> None:
     raise AssertionError("a convolution without stride_width was accepted")
 
 
+def installed_version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # tensorflow-cpu is TensorFlow too
+        return version(f"{name}-cpu")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("host", nargs="?", choices=["ai-edge-litert", "tflite-runtime", "tensorflow"])
@@ -90,7 +97,7 @@ def main() -> None:
     check_threads(cases, host)
     check_refusal(cases, host)
     print(
-        f"ok: {host.name} {version(host.name)} on {platform.machine()}, {s2bnn_runtime.kernels()} kernels: "
+        f"ok: {host.name} {installed_version(host.name)} on {platform.machine()}, {s2bnn_runtime.kernels()} kernels: "
         f"{len(cases)} cases, {runs} results equal to Larq Compute Engine's"
     )
 

@@ -74,14 +74,30 @@ void dequantize(const Tensor& output, const uint32_t* input, void* data, size_t 
   }
 }
 
+// The input positions under an undilated window at one output position. Filters may be much larger than the input.
+struct Range {
+  int64_t first, last;
+};
+
+Range covered(int64_t output, int size, int filter, int stride, bool same_padding) {
+  const int64_t first = output * stride - slide(size, filter, stride, 1, same_padding).padding;
+  return {std::max<int64_t>(first, 0), std::min<int64_t>(first + filter, size)};
+}
+
 // The maximum of signs is negative where all of them are.
 void bmaxpool(const Op& op, const Shape& in, const Shape& out, const uint32_t* input, uint32_t* output, size_t first, size_t last) {
   for (size_t pixel = first; pixel < last; ++pixel) {
     uint32_t* words = output + pixel * out[3];
     std::fill(words, words + out[3], ~uint32_t{0});
-    for_each_tap(op.window, in, out, input, pixel, [&](int, const uint32_t* x) {
-      for (int w = 0; x != nullptr && w < out[3]; ++w) words[w] &= x[w];
-    });
+    const Position at = position_of(pixel, out);
+    const Range rows = covered(at.y, in[1], op.window.filter_height, op.window.stride_height, op.window.same_padding);
+    const Range columns = covered(at.x, in[2], op.window.filter_width, op.window.stride_width, op.window.same_padding);
+    for (int64_t y = rows.first; y < rows.last; ++y) {
+      for (int64_t x = columns.first; x < columns.last; ++x) {
+        const uint32_t* source = input + ((at.batch * in[1] + y) * in[2] + x) * in[3];
+        for (int w = 0; w < out[3]; ++w) words[w] &= source[w];
+      }
+    }
   }
 }
 

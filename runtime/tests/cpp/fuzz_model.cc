@@ -1,0 +1,80 @@
+// Whole model files, mutated: refused with a message, or run. A model that runs must give the same outputs on the portable and on the
+// best kernels, on one thread and on two, and, where no float operation is left to the host, on the reference.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "read_tflite.h"
+#include "run_model.h"
+
+namespace {
+
+// Work that would only cost time: what a model of this many bytes can ask for has no bound worth waiting for.
+constexpr double kMaxElements = 1 << 18;
+constexpr double kMaxWork = 1 << 22;
+
+double elements(const MiniTensor& tensor) {
+  double count = 1;
+  for (int size : tensor.shape) count *= size > 0 ? size : 1;
+  return count;
+}
+
+bool is_too_large(const MiniModel& model) {
+  for (const MiniTensor& tensor : model.tensors) {
+    if (elements(tensor) > kMaxElements) return true;
+  }
+  for (const MiniNode& node : model.nodes) {
+    if (node.inputs.size() != 5) continue;
+    double work = 1;  // of a convolution, at most: its input times its filter
+    for (int k = 0; k < 2; ++k) {
+      const int i = node.inputs[k];
+      if (i >= 0 && static_cast<size_t>(i) < model.tensors.size()) work *= elements(model.tensors[i]);
+    }
+    if (work > kMaxWork) return true;
+  }
+  return false;
+}
+
+bool is_custom(const MiniNode& node) { return node.builtin_code == kTfLiteBuiltinCustom; }
+
+bool all_finite(const MiniModel& model) {
+  for (const MiniTensor& tensor : model.tensors) {
+    if (tensor.type != kTfLiteFloat32) continue;
+    for (size_t i = 0; i + 4 <= tensor.data.size(); i += 4) {
+      float value;
+      std::memcpy(&value, tensor.data.data() + i, 4);
+      if (!(std::fabs(value) < 1e12f)) return false;  // sums and products of these stay finite
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  MiniModel model;
+  try {
+    model = read_tflite(data, size);
+  } catch (const BadFile&) {
+    return 0;
+  }
+  if (is_too_large(model)) return 0;
+  for (MiniTensor& tensor : model.tensors) clear_unused_bits(tensor.type, tensor.shape, tensor.data.data(), tensor.data.size());
+  static const Delegate best(""), portable("portable"), reference("reference");
+  const RunResult wanted = run_model(model, portable.get, 1);
+  const RunResult results[] = {run_model(model, best.get, 1), run_model(model, best.get, 2), run_model(model, reference.get, 1)};
+  for (const RunResult& result : results) {
+    if (!result.accepted && result.errors.empty()) std::abort();  // refused without a word
+  }
+  if (!wanted.accepted || !all_finite(model)) return 0;
+  const bool all_custom = std::all_of(model.nodes.begin(), model.nodes.end(), [](const MiniNode& node) { return is_custom(node); });
+  for (int i = 0; i < (all_custom ? 3 : 2); ++i) {
+    if (!results[i].accepted || results[i].outputs != wanted.outputs) {
+      std::fprintf(stderr, "run %d differs from the portable kernels: %s\n", i, results[i].errors.c_str());
+      std::abort();
+    }
+  }
+  return 0;
+}

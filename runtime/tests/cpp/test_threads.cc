@@ -1,0 +1,54 @@
+// Several hosts in several threads, each with several threads of its own, some of them with one delegate together: the results are
+// those of one thread, and the thread sanitizer has nothing to say.
+#include <atomic>
+#include <cstdio>
+#include <thread>
+
+#include "read_tflite.h"
+#include "run_model.h"
+
+namespace {
+
+constexpr int kHosts = 4;
+constexpr int kRuns = 3;
+
+int mismatches(const MiniModel& model, TfLiteDelegate* shared, const std::vector<std::vector<uint8_t>>& wanted) {
+  std::atomic<int> count{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kHosts; ++i) {
+    threads.emplace_back([&, i] {
+      const Delegate own("");
+      for (int run = 0; run < kRuns; ++run) {
+        const RunResult result = run_model(model, i % 2 == 0 ? shared : own.get, 1 + i);
+        if (!result.accepted || result.outputs != wanted) ++count;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return count;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) return 2;
+  int failures = 0, models = 0;
+  for (const std::string& path : files_in(argv[1])) {
+    const auto content = read_file(path);
+    MiniModel model;
+    try {
+      model = read_tflite(content.data(), content.size());
+    } catch (const BadFile&) {
+      continue;
+    }
+    const Delegate shared("");
+    const RunResult wanted = run_model(model, shared.get, 1);
+    if (!wanted.accepted) continue;
+    ++models;
+    const int count = mismatches(model, shared.get, wanted.outputs);
+    if (count > 0) std::printf("%s: %d results differ\n", path.c_str(), count);
+    failures += count;
+  }
+  std::printf("%d models\n", models);
+  return failures > 0 || models == 0 ? 1 : 0;
+}

@@ -1,0 +1,70 @@
+"""Writes the seeds of the fuzzers, tests/cpp/corpus: small models of every kind, and the options of their custom ops.
+
+    PYTHONPATH=.:tests python tools/make_corpus.py       (needs TensorFlow, for its flatbuffer schema)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from flatbuffers import flexbuffers
+from graphs import Bconv
+from test_fusion import RandomGraph
+from test_ops import bmaxpool_model, dequantize_model, quantize_model
+
+CORPUS = Path(__file__).parent.parent / "tests" / "cpp" / "corpus"
+
+
+def models() -> dict[str, bytes]:
+    case = Bconv()
+    small = Bconv(height=3, width=4, channels_in=33, channels_out=5, filter=(2, 1))
+    variants = {
+        "bconv": case,
+        "bconv-small": small,
+        "bconv-ones": dataclasses.replace(small, pad_value=1, activation="relu6"),
+        "bconv-valid": dataclasses.replace(small, padding="VALID", stride=(2, 1)),
+        "bconv-dilated": dataclasses.replace(small, dilation=(2, 3)),
+        "bconv-groups": dataclasses.replace(small, channels_in=64, channels_out=6, groups=2),
+        "bconv-int8": dataclasses.replace(small, output="int8"),
+        "bconv-bits": dataclasses.replace(small, output="bits", pad_value=1),
+        "bconv-large-filter": dataclasses.replace(small, filter=(5, 5)),
+    }
+    result = {name: variant.model() for name, variant in variants.items()}
+    for dtype, quantization in (("float32", {}), ("int8", {"scale": 0.1, "zero_point": 3}), ("bool", {})):
+        result[f"quantize-{dtype}"] = quantize_model((1, 2, 3, 33), dtype, **quantization)
+        result[f"dequantize-{dtype}"] = dequantize_model((1, 2, 3, 33), dtype, **quantization)
+    result["bmaxpool"] = bmaxpool_model(4, 3, 33, (3, 2), (2, 1), "SAME")
+    for seed in range(50):  # those of few channels are small
+        graph = RandomGraph(seed)
+        model = graph.grow(6)
+        if graph.input_shape[3] == 20 and len(model) < 9000:
+            result[f"graph{seed}"] = model
+    return result
+
+
+def options() -> dict[str, bytes]:
+    bconv = Bconv().options
+    pool = {"filter_height": 2, "filter_width": 3, "stride_height": 2, "stride_width": 1, "padding": 0}
+    wide = {name: np.int64(value) + (1 << 40) for name, value in bconv.items()}
+    return {
+        "bconv": flexbuffers.Dumps(bconv),
+        "bmaxpool": flexbuffers.Dumps(pool),
+        "wide": flexbuffers.Dumps({name: int(value) for name, value in wide.items()}),
+        "other-types": flexbuffers.Dumps({**pool, "padding": True, "extra": 1.5, "name": "text", "list": [1, 2]}),
+        "vector": flexbuffers.Dumps([1, 2, 3]),
+    }
+
+
+def main() -> None:
+    for kind, seeds in (("model", models()), ("options", options())):
+        directory = CORPUS / kind
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, content in seeds.items():
+            (directory / name).write_bytes(content)
+        print(f"{directory}: {len(seeds)} seeds, {sum(map(len, seeds.values())) / 1024:.0f} KiB")
+
+
+if __name__ == "__main__":
+    main()
