@@ -85,12 +85,20 @@ def installed_version(name: str) -> str:
         return version(f"{name}-cpu")
 
 
+def check_kernels() -> None:
+    """Whatever compiled the library, it finds out what the processor can do."""
+    flags = Path("/proc/cpuinfo").read_text().split()
+    if platform.machine() == "aarch64" or "avx2" in flags:
+        assert s2bnn_runtime.kernels() != "portable", s2bnn_runtime.kernels()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("host", nargs="?", choices=["ai-edge-litert", "tflite-runtime", "tensorflow"])
     parser.add_argument("--short", action="store_true", help="every case once, on the best kernels")
     options = parser.parse_args()
     host = s2bnn_runtime.find_host(options.host)
+    check_kernels()
     cases = load_cases()
     runs = check_results(cases, host, options.short)
     check_batches(cases, host)
