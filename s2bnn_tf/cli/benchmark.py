@@ -19,12 +19,16 @@ from s2bnn_tf.cli.output import print_result, show_progress
 def benchmark(model: Path, threads: int, runs: int, as_json: bool) -> None:
     """Latency, memory, size and operations of a .tflite on this machine.
 
+    The numbers are kept beside the file, for `s2bnn compare`.
+
     \b
     Example:
       s2bnn benchmark student.tflite --threads 2
     """
+    from s2bnn_tf.evaluation import results_dir, write_json
     from s2bnn_tf.export import benchmark as measure
     from s2bnn_tf.export import describe_benchmark
 
     result = measure(model, threads=threads, runs=runs, progress=show_progress)
+    write_json(results_dir(model) / "benchmark.json", result)
     print_result(result, as_json, lambda: describe_benchmark(result))

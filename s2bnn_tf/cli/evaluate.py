@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import click
 
 from s2bnn_tf.cli.group import main
-from s2bnn_tf.cli.options import RUN_OR_MODEL, data_option, json_option
+from s2bnn_tf.cli.options import RUN, RUN_OR_MODEL, data_option, json_option
 from s2bnn_tf.cli.output import print_result, show_progress
+
+Describe = Callable[[dict], str]
 
 
 @main.group(name="eval")
@@ -83,16 +86,127 @@ def linear(
     _after_eval(run_or_model, result, as_json)
 
 
-def _after_eval(path: Path, result: dict, as_json: bool) -> None:
+@evaluate.command(name="low-label")
+@click.argument("run_or_model", type=RUN_OR_MODEL)
+@data_option
+@click.option(
+    "--labels",
+    multiple=True,
+    metavar="AMOUNT",
+    default=["1%", "10%", "10"],
+    show_default=True,
+    help="A share of the labels (1%) or a number per class (10); may be repeated.",
+)
+@click.option("--draws", default=5, show_default=True, type=click.IntRange(1), help="Repetitions.")
+@json_option
+def low_label(
+    run_or_model: Path, data: str | None, labels: tuple[str, ...], draws: int, as_json: bool
+) -> None:
+    """Accuracy of linear classifiers that see few labels, with confidence intervals.
+
+    \b
+    Example:
+      s2bnn eval low-label runs/digits/step2
+      s2bnn eval low-label student.tflite --labels 5 --labels 20% --draws 10
+    """
+    from s2bnn_tf.evaluation import describe_low_label, evaluate_low_label
+
+    result = evaluate_low_label(
+        run_or_model, data, amounts=labels, draws=draws, progress=show_progress
+    )
+    _after_eval(run_or_model, result, as_json, describe_low_label)
+
+
+@evaluate.command()
+@click.argument("run", type=RUN)
+@data_option
+@click.option("--labels", default="100%", show_default=True, help="A share, or images per class.")
+@click.option("--epochs", default=20, show_default=True, type=click.IntRange(1))
+@click.option("--learning-rate", default=1e-3, show_default=True, type=click.FloatRange(1e-9))
+@click.option("--batch-size", default=128, show_default=True, type=click.IntRange(2))
+@click.option("--seed", default=0, show_default=True, type=int)
+@json_option
+def finetune(
+    run: Path,
+    data: str | None,
+    labels: str,
+    epochs: int,
+    learning_rate: float,
+    batch_size: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Accuracy after training the whole network of RUN further, on labels.
+
+    The run itself is left as it is.
+
+    \b
+    Example:
+      s2bnn eval finetune runs/digits/step2 --labels 10% --epochs 20
+    """
+    from s2bnn_tf.evaluation import evaluate_finetune
+
+    result = evaluate_finetune(
+        run,
+        data,
+        labels=labels,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        seed=seed,
+        progress=show_progress,
+    )
+    _after_eval(run, result, as_json)
+
+
+@evaluate.command()
+@click.argument("run_or_model", type=RUN_OR_MODEL)
+@data_option
+@click.option("--teacher", help="A run directory or .keras file; the run's own unless given.")
+@click.option("--temperature", type=click.FloatRange(1e-3), help="The run's own unless given.")
+@click.option("--views", default=2048, show_default=True, type=click.IntRange(2))
+@json_option
+def calibration(
+    run_or_model: Path,
+    data: str | None,
+    teacher: str | None,
+    temperature: float | None,
+    views: int,
+    as_json: bool,
+) -> None:
+    """How far the student's distribution is from its teacher's, on the same views.
+
+    Entropy, KL divergence, rank agreement; after `s2bnn eval linear`, also the
+    reliability of the classifier. Pictures go beside calibration.json.
+
+    \b
+    Example:
+      s2bnn eval calibration runs/digits/step2
+      s2bnn eval calibration student.tflite --teacher runs/digits/teacher
+    """
+    from s2bnn_tf.evaluation import describe_calibration, evaluate_calibration
+
+    result = evaluate_calibration(
+        run_or_model,
+        data,
+        teacher=teacher,
+        temperature=temperature,
+        views=views,
+        progress=show_progress,
+    )
+    _after_eval(run_or_model, result, as_json, describe_calibration)
+
+
+def _after_eval(path: Path, result: dict, as_json: bool, describe: Describe | None = None) -> None:
     if path.is_dir():
         from s2bnn_tf.evaluation import write_run_report
 
         write_run_report(path)
-    print_result(
-        result,
-        as_json,
-        lambda: (
-            f"{result['metric']} accuracy of {result['model']} on {result['data']}: "
-            f"{100 * result['top1']:.2f} % (top 5: {100 * result['top5']:.2f} %)"
-        ),
+    print_result(result, as_json, lambda: (describe or _describe_accuracy)(result))
+
+
+def _describe_accuracy(result: dict) -> str:
+    return (
+        f"{result['metric']} accuracy of {result['model']} on {result['data']}: "
+        f"{100 * result['top1']:.2f} % (top 5: {100 * result['top5']:.2f} %)"
     )

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
-from s2bnn_tf import __version__
-from s2bnn_tf.data import ImageSource, open_source
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.evaluation.features import Progress, extract_features, readable
+from s2bnn_tf.evaluation.features import Progress, readable
+from s2bnn_tf.evaluation.finetune import finetune
 from s2bnn_tf.evaluation.gallery import make_gallery
 from s2bnn_tf.evaluation.knn import knn_accuracy, top_accuracies
 from s2bnn_tf.evaluation.linear_probe import LinearProbe, fit_linear_probe
 from s2bnn_tf.evaluation.linear_protocol import train_linear_probe
-from s2bnn_tf.evaluation.results import results_dir, write_json
-from s2bnn_tf.weights import open_encoder
-
-if TYPE_CHECKING:
-    from s2bnn_tf.weights import LoadedEncoder, TFLiteEncoder
-
-    Encoder = LoadedEncoder | TFLiteEncoder
+from s2bnn_tf.evaluation.low_label import draw_labelled, low_label_accuracy
+from s2bnn_tf.evaluation.mistakes import find_mistakes
+from s2bnn_tf.evaluation.results import results_dir
+from s2bnn_tf.evaluation.session import Session
+from s2bnn_tf.weights import LoadedEncoder
 
 
 def evaluate_knn(
@@ -52,23 +50,13 @@ def evaluate_knn(
     Raises:
         UserError: if the model cannot be opened or the images have no labels.
     """
-    encoder = open_encoder(path)
-    train, test = open_labelled(encoder, data)
-    train_features, train_labels = extract_features(
-        encoder, train, batch_size=batch_size, progress=progress
-    )
-    test_features, test_labels = extract_features(
-        encoder, test, batch_size=batch_size, progress=progress
-    )
-    accuracy = knn_accuracy(
-        train_features, train_labels, test_features, test_labels, k=k, temperature=temperature
-    )
-    result = {"metric": "knn", **accuracy, **_conditions(encoder, train, test, data)}
-    directory = results_dir(path)
-    gallery = make_gallery(readable(train), readable(test), train_features, test_features)
-    gallery.save(directory / "gallery.npz")
-    write_json(directory / "knn.json", result)
-    return result
+    session = Session(path, data, progress=progress, batch_size=batch_size)
+    train, train_labels = session.extract(session.train)
+    test, test_labels = session.extract(session.test)
+    accuracy = knn_accuracy(train, train_labels, test, test_labels, k=k, temperature=temperature)
+    gallery = make_gallery(readable(session.train), readable(session.test), train, test)
+    gallery.save(session.directory / "gallery.npz")
+    return session.write("knn", accuracy)
 
 
 def evaluate_linear(
@@ -84,8 +72,9 @@ def evaluate_linear(
 ) -> dict:
     """Measure the accuracy of a linear probe and write it to linear.json.
 
-    The classifier itself goes to linear_probe.npz. A `.tflite` that was converted
-    with a linear head is measured as it is: nothing is trained.
+    The classifier itself goes to linear_probe.npz, and what it takes for what to
+    mistakes.npz. A `.tflite` that was converted with a linear head is measured as it
+    is: nothing is trained.
 
     Args:
         path: a run directory or a `.tflite`.
@@ -103,17 +92,17 @@ def evaluate_linear(
     Raises:
         UserError: if the model cannot be opened or the images have no labels.
     """
-    encoder = open_encoder(path)
-    train, test = open_labelled(encoder, data)
-    directory = results_dir(path)
-    if encoder.head == "linear":
-        measured = _measure_own_classifier(encoder, test, batch_size, progress)
+    session = Session(path, data, progress=progress, batch_size=batch_size)
+    if session.encoder.head == "linear":
+        logits, labels = own_logits(session)
+        scores = top_accuracies(logits, labels)
+        measured = {**scores, "n_test": len(labels), "protocol": "own classifier"}
     else:
         if protocol == "paper":
             probe = train_linear_probe(
-                encoder,
-                train,
-                test,
+                session.encoder,
+                session.train,
+                session.test,
                 epochs=epochs,
                 batch_size=batch_size,
                 learning_rate=learning_rate,
@@ -121,73 +110,133 @@ def evaluate_linear(
                 progress=progress,
             )
         else:
-            probe = _fit_fast(encoder, train, test, batch_size, seed, progress)
-        probe.save(directory / "linear_probe.npz")
+            probe = _fit_fast(session, seed)
+        # In the run's own directory lies what `s2bnn convert --head linear` takes: the latest.
+        for directory in {session.directory, results_dir(path)}:
+            probe.save(directory / "linear_probe.npz")
+        features, labels = session.extract(session.test)
+        logits = probe.logits(features)
         measured = {**probe.metrics, **probe.parameters}
-    result = {"metric": "linear", **measured, **_conditions(encoder, train, test, data)}
-    write_json(directory / "linear.json", result)
-    return result
+    find_mistakes(readable(session.test), logits).save(session.directory / "mistakes.npz")
+    return session.write("linear", measured)
 
 
-def open_labelled(encoder: Encoder, data: str | None) -> tuple[ImageSource, ImageSource]:
-    """Open the training and the test images that a model is to be evaluated on.
+def evaluate_low_label(
+    path: Path | str,
+    data: str | None = None,
+    *,
+    amounts: Sequence[str] = ("1%", "10%", "10"),
+    draws: int = 5,
+    batch_size: int = 256,
+    progress: Progress | None = None,
+) -> dict:
+    """Measure linear probes that see few labels, and write them to low_label.json.
+
+    Args:
+        path: a run directory or a `.tflite`.
+        data: the images, as for `open_source`; by default those it was trained on.
+        amounts: "1%" of the labels of each class, or "10" labels per class.
+        draws: how many times labels are drawn, by the seeds 0, 1, ...
+        batch_size: images encoded at a time.
+        progress: told after each batch, and after each probe.
+
+    Returns:
+        What low_label.json holds: "amounts", for each of them "top1" (mean),
+        "confidence_interval" (95 %), "top1_of_draws" and "n_train".
 
     Raises:
-        UserError: if no source is known or one of its splits has no labels.
+        UserError: if the model cannot be opened, the images have no labels or an
+            amount cannot be drawn.
     """
-    spec = data or encoder.data_source
-    if spec is None:
-        raise UserError(
-            f"{encoder.path} does not say which images it was made from: name some with --data."
-        )
-    return _only_labelled(open_source(spec, "train")), _only_labelled(open_source(spec, "test"))
+    session = Session(path, data, progress=progress, batch_size=batch_size)
+    _require_features(session)
+    train, test = session.extract(session.train), session.extract(session.test)
+    measured = {}
+    for number, amount in enumerate(amounts):
+        measured[amount] = low_label_accuracy(*train, *test, amount=amount, draws=draws)
+        if progress is not None:
+            progress(f"{session.encoder.name}: probes on few labels", number + 1, len(amounts))
+    result = {"amounts": measured, "draws": draws, "n_test": len(test[1])}
+    return session.write("low_label", result)
 
 
-def _only_labelled(source: ImageSource) -> ImageSource:
-    if source.labels is None or max(source.labels, default=-1) < 0:
-        raise UserError(
-            f"The {source.split} images of {source.name} have no labels to compare with: sort "
-            "them into one subfolder per class, or name a labelled source with --data."
-        )
-    return source.select(np.flatnonzero(source.labels >= 0))
-
-
-def _fit_fast(
-    encoder: Encoder,
-    train: ImageSource,
-    test: ImageSource,
-    batch_size: int,
-    seed: int,
-    progress: Progress | None,
-) -> LinearProbe:
-    train_set = extract_features(encoder, train, batch_size=batch_size, progress=progress)
-    test_set = extract_features(encoder, test, batch_size=batch_size, progress=progress)
-    return fit_linear_probe(*train_set, *test_set, class_names=train.class_names, seed=seed)
-
-
-def _measure_own_classifier(
-    encoder: Encoder, test: ImageSource, batch_size: int, progress: Progress | None
+def evaluate_finetune(
+    path: Path | str,
+    data: str | None = None,
+    *,
+    labels: str = "100%",
+    epochs: int = 20,
+    learning_rate: float = 1e-3,
+    batch_size: int = 128,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> dict:
+    """Train the whole network of a run further, on labels, and write finetune.json.
+
+    The run itself is left as it is.
+
+    Args:
+        path: a run directory.
+        data: the images, as for `open_source`; by default those it was trained on.
+        labels: how many of the training labels are seen; see `draw_labelled`.
+        epochs: passes over the labelled images.
+        learning_rate: at the start.
+        batch_size: images per step.
+        seed: of the draw, the classifier's initial weights and the augmentation.
+        progress: told after each step.
+
+    Returns:
+        What finetune.json holds: "top1" and "top5" in [0, 1], and every parameter.
+
+    Raises:
+        UserError: if the run cannot be opened, the images have no labels, or training diverges.
+    """
+    session = Session(path, data, progress=progress)
+    encoder = session.encoder
+    if not isinstance(encoder, LoadedEncoder):
+        raise UserError(
+            f"{path} is a deployed file, whose weights are fixed: fine-tune the run directory "
+            "that it was converted from."
+        )
+    assert session.train.labels is not None
+    chosen = draw_labelled(session.train.labels, labels, seed)
+    measured = finetune(
+        encoder,
+        session.train.select(chosen),
+        session.test,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        seed=seed,
+        progress=progress,
+    )
+    return session.write("finetune", {**measured, "labels": labels})
+
+
+def own_logits(session: Session) -> tuple[np.ndarray, np.ndarray]:
+    """Return (logits (N, K), labels (N,)) of a `.tflite` that is a classifier itself.
+
+    Raises:
+        UserError: if it tells other classes apart than the test images have.
+    """
+    encoder, test = session.encoder, session.test
     known = getattr(encoder, "labels", None) or test.class_names
     if encoder.feature_dim != len(test.class_names) or tuple(known) != test.class_names:
         raise UserError(
             f"{encoder.path} tells {encoder.feature_dim} classes apart, other ones than the "
             f"{len(test.class_names)} of {test.name}: name images of its classes with --data."
         )
-    logits, labels = extract_features(encoder, test, batch_size=batch_size, progress=progress)
-    return {**top_accuracies(logits, labels), "n_test": len(labels), "protocol": "own classifier"}
+    return session.extract(test)
 
 
-def _conditions(encoder: Encoder, train: ImageSource, test: ImageSource, data: str | None) -> dict:
-    """Describe what was measured on, for the reader of a JSON file a year later."""
-    return {
-        "model": encoder.name,
-        "data": data or encoder.data_source,
-        "classes": len(train.class_names),
-        "unreadable_images": len(train.unreadable) + len(test.unreadable),
-        "size_bytes": encoder.size_bytes,
-        "feature_dim": encoder.feature_dim,
-        "image_size": encoder.image_size,
-        "center_crop": encoder.center_crop,
-        "version": __version__,
-    }
+def _require_features(session: Session) -> None:
+    if session.encoder.head == "linear":
+        raise UserError(
+            f"{session.path} gives classes, not features: name its run directory, or convert "
+            "the run with --head none."
+        )
+
+
+def _fit_fast(session: Session, seed: int) -> LinearProbe:
+    train, test = session.extract(session.train), session.extract(session.test)
+    return fit_linear_probe(*train, *test, class_names=session.train.class_names, seed=seed)

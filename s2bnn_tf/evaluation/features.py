@@ -13,6 +13,8 @@ from s2bnn_tf.errors import UserError
 Progress = Callable[[str, int, int], None]
 """Called with (what is being done, how much is done, of how much)."""
 
+Output = Literal["features", "embedding"]
+
 
 class ImageEncoder(Protocol):
     """What is needed of a model to encode images; `open_encoder` returns such ones.
@@ -43,7 +45,7 @@ def extract_features(
     source: ImageSource,
     *,
     batch_size: int = 256,
-    output: Literal["features", "embedding"] = "features",
+    output: Output = "features",
     progress: Progress | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Encode every readable image of a source.

@@ -17,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INK, MUTED, GRID = "#010203", "#010204", "#010205"  # stand-ins, see _to_svg
+INK, MUTED, GRID = "#010203", "#010204", "#010205"  # stand-ins, see to_svg
 _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid"}
 COLORS = 10  # of the style sheet, --c0 to --c9
 MARKED = 10  # points of a curve, about; more would hide it
@@ -64,13 +64,13 @@ def loss_chart(metrics: Sequence[dict]) -> Chart | None:
     """Draw the loss of one run over its epochs, and its parts where there are several."""
     parts = [name for name in ("contrastive", "distillation") if _series(metrics, name)]
     names = ["loss", *parts] if len(parts) > 1 else ["loss"]
-    return _line_chart({name: _series(metrics, name) for name in names})
+    return line_chart({name: _series(metrics, name) for name in names})
 
 
 def knn_chart(runs: Mapping[str, Sequence[dict]]) -> Chart | None:
     """Draw the kNN accuracy of several runs over their epochs, in percent."""
     curves = {name: _series(metrics, "knn") for name, metrics in runs.items()}
-    return _line_chart(
+    return line_chart(
         {name: [(x, 100 * y) for x, y in curve] for name, curve in curves.items()}, unit=" %"
     )
 
@@ -82,12 +82,12 @@ def embedding_map(places: np.ndarray, labels: np.ndarray, names: Sequence[str]) 
     """
     if not len(places):
         return None
-    figure, axes = _new_figure(4.6, 4.6)
+    figure, axes = new_figure(4.6, 4.6)
     axes.set_axis_off()
     legend = []
     for index, label in enumerate(np.unique(labels)):
         chosen = places[labels == label]
-        color, marker = _style(index, per_marker=COLORS)
+        color, marker = style(index, per_marker=COLORS)
         legend.append(LegendEntry(str(names[label]), index % COLORS, MARKERS[marker]))
         axes.plot(*chosen.T, marker, color=color, markersize=3.4, markeredgewidth=0, alpha=0.8)
         middle = chosen[np.argmin(np.abs(chosen - np.median(chosen, axis=0)).sum(axis=1))]
@@ -99,7 +99,7 @@ def embedding_map(places: np.ndarray, labels: np.ndarray, names: Sequence[str]) 
             color=INK,
             parse_math=False,
         )
-    return Chart(_to_svg(figure, "Map of the embeddings"), tuple(legend))
+    return Chart(to_svg(figure, "Map of the embeddings"), tuple(legend))
 
 
 def _series(metrics: Sequence[dict], key: str) -> list[tuple[int, float]]:
@@ -108,36 +108,51 @@ def _series(metrics: Sequence[dict], key: str) -> list[tuple[int, float]]:
     return [(x, y) for x, y in values if isinstance(y, (int, float)) and math.isfinite(y)]
 
 
-def _style(index: int, per_marker: int = 1) -> tuple[str, str]:
+def palette() -> str:
+    """Return the colours of light and dark as CSS, those of the report and of single charts."""
+    return (Path(__file__).parent / "templates" / "palette.css").read_text("utf-8")
+
+
+def style(index: int, per_marker: int = 1) -> tuple[str, str]:
     """Return the stand-in colour and the marker of the index-th series."""
     markers = list(MARKERS)
     return f"#0201{index % COLORS:02x}", markers[index // per_marker % len(markers)]
 
 
-def _line_chart(curves: Mapping[str, Sequence[tuple[int, float]]], unit: str = "") -> Chart | None:
+def line_chart(
+    curves: Mapping[str, Sequence[tuple[int, float]]],
+    unit: str = "",
+    x_label: str = "epoch",
+    log: bool = False,
+) -> Chart | None:
+    """Draw named curves of (x, y) points; None if all are empty."""
     if not any(curves.values()):
         return None
     from matplotlib.ticker import MaxNLocator
 
-    figure, axes = _new_figure(4.6, 2.9)
+    figure, axes = new_figure(4.6, 2.9)
     legend = []
     for index, (name, curve) in enumerate(curves.items()):
         if not curve:
             continue
-        color, marker = _style(index)
+        color, marker = style(index)
         legend.append(LegendEntry(name, index % COLORS, MARKERS[marker]))
         every = max(1, len(curve) // MARKED)
         x, y = zip(*curve, strict=True)
         axes.plot(x, y, color=color, marker=marker, markersize=4.5, markevery=every)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
+    if log:
+        axes.set_yscale("log")
+        axes.minorticks_off()
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}{unit}")
-    axes.set_xlabel("epoch")
-    title = " and ".join(entry.name for entry in legend) + " per epoch"
-    return Chart(_to_svg(figure, title), tuple(legend) if len(curves) > 1 else ())
+    axes.set_xlabel(x_label)
+    title = f"{' and '.join(entry.name for entry in legend)} by {x_label}"
+    return Chart(to_svg(figure, title), tuple(legend) if len(curves) > 1 else ())
 
 
-def _new_figure(width: float, height: float) -> tuple[Figure, Any]:
+def new_figure(width: float, height: float) -> tuple[Figure, Any]:
     """Make a figure without pyplot, whose state and back end belong to the user."""
     from matplotlib.figure import Figure
 
@@ -152,7 +167,7 @@ def _new_figure(width: float, height: float) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _to_svg(figure: Figure, title: str) -> str:
+def to_svg(figure: Figure, title: str) -> str:
     """Render for inlining in HTML: no prologue, no fixed size, colours as CSS variables."""
     import matplotlib
 

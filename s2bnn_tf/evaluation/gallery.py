@@ -89,10 +89,10 @@ def make_gallery(
     return Gallery(
         places=flatten(test_features[sample]) if len(sample) else np.zeros((0, 2), np.float32),
         place_labels=test.labels[sample],
-        query_images=np.stack([_thumbnail(test.read(i), size) for i in queries]),
+        query_images=np.stack([thumbnail(test.read(i), size) for i in queries]),
         query_labels=test.labels[queries],
         neighbour_images=np.stack(
-            [[_thumbnail(train.read(i), size) for i in row] for row in neighbours]
+            [[thumbnail(train.read(i), size) for i in row] for row in neighbours]
         ),
         neighbour_labels=train.labels[neighbours],
         similarities=similarities,
@@ -123,7 +123,7 @@ def _evenly(values: np.ndarray, count: int) -> np.ndarray:
     return values[np.linspace(0, len(values) - 1, count).round().astype(int)]
 
 
-def _thumbnail(image: np.ndarray, size: int) -> np.ndarray:
+def thumbnail(image: np.ndarray, size: int) -> np.ndarray:
     """Fit (H, W, 3) into a square: the shorter side scaled, the middle kept."""
     from PIL import Image, ImageOps
 

@@ -162,8 +162,10 @@ def _logistic_regression(features: np.ndarray, labels: np.ndarray, c: float):
     """Fit to (N, C) features; also tell whether it converged."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
-    with warnings.catch_warnings():
+    # One thread: those of BLAS spin, and several are ten times slower on a busy machine.
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # recorded instead
         model = LogisticRegression(C=c, max_iter=MAX_ITERATIONS).fit(features, labels)
     return model, bool(max(model.n_iter_) < MAX_ITERATIONS)

@@ -13,10 +13,24 @@ from typing import Any
 import numpy as np
 
 from s2bnn_tf import __version__
-from s2bnn_tf.evaluation.figures import embedding_map, knn_chart, loss_chart, read_metrics
+from s2bnn_tf.evaluation.calibration_charts import (
+    calibration_chart,
+    entropy_chart,
+    reliability_chart,
+)
+from s2bnn_tf.evaluation.figures import (
+    Chart,
+    embedding_map,
+    knn_chart,
+    loss_chart,
+    palette,
+    read_metrics,
+)
 from s2bnn_tf.evaluation.gallery import Gallery
+from s2bnn_tf.evaluation.mistakes import Mistakes
 from s2bnn_tf.evaluation.results import read_results, replace_file, results_dir
 from s2bnn_tf.evaluation.summary import (
+    NBSP,
     ReportColumn,
     Role,
     describe_parity,
@@ -25,6 +39,9 @@ from s2bnn_tf.evaluation.summary import (
     summarise,
 )
 from s2bnn_tf.weights import RunDirectory
+
+SHOWN_CLASSES = 20  # of a confusion matrix; more cannot be read
+MEASURES = ("knn", "linear", "low_label", "finetune", "calibration")
 
 
 def read_column(path: Path | str, name: str, role: Role | None = None, **more: Any) -> ReportColumn:
@@ -36,9 +53,10 @@ def read_column(path: Path | str, name: str, role: Role | None = None, **more: A
         role: its part in the headline.
         **more: further fields of ReportColumn, or others than those found.
     """
-    knn, linear = read_results(path, "knn"), read_results(path, "linear")
-    size = next((result["size_bytes"] for result in (knn, linear) if result), None)
-    found = {"knn": knn, "linear": linear, "size_bytes": size, **_read_card(Path(path))}
+    results = {measure: read_results(path, measure) for measure in MEASURES}
+    size = next((result["size_bytes"] for result in results.values() if result), None)
+    latency = read_results(path, "benchmark")
+    found = {**results, "latency": latency, "size_bytes": size, **_read_card(Path(path))}
     return ReportColumn(name, role, **{**found, **more})
 
 
@@ -63,6 +81,11 @@ def read_gallery(path: Path | str) -> Gallery | None:
     return Gallery.load(results_dir(path) / "gallery.npz")
 
 
+def read_mistakes(path: Path | str) -> Mistakes | None:
+    """Read what `evaluate_linear` has kept of a run's or a `.tflite`'s errors."""
+    return Mistakes.load(results_dir(path) / "mistakes.npz")
+
+
 def write_run_report(path: Path | str) -> Path:
     """Write (again) the report.html of a single run from what its directory holds by now."""
     run = RunDirectory(Path(path))
@@ -74,6 +97,7 @@ def write_run_report(path: Path | str) -> Path:
         columns=[read_column(run.path, name)],
         curves={name: run.metrics_path},
         galleries={name: read_gallery(run.path)},
+        mistakes={name: read_mistakes(run.path)},
         configs={config.name: config.read_text("utf-8")} if config.exists() else {},
     )
     return run.report_path
@@ -87,6 +111,7 @@ def write_report(
     headline: str | None = None,
     curves: Mapping[str, Path] | None = None,
     galleries: Mapping[str, Gallery | None] | None = None,
+    mistakes: Mapping[str, Mistakes | None] | None = None,
     commands: Sequence[tuple[str, str]] = (),
     configs: Mapping[str, str] | None = None,
 ) -> None:
@@ -99,6 +124,7 @@ def write_report(
         headline: what happened, in a sentence; made from the columns if not given.
         curves: metrics.jsonl of each run by name, in the order of training.
         galleries: embeddings and neighbours of each model by name.
+        mistakes: of each model's classifier, by name.
         commands: what to do next, as (command, what it does).
         configs: text of the configuration of each run by name.
     """
@@ -119,16 +145,19 @@ def write_report(
         for name, gallery in shown.items()
     }
     page = environment.get_template("report.html.j2").render(
+        palette=palette(),
         title=title,
         headline=headline or summarise(columns),
         columns=columns,
         rows=make_table(columns),
         protocol=describe_protocol(columns),
-        parameters={c.name: _as_json(c) for c in columns if c.knn or c.linear},
+        parameters={c.name: _as_json(c) for c in columns if any(_results(c).values())},
         losses={name: chart for name, chart in losses.items() if chart},
         knn=knn_chart(metrics),
         maps={name: chart for name, chart in maps.items() if chart},
         neighbours={name: _neighbour_rows(gallery) for name, gallery in shown.items()},
+        calibrations=_calibration_charts(columns),
+        errors={name: _error_views(m) for name, m in (mistakes or {}).items() if m},
         commands=commands,
         configs=configs or {},
         version=__version__,
@@ -137,9 +166,60 @@ def write_report(
     replace_file(Path(output), lambda file: file.write_text(page, encoding="utf-8"))
 
 
+def _results(column: ReportColumn) -> dict[str, Mapping[str, Any] | None]:
+    return {measure: getattr(column, measure) for measure in MEASURES}
+
+
 def _as_json(column: ReportColumn) -> str:
-    results = {"knn": column.knn, "linear": column.linear}
-    return json.dumps({k: v for k, v in results.items() if v}, indent=2, ensure_ascii=False)
+    results = {k: v for k, v in _results(column).items() if v}
+    if "calibration" in results:  # its curves are drawn, and are in calibration.json
+        drawn = {"student", "teacher", "reliability"}
+        results["calibration"] = {k: v for k, v in results["calibration"].items() if k not in drawn}
+    return json.dumps(results, indent=2, ensure_ascii=False)
+
+
+def _calibration_charts(columns: Sequence[ReportColumn]) -> dict[str, dict[str, Chart]]:
+    """For each model that was looked at, its pictures by their headings."""
+    draw = {
+        "Distribution over coordinates": calibration_chart,
+        "Entropy": entropy_chart,
+        "Reliability of the linear probe": reliability_chart,
+    }
+    drawn = {
+        c.name: {heading: chart(c.calibration) for heading, chart in draw.items()}
+        for c in columns
+        if c.calibration
+    }
+    return {name: {h: c for h, c in charts.items() if c} for name, charts in drawn.items()}
+
+
+def _error_views(mistakes: Mistakes) -> dict:
+    """The confusion matrix, if it can be read, and tiles of the worst mistakes."""
+    confusion = mistakes.confusion
+    names = [str(name) for name in mistakes.class_names]
+    totals = np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    rows = [
+        {
+            "name": names[i],
+            "cells": [
+                {"count": int(count), "share": float(share), "right": i == j}
+                for j, (count, share) in enumerate(zip(row, row / total, strict=True))
+            ],
+        }
+        for i, (row, total) in enumerate(zip(confusion, totals, strict=True))
+    ]
+    tiles = [
+        {
+            "image": _data_uri(image),
+            "label": names[label],
+            "predicted": names[predicted],
+            "confidence": f"{100 * confidence:.0f}{NBSP}%",
+        }
+        for image, label, predicted, confidence in zip(
+            mistakes.images, mistakes.labels, mistakes.predicted, mistakes.confidence, strict=True
+        )
+    ]
+    return {"rows": rows if len(names) <= SHOWN_CLASSES else [], "names": names, "tiles": tiles}
 
 
 def _neighbour_rows(gallery: Gallery) -> list[dict]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,6 +24,10 @@ class ReportColumn:
         binary_macs: 1-bit multiply-adds per image.
         float_macs: floating-point multiply-adds per image.
         parity: a few words on how it agrees with the checkpoint it was made from.
+        low_label: as `evaluate_low_label` returns it.
+        finetune: as `evaluate_finetune` returns it.
+        calibration: as `evaluate_calibration` returns it.
+        latency: as `s2bnn benchmark` measured it.
     """
 
     name: str
@@ -34,6 +38,10 @@ class ReportColumn:
     binary_macs: int | None = None
     float_macs: int | None = None
     parity: str | None = None
+    low_label: Mapping[str, Any] | None = None
+    finetune: Mapping[str, Any] | None = None
+    calibration: Mapping[str, Any] | None = None
+    latency: Mapping[str, Any] | None = None
 
 
 def summarise(columns: Sequence[ReportColumn]) -> str | None:
@@ -79,18 +87,8 @@ class Cell:
 
 def make_table(columns: Sequence[ReportColumn]) -> dict[str, list[Cell]]:
     """Return the rows that have a value, each a cell per column."""
-
-    def accuracy(result: Mapping[str, Any] | None, key: str) -> float | None:
-        return result[key] if result else None
-
     rows: dict[str, list[Cell]] = {}
-    for heading, values, text, scale in (
-        ("kNN accuracy", [accuracy(c.knn, "top1") for c in columns], _percent, 1.0),
-        ("Linear probe", [accuracy(c.linear, "top1") for c in columns], _percent, 1.0),
-        ("File size", [c.size_bytes for c in columns], _bytes, None),
-        ("1-bit multiply-adds", [c.binary_macs for c in columns], _count, None),
-        ("Float multiply-adds", [c.float_macs for c in columns], _count, None),
-    ):
+    for heading, values, text, scale in _rows(columns):
         known = [value for value in values if value is not None]
         if known:
             longest = scale or (max(known) if len(columns) > 1 else 0)
@@ -98,9 +96,72 @@ def make_table(columns: Sequence[ReportColumn]) -> dict[str, list[Cell]]:
                 Cell("–", None) if v is None else Cell(text(v), v / longest if longest else None)
                 for v in values
             ]
+    for amount in _amounts(columns):
+        rows[_few(amount)] = [
+            _with_interval(cell, _low_label(column, amount, "confidence_interval"))
+            for cell, column in zip(rows[_few(amount)], columns, strict=True)
+        ]
     if any(c.parity for c in columns):
         rows["Against the checkpoint"] = [Cell(c.parity or "–", None) for c in columns]
     return rows
+
+
+Row = tuple[str, list[Any], Callable[[Any], str], float | None]
+
+
+def _rows(columns: Sequence[ReportColumn]) -> list[Row]:
+    """Heading, value of each column, how a value is written, length of the longest bar."""
+
+    def of(attribute: str, key: str) -> list[Any]:
+        return [(getattr(c, attribute) or {}).get(key) for c in columns]
+
+    reliability = [
+        (r or {}).get("expected_calibration_error") for r in of("calibration", "reliability")
+    ]
+    students = [(s or {}).get("entropy_mean") for s in of("calibration", "student")]
+    return [
+        ("kNN accuracy", of("knn", "top1"), _percent, 1.0),
+        ("Linear probe", of("linear", "top1"), _percent, 1.0),
+        *(
+            (_few(amount), [_low_label(c, amount, "top1") for c in columns], _percent, 1.0)
+            for amount in _amounts(columns)
+        ),
+        ("Fine-tuned", of("finetune", "top1"), _percent, 1.0),
+        ("Expected calibration error", reliability, _percent, None),
+        ("Entropy over coordinates", students, _nats, None),
+        ("KL from the teacher", of("calibration", "kl_mean"), _nats, None),
+        ("File size", [c.size_bytes for c in columns], _bytes, None),
+        ("1-bit multiply-adds", [c.binary_macs for c in columns], _count, None),
+        ("Float multiply-adds", [c.float_macs for c in columns], _count, None),
+        ("Latency", [_median(c.latency) for c in columns], _milliseconds, None),
+    ]
+
+
+def _amounts(columns: Sequence[ReportColumn]) -> list[str]:
+    return list(dict.fromkeys(a for c in columns for a in (c.low_label or {}).get("amounts", {})))
+
+
+def _few(amount: str) -> str:
+    return (
+        f"Linear probe, {amount} of labels"
+        if "%" in amount
+        else f"Linear probe, {amount} labels a class"
+    )
+
+
+def _low_label(column: ReportColumn, amount: str, key: str) -> Any:
+    return (column.low_label or {}).get("amounts", {}).get(amount, {}).get(key)
+
+
+def _with_interval(cell: Cell, interval: Sequence[float] | None) -> Cell:
+    if not interval:
+        return cell
+    half = 50 * (interval[1] - interval[0])
+    return Cell(f"{cell.text.removesuffix(f'{NBSP}%')} ± {half:.1f}{NBSP}%", cell.share)
+
+
+def _median(latency: Mapping[str, Any] | None) -> float | None:
+    return latency["latency_ms"]["median"] if latency else None
 
 
 def describe_parity(parity: Mapping[str, Any]) -> str:
@@ -132,11 +193,31 @@ def describe_protocol(columns: Sequence[ReportColumn]) -> list[str]:
             "Linear probe: logistic regression on frozen, standardised features (L-BFGS), "
             f"its regularisation chosen on {linear['C_chosen_on']}; test images decide nothing."
         )
+    few = next((c.low_label for c in columns if c.low_label), None)
+    if few:
+        sentences.append(
+            f"Probes on few labels: the mean of {few['draws']} draws, ± half of its 95{NBSP}% "
+            "confidence interval."
+        )
+    latency = next((c.latency for c in columns if c.latency), None)
+    if latency:
+        sentences.append(
+            f"Latency: the median of {latency['runs']} images, one at a time, {latency['threads']} "
+            f"thread(s), on {latency['machine']} by {latency['engine']}."
+        )
     return sentences
 
 
 def _percent(value: float) -> str:
     return f"{100 * value:.1f}{NBSP}%"
+
+
+def _nats(value: float) -> str:
+    return f"{value:.2f}{NBSP}nats"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.2f}{NBSP}ms"
 
 
 def _bytes(value: float) -> str:

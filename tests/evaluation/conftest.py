@@ -6,6 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
+
+from s2bnn_tf.backbones import register_backbone, registry
+
+keras = tf.keras
 
 
 class PixelEncoder:
@@ -55,3 +60,20 @@ def make_blobs(count: int, dim: int, classes: int, seed: int, spread: float = 1.
     labels = np.arange(count) % classes
     features = centres[labels] + spread * generator.normal(size=(count, dim))
     return features.astype(np.float32), labels.astype(np.int64)
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone():
+    """A network that is built in no time."""
+
+    @register_backbone("tiny")
+    def tiny(input_shape):
+        return keras.Sequential(
+            [
+                keras.layers.Conv2D(24, 4, 4, activation="relu", input_shape=input_shape),
+                keras.layers.GlobalAveragePooling2D(),
+            ]
+        )
+
+    yield
+    del registry._BUILDERS["tiny"]

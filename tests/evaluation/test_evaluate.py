@@ -11,7 +11,16 @@ from PIL import Image
 
 from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, StudentConfig
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.evaluation import LinearProbe, evaluate, evaluate_knn, evaluate_linear, read_gallery
+from s2bnn_tf.evaluation import (
+    LinearProbe,
+    evaluate_finetune,
+    evaluate_knn,
+    evaluate_linear,
+    evaluate_low_label,
+    read_gallery,
+    read_mistakes,
+    session,
+)
 from s2bnn_tf.weights import RunDirectory, build_encoder, save_encoder
 
 
@@ -37,7 +46,8 @@ def model(monkeypatch, make_encoder, tmp_path):
     def make(**options):
         encoder = make_encoder(**options)
         encoder.path = tmp_path / "model.tflite"
-        monkeypatch.setattr(evaluate, "open_encoder", lambda path: encoder)
+        encoder.path.write_bytes(b"a model")
+        monkeypatch.setattr(session, "open_encoder", lambda path: encoder)
         return encoder
 
     return make
@@ -95,7 +105,11 @@ def test_the_papers_protocol_on_another_source(tmp_path, model):
     )
     expected = {"protocol": "paper", "epochs": 1, "learning_rate": 0.3, "batch_size": 4, "seed": 5}
     assert {**expected, "data": data, "n_train": 8}.items() <= result.items()
-    assert json.loads((tmp_path / "model.eval" / "linear.json").read_text()) == result
+    (written,) = (tmp_path / "model.eval" / "transfer").glob("*/linear.json")
+    assert json.loads(written.read_text()) == result
+    assert not (tmp_path / "model.eval" / "linear.json").exists(), "that is of its own images"
+    probe = LinearProbe.load(tmp_path / "model.eval" / "linear_probe.npz")
+    assert probe.class_names == ("a", "b"), "what `s2bnn convert --head linear` takes"
 
 
 def test_a_linear_head_is_measured_as_it_is(tmp_path, model, make_encoder):
@@ -160,6 +174,65 @@ def test_a_file_that_does_not_say_what_it_was_made_from(model):
     encoder.data_source = None
     with pytest.raises(UserError, match="--data"):
         evaluate_knn(encoder.path)
+
+
+def test_the_mistakes_of_a_probe_are_kept(tmp_path, model, make_encoder):
+    """Of nine images a class, one red image is shown with the label of green."""
+    encoder = model(projection=np.tile(np.eye(3, dtype=np.float32), (64, 1)))
+    folder_of(tmp_path / "photos", {s: ("g", "r") for s in ("train", "test")})
+    for split in ("train", "test"):
+        for name, channel in (("g", 1), ("r", 0)):
+            for i in range(4):
+                pixels = np.zeros((8, 8, 3), np.uint8)
+                wrong = split == "test" and name == "g" and i == 2
+                pixels[..., 0 if wrong else channel] = 200 + i
+                Image.fromarray(pixels).save(tmp_path / "photos" / split / name / f"{i}.png")
+    encoder.data_source = f"folder:{tmp_path / 'photos'}"
+    assert evaluate_linear(encoder.path)["top1"] == 7 / 8
+    mistakes = read_mistakes(encoder.path)
+    np.testing.assert_array_equal(mistakes.confusion, [[3, 1], [0, 4]])
+    assert mistakes.class_names.tolist() == ["g", "r"]
+    assert (mistakes.labels.tolist(), mistakes.predicted.tolist()) == ([0], [1])
+    assert mistakes.images[0, 0, 0].tolist() == [202, 0, 0]
+    assert 0.5 < mistakes.confidence[0] <= 1
+
+
+def test_few_labels(run):
+    result = evaluate_low_label(run.path, amounts=["2", "10%"], draws=3)
+    assert json.loads((run.eval_dir / "low_label.json").read_text()) == result
+    few, tenth = (result["amounts"][amount] for amount in ("2", "10%"))
+    assert few["n_train"] == 20
+    assert tenth["n_train"] == pytest.approx(144, abs=5)
+    assert 0.1 < few["top1"] < tenth["top1"] < 1
+    low, high = tenth["confidence_interval"]
+    assert low < tenth["top1"] < high
+    assert tenth["top1"] == pytest.approx(np.mean(tenth["top1_of_draws"]))
+
+
+def test_fine_tuning_trains_everything_and_leaves_the_run_alone(tmp_path, tiny_backbone):
+    tf.keras.utils.set_random_seed(0)
+    config = Config(
+        objective=ObjectiveConfig(contrastive_weight=1.0, distillation_weight=0.0),
+        data=DataConfig(source="digits", image_size=16, center_crop=1.0),
+        student=StudentConfig(backbone="tiny", embedding_dim=8),
+    )
+    run = RunDirectory(tmp_path)
+    run.create(config)
+    save_encoder(build_encoder(config), run)
+    before = run.weights_path.read_bytes()
+    result = evaluate_finetune(tmp_path, labels="50%", epochs=6, batch_size=48, learning_rate=2e-2)
+    assert json.loads((run.eval_dir / "finetune.json").read_text()) == result
+    assert run.weights_path.read_bytes() == before
+    expected = {"metric": "finetune", "labels": "50%", "n_train": 718, "n_test": 360}
+    assert expected.items() <= result.items()
+    assert 0.2 < result["top1"] < 1, "far above chance, though views of 8 % of a digit are hard"
+    with pytest.raises(UserError, match="diverged .*smaller"):
+        evaluate_finetune(tmp_path, labels="5", epochs=1, batch_size=10, learning_rate=1e30)
+
+
+def test_a_deployed_file_cannot_be_fine_tuned(model):
+    with pytest.raises(UserError, match="run directory"):
+        evaluate_finetune(model().path)
 
 
 def test_what_is_not_a_run_is_refused(tmp_path):

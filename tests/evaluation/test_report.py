@@ -9,12 +9,38 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from s2bnn_tf.evaluation import Gallery, ReportColumn, read_column, write_report, write_run_report
+from s2bnn_tf.evaluation import (
+    Gallery,
+    Mistakes,
+    ReportColumn,
+    read_column,
+    write_report,
+    write_run_report,
+)
 from s2bnn_tf.evaluation.figures import MARKERS, knn_chart, loss_chart, read_metrics
 from s2bnn_tf.evaluation.summary import make_table, summarise
 
 HOSTILE = '<script>alert("1")</script>'
 KNN = {"top1": 0.9, "top5": 1.0, "k": 20, "temperature": 0.07, "n_train": 1437, "n_test": 360}
+CALIBRATION = {
+    "dimensions": 4,
+    "uniform_entropy": 1.386,
+    "kl_mean": 0.25,
+    "student": {
+        "entropy_mean": 1.2,
+        "mean_sorted_distribution": [0.5, 0.3, 0.2, 0.1],
+        "entropy_histogram": {"from": 0.0, "to": 1.4, "counts": [1, 2, 3]},
+    },
+    "reliability": {
+        "expected_calibration_error": 0.031,
+        "bins": [{"from": 0.5, "to": 1.0, "count": 3, "confidence": 0.9, "accuracy": 0.8}],
+    },
+}
+LOW_LABEL = {
+    "draws": 5,
+    "amounts": {"1%": {"top1": 0.7, "confidence_interval": [0.69, 0.71], "n_train": 14}},
+}
+LATENCY = {"latency_ms": {"median": 1.25}, "runs": 50, "threads": 1, "machine": "a", "engine": "b"}
 LINEAR = {"top1": 0.95, "top5": 1.0, "C": 0.1, "C_chosen_on": "10% of the training split"}
 
 
@@ -48,7 +74,16 @@ class Page(HTMLParser):
             self.words.append(data)
 
     def sections(self):
-        known = {"results", "training", "map", "neighbours", "next", "parameters"}
+        known = {
+            "results",
+            "training",
+            "map",
+            "neighbours",
+            "calibration",
+            "mistakes",
+            "next",
+            "parameters",
+        }
         return [value for name, value in self.attributes if name == "id" and value in known]
 
 
@@ -62,6 +97,17 @@ def gallery(names=("cat", "dog")) -> Gallery:
         neighbour_images=generator.integers(0, 255, (2, 8, 8, 8, 3), dtype=np.uint8),
         neighbour_labels=np.array([[0] * 8, [1] * 5 + [0] * 3]),
         similarities=np.full((2, 8), 0.5, np.float32),
+        class_names=np.array(names),
+    )
+
+
+def mistakes(names=("cat", "dog")) -> Mistakes:
+    return Mistakes(
+        confusion=np.array([[37, 3], [0, 41]]),
+        images=np.zeros((3, 8, 8, 3), np.uint8),
+        labels=np.array([0, 0, 0]),
+        predicted=np.array([1, 1, 1]),
+        confidence=np.array([0.99, 0.7, 0.6], np.float32),
         class_names=np.array(names),
     )
 
@@ -80,10 +126,24 @@ def full_report(path, metrics, name="Student") -> str:
         title=name,
         columns=[
             ReportColumn("Teacher", "teacher", KNN, LINEAR, 2_800_000, 0, 41_000_000),
-            ReportColumn(name, "student", KNN, LINEAR, 85_000, 38_000_000, 1_400_000, "cosine 1.0"),
+            ReportColumn(
+                name,
+                "student",
+                KNN,
+                LINEAR,
+                85_000,
+                38_000_000,
+                1_400_000,
+                "cosine 1.0",
+                LOW_LABEL,
+                {"top1": 0.97},
+                CALIBRATION,
+                LATENCY,
+            ),
         ],
         curves={"Teacher": metrics, name: metrics},
         galleries={name: gallery((name, "$x^{$"))},
+        mistakes={name: mistakes((name, "$x^{$"))},
         commands=[(f"s2bnn embed {name}", f"Embed {name}")],
         configs={name: f"seed: 0  # {name}"},
     )
@@ -123,13 +183,36 @@ def test_hostile_names_stay_text(tmp_path, metrics):
 
 def test_everything_given_is_there(tmp_path, metrics):
     page = Page(full_report(tmp_path / "report.html", metrics))
-    assert page.sections() == ["results", "training", "map", "neighbours", "next", "parameters"]
+    assert page.sections() == [
+        "results",
+        "training",
+        "map",
+        "neighbours",
+        "calibration",
+        "mistakes",
+        "next",
+        "parameters",
+    ]
+    text = page.text.replace("\N{NO-BREAK SPACE}", " ")
     for words in ("90.0 %", "95.0 %", "83 KiB", "2.7 MiB", "38 M", "1.4 M", "cosine 1.0"):
-        assert words in page.text
+        assert words in text
+    for words in ("70.0 ± 1.0 %", "97.0 %", "3.1 %", "0.25 nats", "1.20 nats", "1.25 ms"):
+        assert words in text
+    assert "taken for $x^{$ , 99 %" in text
     classes = [value for name, value in page.attributes if name == "class"]
     assert classes.count("tile wrong") == 3
-    assert page.tags.count("img") == 2 * 9
-    assert page.tags.count("svg") == 4
+    assert classes.count("zero") == 1
+    assert page.tags.count("img") == 2 * 9 + 3
+    assert page.tags.count("svg") == 4 + 3
+
+
+def test_a_confusion_of_many_classes_is_left_out(tmp_path):
+    many = Mistakes(**{**vars(mistakes()), "confusion": np.eye(21, dtype=np.int64)})
+    many = Mistakes(**{**vars(many), "class_names": np.array([f"c{i}" for i in range(21)])})
+    write_report(tmp_path / "report.html", title="many", mistakes={"run": many})
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "table" not in page.tags
+    assert page.tags.count("img") == 3
 
 
 def test_everything_not_given_is_left_out(tmp_path):

@@ -1,0 +1,108 @@
+"""Features kept on disk: an image that was encoded once by a network is not encoded again."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from s2bnn_tf import __version__
+from s2bnn_tf.data import ImageSource
+from s2bnn_tf.evaluation.features import ImageEncoder, Output, Progress, extract_features
+from s2bnn_tf.evaluation.results import replace_file, results_dir
+
+log = logging.getLogger(__name__)
+
+_DIGITS = 16  # of a hash: 64 bits
+
+
+class FeatureCache:
+    """The features of one model, found again by what they were made of.
+
+    A file's name is a hash of the network (weights and recipe, or the whole
+    `.tflite`), and one of the images and how they were prepared. Neither paths nor
+    dates count: a run that was trained further, or an image that was changed, is
+    encoded anew. Files of earlier weights are removed.
+
+    Args:
+        path: The model: a run directory or a `.tflite`.
+    """
+
+    def __init__(self, path: Path | str):
+        self.directory = results_dir(path) / "features"
+        self.network = _hash_network(Path(path))
+
+    def extract(
+        self,
+        encoder: ImageEncoder,
+        source: ImageSource,
+        *,
+        batch_size: int = 256,
+        output: Output = "features",
+        progress: Progress | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Do as `extract_features` does, or read what it gave before."""
+        made_of = _hash_source(source, __version__, encoder.image_size, encoder.center_crop, output)
+        file = self.directory / f"{self.network}-{made_of}.npz"
+        known = _load(file, source)
+        if known is not None:
+            return known
+        features, labels = extract_features(
+            encoder, source, batch_size=batch_size, output=output, progress=progress
+        )
+        self._save(file, features, labels, source)
+        return features, labels
+
+    def _save(self, file: Path, features, labels, source: ImageSource) -> None:
+        rows = [i for i, path in enumerate(source.paths) if path in source.unreadable]
+        reasons = [source.unreadable[source.paths[i]] for i in rows]
+        arrays = {
+            "features": features,
+            "labels": labels,
+            "unreadable": np.array(rows, np.int64),
+            "reasons": np.array(reasons, np.str_),
+        }
+        try:
+            replace_file(file, lambda temporary: np.savez(temporary, **arrays))
+            for old in self.directory.glob("*.npz"):
+                if not old.name.startswith(f"{self.network}-"):
+                    old.unlink(missing_ok=True)
+        except OSError as error:  # the features are there: nothing is lost but time
+            log.warning("Features are not kept in %s: %s.", self.directory, error.strerror)
+
+
+def _load(file: Path, source: ImageSource) -> tuple[np.ndarray, np.ndarray] | None:
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
+            features, labels = arrays["features"], arrays["labels"]
+            for row, reason in zip(arrays["unreadable"], arrays["reasons"], strict=True):
+                source.unreadable[source.paths[row]] = str(reason)
+            return features, labels
+    except (OSError, KeyError, ValueError, EOFError, IndexError, zipfile.BadZipFile):
+        return None
+
+
+def _hash_network(path: Path) -> str:
+    files = [path / "config.yaml", path / "encoder.weights.h5"] if path.is_dir() else [path]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:_DIGITS]
+
+
+def _hash_source(source: ImageSource, *preparation: object) -> str:
+    digest = hashlib.sha256(repr(preparation).encode())
+    if source.labels is not None:
+        digest.update(np.ascontiguousarray(source.labels).tobytes())
+    if source.images is not None:
+        digest.update(repr(source.images.shape).encode())
+        digest.update(np.ascontiguousarray(source.images).tobytes())
+    for file in source.paths:
+        try:
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+        except OSError:
+            digest.update(b"unreadable")
+    return digest.hexdigest()[:_DIGITS]

@@ -1,0 +1,107 @@
+"""Linear probes that see few labels, with the uncertainty that comes from which ones."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.evaluation.linear_probe import fit_linear_probe
+
+CONFIDENCE = 0.95
+
+
+def draw_labelled(labels: np.ndarray, amount: str, seed: int) -> np.ndarray:
+    """Draw the images whose labels are seen, the same share or number of every class.
+
+    Args:
+        labels: (N,) integers, 0 and up.
+        amount: "10" for ten images of each class, "1%" for a hundredth of each class
+            (rounded, at least one).
+        seed: of the draw.
+
+    Returns:
+        Indices into `labels`, sorted.
+
+    Raises:
+        UserError: if the amount is neither, or a class has fewer images.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", amount.strip())
+    number = float(match[1]) if match else 0.0
+    percent = bool(match and match[2])
+    if number <= 0 or (percent and number > 100) or (not percent and number != int(number)):
+        raise UserError(
+            f"Labels of {amount!r}: expected images per class, as in 10, or a share, as in 1%."
+        )
+    generator = np.random.default_rng(seed)
+    chosen = []
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        count = max(1, round(len(rows) * number / 100)) if percent else int(number)
+        if count > len(rows):
+            raise UserError(
+                f"A class has {len(rows)} labelled images, fewer than {amount}: ask for fewer."
+            )
+        chosen.append(generator.choice(rows, count, replace=False))
+    return np.sort(np.concatenate(chosen))
+
+
+def low_label_accuracy(
+    train_features: np.ndarray,
+    train_labels: np.ndarray,
+    test_features: np.ndarray,
+    test_labels: np.ndarray,
+    *,
+    amount: str,
+    draws: int = 5,
+) -> dict:
+    """Fit `fit_linear_probe` to several draws of a few labels.
+
+    Args:
+        train_features: (N, C); train_labels: (N,) integers in [0, K).
+        test_features: (M, C); test_labels: (M,) integers in [0, K).
+        amount: as for `draw_labelled`.
+        draws: how many, by the seeds 0, 1, ...
+
+    Returns:
+        {"top1": mean, "confidence_interval": [low, high] of the mean (Student's t, 95 %; None
+        for a single draw), "top1_of_draws", "n_train"}.
+
+    Raises:
+        UserError: as of `draw_labelled`.
+    """
+    names = [str(i) for i in range(int(max(train_labels.max(), test_labels.max())) + 1)]
+    accuracies = []
+    for seed in range(draws):
+        rows = draw_labelled(train_labels, amount, seed)
+        probe = fit_linear_probe(
+            train_features[rows],
+            train_labels[rows],
+            test_features,
+            test_labels,
+            class_names=names,
+            seed=seed,
+        )
+        accuracies.append(probe.metrics["top1"])
+    return {
+        "top1": float(np.mean(accuracies)),
+        "confidence_interval": confidence_interval(accuracies),
+        "top1_of_draws": accuracies,
+        "n_train": len(rows),
+    }
+
+
+def confidence_interval(values: list[float]) -> list[float] | None:
+    """Return the interval that holds the mean of such values with 95 % confidence.
+
+    By Student's t with `n - 1` degrees of freedom; None for fewer than two values.
+    """
+    from scipy.stats import t
+
+    if len(values) < 2:
+        return None
+    half = (
+        t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
+    )
+    return [float(np.mean(values) - half), float(np.mean(values) + half)]

@@ -1,0 +1,75 @@
+"""What a classifier takes for what, and the images it is most wrongly sure of."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from s2bnn_tf.data import ImageSource
+from s2bnn_tf.evaluation.calibration import softmax
+from s2bnn_tf.evaluation.gallery import THUMBNAIL, thumbnail
+from s2bnn_tf.evaluation.results import replace_file
+
+WORST = 24
+
+
+@dataclass(frozen=True)
+class Mistakes:
+    """How a classifier errs on the test images.
+
+    Attributes:
+        confusion: (K, K) int64, images of class [row] that were taken for class [column].
+        images: (W, T, T, 3) uint8 thumbnails, at most 24 of wrongly classified images, the
+            surest first.
+        labels: (W,) int64, what they are.
+        predicted: (W,) int64, what they were taken for.
+        confidence: (W,) float32, the probability given to that.
+        class_names: (K,) text.
+    """
+
+    confusion: np.ndarray
+    images: np.ndarray
+    labels: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+    class_names: np.ndarray
+
+    def save(self, path: Path | str) -> None:
+        """Write an .npz without pickle."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        replace_file(Path(path), lambda file: np.savez_compressed(file, **arrays))
+
+    @classmethod
+    def load(cls, path: Path | str) -> Mistakes | None:
+        """Read what `save` wrote; None if there is none yet or it is broken."""
+        try:
+            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+            return None
+
+
+def find_mistakes(test: ImageSource, logits: np.ndarray) -> Mistakes:
+    """Compare a classifier's logits (M, K) with the labels of the M test images."""
+    assert test.labels is not None
+    classes = max(logits.shape[1], int(test.labels.max()) + 1)
+    predicted = logits.argmax(axis=1)
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (test.labels, predicted), 1)
+    confidence = softmax(logits).max(axis=1)
+    wrong = np.flatnonzero(predicted != test.labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")[:WORST]]
+    size = min(THUMBNAIL, max(test.read(0).shape[:2]))
+    shape = (len(worst), size, size, 3)
+    images = [thumbnail(test.read(i), size) for i in worst]
+    return Mistakes(
+        confusion=confusion,
+        images=np.array(images, np.uint8).reshape(shape),
+        labels=test.labels[worst],
+        predicted=predicted[worst],
+        confidence=confidence[worst].astype(np.float32),
+        class_names=np.array(test.class_names, dtype=np.str_),
+    )

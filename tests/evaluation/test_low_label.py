@@ -1,0 +1,55 @@
+"""Which labels are seen, and how uncertain that makes the accuracy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.evaluation.low_label import confidence_interval, draw_labelled, low_label_accuracy
+
+LABELS = np.repeat([0, 1, 3], [200, 100, 40])
+
+
+@pytest.mark.parametrize(
+    ("amount", "counts"), [("10", [10, 10, 10]), ("10%", [20, 10, 4]), ("0.5%", [1, 1, 1])]
+)
+def test_every_class_has_its_share(amount, counts):
+    rows = draw_labelled(LABELS, amount, seed=0)
+    assert np.unique(LABELS[rows], return_counts=True)[1].tolist() == counts
+    assert len(set(rows)) == len(rows)
+    np.testing.assert_array_equal(rows, draw_labelled(LABELS, amount, seed=0))
+    assert rows.tolist() != draw_labelled(LABELS, amount, seed=1).tolist()
+
+
+def test_all_of_them():
+    np.testing.assert_array_equal(draw_labelled(LABELS, "100%", seed=3), np.arange(340))
+
+
+@pytest.mark.parametrize("amount", ["0", "-1", "1.5", "101%", "ten", "", "1 %%", "nan", "1e3"])
+def test_what_is_no_amount(amount):
+    with pytest.raises(UserError, match="images per class"):
+        draw_labelled(LABELS, amount, seed=0)
+
+
+def test_more_than_there_are():
+    with pytest.raises(UserError, match="40 labelled images"):
+        draw_labelled(LABELS, "41", seed=0)
+
+
+def test_the_interval_is_students():
+    values = [0.71, 0.74, 0.69, 0.75]
+    expected = scipy.stats.t.interval(0.95, 3, np.mean(values), scipy.stats.sem(values))
+    np.testing.assert_allclose(confidence_interval(values), expected)
+    assert confidence_interval([0.5]) is None
+
+
+def test_more_labels_are_better_and_less_uncertain(blobs):
+    train, test = blobs(2000, 10, 5, seed=0, spread=4.0), blobs(500, 10, 5, seed=1, spread=4.0)
+    few = low_label_accuracy(*train, *test, amount="2", draws=5)
+    many = low_label_accuracy(*train, *test, amount="50%", draws=5)
+    assert (few["n_train"], many["n_train"]) == (10, 1000)
+    assert few["top1"] < many["top1"]
+    widths = [x["confidence_interval"][1] - x["confidence_interval"][0] for x in (few, many)]
+    assert widths[1] < widths[0]
