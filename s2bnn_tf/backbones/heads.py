@@ -99,9 +99,11 @@ class Encoder(keras.Model):
         return int((self.head or self.backbone).output_shape[-1])
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
-        x = self.backbone(images, training=training)
-        if self.head is not None:
-            x = self.head(x, training=training)
+        return self.project(self.backbone(images, training=training), training=training)
+
+    def project(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """From features `(B, C)` to embeddings `(B, D)` of unit length."""
+        x = features if self.head is None else self.head(features, training=training)
         return tf.math.l2_normalize(tf.cast(x, keras.backend.floatx()), axis=-1)  # also of float16
 
     def get_config(self):

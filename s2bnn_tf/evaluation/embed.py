@@ -41,7 +41,7 @@ def embed_images(
     encoder = open_encoder(path)
     source = open_images(images)
     features, _ = extract_features(encoder, source, progress=progress)
-    embeddings, _ = extract_features(encoder, source, output="embedding", progress=progress)
+    embeddings = encoder.project(features)
     paths = np.array([str(p) for p in readable(source).paths])
 
     def write(file: Path) -> None:

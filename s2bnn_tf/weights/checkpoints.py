@@ -181,7 +181,6 @@ class LoadedEncoder:
         self.feature_dim = int(encoder.backbone.output_shape[-1])
         self.size_bytes = 4 * encoder.count_params()
         self._features = _on_images(encoder.backbone, self.image_size)
-        self._embed = _on_images(encoder, self.image_size)
 
     @classmethod
     def open(cls, run_dir: str | Path) -> LoadedEncoder:
@@ -194,7 +193,11 @@ class LoadedEncoder:
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """Embeddings `(B, D)` of unit length of RGB images 0-255 `(B, S, S, 3)`."""
-        return self._embed(tf.cast(images, tf.float32)).numpy()
+        return self.project(self.features(images))
+
+    def project(self, features: np.ndarray) -> np.ndarray:
+        """Embeddings `(B, D)` of unit length of what `features` gave, `(B, C)`."""
+        return self.encoder.project(tf.constant(features)).numpy()
 
 
 def _on_images(model: tf.keras.Model, size: int) -> Callable[[tf.Tensor], tf.Tensor]:

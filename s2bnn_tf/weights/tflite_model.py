@@ -70,7 +70,10 @@ class TFLiteEncoder:
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """The output with unit length `(B, C)` for RGB images 0-255 `(B, S, S, 3)`."""
-        features = self.features(images)
+        return self.project(self.features(images))
+
+    def project(self, features: np.ndarray) -> np.ndarray:
+        """The embedding of what `features` gave: the same with unit length, `(B, C)`."""
         lengths = np.linalg.norm(features, axis=-1, keepdims=True)
         return features / np.maximum(lengths, np.finfo(np.float32).tiny)
 
