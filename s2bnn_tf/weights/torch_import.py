@@ -137,8 +137,8 @@ def _save_classifier(run: RunDirectory, classifier: tuple, record: dict[str, Any
     run.eval_dir.mkdir(exist_ok=True)
     np.savez(
         run.eval_dir / "linear_probe.npz",
-        kernel=kernel,
-        bias=bias,
+        kernel=kernel.astype(np.float32),
+        bias=bias.astype(np.float32),
         class_names=np.array([str(index) for index in range(len(bias))]),
         parameters=json.dumps({"protocol": "imported", "file": record["file"]}),
         metrics=json.dumps({}),

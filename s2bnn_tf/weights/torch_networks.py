@@ -68,7 +68,7 @@ def take_linear(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Kernel `(inputs, outputs)` and bias `(outputs,)` of an `nn.Linear`."""
     kernel = tensors.take(f"{prefix}weight", (outputs, inputs)).T
-    bias = np.zeros(outputs, np.float32)
+    bias = np.zeros(outputs)
     return kernel, tensors.take(f"{prefix}bias", (outputs,)) if has_bias else bias
 
 

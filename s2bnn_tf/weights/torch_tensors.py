@@ -43,7 +43,7 @@ class TensorAccount:
         return self._left[name].shape
 
     def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Use a tensor, as float32; zeros where it is missing or misshapen, which `close` tells."""
+        """Use a tensor; zeros where it is missing or misshapen, which `close` tells."""
         tensor = self._left.pop(name, None)
         if tensor is None:
             self._missing.append(name)
@@ -51,8 +51,8 @@ class TensorAccount:
             self._misshapen.append(f"{name} is {_shape(tensor.shape)} and not {_shape(shape)}")
         else:
             self.used += 1
-            return np.asarray(tensor, np.float32)
-        return np.zeros(shape, np.float32)
+            return tensor
+        return np.zeros(shape)
 
     def take_whole(self, name: str) -> np.ndarray:
         """Use a tensor as it is.

@@ -203,21 +203,20 @@ def lightlys_own() -> Published:
     return lightly((0, 1, 2, 3, 4, 5), small=True)
 
 
+def s2bnn_network(*, binary: bool, width: float, dim: int, size: int) -> MoCo:
+    features = round(ReActNet.CHANNELS[-1] * width)
+    encoders = (ReActNet(binary=binary, width=width, fc=mlp(features, dim)) for _ in range(2))
+    return fill(MoCo(*encoders, dim, size))
+
+
 def s2bnn(*, binary: bool = True, width: float = WIDTH, dim: int = 16, size: int = 24) -> Published:
     """A student with key encoder and queue; both forms of every 1x1, of which one runs."""
-    features = round(1024 * width)
-    moco = fill(
-        MoCo(
-            ReActNet(binary=binary, width=width, fc=mlp(features, dim)),
-            ReActNet(binary=binary, width=width, fc=mlp(features, dim)),
-            dim,
-            size,
-        )
-    )
+    moco = s2bnn_network(binary=binary, width=width, dim=dim, size=size)
     tensors = moco.state_dict()
     content = training_file(prefixed("module.", tensors))
     words = "linear relu linear"
-    return Published(content, moco.encoder_q, "S2-BNN", "reactnet", words, not_needed(tensors))
+    ignored = not_needed(tensors)
+    return Published(content, moco.encoder_q, "S2-BNN", "reactnet", words, ignored)
 
 
 def s2bnn_probe(*, classes: int = 10, width: float = WIDTH) -> Published:
