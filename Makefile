@@ -31,7 +31,7 @@ format: $(STAMP)  ## put the code in order
 	@$(BIN)/ruff check --fix $(CODE)
 	@$(BIN)/ruff format $(CODE)
 
-bench: $(STAMP)  ## every published claim, measured again
+bench: $(TORCH)  ## every published claim, measured again
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 docs: $(STAMP)  ## the documentation site, in site/

@@ -29,3 +29,8 @@ def _random(random: np.random.RandomState, name: str, shape: tuple[int, ...]) ->
         fan_in = int(np.prod(shape[1:]))
         return random.normal(0, fan_in**-0.5, shape).astype(np.float32)
     return random.normal(0, 0.2, shape).astype(np.float32)
+
+
+def random_images(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """Normalised images, float64."""
+    return np.random.RandomState(seed).normal(size=shape)
