@@ -66,6 +66,7 @@ def steps() -> dict[str, np.ndarray]:
     after = prefixed("", moco.state_dict())
     found["steps/queue"] = after["queue"].numpy()
     found["steps/head"] = after["encoder_q.fc.2.weight"].numpy()
+    found["steps/kernel"] = after["encoder_q.feature.1.binary_pw_down1.weight"].numpy()
     found["steps/momentum_head"] = after["encoder_k.fc.2.weight"].numpy()
     return found
 

@@ -88,5 +88,10 @@ def test_steps_of_contrast_and_distillation_are_pytorchs(golden, monkeypatch):
         "head": imported.encoder.head.layers[-1].kernel.numpy().T,
         "momentum_head": imported.momentum_encoder.head.layers[-1].kernel.numpy().T,
     }
+    # Some of these weights are beyond 1, where no gradient passes.
+    expected = golden["steps/kernel"]
+    assert 0 < (np.abs(expected) > 1).sum() < expected.size / 4
+    kernel = imported.encoder.backbone.get_layer("block1_conv1x1").kernel
+    found["kernel"] = tf.transpose(kernel, (3, 2, 0, 1))[: len(expected)]
     for name, value in found.items():
         np.testing.assert_allclose(value, golden[f"steps/{name}"], atol=1e-6, err_msg=name)
