@@ -85,8 +85,8 @@ void Executor::run(const std::vector<void*>& memory) {
 void Executor::run_thread(int thread) {
   Scratch scratch;
   scratch.sums = reinterpret_cast<uint16_t*>(scratch_[thread].data());
-  scratch.pooled = reinterpret_cast<float*>(scratch.sums + kTileElements);
-  scratch.slots = scratch.pooled + kTileElements;
+  scratch.made = reinterpret_cast<float*>(scratch.sums + kTileElements);
+  scratch.slots = scratch.made + kTileElements;
   const int threads = pool_.threads();
   for (size_t i = 0; i < runners_.size(); ++i) {
     const double start = profiling_ ? seconds_now() : 0;

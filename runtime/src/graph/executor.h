@@ -15,7 +15,7 @@ namespace s2bnn {
 // What one thread may scribble on.
 struct Scratch {
   uint16_t* sums;  // a tile each, but slots: as many as the steps' programs need
-  float* pooled;
+  float* made;
   float* slots;
 };
 

@@ -47,6 +47,8 @@ void Fusion::assign(int op_index) {
     assign_root(op_index, Step::Root::kPlain);
   } else if (op.kind == OpKind::kBconv) {
     assign_root(op_index, Step::Root::kBconv);
+  } else if (op.kind == OpKind::kConv) {
+    assign_root(op_index, Step::Root::kConv);
   } else if (op.kind == OpKind::kAveragePool) {
     assign_root(op_index, Step::Root::kAveragePool);
   } else if (op.kind == OpKind::kMaxPool) {
@@ -76,7 +78,7 @@ void Fusion::assign_root(int op_index, Step::Root root) {
     append(step, finish);
     steps_[step].writes.insert(op.output);
   } else {
-    // A convolution clamps its integer sums itself; a pooling leaves its activation to the program.
+    // A convolution clamps its integer sums itself; what is float leaves its activation to the program.
     const Activation activation = op.kind == OpKind::kBconv ? Activation::kNone : op.activation;
     make_in_tiles(op.output, {{step, append_activation(step, 0, activation), 0}});
   }

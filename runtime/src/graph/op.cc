@@ -9,6 +9,9 @@
 namespace s2bnn {
 namespace {
 
+// Where hosts are better at a float convolution: they block it for caches that few products do not need.
+constexpr int kMaxFloatProducts = 32;
+
 const Tensor& input(const Op& op, const Partition& partition, size_t i) {
   require(i < op.inputs.size() && op.inputs[i] >= 0, "an input is missing");
   return partition.tensors[op.inputs[i]];
@@ -136,12 +139,29 @@ size_t input_count(OpKind kind) {
   switch (kind) {
     case OpKind::kConcat: return 0;
     case OpKind::kBconv: return 5;
+    case OpKind::kConv: return 3;
     case OpKind::kAdd:
     case OpKind::kSub:
     case OpKind::kMul:
     case OpKind::kPrelu: return 2;
     default: return 1;
   }
+}
+
+Shape infer_conv(const Op& op, const Partition& partition) {
+  const Tensor& x = input(op, partition, 0);
+  const Tensor& filter = input(op, partition, 1);
+  require(x.type == DataType::kFloat32 && filter.type == DataType::kFloat32, "input and filter must be float32");
+  require(partition.tensors[op.output].type == DataType::kFloat32, "the output must be float32");
+  require(x.shape.size() == 4 && filter.shape.size() == 4 && x.constant == nullptr, "the input must be a feature map");
+  constant(op, partition, 1, DataType::kFloat32, element_count(filter.shape));
+  if (op.inputs[2] >= 0) constant(op, partition, 2, DataType::kFloat32, filter.shape[0]);
+  check_window(op.window);
+  require(op.window.filter_height == filter.shape[1] && op.window.filter_width == filter.shape[2], "bad filter shape");
+  require(op.window.dilation_height == 1 && op.window.dilation_width == 1, "dilated");
+  require(filter.shape[3] == x.shape[3], "grouped");
+  require(int64_t{filter.shape[1]} * filter.shape[2] * filter.shape[3] <= kMaxFloatProducts, "better left to the host");
+  return slide_over(x.shape, op.window, filter.shape[0]);
 }
 
 Shape infer(const Op& op, const Partition& partition) {
@@ -158,6 +178,7 @@ Shape infer(const Op& op, const Partition& partition) {
     case OpKind::kAveragePool:
     case OpKind::kMaxPool: return infer_pool(op, partition);
     case OpKind::kConcat: return infer_concat(op, partition);
+    case OpKind::kConv: return infer_conv(op, partition);
     default: return infer_elementwise(op, partition);
   }
 }
@@ -180,7 +201,7 @@ size_t pixel_count(const Shape& shape) { return element_count(shape) / shape.bac
 
 const char* name_of(OpKind kind) {
   static const char* const names[] = {"LceQuantize", "LceDequantize", "LceBconv2d", "LceBMaxPool2d",   "ADD",         "SUB",
-                                      "MUL",         "PRELU",         "RELU",       "AVERAGE_POOL_2D", "MAX_POOL_2D", "CONCATENATION"};
+                                      "MUL",         "PRELU",         "RELU",       "AVERAGE_POOL_2D", "MAX_POOL_2D", "CONCATENATION", "CONV_2D"};
   return names[static_cast<int>(kind)];
 }
 

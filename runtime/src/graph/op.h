@@ -45,6 +45,7 @@ enum class OpKind {
   kAveragePool,
   kMaxPool,
   kConcat,       // along channels
+  kConv,         // with few products, as the first one of a network
 };
 
 const char* name_of(OpKind kind);

@@ -1,6 +1,7 @@
 #include "graph/plan.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "graph/aligned.h"
 #include "graph/fusion.h"
@@ -8,6 +9,8 @@
 
 namespace s2bnn {
 namespace {
+
+constexpr int kLanes = 16;  // of the widest registers
 
 // Renumbers a program's tiles such that a tile whose last use has passed is written again: fewer tiles stay in the cache.
 void reuse_tiles(Step* step) {
@@ -37,6 +40,26 @@ void reuse_tiles(Step* step) {
     free_places.pop_back();
   }
   step->tiles = places;
+}
+
+// A pass over a map of few channels, as the normalisation of an image, would leave most lanes of a register empty. Where a program
+// treats all channels alike it may take several pixels for one of as many channels.
+void widen(const Partition& partition, Step* step) {
+  const int channels = step->shape.back();
+  const int wide = std::lcm(channels, kMaxBlock);
+  const size_t elements = element_count(step->shape);
+  if (step->root != Step::Root::kLoad || channels % kLanes == 0 || channels > kMaxBlock || elements % wide != 0) return;
+  for (const Instruction& instruction : step->program) {
+    const bool in_tensor = uses_memory(instruction.code);
+    if (instruction.code == Instruction::Code::kQuantize) return;
+    if (in_tensor && partition.tensors[instruction.other].shape.back() != channels) return;
+  }
+  step->widening = wide / channels;
+  step->shape = {static_cast<int>(elements / wide), wide};
+  for (Instruction& instruction : step->program) {
+    const std::vector<float> once = instruction.vector;
+    for (int i = 1; i < step->widening; ++i) instruction.vector.insert(instruction.vector.end(), once.begin(), once.end());
+  }
 }
 
 struct Lifetime {
@@ -75,7 +98,10 @@ std::vector<Lifetime> lifetimes(const Partition& partition, const Plan& plan) {
 Plan make_plan(const Partition& partition, bool fuse, NeedsReference needs_reference) {
   Plan plan;
   plan.steps = Fusion(partition, fuse, needs_reference).run();
-  for (Step& step : plan.steps) reuse_tiles(&step);
+  for (Step& step : plan.steps) {
+    reuse_tiles(&step);
+    widen(partition, &step);
+  }
   plan_memory(partition, &plan);
   return plan;
 }

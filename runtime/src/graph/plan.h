@@ -30,7 +30,7 @@ struct Instruction {
     kStoreInt8,                              // tile, rounded, to an int8 tensor in memory
     kQuantize,                               // tile to a bit tensor in memory
     // Only in what programs are compiled to (kernels/tile_program.h): where the first tile comes from, and tiles put aside.
-    kScaleSums, kCompareSums, kTakePooled, kLoadTensor, kLoadTile, kSaveTile,
+    kScaleSums, kCompareSums, kTakeMade, kLoadTensor, kLoadTile, kSaveTile,
   };
   Code code;
   int source = 0;           // tile
@@ -42,12 +42,13 @@ struct Instruction {
 };
 
 struct Step {
-  enum class Root { kBconv, kAveragePool, kMaxPool, kLoad, kPlain };
+  enum class Root { kBconv, kConv, kAveragePool, kMaxPool, kLoad, kPlain };
   Root root = Root::kPlain;
   int op = -1;      // of the partition; the first op of a kLoad
   int input = -1;   // the tensor that the root reads
   Shape shape;      // of the root's tiles: [..., channels]; unused by kPlain
   std::vector<Instruction> program;
+  int widening = 1; // how many pixels the tiles take for one, see widen() in plan.cc
   int tiles = 1;    // how many tiles the program uses at once
   std::set<int> reads, writes;  // tensors in memory, constants left out
 };

@@ -5,11 +5,6 @@ namespace {
 
 using Code = Instruction::Code;
 
-bool uses_memory(Code code) {
-  return code == Code::kAddTensor || code == Code::kSubTensor || code == Code::kMulTensor || code == Code::kSubFromTensor ||
-         code == Code::kStore || code == Code::kStoreInt8 || code == Code::kQuantize;
-}
-
 // Which tiles have to be saved when they are made: [0] the root's, [i + 1] that of instruction i. A tile's number may be given
 // again once it is no longer needed.
 std::vector<bool> find_saved(const Step& step) {
@@ -30,9 +25,14 @@ std::vector<bool> find_saved(const Step& step) {
 
 }  // namespace
 
+bool uses_memory(Code code) {
+  return code == Code::kAddTensor || code == Code::kSubTensor || code == Code::kMulTensor || code == Code::kSubFromTensor ||
+         code == Code::kStore || code == Code::kStoreInt8 || code == Code::kQuantize;
+}
+
 bool reads_second_tile(Code code) { return code == Code::kAddTile || code == Code::kSubTile || code == Code::kMulTile; }
 
-BoundProgram::BoundProgram(TileOp root, const Step& step, const Partition& partition, const Kernels& kernels) : kernels_(kernels) {
+BoundProgram::BoundProgram(TileOp root, const Step& step, const Partition& partition, const Kernels& kernels) : kernels_(kernels), widening_(step.widening) {
   const std::vector<bool> saved = find_saved(step);
   int current = 0;
   add(root, root.code == Code::kLoadTensor ? step.input : -1, partition);
@@ -65,7 +65,7 @@ void BoundProgram::bind(void* const* memory) {
 }
 
 void BoundProgram::add(TileOp op, int tensor, const Partition& partition) {
-  if (tensor >= 0) op.pixel_stride = partition.tensors[tensor].shape.back();
+  if (tensor >= 0) op.pixel_stride = static_cast<size_t>(partition.tensors[tensor].shape.back()) * widening_;
   ops_.push_back(op);
   tensors_.push_back(tensor);
 }

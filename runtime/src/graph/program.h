@@ -27,11 +27,13 @@ class BoundProgram {
   void add_slot_op(Instruction::Code code, int slot);
 
   const Kernels& kernels_;
+  const int widening_;
   std::vector<AlignedVector<float>> vectors_;  // per instruction
   std::vector<TileOp> ops_;
   std::vector<int> tensors_;  // per op: what it reads or writes in memory, or -1
 };
 
 bool reads_second_tile(Instruction::Code code);
+bool uses_memory(Instruction::Code code);
 
 }  // namespace s2bnn

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "graph/program.h"
+#include "kernels/float_conv.h"
 #include "kernels/reference.h"
 #include "kernels/tiled_bconv.h"
 
@@ -114,8 +115,8 @@ class MapRunner : public Runner {
       TilePosition position = {tiles.start(i), tiles.size(i), 0, 0};
       for (; position.channel < channels_; position.channel += kernels_.block) {
         position.channels = std::min(kernels_.block, channels_ - position.channel);
-        if (pools_) kernels_.pool(pool_, position, scratch.pooled);
-        program_.run(position, {nullptr, nullptr, scratch.pooled, scratch.slots});
+        if (pools_) kernels_.pool(pool_, position, scratch.made);
+        program_.run(position, {nullptr, nullptr, scratch.made, scratch.slots});
       }
     }
   }
@@ -123,7 +124,7 @@ class MapRunner : public Runner {
  private:
   static TileOp root(bool pools) {
     TileOp op = {};
-    op.code = pools ? Instruction::Code::kTakePooled : Instruction::Code::kLoadTensor;
+    op.code = pools ? Instruction::Code::kTakeMade : Instruction::Code::kLoadTensor;
     return op;
   }
 
@@ -135,6 +136,54 @@ class MapRunner : public Runner {
   const Window window_;
   PoolInput pool_ = {};
   BoundProgram program_;
+};
+
+class ConvRunner : public Runner {
+ public:
+  ConvRunner(const Step& step, const Partition& partition, const Kernels& kernels)
+      : kernels_(kernels),
+        input_(step.input),
+        channels_(step.shape.back()),
+        conv_(partition.ops[step.op], partition, kernels),
+        program_(root(), step, partition, kernels) {}
+
+  void bind(void* const* memory) override {
+    source_ = static_cast<const float*>(memory[input_]);
+    program_.bind(memory);
+  }
+
+  int phases() const override { return 2; }
+
+  void run(int phase, int thread, int threads, const Scratch& scratch) override {
+    if (phase == 0) {
+      const Share share(conv_.input_rows(), thread, threads);
+      return conv_.prepare_rows(source_, static_cast<int>(share.first), static_cast<int>(share.last));
+    }
+    const Tiles tiles(conv_.pixels());
+    const Share share(tiles.count, thread, threads);
+    for (size_t i = share.first; i < share.last; ++i) {
+      TilePosition position = {tiles.start(i), tiles.size(i), 0, 0};
+      for (; position.channel < channels_; position.channel += kernels_.block) {
+        position.channels = std::min(kernels_.block, channels_ - position.channel);
+        conv_.compute(position, scratch.made);
+        program_.run(position, {nullptr, nullptr, scratch.made, scratch.slots});
+      }
+    }
+  }
+
+ private:
+  static TileOp root() {
+    TileOp op = {};
+    op.code = Instruction::Code::kTakeMade;
+    return op;
+  }
+
+  const Kernels& kernels_;
+  const int input_;
+  const int channels_;
+  FloatConv conv_;
+  BoundProgram program_;
+  const float* source_ = nullptr;
 };
 
 class ReferenceRunner : public Runner {
@@ -160,6 +209,7 @@ class ReferenceRunner : public Runner {
 std::unique_ptr<Runner> make_runner(const Step& step, const Partition& partition, const Kernels& kernels) {
   switch (step.root) {
     case Step::Root::kBconv: return std::make_unique<BconvRunner>(step, partition, kernels);
+    case Step::Root::kConv: return std::make_unique<ConvRunner>(step, partition, kernels);
     case Step::Root::kPlain: return std::make_unique<ReferenceRunner>(partition.ops[step.op], partition);
     default: return std::make_unique<MapRunner>(step, partition, kernels);
   }

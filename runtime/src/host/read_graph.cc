@@ -33,7 +33,8 @@ bool find_kind(const TfLiteRegistration& registration, OpKind* kind) {
       {kTfLiteBuiltinMul, OpKind::kMul},       {kTfLiteBuiltinPrelu, OpKind::kPrelu},
       {kTfLiteBuiltinRelu, OpKind::kClamp},    {kTfLiteBuiltinReluN1To1, OpKind::kClamp},
       {kTfLiteBuiltinRelu6, OpKind::kClamp},   {kTfLiteBuiltinAveragePool2d, OpKind::kAveragePool},
-      {kTfLiteBuiltinMaxPool2d, OpKind::kMaxPool}, {kTfLiteBuiltinConcatenation, OpKind::kConcat}};
+      {kTfLiteBuiltinMaxPool2d, OpKind::kMaxPool}, {kTfLiteBuiltinConcatenation, OpKind::kConcat},
+      {kTfLiteBuiltinConv2d, OpKind::kConv}};
   if (registration.custom_name != nullptr) {
     const auto found = custom.find(registration.custom_name);
     if (found != custom.end()) *kind = found->second;
@@ -98,6 +99,14 @@ void read_builtin_options(const HostNode& host, size_t rank, Op* op) {
     case kTfLiteBuiltinConcatenation: {
       const auto& params = builtin_options<TfLiteConcatenationParams>(*host.node);
       require(params.axis == -1 || params.axis == static_cast<int>(rank) - 1, "not along the channels");
+      op->activation = read_activation(params.activation);
+      break;
+    }
+    case kTfLiteBuiltinConv2d: {
+      const auto& params = builtin_options<TfLiteConvParams>(*host.node);
+      require(params.padding == kTfLitePaddingSame || params.padding == kTfLitePaddingValid, "bad padding");
+      op->window = {1, 1, params.stride_height, params.stride_width, params.dilation_height_factor, params.dilation_width_factor,
+                    params.padding == kTfLitePaddingSame};
       op->activation = read_activation(params.activation);
       break;
     }
@@ -167,14 +176,15 @@ class PartitionReader {
     } else {
       read_builtin_options(host, partition_->tensors[op->inputs[0]].shape.size(), op);
     }
-    if (op->kind == OpKind::kBconv) read_filter_size(op);
+    if (op->kind == OpKind::kBconv) require(op->inputs.size() == 5 && op->inputs[1] >= 0, "not five inputs");
+    if (op->kind == OpKind::kConv) require(op->inputs.size() == 3 && op->inputs[1] >= 0, "not three inputs");
+    if (op->kind == OpKind::kBconv || op->kind == OpKind::kConv) read_filter_size(op);
     const bool commutes = op->kind == OpKind::kAdd || op->kind == OpKind::kMul;
     const bool constant_first = partition_->tensors[op->inputs[0]].constant != nullptr;
     if (commutes && constant_first && op->inputs.size() == 2 && op->inputs[1] >= 0) std::swap(op->inputs[0], op->inputs[1]);
   }
 
   void read_filter_size(Op* op) {
-    require(op->inputs.size() == 5 && op->inputs[1] >= 0, "not five inputs");
     const Shape& shape = partition_->tensors[op->inputs[1]].shape;
     require(shape.size() == 4, "the filter must have four dimensions");
     op->window.filter_height = shape[1];

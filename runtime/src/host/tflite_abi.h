@@ -131,6 +131,7 @@ enum TfLiteBuiltinOperator : int32_t {
   kTfLiteBuiltinAdd = 0,
   kTfLiteBuiltinAveragePool2d = 1,
   kTfLiteBuiltinConcatenation = 2,
+  kTfLiteBuiltinConv2d = 3,
   kTfLiteBuiltinMaxPool2d = 17,
   kTfLiteBuiltinMul = 18,
   kTfLiteBuiltinRelu = 19,
@@ -153,6 +154,15 @@ struct TfLiteArithmeticParams {  // the common head of TfLiteAddParams, TfLiteSu
 struct TfLiteConcatenationParams {
   int axis;
   int activation;
+};
+
+struct TfLiteConvParams {  // newer hosts append to it
+  int padding;
+  int stride_width;
+  int stride_height;
+  int activation;
+  int dilation_width_factor;
+  int dilation_height_factor;
 };
 
 struct TfLitePoolParams {

@@ -105,6 +105,6 @@ using Program = TileProgram<Avx2Isa>;
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2", Avx2Isa::kBlock, PreparedFormat::kNibbles, accumulate, Program::pool, Program::run};
+const Kernels kAvx2Kernels = {"avx2", Avx2Isa::kBlock, PreparedFormat::kNibbles, accumulate, Program::convolve, Program::pool, Program::run};
 
 }  // namespace s2bnn

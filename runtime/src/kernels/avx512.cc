@@ -88,6 +88,6 @@ using Program = TileProgram<Avx512Isa>;
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {"avx512", Avx512Isa::kBlock, PreparedFormat::kNibbles, accumulate, Program::pool, Program::run};
+const Kernels kAvx512Kernels = {"avx512", Avx512Isa::kBlock, PreparedFormat::kNibbles, accumulate, Program::convolve, Program::pool, Program::run};
 
 }  // namespace s2bnn

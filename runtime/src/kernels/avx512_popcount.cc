@@ -127,6 +127,6 @@ using Program = TileProgram<Avx512Isa>;
 }  // namespace
 
 const Kernels kAvx512PopcountKernels = {"avx512_vpopcntdq", Avx512Isa::kBlock, PreparedFormat::kWordPairs,
-                                        accumulate,         Program::pool,     Program::run};
+                                        accumulate,         Program::convolve, Program::pool,     Program::run};
 
 }  // namespace s2bnn

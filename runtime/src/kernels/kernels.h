@@ -68,7 +68,7 @@ struct TilePosition {
 struct TileMemory {
   const uint16_t* sums;              // [pixel][block], of a convolution
   const float* const* corrections;   // per pixel: what zero padding adds, per channel; null inside of the map
-  const float* pooled;               // [pixel][block], of a pooling
+  const float* made;                 // [pixel][block], of a pooling or a float convolution
   float* slots;                      // [slot][pixel][block]
 };
 
@@ -82,11 +82,22 @@ struct PoolInput {
   bool average;
 };
 
+// One tile of a float convolution with few products: all kMaxTilePixels pixels of it.
+struct FloatConvTile {
+  const float* pixels[kMaxTilePixels];  // for each output pixel: the prepared input under the filter's first tap
+  int rows, row_length;                 // of the filter; a row is its columns by input channels
+  size_t row_step;                      // elements from one filter row's input to the next one's
+  const float* weights;                 // [row][row_length][block]
+  const float* bias;                    // [block]
+  float* tile;                          // [pixel][block]
+};
+
 struct Kernels {
   const char* name;
   int block;  // output channels of a tile: 32 or 64
   PreparedFormat format;
   void (*accumulate)(const ConvTile& tile, int pixels);
+  void (*convolve)(const FloatConvTile& tile);
   void (*pool)(const PoolInput& input, const TilePosition& position, float* pooled);
   void (*run)(const TileOp* ops, size_t count, const TilePosition& position, const TileMemory& memory);
 };

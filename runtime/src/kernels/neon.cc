@@ -136,6 +136,6 @@ using Program = TileProgram<NeonIsa>;
 
 }  // namespace
 
-const Kernels kNeonKernels = {"neon", NeonIsa::kBlock, PreparedFormat::kBytes, accumulate, Program::pool, Program::run};
+const Kernels kNeonKernels = {"neon", NeonIsa::kBlock, PreparedFormat::kBytes, accumulate, Program::convolve, Program::pool, Program::run};
 
 }  // namespace s2bnn

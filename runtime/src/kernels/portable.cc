@@ -49,6 +49,6 @@ using Program = TileProgram<PortableIsa>;
 
 }  // namespace
 
-const Kernels kPortableKernels = {"portable", PortableIsa::kBlock, PreparedFormat::kWords, accumulate, Program::pool, Program::run};
+const Kernels kPortableKernels = {"portable", PortableIsa::kBlock, PreparedFormat::kWords, accumulate, Program::convolve, Program::pool, Program::run};
 
 }  // namespace s2bnn

@@ -53,6 +53,31 @@ struct TileProgram {
     }
   }
 
+  static void convolve(const FloatConvTile& t) {
+    for (int c = 0; c < B; c += kGroup) {
+      Floats y[kMaxTilePixels][V];
+      for (auto& pixel : y) {
+        for (int v = 0; v < V; ++v) pixel[v] = read<Floats>(t.bias + c + v * L);
+      }
+      const float* weights = t.weights + c;
+      for (int row = 0; row < t.rows; ++row) {
+        const float* pixels[kMaxTilePixels];
+        for (int p = 0; p < kMaxTilePixels; ++p) pixels[p] = t.pixels[p] + row * t.row_step;
+        for (int i = 0; i < t.row_length; ++i, weights += B) {
+          Floats w[V];
+          for (int v = 0; v < V; ++v) w[v] = read<Floats>(weights + v * L);
+#pragma GCC unroll 8
+          for (int p = 0; p < kMaxTilePixels; ++p) {
+            const Floats x = pixels[p][i] - Floats{};  // in all lanes; adding to zero would change -0
+#pragma GCC unroll 4
+            for (int v = 0; v < V; ++v) y[p][v] += x * w[v];
+          }
+        }
+      }
+      for (int p = 0; p < kMaxTilePixels; ++p) std::memcpy(t.tile + p * B + c, y[p], sizeof(y[p]));
+    }
+  }
+
   static void pool(const PoolInput& in, const TilePosition& at, float* pooled) {
     const Window& w = *in.window;
     for (int p = 0; p < at.pixels; ++p) {
@@ -117,7 +142,7 @@ struct TileProgram {
         switch (op->code) {
           case Code::kScaleSums: scale(x, *op->scale); break;
           case Code::kCompareSums: compare(x, *op->scale); break;
-          case Code::kTakePooled: with_tile(x, memory_.pooled, [](Floats, Floats v) { return v; }); break;
+          case Code::kTakeMade: with_tile(x, memory_.made, [](Floats, Floats v) { return v; }); break;
           case Code::kLoadTensor: with_tensor(x, *op, [](Floats, Floats v) { return v; }); break;
           case Code::kLoadTile: with_tile(x, slot(*op), [](Floats, Floats v) { return v; }); break;
           case Code::kSaveTile: save(x, slot(*op)); break;
