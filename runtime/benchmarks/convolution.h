@@ -53,7 +53,7 @@ class Convolution {
     for (int block = 0; block < bconv_->blocks(); ++block) {
       for (size_t pixel = 0; pixel < bconv_->pixels(); pixel += kMaxTilePixels) {
         const int pixels = static_cast<int>(std::min<size_t>(kMaxTilePixels, bconv_->pixels() - pixel));
-        bconv_->accumulate(bconv_->locate(pixel, pixels), pixels, block, sums_.data());
+        bconv_->accumulate(bconv_->locate({pixel, pixels, 0, 0, 0, 0}), pixels, block, sums_.data());
       }
     }
   }

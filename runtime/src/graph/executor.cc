@@ -33,7 +33,7 @@ double seconds_now() {
 
 const char* name_of(Instruction::Code code) {
   static const char* const names[] = {"+BIAS", "+SCALE", "+PRELU", "+CLAMP",  "+ADD",   "+SUB",   "+MUL",
-                                      "+SUB",  "+ADD",   "+SUB",   "+MUL",    "+STORE", "+STORE", "+QUANTIZE"};
+                                      "+SUB",  "+ADD",   "+SUB",   "+MUL",    "+STORE", "+POOL",  "+STORE", "+QUANTIZE"};
   return names[static_cast<int>(code)];
 }
 

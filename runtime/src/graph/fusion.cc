@@ -1,5 +1,6 @@
 #include "graph/fusion.h"
 
+#include <algorithm>
 #include <limits>
 #include <queue>
 
@@ -50,7 +51,7 @@ void Fusion::assign(int op_index) {
   } else if (op.kind == OpKind::kConv) {
     assign_root(op_index, Step::Root::kConv);
   } else if (op.kind == OpKind::kAveragePool) {
-    assign_root(op_index, Step::Root::kAveragePool);
+    if (!absorb_pooling(op)) assign_root(op_index, Step::Root::kAveragePool);
   } else if (op.kind == OpKind::kMaxPool) {
     assign_root(op_index, Step::Root::kMaxPool);
   } else if (op.kind == OpKind::kConcat) {
@@ -98,6 +99,10 @@ void Fusion::assign_concat(int op_index) {
     offset += partition_.tensors[x].shape.back();
   }
   make_in_tiles(op.output, joined);
+  // Networks that double their channels repeat a map: it need not be stored twice.
+  const bool repeats = std::count(op.inputs.begin(), op.inputs.end(), op.inputs[0]) == static_cast<ptrdiff_t>(op.inputs.size());
+  const bool whole_words = partition_.tensors[op.inputs[0]].shape.back() % 32 == 0;
+  if (fuse_ && repeats && whole_words && op.activation == Activation::kNone) values_[op.output].repeated = in_memory(op.inputs[0]);
 }
 
 void Fusion::assign_elementwise(int op_index) {
@@ -135,7 +140,7 @@ bool Fusion::absorb(const Op& op, int operand, const Placement& placement) {
   for (const Home& home : placement) {
     int tile = home.tile;
     if (op.kind != OpKind::kClamp) {
-      if (reads_map && home_beside(other, home) == nullptr) read_memory(other, home.step);
+      if (reads_map && home_beside(other, home) == nullptr) read_memory(in_memory(other), home.step);
       tile = append(home.step, instruction_for(op, operand, home));
     }
     result.push_back({home.step, append_activation(home.step, tile, op.activation), home.channel_offset});
@@ -162,9 +167,31 @@ Instruction Fusion::instruction_for(const Op& op, int operand, const Home& home)
     if (operand == 1) std::swap(instruction.source, instruction.other);
   } else {
     instruction.code = tensor_code(op.kind, operand == 1);
-    instruction.other = other;
+    instruction.other = in_memory(other);
+    if (instruction.other != other) instruction.period = partition_.tensors[instruction.other].shape.back();
   }
   return instruction;
+}
+
+// Takes the means of 2x2 pixels of a convolution while its tiles are there: a large map need not be read again, nor, often, be stored.
+bool Fusion::absorb_pooling(const Op& op) {
+  const Window& w = op.window;
+  const std::vector<Placement>& placements = values_[op.inputs[0]].placements;
+  if (!fuse_ || placements.empty() || placements[0].size() != 1 || op.activation != Activation::kNone) return false;
+  if (w.filter_height != 2 || w.filter_width != 2 || w.stride_height != 2 || w.stride_width != 2) return false;
+  const Home home = placements[0][0];
+  Step& step = steps_[home.step];
+  if (step.root != Step::Root::kBconv || step.shape[1] % 2 != 0 || step.shape[2] % 4 != 0 || step.shape[3] % 32 != 0) return false;
+  step.patches = true;
+  Instruction instruction;
+  instruction.code = Code::kStorePooled;
+  instruction.source = home.tile;
+  instruction.other = op.output;
+  instruction.channel_offset = home.channel_offset;
+  insert_behind(home.step, home.tile, instruction);
+  step.writes.insert(op.output);
+  values_[op.output].producers.insert(home.step);
+  return true;
 }
 
 bool Fusion::absorb_quantize(const Op& op, const Placement& placement) {
@@ -262,6 +289,14 @@ const Fusion::Home* Fusion::home_beside(int tensor, const Home& home) const {
   return nullptr;
 }
 
+// As soon as the tile is there, so that it need not be kept for this.
+void Fusion::insert_behind(int step, int tile, const Instruction& instruction) {
+  std::vector<Instruction>& program = steps_[step].program;
+  auto position = program.begin();
+  while (tile != 0 && position != program.end() && position->destination != tile) ++position;
+  program.insert(tile == 0 ? position : position + 1, instruction);
+}
+
 void Fusion::add_stores() {
   for (size_t tensor = 0; tensor < values_.size(); ++tensor) {
     const Value& value = values_[tensor];
@@ -272,11 +307,7 @@ void Fusion::add_stores() {
       store.source = home.tile;
       store.other = static_cast<int>(tensor);
       store.channel_offset = home.channel_offset;
-      // As soon as the tile is there, so that it need not be kept for this.
-      std::vector<Instruction>& program = steps_[home.step].program;
-      auto position = program.begin();
-      while (home.tile != 0 && position != program.end() && position->destination != home.tile) ++position;
-      program.insert(home.tile == 0 ? position : position + 1, store);
+      insert_behind(home.step, home.tile, store);
       steps_[home.step].writes.insert(static_cast<int>(tensor));
     }
   }

@@ -29,6 +29,7 @@ class Fusion {
     std::vector<Placement> placements;  // where it is made, if it is made in tiles; then every load from memory
     bool made_in_tiles = false;
     bool read_from_memory = false;
+    int repeated = -1;                  // tensor of which this is a concatenation with itself
     std::set<int> producers;            // steps that make it
   };
 
@@ -40,6 +41,7 @@ class Fusion {
 
   // Joins an op to the steps that hold its operand in tiles. False, and nothing changed, where that cannot be.
   bool absorb(const Op& op, int operand, const Placement& placement);
+  bool absorb_pooling(const Op& op);
   bool absorb_quantize(const Op& op, const Placement& placement);
   Instruction instruction_for(const Op& op, int operand, const Home& home) const;
 
@@ -47,10 +49,13 @@ class Fusion {
   int add_step(Step::Root root, int op_index, int input, const Shape& shape);
   int append(int step, Instruction instruction);
   int append_activation(int step, int tile, Activation activation);
+  // What to read from memory for a tensor.
+  int in_memory(int tensor) const { return values_[tensor].repeated >= 0 ? values_[tensor].repeated : tensor; }
   void read_memory(int tensor, int step);
   void make_in_tiles(int tensor, const Placement& placement);
   bool depends(int step, int on) const;
   const Home* home_beside(int tensor, const Home& home) const;
+  void insert_behind(int step, int tile, const Instruction& instruction);
   void add_stores();
   std::vector<Step> ordered();
 

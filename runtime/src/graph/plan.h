@@ -27,6 +27,7 @@ struct Instruction {
     kSubFromTensor,                          // tensor in memory minus tile
     kAddTile, kSubTile, kMulTile,            // tile, tile
     kStore,                                  // tile to a float tensor in memory
+    kStorePooled,                            // the means of its 2x2 pixels to a float tensor of half the height and width
     kStoreInt8,                              // tile, rounded, to an int8 tensor in memory
     kQuantize,                               // tile to a bit tensor in memory
     // Only in what programs are compiled to (kernels/tile_program.h): where the first tile comes from, and tiles put aside.
@@ -37,6 +38,7 @@ struct Instruction {
   int destination = -1;     // tile; -1: writes memory
   int other = -1;           // tile or tensor
   int channel_offset = 0;   // where this step's first channel lies in the vector or tensor
+  int period = 0;           // of a tensor that stands for itself concatenated with itself: its channels
   std::vector<float> vector;
   float low = 0.f, high = 0.f;
 };
@@ -48,6 +50,7 @@ struct Step {
   int input = -1;   // the tensor that the root reads
   Shape shape;      // of the root's tiles: [..., channels]; unused by kPlain
   std::vector<Instruction> program;
+  bool patches = false;  // tiles of two rows by four columns, for kStorePooled
   int widening = 1; // how many pixels the tiles take for one, see widen() in plan.cc
   int tiles = 1;    // how many tiles the program uses at once
   std::set<int> reads, writes;  // tensors in memory, constants left out

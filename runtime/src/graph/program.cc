@@ -27,7 +27,7 @@ std::vector<bool> find_saved(const Step& step) {
 
 bool uses_memory(Code code) {
   return code == Code::kAddTensor || code == Code::kSubTensor || code == Code::kMulTensor || code == Code::kSubFromTensor ||
-         code == Code::kStore || code == Code::kStoreInt8 || code == Code::kQuantize;
+         code == Code::kStore || code == Code::kStorePooled || code == Code::kStoreInt8 || code == Code::kQuantize;
 }
 
 bool reads_second_tile(Code code) { return code == Code::kAddTile || code == Code::kSubTile || code == Code::kMulTile; }
@@ -49,6 +49,7 @@ BoundProgram::BoundProgram(TileOp root, const Step& step, const Partition& parti
     op.vector = vectors_.back().data();
     op.slot = instruction.other;
     op.channel_offset = instruction.channel_offset;
+    op.period = instruction.period;
     op.low = instruction.low;
     op.high = instruction.high;
     add(op, uses_memory(op.code) ? instruction.other : -1, partition);

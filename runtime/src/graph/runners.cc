@@ -16,18 +16,36 @@ struct Share {
   size_t first, last;
 };
 
-// The tiles of a map: kMaxTilePixels pixels each, the last one what is left.
-struct Tiles {
-  explicit Tiles(size_t pixels) : pixels(pixels), count((pixels + kMaxTilePixels - 1) / kMaxTilePixels) {}
-  size_t start(size_t i) const { return i * kMaxTilePixels; }
-  int size(size_t i) const { return static_cast<int>(std::min<size_t>(kMaxTilePixels, pixels - start(i))); }
-  size_t pixels, count;
+// The tiles of a map: kMaxTilePixels pixels each, the last one what is left; or patches of 2 by 4.
+class Tiles {
+ public:
+  explicit Tiles(const Step& step)
+      : count((pixel_count(step.shape) + kMaxTilePixels - 1) / kMaxTilePixels), pixels_(pixel_count(step.shape)) {
+    if (step.patches) patch_width_ = step.shape[2];
+  }
+
+  // Its channels are to be filled in.
+  TilePosition operator[](size_t i) const {
+    if (patch_width_ > 0) {
+      const uint32_t patches = patch_width_ / 4, row = static_cast<uint32_t>(i) / patches, column = static_cast<uint32_t>(i) - row * patches;
+      return {size_t{2} * row * patch_width_ + 4 * column, kMaxTilePixels, patch_width_ - 4, i, 0, 0};
+    }
+    const size_t first = i * kMaxTilePixels;
+    return {first, static_cast<int>(std::min<size_t>(kMaxTilePixels, pixels_ - first)), 0, 0, 0, 0};
+  }
+
+  const size_t count;
+
+ private:
+  const size_t pixels_;
+  uint32_t patch_width_ = 0;  // 0: no patches
 };
 
 class BconvRunner : public Runner {
  public:
   BconvRunner(const Step& step, const Partition& partition, const Kernels& kernels)
       : input_(step.input),
+        tiles_(step),
         bconv_(partition.ops[step.op], partition, kernels),
         program_(root(), step, partition, kernels) {}
 
@@ -45,14 +63,13 @@ class BconvRunner : public Runner {
       return;
     }
     // One block of weights over all tiles where the weights do not fit into the cache, all blocks over one tile where they do.
-    const Tiles tiles(bconv_.pixels());
     const size_t blocks = bconv_.blocks();
     const bool keep_weights = bconv_.weight_bytes() > kCachedWeightBytes;
-    const Share share(tiles.count * blocks, thread, threads);
+    const Share share(tiles_.count * blocks, thread, threads);
     for (size_t i = share.first; i < share.last; ++i) {
-      const size_t tile = keep_weights ? i % tiles.count : i / blocks;
-      const size_t block = keep_weights ? i / tiles.count : i % blocks;
-      run_tile(tiles.start(tile), tiles.size(tile), static_cast<int>(block), scratch);
+      const size_t tile = keep_weights ? i % tiles_.count : i / blocks;
+      const size_t block = keep_weights ? i / tiles_.count : i % blocks;
+      run_tile(tiles_[tile], static_cast<int>(block), scratch);
     }
   }
 
@@ -66,14 +83,16 @@ class BconvRunner : public Runner {
     return op;
   }
 
-  void run_tile(size_t pixel, int pixels, int block, const Scratch& scratch) const {
-    const TiledBconv::Place place = bconv_.locate(pixel, pixels);
-    bconv_.accumulate(place, pixels, block, scratch.sums);
-    program_.run({pixel, pixels, bconv_.first_channel(block), bconv_.channels(block)},
-                 {scratch.sums, place.corrections, nullptr, scratch.slots});
+  void run_tile(TilePosition position, int block, const Scratch& scratch) const {
+    position.channel = bconv_.first_channel(block);
+    position.channels = bconv_.channels(block);
+    const TiledBconv::Place place = bconv_.locate(position);
+    bconv_.accumulate(place, position.pixels, block, scratch.sums);
+    program_.run(position, {scratch.sums, place.corrections, nullptr, scratch.slots});
   }
 
   const int input_;
+  const Tiles tiles_;
   TiledBconv bconv_;
   BoundProgram program_;
   const uint32_t* bits_ = nullptr;
@@ -86,7 +105,7 @@ class MapRunner : public Runner {
       : kernels_(kernels),
         input_(step.input),
         pools_(step.root != Step::Root::kLoad),
-        pixels_(pixel_count(step.shape)),
+        tiles_(step),
         channels_(step.shape.back()),
         window_(partition.ops[step.op].window),
         program_(root(pools_), step, partition, kernels) {
@@ -109,10 +128,9 @@ class MapRunner : public Runner {
   }
 
   void run(int, int thread, int threads, const Scratch& scratch) override {
-    const Tiles tiles(pixels_);
-    const Share share(tiles.count, thread, threads);
+    const Share share(tiles_.count, thread, threads);
     for (size_t i = share.first; i < share.last; ++i) {
-      TilePosition position = {tiles.start(i), tiles.size(i), 0, 0};
+      TilePosition position = tiles_[i];
       for (; position.channel < channels_; position.channel += kernels_.block) {
         position.channels = std::min(kernels_.block, channels_ - position.channel);
         if (pools_) kernels_.pool(pool_, position, scratch.made);
@@ -131,7 +149,7 @@ class MapRunner : public Runner {
   const Kernels& kernels_;
   const int input_;
   const bool pools_;
-  const size_t pixels_;
+  const Tiles tiles_;
   const int channels_;
   const Window window_;
   PoolInput pool_ = {};
@@ -143,6 +161,7 @@ class ConvRunner : public Runner {
   ConvRunner(const Step& step, const Partition& partition, const Kernels& kernels)
       : kernels_(kernels),
         input_(step.input),
+        tiles_(step),
         channels_(step.shape.back()),
         conv_(partition.ops[step.op], partition, kernels),
         program_(root(), step, partition, kernels) {}
@@ -159,10 +178,9 @@ class ConvRunner : public Runner {
       const Share share(conv_.input_rows(), thread, threads);
       return conv_.prepare_rows(source_, static_cast<int>(share.first), static_cast<int>(share.last));
     }
-    const Tiles tiles(conv_.pixels());
-    const Share share(tiles.count, thread, threads);
+    const Share share(tiles_.count, thread, threads);
     for (size_t i = share.first; i < share.last; ++i) {
-      TilePosition position = {tiles.start(i), tiles.size(i), 0, 0};
+      TilePosition position = tiles_[i];
       for (; position.channel < channels_; position.channel += kernels_.block) {
         position.channels = std::min(kernels_.block, channels_ - position.channel);
         conv_.compute(position, scratch.made);
@@ -180,6 +198,7 @@ class ConvRunner : public Runner {
 
   const Kernels& kernels_;
   const int input_;
+  const Tiles tiles_;
   const int channels_;
   FloatConv conv_;
   BoundProgram program_;

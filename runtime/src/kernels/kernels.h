@@ -1,7 +1,7 @@
 // The micro-kernels of one instruction set: function pointers over tiles.
 //
 // A tile is up to kMaxTilePixels consecutive pixels of a feature map (over rows and images: only the last tile of a map is
-// smaller) by `block` channels. Whatever the instruction set, a kernel computes the same bits as the portable one.
+// smaller) by `block` channels. Where a pooling of 2x2 is to be taken of it, it is a patch of two rows by four columns instead. Whatever the instruction set, a kernel computes the same bits as the portable one.
 #pragma once
 
 #include <cstddef>
@@ -53,6 +53,7 @@ struct TileOp {
   int slot;                      // of kLoadTile, kSaveTile and the operations with a second tile
   void* memory;                  // of a tensor
   int channel_offset;            // of `memory`
+  int period;                    // of `memory`: its channels are those of the step again and again; 0: they are not
   size_t pixel_stride;           // elements (words) of the tensor in one pixel
   float low, high;
 };
@@ -60,6 +61,8 @@ struct TileOp {
 struct TilePosition {
   size_t pixel;  // number of the first one, over batch, height and width
   int pixels;
+  size_t skip;   // pixels left out after the fourth one: 0, or a row less four in a patch
+  size_t patch;  // number of the patch, row by row
   int channel;   // the first one of the block, a multiple of 32
   int channels;  // that exist: `block`, less in the last block
 };

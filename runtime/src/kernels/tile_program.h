@@ -129,7 +129,9 @@ struct TileProgram {
    public:
     Group(const TilePosition& at, const TileMemory& memory, int pixel, int channel)
         : memory_(memory),
-          pixel_(at.pixel + pixel),
+          pixel_(at.pixel + pixel + (pixel < 4 ? 0 : at.skip)),
+          skip_(P == 1 ? 0 : at.skip),
+          patch_(at.patch),
           pixel_in_tile_(pixel),
           channel_(at.channel + channel),
           channel_in_tile_(channel),
@@ -158,6 +160,7 @@ struct TileProgram {
           case Code::kSubTile: with_tile(x, slot(*op), [](Floats a, Floats v) { return a - v; }); break;
           case Code::kMulTile: with_tile(x, slot(*op), [](Floats a, Floats v) { return a * v; }); break;
           case Code::kStore: store(x, *op); break;
+          case Code::kStorePooled: store_pooled(x, *op); break;
           case Code::kStoreInt8: store_int8(x, *op); break;
           case Code::kQuantize: quantize(x, *op); break;
         }
@@ -183,9 +186,12 @@ struct TileProgram {
     float* slot(const TileOp& op) const { return memory_.slots + static_cast<size_t>(op.slot) * kMaxTilePixels * B; }
     size_t in_tile(int p, int c) const { return static_cast<size_t>(pixel_in_tile_ + p) * B + channel_in_tile_ + c; }
 
-    template <class T>
-    T* address(const TileOp& op, int p, int c) const {
-      return static_cast<T*>(op.memory) + (pixel_ + p) * op.pixel_stride + op.channel_offset + channel_ + c;
+    size_t pixel(int p) const { return pixel_ + p + (p < 4 ? 0 : skip_); }
+
+    // The group's first channel in a tensor. A period is a multiple of 32, so that no group goes beyond it.
+    uint32_t first_channel(const TileOp& op) const {
+      const uint32_t channel = op.channel_offset + channel_;
+      return op.period == 0 ? channel : channel % op.period;
     }
 
     void scale(Values& x, const ScaleParameters& s) const {
@@ -216,8 +222,9 @@ struct TileProgram {
 
     template <class Function>
     void with_tensor(Values& x, const TileOp& op, Function f) const {
+      const float* memory = static_cast<const float*>(op.memory) + first_channel(op);
       each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) {
-        const float* x = address<const float>(op, p, c);
+        const float* x = memory + pixel(p) * op.pixel_stride + c;
         y = f(y, kWhole ? read<Floats>(x) : read_part(x, present(c) * sizeof(float)));
       });
     }
@@ -240,14 +247,27 @@ struct TileProgram {
     }
 
     void store(Values& x, const TileOp& op) const {
+      float* memory = static_cast<float*>(op.memory) + first_channel(op);
       each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) {
-        std::memcpy(address<float>(op, p, c), &y, kWhole ? sizeof(y) : present(c) * sizeof(float));
+        std::memcpy(memory + pixel(p) * op.pixel_stride + c, &y, kWhole ? sizeof(y) : present(c) * sizeof(float));
       });
+    }
+
+    // The means of the patch's 2x2, which the plan asks for only where all of its pixels and channels exist.
+    void store_pooled(Values& x, const TileOp& op) const {
+      if (P != kMaxTilePixels || !kWhole) return;
+      for (int p = 0; p < P / 2; p += 2) {
+        float* target = static_cast<float*>(op.memory) + (2 * patch_ + p / 2) * op.pixel_stride + op.channel_offset + channel_;
+        for (int v = 0; v < V; ++v) {
+          const Floats mean = (x[p][v] + x[p + 1][v] + x[P / 2 + p][v] + x[P / 2 + p + 1][v]) * 0.25f;
+          std::memcpy(target + v * L, &mean, sizeof(mean));
+        }
+      }
     }
 
     void store_int8(Values& x, const TileOp& op) const {
       each(x, [&](Floats& y, int p, int c) {
-        int8_t* target = address<int8_t>(op, p, c);
+        int8_t* target = static_cast<int8_t*>(op.memory) + pixel(p) * op.pixel_stride + first_channel(op) + c;
         // Clamped while still a float: what does not fit into an int32 must not be converted.
         for (int i = 0; i < present(c); ++i) target[i] = static_cast<int8_t>(std::min(std::max(std::round(y[i]), -128.f), 127.f));
       });
@@ -260,7 +280,7 @@ struct TileProgram {
         uint32_t bits = 0;
         for (int v = 0; v < V; ++v) bits |= Isa::negative(x[p][v]) << (v * L);
         if (!kWhole) bits &= (uint32_t{1} << present_) - 1;  // fewer than 32
-        uint32_t* words = static_cast<uint32_t*>(op.memory) + (pixel_ + p) * op.pixel_stride;
+        uint32_t* words = static_cast<uint32_t*>(op.memory) + pixel(p) * op.pixel_stride;
         uint8_t* target = reinterpret_cast<uint8_t*>(words) + (op.channel_offset + channel_) / 8;
         if (kGroup == 32) {
           std::memcpy(target, &bits, 4);
@@ -271,7 +291,7 @@ struct TileProgram {
     }
 
     const TileMemory& memory_;
-    const size_t pixel_;
+    const size_t pixel_, skip_, patch_;
     const int pixel_in_tile_;
     const int channel_, channel_in_tile_;
     const int present_;

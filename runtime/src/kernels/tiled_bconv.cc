@@ -234,23 +234,29 @@ void TiledBconv::prepare_rows(const uint32_t* input, int first, int last) {
   }
 }
 
-TiledBconv::Place TiledBconv::locate(size_t first_pixel, int pixels) const {
-  const uint32_t width = output_[2], height = output_[1];
-  uint32_t row = static_cast<uint32_t>(first_pixel) / width;  // over the batch
-  uint32_t x = static_cast<uint32_t>(first_pixel) - row * width;
-  const size_t step = window_.stride_width * pixel_bytes_;
+TiledBconv::Place TiledBconv::locate(const TilePosition& at) const {
   Place place;
-  for (int p = 0; p < pixels; ++row, x = 0) {
+  const int first_run = at.skip == 0 ? at.pixels : 4;
+  locate_run(at.pixel, 0, first_run, &place);
+  if (first_run < at.pixels) locate_run(at.pixel + 4 + at.skip, 4, at.pixels, &place);
+  return place;
+}
+
+void TiledBconv::locate_run(size_t pixel, int p, int last, Place* place) const {
+  const uint32_t width = output_[2], height = output_[1];
+  uint32_t row = static_cast<uint32_t>(pixel) / width;  // over the batch
+  uint32_t x = static_cast<uint32_t>(pixel) - row * width;
+  const size_t step = window_.stride_width * pixel_bytes_;
+  for (; p < last; ++row, x = 0) {
     const uint32_t image = row / height, y = row - image * height;
     const size_t prepared_row = static_cast<size_t>(image) * prepared_rows_ + static_cast<size_t>(y) * window_.stride_height;
     const uint8_t* input = prepared_.data() + prepared_row * row_bytes_ + x * step;
     const float* const* border = row_kind_.empty() ? nullptr : borders_[row_kind_[y]].data();
-    for (; p < pixels && x < width; ++p, ++x, input += step) {
-      place.pixels[p] = input;
-      place.corrections[p] = border == nullptr ? nullptr : border[x];
+    for (; p < last && x < width; ++p, ++x, input += step) {
+      place->pixels[p] = input;
+      place->corrections[p] = border == nullptr ? nullptr : border[x];
     }
   }
-  return place;
 }
 
 void TiledBconv::accumulate(const Place& place, int pixels, int block, uint16_t* sums) const {

@@ -45,12 +45,15 @@ class TiledBconv {
     const uint8_t* pixels[kMaxTilePixels];
     const float* corrections[kMaxTilePixels];
   };
-  Place locate(size_t first_pixel, int pixels) const;
+  Place locate(const TilePosition& position) const;
 
   // Sums of a block of channels; there is room for a whole tile.
   void accumulate(const Place& place, int pixels, int block, uint16_t* sums) const;
 
  private:
+  // Pixels [p, last) of a tile that follow each other, the first of them being `pixel`.
+  void locate_run(size_t pixel, int p, int last, Place* place) const;
+
   struct Block {
     int group, channel, channels;
   };
