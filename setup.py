@@ -35,6 +35,7 @@ setup(
         "s2bnn_tf": ["py.typed"],
         "s2bnn_tf.configs": ["*/*.yaml"],
         "s2bnn_tf.evaluation": ["templates/*"],
+        "s2bnn_tf.export": ["bundle_files/*"],
     },
     python_requires=">=3.10,<3.12",
     install_requires=[

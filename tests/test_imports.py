@@ -70,7 +70,9 @@ def test_every_package_has_a_place_in_the_order():
 
 
 def test_the_runtime_does_not_know_the_package():
-    for path in (ROOT / "runtime").rglob("*.py"):
+    """Nor do its tests; its benchmarks build the networks that they measure with it."""
+    runtime = ROOT / "runtime"
+    for path in (*runtime.glob("s2bnn_runtime/*.py"), *runtime.glob("t*/**/*.py")):
         names = imported(ast.parse(path.read_text()))
         assert not [name for name in names if name.split(".")[0] == "s2bnn_tf"], path
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import time
@@ -24,7 +23,6 @@ PROFILE = "s2bnn-run"
 
 def main(arguments: list[str] | None = None) -> int:
     """Entry point. Returns the exit code; a user's mistake is one sentence on standard error."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # where TensorFlow is the host, it tells a lot of itself
     arguments = sys.argv[1:] if arguments is None else arguments
     few_shot = bool(arguments) and arguments[0] in VERBS
     options = (_few_shot_parser() if few_shot else _parser()).parse_args(arguments)

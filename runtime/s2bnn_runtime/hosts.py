@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -46,6 +47,7 @@ def find_host(name: str | None = None) -> Host:
     """
     if name is not None and name not in MODULES:
         raise ValueError(f"unknown host {name!r}: choose one of {', '.join(MODULES)}")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # all but errors: the hosts tell a lot of themselves
     for candidate in MODULES if name is None else (name,):
         module_name = MODULES[candidate]
         if importlib.util.find_spec(module_name.split(".")[0]) is None:

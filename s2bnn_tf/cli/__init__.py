@@ -5,6 +5,7 @@ TensorFlow is imported inside command bodies only, so that help is instant.
 
 from s2bnn_tf.cli import (  # noqa: F401  (each verb joins the group when it is imported)
     benchmark,
+    bundle,
     compare,
     convert,
     demo,

@@ -1,6 +1,7 @@
 """Checkpoint to `.tflite`: convert, verify against the network, measure."""
 
 from s2bnn_tf.export.benchmark import benchmark, describe_benchmark
+from s2bnn_tf.export.bundle import TARGETS, bundle
 from s2bnn_tf.export.convert import convert, convert_model
 from s2bnn_tf.export.deploy import convert_run, export_encoder
 from s2bnn_tf.export.fold import deployment_model
@@ -9,9 +10,11 @@ from s2bnn_tf.export.operations import count_operations
 from s2bnn_tf.export.verify import ParityReport, verify
 
 __all__ = [
+    "TARGETS",
     "ParityError",
     "ParityReport",
     "benchmark",
+    "bundle",
     "convert",
     "convert_model",
     "convert_run",

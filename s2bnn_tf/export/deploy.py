@@ -66,7 +66,7 @@ def convert_run(
     directory = RunDirectory(run)
     settings = directory.config.data
     source = data or settings.source
-    probe = _read_probe(directory.eval_dir / "linear_probe.npz") if head == "linear" else None
+    probe = read_probe(directory.eval_dir / "linear_probe.npz") if head == "linear" else None
     return export_encoder(
         load_encoder(run),
         Path(output),
@@ -219,7 +219,12 @@ def _card(
     }
 
 
-def _read_probe(path: Path) -> NamedProbe:
+def read_probe(path: Path) -> NamedProbe:
+    """Read the classifier that `s2bnn eval linear` has written.
+
+    Raises:
+        UserError: if there is none or it is damaged.
+    """
     try:
         # np.load leaves a file open that turns out to be damaged.
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:

@@ -1,0 +1,43 @@
+"""`s2bnn bundle`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from s2bnn_tf.cli.group import main
+from s2bnn_tf.cli.options import FILE, RUN, json_option
+from s2bnn_tf.cli.output import print_result, say
+
+
+@main.command()
+@click.argument("run", type=RUN)
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option(
+    "--target",
+    type=click.Choice(["linux-aarch64", "linux-x86_64"]),
+    default="linux-aarch64",
+    show_default=True,
+    help="The device: a Raspberry Pi with a 64-bit system is linux-aarch64.",
+)
+@click.option(
+    "--runtime-wheel",
+    type=FILE,
+    help="The runtime's wheel for the target; that of `make -C runtime wheels` unless given.",
+)
+@json_option
+def bundle(run: Path, output: Path, target: str, runtime_wheel: Path | None, as_json: bool) -> None:
+    """Put all that a device needs into the folder, or the .zip, OUTPUT.
+
+    The model of RUN, its classes if `s2bnn eval linear` was run, two scripts, the
+    runtime, a self-test, and a card that says how good it is.
+
+    \b
+    Example:
+      s2bnn bundle runs/digits/step2 digits.zip --target linux-aarch64
+    """
+    from s2bnn_tf.export import bundle as write_bundle
+
+    card = write_bundle(run, output, target=target, wheel=runtime_wheel, progress=say)
+    print_result(card, as_json, lambda: f"{output}: {len(card['sha256']) + 1} files for {target}")
