@@ -26,9 +26,10 @@ MAY_IMPORT = {
 }
 ONLY_IN = {
     "torch": ["weights/torch_import.py"],
-    "larq_compute_engine": ["export/", "weights/tflite_model.py"],
+    "larq_compute_engine": ["export/", "weights/runtime.py"],
     "larq_zoo": ["backbones/zoo.py"],
     "tensorflow_addons": ["data/", "training/"],
+    "s2bnn_runtime": ["weights/runtime.py", "export/benchmark_worker.py"],
 }
 
 

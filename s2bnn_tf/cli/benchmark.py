@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from s2bnn_tf.cli.group import main
-from s2bnn_tf.cli.options import FILE, json_option
+from s2bnn_tf.cli.options import FILE, json_option, runtime_option
 from s2bnn_tf.cli.output import print_result, show_progress
 
 
@@ -15,8 +15,9 @@ from s2bnn_tf.cli.output import print_result, show_progress
 @click.argument("model", type=FILE)
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
 @click.option("--runs", default=50, show_default=True, type=click.IntRange(1))
+@runtime_option
 @json_option
-def benchmark(model: Path, threads: int, runs: int, as_json: bool) -> None:
+def benchmark(model: Path, threads: int, runs: int, runtime: str | None, as_json: bool) -> None:
     """Latency, memory, size and operations of a .tflite on this machine.
 
     The numbers are kept beside the file, for `s2bnn compare`.
@@ -29,6 +30,6 @@ def benchmark(model: Path, threads: int, runs: int, as_json: bool) -> None:
     from s2bnn_tf.export import benchmark as measure
     from s2bnn_tf.export import describe_benchmark
 
-    result = measure(model, threads=threads, runs=runs, progress=show_progress)
+    result = measure(model, threads=threads, runs=runs, runtime=runtime, progress=show_progress)
     write_json(results_dir(model) / "benchmark.json", result)
     print_result(result, as_json, lambda: describe_benchmark(result))

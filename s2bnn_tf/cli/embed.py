@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from s2bnn_tf.cli.group import main
-from s2bnn_tf.cli.options import FILE, RUN_OR_MODEL, json_option
+from s2bnn_tf.cli.options import FILE, RUN_OR_MODEL, json_option, runtime_option
 from s2bnn_tf.cli.output import print_result, show_progress
 
 
@@ -15,8 +15,11 @@ from s2bnn_tf.cli.output import print_result, show_progress
 @click.argument("run_or_model", type=RUN_OR_MODEL)
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--output", type=FILE, required=True, help="An .npz file.")
+@runtime_option
 @json_option
-def embed(run_or_model: Path, images: tuple[Path, ...], output: Path, as_json: bool) -> None:
+def embed(
+    run_or_model: Path, images: tuple[Path, ...], output: Path, runtime: str | None, as_json: bool
+) -> None:
     """Embed IMAGES (files or folders) into OUTPUT: arrays paths, features, embeddings.
 
     \b
@@ -25,5 +28,5 @@ def embed(run_or_model: Path, images: tuple[Path, ...], output: Path, as_json: b
     """
     from s2bnn_tf.evaluation import embed_images
 
-    result = embed_images(run_or_model, images, output, progress=show_progress)
+    result = embed_images(run_or_model, images, output, runtime=runtime, progress=show_progress)
     print_result(result, as_json, lambda: f"{result['images']} images embedded in {output}.")

@@ -9,7 +9,7 @@ from typing import Literal
 import click
 
 from s2bnn_tf.cli.group import main
-from s2bnn_tf.cli.options import RUN, RUN_OR_MODEL, data_option, json_option
+from s2bnn_tf.cli.options import RUN, RUN_OR_MODEL, data_option, json_option, runtime_option
 from s2bnn_tf.cli.output import print_result, show_progress
 
 Describe = Callable[[dict], str]
@@ -30,8 +30,16 @@ def evaluate() -> None:
 @data_option
 @click.option("--k", default=20, show_default=True, type=click.IntRange(1), help="Neighbours.")
 @click.option("--temperature", default=0.07, show_default=True, type=click.FloatRange(1e-3))
+@runtime_option
 @json_option
-def knn(run_or_model: Path, data: str | None, k: int, temperature: float, as_json: bool) -> None:
+def knn(
+    run_or_model: Path,
+    data: str | None,
+    k: int,
+    temperature: float,
+    runtime: str | None,
+    as_json: bool,
+) -> None:
     """Accuracy of a weighted nearest-neighbour vote on the features.
 
     \b
@@ -41,7 +49,9 @@ def knn(run_or_model: Path, data: str | None, k: int, temperature: float, as_jso
     """
     from s2bnn_tf.evaluation import evaluate_knn
 
-    result = evaluate_knn(run_or_model, data, k=k, temperature=temperature, progress=show_progress)
+    result = evaluate_knn(
+        run_or_model, data, k=k, temperature=temperature, runtime=runtime, progress=show_progress
+    )
     _after_eval(run_or_model, result, as_json)
 
 
@@ -57,6 +67,7 @@ def knn(run_or_model: Path, data: str | None, k: int, temperature: float, as_jso
 )
 @click.option("--epochs", default=100, show_default=True, type=click.IntRange(1), help="paper")
 @click.option("--learning-rate", default=0.1, show_default=True, type=float, help="paper")
+@runtime_option
 @json_option
 def linear(
     run_or_model: Path,
@@ -64,6 +75,7 @@ def linear(
     protocol: Literal["fast", "paper"],
     epochs: int,
     learning_rate: float,
+    runtime: str | None,
     as_json: bool,
 ) -> None:
     """Accuracy of a linear classifier on the frozen features.
@@ -81,6 +93,7 @@ def linear(
         protocol=protocol,
         epochs=epochs,
         learning_rate=learning_rate,
+        runtime=runtime,
         progress=show_progress,
     )
     _after_eval(run_or_model, result, as_json)
@@ -98,9 +111,15 @@ def linear(
     help="A share of the labels (1%) or a number per class (10); may be repeated.",
 )
 @click.option("--draws", default=5, show_default=True, type=click.IntRange(1), help="Repetitions.")
+@runtime_option
 @json_option
 def low_label(
-    run_or_model: Path, data: str | None, labels: tuple[str, ...], draws: int, as_json: bool
+    run_or_model: Path,
+    data: str | None,
+    labels: tuple[str, ...],
+    draws: int,
+    runtime: str | None,
+    as_json: bool,
 ) -> None:
     """Accuracy of linear classifiers that see few labels, with confidence intervals.
 
@@ -112,7 +131,7 @@ def low_label(
     from s2bnn_tf.evaluation import describe_low_label, evaluate_low_label
 
     result = evaluate_low_label(
-        run_or_model, data, amounts=labels, draws=draws, progress=show_progress
+        run_or_model, data, amounts=labels, draws=draws, runtime=runtime, progress=show_progress
     )
     _after_eval(run_or_model, result, as_json, describe_low_label)
 
@@ -165,6 +184,7 @@ def finetune(
 @click.option("--teacher", help="A run directory or .keras file; the run's own unless given.")
 @click.option("--temperature", type=click.FloatRange(1e-3), help="The run's own unless given.")
 @click.option("--views", default=2048, show_default=True, type=click.IntRange(2))
+@runtime_option
 @json_option
 def calibration(
     run_or_model: Path,
@@ -172,6 +192,7 @@ def calibration(
     teacher: str | None,
     temperature: float | None,
     views: int,
+    runtime: str | None,
     as_json: bool,
 ) -> None:
     """How far the student's distribution is from its teacher's, on the same views.
@@ -192,6 +213,7 @@ def calibration(
         teacher=teacher,
         temperature=temperature,
         views=views,
+        runtime=runtime,
         progress=show_progress,
     )
     _after_eval(run_or_model, result, as_json, describe_calibration)

@@ -11,6 +11,11 @@ RUN_OR_MODEL = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+runtime_option = click.option(
+    "--runtime",
+    type=click.Choice(["lce", "s2bnn"]),
+    help="What runs a .tflite: Larq Compute Engine, or s2bnn_runtime, the default if installed.",
+)
 data_option = click.option(
     "--data",
     metavar="SOURCE",

@@ -8,10 +8,17 @@ from collections.abc import Callable
 
 import click
 
+_RUNTIMES = {"lce": "Larq Compute Engine", "s2bnn": "s2bnn_runtime"}
+
 
 def print_result(result: dict, as_json: bool, describe: Callable[[], str]) -> None:
     """The result as one JSON object on the last line, or in words."""
-    click.echo(json.dumps(result) if as_json else describe())
+    if as_json:
+        click.echo(json.dumps(result))
+        return
+    click.echo(describe())
+    if "runtime" in result:
+        click.echo(f"run by: {_RUNTIMES[result['runtime']]}")
 
 
 def say(message: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from s2bnn_tf.data import open_images
 from s2bnn_tf.evaluation.features import Progress, extract_features, readable
 from s2bnn_tf.evaluation.results import replace_file
-from s2bnn_tf.weights import open_encoder
+from s2bnn_tf.weights import TFLiteEncoder, open_encoder
 
 
 def embed_images(
@@ -18,6 +18,7 @@ def embed_images(
     images: Sequence[Path],
     output: Path | str,
     *,
+    runtime: str | None = None,
     progress: Progress | None = None,
 ) -> dict:
     """Write features and embeddings of images to an `.npz`, in the order of its `paths`.
@@ -29,16 +30,18 @@ def embed_images(
         path: a run directory or a `.tflite`.
         images: image files and folders of them.
         output: the .npz file, replaced atomically.
+        runtime: what runs a `.tflite`, as for `open_encoder`.
         progress: told after each batch.
 
     Returns:
-        "output", "images" (N), "skipped" (unreadable files), "feature_dim", "embedding_dim".
+        "output", "images" (N), "skipped" (unreadable files), "feature_dim", "embedding_dim",
+        and "runtime" of a `.tflite`.
 
     Raises:
         UserError: if the model cannot be opened or no image can be read.
     """
     output = Path(output)
-    encoder = open_encoder(path)
+    encoder = open_encoder(path, runtime)
     source = open_images(images)
     features, _ = extract_features(encoder, source, progress=progress)
     embeddings = encoder.project(features)
@@ -55,4 +58,5 @@ def embed_images(
         "skipped": len(source.unreadable),
         "feature_dim": features.shape[1],
         "embedding_dim": embeddings.shape[1],
+        **({"runtime": encoder.runtime} if isinstance(encoder, TFLiteEncoder) else {}),
     }

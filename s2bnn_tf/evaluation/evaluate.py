@@ -29,6 +29,7 @@ def evaluate_knn(
     k: int = 20,
     temperature: float = 0.07,
     batch_size: int = 256,
+    runtime: str | None = None,
     progress: Progress | None = None,
 ) -> dict:
     """Measure the weighted kNN accuracy of a run or a `.tflite` and write it to knn.json.
@@ -42,6 +43,7 @@ def evaluate_knn(
         k: neighbours that vote.
         temperature: of the votes.
         batch_size: images encoded at a time.
+        runtime: what runs a `.tflite`, as for `open_encoder`.
         progress: told after each batch.
 
     Returns:
@@ -50,7 +52,7 @@ def evaluate_knn(
     Raises:
         UserError: if the model cannot be opened or the images have no labels.
     """
-    session = Session(path, data, progress=progress, batch_size=batch_size)
+    session = Session(path, data, progress=progress, batch_size=batch_size, runtime=runtime)
     train, train_labels = session.extract(session.train)
     test, test_labels = session.extract(session.test)
     accuracy = knn_accuracy(train, train_labels, test, test_labels, k=k, temperature=temperature)
@@ -68,6 +70,7 @@ def evaluate_linear(
     learning_rate: float = 0.1,
     batch_size: int = 256,
     seed: int = 0,
+    runtime: str | None = None,
     progress: Progress | None = None,
 ) -> dict:
     """Measure the accuracy of a linear probe and write it to linear.json.
@@ -84,6 +87,7 @@ def evaluate_linear(
         learning_rate: of the paper's protocol.
         batch_size: images encoded at a time, and per step of the paper's protocol.
         seed: of the held-out part (fast), or of initial weights and augmentation (paper).
+        runtime: what runs a `.tflite`, as for `open_encoder`.
         progress: told after each batch.
 
     Returns:
@@ -92,7 +96,7 @@ def evaluate_linear(
     Raises:
         UserError: if the model cannot be opened or the images have no labels.
     """
-    session = Session(path, data, progress=progress, batch_size=batch_size)
+    session = Session(path, data, progress=progress, batch_size=batch_size, runtime=runtime)
     if session.encoder.head == "linear":
         logits, labels = own_logits(session)
         scores = top_accuracies(logits, labels)
@@ -128,6 +132,7 @@ def evaluate_low_label(
     amounts: Sequence[str] = ("1%", "10%", "10"),
     draws: int = 5,
     batch_size: int = 256,
+    runtime: str | None = None,
     progress: Progress | None = None,
 ) -> dict:
     """Measure linear probes that see few labels, and write them to low_label.json.
@@ -138,6 +143,7 @@ def evaluate_low_label(
         amounts: "1%" of the labels of each class, or "10" labels per class.
         draws: how many times labels are drawn, by the seeds 0, 1, ...
         batch_size: images encoded at a time.
+        runtime: what runs a `.tflite`, as for `open_encoder`.
         progress: told after each batch, and after each probe.
 
     Returns:
@@ -148,7 +154,7 @@ def evaluate_low_label(
         UserError: if the model cannot be opened, the images have no labels or an
             amount cannot be drawn.
     """
-    session = Session(path, data, progress=progress, batch_size=batch_size)
+    session = Session(path, data, progress=progress, batch_size=batch_size, runtime=runtime)
     _require_features(session)
     train, test = session.extract(session.train), session.extract(session.test)
     measured = {}

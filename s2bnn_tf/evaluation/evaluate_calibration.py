@@ -48,6 +48,7 @@ def evaluate_calibration(
     temperature: float | None = None,
     views: int = VIEWS,
     seed: int = 0,
+    runtime: str | None = None,
     progress: Progress | None = None,
 ) -> dict:
     """Compare the distributions of student and teacher on the same views of test images.
@@ -63,6 +64,7 @@ def evaluate_calibration(
         temperature: T of both distributions; by default the recipe's.
         views: how many, at most: one of each test image, drawn as in the training.
         seed: of the views.
+        runtime: what runs a `.tflite`, as for `open_encoder`.
         progress: told after each batch.
 
     Returns:
@@ -73,7 +75,7 @@ def evaluate_calibration(
     Raises:
         UserError: if something cannot be opened or there is nothing to compare.
     """
-    session = Session(path, data, progress=progress)
+    session = Session(path, data, progress=progress, runtime=runtime)
     result: dict = {}
     if session.encoder.head in (None, "projection"):
         result = _compare(session, teacher, temperature, views, seed)

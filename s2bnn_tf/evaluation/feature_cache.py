@@ -45,7 +45,10 @@ class FeatureCache:
         progress: Progress | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Do as `extract_features` does, or read what it gave before."""
-        made_of = _hash_source(source, __version__, encoder.image_size, encoder.center_crop, output)
+        runtime = getattr(encoder, "runtime", None)  # two of them agree, up to rounding
+        made_of = _hash_source(
+            source, __version__, encoder.image_size, encoder.center_crop, output, runtime
+        )
         file = self.directory / f"{self.network}-{made_of}.npz"
         known = _load(file, source)
         if known is not None:

@@ -24,6 +24,7 @@ class Session:
         data: the images, as for `open_source`; by default those it was trained on.
         progress: told after each batch.
         batch_size: images encoded at a time.
+        runtime: what runs a `.tflite`, as for `open_encoder`.
 
     Attributes:
         encoder: as of `open_encoder`.
@@ -41,9 +42,10 @@ class Session:
         *,
         progress: Progress | None = None,
         batch_size: int = 256,
+        runtime: str | None = None,
     ):
         self.path = Path(path)
-        self.encoder: LoadedEncoder | TFLiteEncoder = open_encoder(path)
+        self.encoder: LoadedEncoder | TFLiteEncoder = open_encoder(path, runtime)
         self.progress = progress
         self.batch_size = batch_size
         own = self.encoder.data_source
@@ -97,6 +99,7 @@ class Session:
             "feature_dim": encoder.feature_dim,
             "image_size": encoder.image_size,
             "center_crop": encoder.center_crop,
+            **({"runtime": encoder.runtime} if isinstance(encoder, TFLiteEncoder) else {}),
             "version": __version__,
         }
         write_json(self.directory / f"{name}.json", whole)

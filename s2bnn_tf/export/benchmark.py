@@ -16,7 +16,9 @@ import numpy as np
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.export import benchmark_worker
 from s2bnn_tf.export.operations import file_operations, operation_table
-from s2bnn_tf.weights.tflite_model import TFLiteEncoder, kernel_options, read_graph
+from s2bnn_tf.weights.flatbuffer import TFLiteGraph
+from s2bnn_tf.weights.runtime import RUNTIMES, kernel_options
+from s2bnn_tf.weights.tflite_model import TFLiteEncoder, read_graph
 
 Progress = Callable[[str, int, int], None]
 
@@ -27,15 +29,17 @@ def benchmark(
     threads: int = 1,
     runs: int = 50,
     warmup: int = 5,
+    runtime: str | None = None,
     progress: Progress | None = None,
 ) -> dict:
-    """Measure a model in a process of its own, by Larq Compute Engine's interpreter.
+    """Measure a model in a process of its own.
 
     Args:
         model_path: A `.tflite` made by `s2bnn convert`.
         threads: Threads of the interpreter.
         runs: Images timed, one at a time.
         warmup: Images before them that are not timed.
+        runtime: What runs it, as for `choose_runtime`.
         progress: Called with a title, the runs done and all runs.
 
     Returns:
@@ -47,16 +51,16 @@ def benchmark(
         UserError: if the file is no such model or the interpreter cannot run it.
     """
     path = Path(model_path)
-    encoder = TFLiteEncoder(path)
+    encoder = TFLiteEncoder(path, runtime)
     graph = read_graph(path)
-    kernel = kernel_options(graph)
     conditions = {"threads": threads, "runs": runs, "warmup": warmup}
-    task = {"model": str(path), "library": str(_interpreter_library()), **conditions, **kernel}
+    task = {"model": str(path), **conditions, **_engine(encoder.runtime, graph)}
     measured = _run_worker(task, lambda done: progress and progress(path.name, done, runs))
     return {
         "model": path.name,
-        "engine": "Larq Compute Engine",
-        "kernel": "indirect" if kernel["use_indirect_bgemm"] else "reference",
+        "runtime": encoder.runtime,
+        "engine": RUNTIMES[encoder.runtime],
+        "kernel": measured["kernel"],
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
         **conditions,
         "image_size": encoder.image_size,
@@ -122,7 +126,7 @@ def _run_worker(task: dict, tell: Callable[[int], object]) -> dict:
         complaint = worker.stderr.read().strip().splitlines()
     if worker.returncode != 0 or "seconds" not in result:
         reason = complaint[-1] if complaint else f"it ended with status {worker.returncode}"
-        raise UserError(f"Larq Compute Engine cannot run {task['model']}: {reason}.")
+        raise UserError(f"{RUNTIMES[task['runtime']]} cannot run {task['model']}: {reason}.")
     return result
 
 
@@ -136,6 +140,15 @@ def _statistics(milliseconds: np.ndarray) -> dict[str, float]:
         "max": float(milliseconds.max()),
         "spread": float(high - low),
     }
+
+
+def _engine(runtime: str, graph: TFLiteGraph) -> dict:
+    """What the worker needs to know, which finds nothing by itself."""
+    if runtime == "lce":
+        return {"runtime": runtime, "library": str(_interpreter_library()), **kernel_options(graph)}
+    spec = find_spec("s2bnn_runtime")
+    assert spec is not None and spec.origin is not None
+    return {"runtime": runtime, "folder": str(Path(spec.origin).parent.parent)}
 
 
 def _interpreter_library() -> Path:

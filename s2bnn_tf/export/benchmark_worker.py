@@ -1,6 +1,6 @@
 """Run one `.tflite` in a process of its own, so that the memory measured is the model's.
 
-Started by `benchmark` as a script: it must import neither TensorFlow nor this package.
+Started by `benchmark` as a script: it imports no more than the runtime asked for.
 It reads one JSON object from standard input, and writes one JSON object a line.
 """
 
@@ -18,33 +18,59 @@ import numpy as np
 def main() -> None:
     """Do the task on standard input, and tell of it on standard output."""
     task = json.load(sys.stdin)
-    wrapper = _load_wrapper(task["library"])
+    load = (_prepare_lce if task["runtime"] == "lce" else _prepare_s2bnn)(task)
     before = _peak_memory()
     started = time.perf_counter()
-    interpreter = wrapper.LiteInterpreter(
-        Path(task["model"]).read_bytes(),
-        task["threads"],
-        task["use_reference_bconv"],
-        task["use_indirect_bgemm"],
-        False,  # use_xnnpack
-    )
+    predict, shape, kernel = load()
     loaded = time.perf_counter() - started
-    shape = interpreter.input_shapes[0]
     image = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
     seconds = []
     for run in range(-task["warmup"], task["runs"]):
         started = time.perf_counter()
-        interpreter.predict([image])
+        predict(image)
         if run >= 0:
             seconds.append(time.perf_counter() - started)
             print(json.dumps({"done": run + 1}), flush=True)
     result = {
         "seconds": seconds,
+        "kernel": kernel,
         "load_seconds": loaded,
         "memory_before_bytes": before,
         "memory_peak_bytes": _peak_memory(),
     }
     print(json.dumps(result), flush=True)
+
+
+def _prepare_lce(task: dict):
+    """Imports; returns a function that loads the model: (predict, input shape, kernel's name)."""
+    wrapper = _load_wrapper(task["library"])
+
+    def load():
+        interpreter = wrapper.LiteInterpreter(
+            Path(task["model"]).read_bytes(),
+            task["threads"],
+            task["use_reference_bconv"],
+            task["use_indirect_bgemm"],
+            False,  # use_xnnpack
+        )
+        kernel = "indirect" if task["use_indirect_bgemm"] else "reference"
+        return lambda image: interpreter.predict([image]), interpreter.input_shapes[0], kernel
+
+    return load
+
+
+def _prepare_s2bnn(task: dict):
+    """The same with s2bnn_runtime, in TensorFlow's own interpreter."""
+    sys.path.append(task["folder"])
+    import s2bnn_runtime
+
+    host = s2bnn_runtime.find_host("tensorflow")
+
+    def load():
+        interpreter = s2bnn_runtime.Interpreter(task["model"], task["threads"], host=host)
+        return interpreter.predict, interpreter.input_details[0]["shape"], s2bnn_runtime.kernels()
+
+    return load
 
 
 def _load_wrapper(library: str):

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.weights.flatbuffer import FlatbufferError, TFLiteGraph, filter_exceeds_input
+from s2bnn_tf.weights.flatbuffer import FlatbufferError, TFLiteGraph
+from s2bnn_tf.weights.runtime import choose_runtime, open_interpreter
 
 # What `s2bnn convert` calls the output, by head.
 OUTPUT_NAMES = {"none": "features", "projection": "embedding", "linear": "logits"}
@@ -17,7 +18,7 @@ _DEFAULT_CENTER_CROP = 0.875
 
 
 class TFLiteEncoder:
-    """The model of a `.tflite`, run by Larq Compute Engine's interpreter.
+    """The model of a `.tflite`, run by `s2bnn_runtime` or Larq Compute Engine's interpreter.
 
     The JSON card beside the file tells what the file itself cannot: crop,
     labels, the data it was trained on. Without a card the usual crop is taken.
@@ -33,16 +34,19 @@ class TFLiteEncoder:
         head: `"none"`, `"projection"` or `"linear"`: what the output is.
         labels: Class names if the output is logits, or None.
         card: The JSON card, empty if there is none.
+        runtime: `"s2bnn"` or `"lce"`: what runs it.
 
     Args:
         path: A `.tflite` that takes one RGB image 0-255, float32 `(1, S, S, 3)`,
             and gives one float32 vector.
+        runtime: As for `choose_runtime`.
 
     Raises:
-        UserError: if it is no such file, or the card beside it is of another file.
+        UserError: if it is no such file, the card beside it is of another file, or the runtime
+            is not installed.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, runtime: str | None = None):
         self.path = Path(path)
         self.name = self.path.name
         data = _read(self.path)
@@ -57,16 +61,15 @@ class TFLiteEncoder:
         self.center_crop: float = self.card.get("center_crop", _DEFAULT_CENTER_CROP)
         self.data_source: str | None = self.card.get("source")
         self.labels: list[str] | None = self.card.get("labels")
-        self._interpreter = _interpreter(self.path, graph)
+        self.runtime = choose_runtime(runtime)
+        self._predict = open_interpreter(self.path, graph, self.runtime)
 
     def features(self, images: np.ndarray) -> np.ndarray:
         """The output `(B, C)`, float32, for RGB images 0-255 `(B, S, S, 3)`."""
-        # One at a time: the input's batch of one is fixed, and on the machines where
-        # this interpreter runs, several threads or interpreters gain nothing.
         batch = np.asarray(images, np.float32)
         if not len(batch):
             return np.zeros((0, self.feature_dim), np.float32)
-        return self._interpreter.predict(batch)
+        return self._predict(batch)
 
     def embed(self, images: np.ndarray) -> np.ndarray:
         """The output with unit length `(B, C)` for RGB images 0-255 `(B, S, S, 3)`."""
@@ -141,25 +144,3 @@ def _read_card(path: Path, data: bytes) -> dict:
             "convert again, or move the card away."
         )
     return card
-
-
-def kernel_options(graph: TFLiteGraph) -> dict[str, bool]:
-    """The options of Larq Compute Engine's fastest kernel that is right for a model.
-
-    The indirect kernel is four times faster on x86 than the default one, with the same bits.
-    """
-    if any(filter_exceeds_input(graph, item) for item in graph.binary_convolutions()):
-        return {"use_reference_bconv": True, "use_indirect_bgemm": False}
-    return {"use_reference_bconv": False, "use_indirect_bgemm": True}
-
-
-def _interpreter(path: Path, graph: TFLiteGraph):
-    # Imported here: it loads the whole converter, which a run directory does not need.
-    from larq_compute_engine.tflite.python.interpreter import Interpreter
-
-    try:
-        return Interpreter(graph.data, **kernel_options(graph))
-    except RuntimeError as error:
-        raise UserError(
-            f"Larq Compute Engine cannot run {path}; convert it again with `s2bnn convert`."
-        ) from error

@@ -13,7 +13,8 @@ from s2bnn_tf.errors import UserError
 from s2bnn_tf.export import convert, export_encoder
 from s2bnn_tf.layers import BinaryConv2D
 from s2bnn_tf.weights.flatbuffer import TFLiteGraph
-from s2bnn_tf.weights.tflite_model import TFLiteEncoder, kernel_options
+from s2bnn_tf.weights.runtime import kernel_options
+from s2bnn_tf.weights.tflite_model import TFLiteEncoder
 
 keras = tf.keras
 
