@@ -29,7 +29,7 @@ ONLY_IN = {
     "larq_compute_engine": ["export/", "weights/runtime.py"],
     "larq_zoo": ["backbones/zoo.py"],
     "tensorflow_addons": ["data/", "training/"],
-    "s2bnn_runtime": ["weights/runtime.py", "export/benchmark_worker.py"],
+    "s2bnn_runtime": ["weights/runtime.py", "export/"],
 }
 
 

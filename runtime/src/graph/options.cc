@@ -9,6 +9,7 @@ namespace {
 enum FlexType { kFlexInt = 1, kFlexUint = 2, kFlexIndirectInt = 6, kFlexIndirectUint = 7, kFlexMap = 9, kFlexBool = 26 };
 
 constexpr int kMaxWindowSize = 65535;
+constexpr size_t kMaxOptionsSize = 1 << 16;  // those of real models have some 200 bytes
 
 class FlexReader {
  public:
@@ -63,6 +64,7 @@ int size_option(const std::map<std::string, int64_t>& options, const char* name)
 
 std::map<std::string, int64_t> read_flexbuffer_map(const uint8_t* buffer, size_t size) {
   require(buffer != nullptr && size >= 3, "custom options: no flexbuffer");
+  require(size <= kMaxOptionsSize, "custom options: larger than 64 KiB");
   // The last byte is the width of the root offset, the one before it the root's type and the width of its elements.
   const FlexReader reader(buffer, size);
   const size_t root_width = buffer[size - 1];

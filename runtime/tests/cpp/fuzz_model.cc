@@ -13,7 +13,7 @@ namespace {
 
 // Work that would only cost time: what a model of this many bytes can ask for has no bound worth waiting for.
 constexpr double kMaxElements = 1 << 18;
-constexpr double kMaxWork = 1 << 22;
+constexpr double kMaxWork = 1 << 20;
 
 double elements(const MiniTensor& tensor) {
   double count = 1;
@@ -25,6 +25,7 @@ bool is_too_large(const MiniModel& model) {
   for (const MiniTensor& tensor : model.tensors) {
     if (elements(tensor) > kMaxElements) return true;
   }
+  double total = 0;
   for (const MiniNode& node : model.nodes) {
     if (node.inputs.size() != 5) continue;
     double work = 1;  // of a convolution, at most: its input times its filter
@@ -32,9 +33,9 @@ bool is_too_large(const MiniModel& model) {
       const int i = node.inputs[k];
       if (i >= 0 && static_cast<size_t>(i) < model.tensors.size()) work *= elements(model.tensors[i]);
     }
-    if (work > kMaxWork) return true;
+    total += work;
   }
-  return false;
+  return total > kMaxWork;
 }
 
 bool is_custom(const MiniNode& node) { return node.builtin_code == kTfLiteBuiltinCustom; }
