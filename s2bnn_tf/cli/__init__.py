@@ -9,6 +9,7 @@ from s2bnn_tf.cli import (  # noqa: F401  (each verb joins the group when it is 
     compare,
     convert,
     demo,
+    deploy,
     embed,
     evaluate,
     import_torch,

@@ -1,16 +1,16 @@
 """Checkpoint to `.tflite`: convert, verify against the network, measure."""
 
 from s2bnn_tf.export.benchmark import benchmark, describe_benchmark
-from s2bnn_tf.export.bundle import TARGETS, bundle
+from s2bnn_tf.export.bundle import bundle
 from s2bnn_tf.export.convert import convert, convert_model
 from s2bnn_tf.export.deploy import convert_run, export_encoder
 from s2bnn_tf.export.fold import deployment_model
 from s2bnn_tf.export.layers import ParityError
 from s2bnn_tf.export.operations import count_operations
+from s2bnn_tf.export.remote import deploy_bundle
 from s2bnn_tf.export.verify import ParityReport, verify
 
 __all__ = [
-    "TARGETS",
     "ParityError",
     "ParityReport",
     "benchmark",
@@ -19,6 +19,7 @@ __all__ = [
     "convert_model",
     "convert_run",
     "count_operations",
+    "deploy_bundle",
     "deployment_model",
     "describe_benchmark",
     "export_encoder",

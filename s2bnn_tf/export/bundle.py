@@ -19,8 +19,6 @@ from s2bnn_tf.export.deploy import NamedProbe, Tell, convert_run, read_probe
 from s2bnn_tf.weights import RunDirectory
 from s2bnn_tf.weights.tflite_model import TFLiteEncoder
 
-TARGETS = ("linux-aarch64", "linux-x86_64")
-
 _FILES = Path(__file__).with_name("bundle_files")
 # Each has wheels for both targets on Python 3.10 to 3.12.
 _REQUIREMENTS = ("ai-edge-litert==2.0.3", "numpy==2.2.6", "pillow==11.3.0")
@@ -41,7 +39,7 @@ def bundle(
     Args:
         run: A run directory. If it has a linear probe, the bundle can classify.
         output: A folder that does not exist yet, or a file `*.zip`.
-        target: One of `TARGETS`.
+        target: `"linux-aarch64"` or `"linux-x86_64"`.
         wheel: The runtime's wheel for the target; one of `runtime/dist` unless given.
         progress: Told what is being done.
 

@@ -1,0 +1,168 @@
+"""Deployment to a real ssh server on this machine, and what it says when something is wrong."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.export.remote import Destination, deploy_bundle
+
+SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin")
+needs_sshd = pytest.mark.skipif(SSHD is None, reason="needs an ssh server")
+# Stands for a bundle's script: what is tested here is the way to the device.
+SELFTEST = 'print(\'{"ok": %s, "cosine": %s, "largest_difference": 0.0}\')\n'
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A server for this user on a free port, and `ssh` in PATH with a configuration of its own."""
+    folder = tmp_path_factory.mktemp("ssh")
+    for name in ("host", "user", "stranger"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+        subprocess.run(command, check=True)
+    shutil.copy(folder / "user.pub", folder / "authorized")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "sshd_config").write_text(
+        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nPidFile none\nStrictModes no\n"
+        f"AuthorizedKeysFile {folder}/authorized\nPasswordAuthentication no\nUsePAM no\n"
+        "KbdInteractiveAuthentication no\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n"
+    )
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    running = subprocess.Popen(
+        [SSHD, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=subprocess.PIPE, text=True
+    )
+    assert "Server listening" in running.stderr.readline()
+    yield folder, port
+    running.terminate()
+    running.communicate()
+
+
+@pytest.fixture
+def use_key(server, monkeypatch):
+    """Make `ssh` and `scp` use one of the keys, as a user's configuration would."""
+    folder, _ = server
+
+    def use(key: str) -> None:
+        programs = folder / f"bin-{key}"
+        programs.mkdir(exist_ok=True)
+        (programs / "config").write_text(
+            f"Host *\nIdentityFile {folder}/{key}\nIdentitiesOnly yes\n"
+            f"StrictHostKeyChecking no\nUserKnownHostsFile {folder}/known\nLogLevel ERROR\n"
+        )
+        for program in ("ssh", "scp"):
+            script = programs / program
+            script.write_text(
+                f'#!/bin/sh\nexec {shutil.which(program)} -F {programs}/config "$@"\n'
+            )
+            script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+
+    return use
+
+
+@pytest.fixture
+def made_bundle(tmp_path):
+    """A bundle for this machine that needs nothing installed."""
+    folder = tmp_path / "device"
+    folder.mkdir()
+    card = {"target": f"linux-{platform.machine()}"}
+    (folder / "card.json").write_text(json.dumps(card))
+    (folder / "requirements.txt").write_text("")
+    (folder / "s2bnn_runtime-0-py3-none-any.whl").write_text("")
+    (folder / "classify.py").write_text(SELFTEST % ("true", 1.0))
+    return folder
+
+
+def url(server, folder: Path) -> str:
+    return f"ssh://{getpass.getuser()}@127.0.0.1:{server[1]}{folder}"
+
+
+@needs_sshd
+@pytest.mark.parametrize("copier", ["rsync", "scp"])
+def test_copies_installs_and_tests(copier, server, use_key, made_bundle, tmp_path, monkeypatch):
+    if copier == "rsync" and not shutil.which("rsync"):
+        pytest.skip("needs rsync")
+    if copier == "scp":
+        which = shutil.which
+        monkeypatch.setattr(shutil, "which", lambda name: None if name == "rsync" else which(name))
+    use_key("user")
+    target = tmp_path / "there is" / "a space"
+    told: list[str] = []
+    result = deploy_bundle(made_bundle, url(server, target), progress=told.append)
+    assert result["selftest"] == {"ok": True, "cosine": 1.0, "largest_difference": 0.0}
+    assert result["device"]["machine"] == platform.machine()
+    assert json.loads((tmp_path / "device.deployed.json").read_text()) == result
+    for path in made_bundle.iterdir():
+        assert (target / path.name).read_bytes() == path.read_bytes()
+    installed = (target / ".venv" / "pyvenv.cfg").stat().st_mtime_ns
+    deploy_bundle(made_bundle, url(server, target))
+    assert (target / ".venv" / "pyvenv.cfg").stat().st_mtime_ns == installed
+
+
+@needs_sshd
+def test_a_device_that_computes_something_else_is_named(server, use_key, made_bundle, tmp_path):
+    use_key("user")
+    (made_bundle / "classify.py").write_text(SELFTEST % ("false", 0.5))
+    with pytest.raises(UserError, match=r"computes something else than the host \(cosine 0.5000\)"):
+        deploy_bundle(made_bundle, url(server, tmp_path / "there"))
+
+
+@needs_sshd
+def test_what_ssh_refuses_is_told(server, use_key, made_bundle, tmp_path):
+    use_key("stranger")
+    with pytest.raises(UserError, match="does not accept your key: `ssh-copy-id"):
+        deploy_bundle(made_bundle, url(server, tmp_path / "there"))
+    use_key("user")
+    with pytest.raises(UserError, match="has no ssh server there; check the port"):
+        deploy_bundle(made_bundle, f"ssh://127.0.0.1:1{tmp_path}/there")
+    with pytest.raises(UserError, match="there is no such host"):
+        deploy_bundle(made_bundle, f"ssh://nowhere.invalid{tmp_path}/there")
+
+
+@needs_sshd
+def test_a_bundle_for_another_machine_is_not_copied(server, use_key, made_bundle, tmp_path):
+    use_key("user")
+    (made_bundle / "card.json").write_text('{"target": "linux-riscv64"}')
+    with pytest.raises(UserError, match=f"make one with --target linux-{platform.machine()}"):
+        deploy_bundle(made_bundle, url(server, tmp_path / "there"))
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+def test_what_is_no_bundle(tmp_path):
+    (tmp_path / "text.zip").write_text("no zip")
+    for path in (tmp_path, tmp_path / "text.zip", tmp_path / "none"):
+        with pytest.raises(UserError, match="is not a bundle: make one with `s2bnn bundle`"):
+            deploy_bundle(path, "ssh://pi@device/~/x")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ssh://pi@device/home/pi/x", Destination("pi@device", None, "/home/pi/x")),
+        ("ssh://pi@device:2222/~/x", Destination("pi@device", 2222, "x")),
+        ("ssh://device/x", Destination("device", None, "/x")),
+    ],
+)
+def test_destinations(text, expected):
+    assert Destination.parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["pi@device:x", "http://device/x", "ssh://device", "ssh:///x", "ssh://a:b/x", "ssh://-oX/x"],
+)
+def test_what_is_no_destination(text):
+    with pytest.raises(UserError, match="ssh://user@host/folder|is not a host"):
+        Destination.parse(text)
