@@ -10,6 +10,7 @@ from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.export import deployment_model
 from s2bnn_tf.export.fold import in_float32
+from s2bnn_tf.export.shifts import fold_shifts
 from s2bnn_tf.layers import BinaryConv2D, RPReLU, RSign
 
 keras = tf.keras
@@ -205,3 +206,39 @@ def test_nested_models_are_frozen_too(wrap):
     with lq.context.quantized_scope(True):
         expected = inner.get_layer("inside").get_weights()
     np.testing.assert_array_equal(frozen.kernel, expected[0])
+
+
+@pytest.fixture
+def float64():
+    keras.backend.set_floatx("float64")
+    yield
+    keras.backend.set_floatx("float32")
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+def test_folding_is_exact_but_for_rounding(float64, strides):
+    """In float64, where no sign is near enough to its threshold to flip: 1e-10."""
+    rng = np.random.default_rng(0)
+    image = x = keras.Input((12, 12, 8))
+    for channels in (8, 16):
+        shortcut = keras.layers.AveragePooling2D(strides, padding="same")(x)
+        y = BinaryConv2D(x.shape[-1], 3, strides=strides)(x)
+        y = keras.layers.BatchNormalization()(y)
+        x = RPReLU()(keras.layers.Add()([y, shortcut]))
+        if channels != x.shape[-1]:
+            shortcut = keras.layers.Concatenate()([x, x])
+            y = keras.layers.BatchNormalization()(BinaryConv2D(channels, 1)(x))
+            x = RPReLU()(keras.layers.Add()([y, shortcut]))
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
+    for weight in model.weights:
+        weight.assign(rng.uniform(0.5, 1.5, weight.shape) * rng.choice([-1, 1], weight.shape))
+        if "variance" in weight.name:
+            weight.assign(np.abs(weight))
+    images = rng.normal(size=(4, 12, 12, 8))
+    before = model(images).numpy()
+    weights = model.get_weights()
+    fold_shifts(model)
+    after = model(images).numpy()
+    assert after.dtype == np.float64
+    assert any(np.any(old != new) for old, new in zip(weights, model.get_weights()))
+    np.testing.assert_allclose(after, before, rtol=1e-10, atol=1e-10 * np.abs(before).max())
