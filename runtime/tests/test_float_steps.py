@@ -121,6 +121,19 @@ def test_an_image_is_normalised_several_pixels_at_a_time(host, lce, height, widt
     assert names[0] == "LOAD+SCALE+BIAS+STORE"
 
 
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("axes", [(1, 2), (2, 1)])
+def test_global_mean(host, lce, axes, keep):
+    network = Network((1, 5, 7, 64))
+    y = network.bconv(network.x, 40)
+    options = schema.ReducerOptionsT()
+    options.keepDims = keep
+    axes_tensor = network.constant(np.array(axes, np.int32))
+    mean = network.op("MEAN", [y[0], axes_tensor], (1, 1, 1, 40) if keep else (1, 40), options)
+    names = check(network, [mean], (1e-5,), host, lce)
+    assert names[-1] == "MEAN+STORE"
+
+
 @pytest.mark.parametrize("channels", [32, 96, 48])
 @pytest.mark.parametrize("height, width", [(4, 8), (2, 4), (6, 12), (4, 6), (3, 8), (5, 5)])
 def test_pooling_a_convolution(host, lce, height, width, channels):

@@ -52,6 +52,8 @@ void Fusion::assign(int op_index) {
     assign_root(op_index, Step::Root::kConv);
   } else if (op.kind == OpKind::kAveragePool) {
     if (!absorb_pooling(op)) assign_root(op_index, Step::Root::kAveragePool);
+  } else if (op.kind == OpKind::kMean) {
+    assign_root(op_index, Step::Root::kAveragePool);
   } else if (op.kind == OpKind::kMaxPool) {
     assign_root(op_index, Step::Root::kMaxPool);
   } else if (op.kind == OpKind::kConcat) {
@@ -67,6 +69,7 @@ void Fusion::assign_root(int op_index, Step::Root root) {
   const Op& op = partition_.ops[op_index];
   const Tensor& output = partition_.tensors[op.output];
   Shape shape = output.shape;
+  if (op.kind == OpKind::kMean) shape = {shape.front(), 1, 1, shape.back()};
   if (op.kind == OpKind::kBconv) shape.back() = partition_.tensors[op.inputs[1]].shape[0];
   const int step = add_step(root, op_index, op.inputs[0], shape);
   values_[op.output].producers = {step};

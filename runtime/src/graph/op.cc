@@ -140,6 +140,7 @@ size_t input_count(OpKind kind) {
     case OpKind::kConcat: return 0;
     case OpKind::kBconv: return 5;
     case OpKind::kConv: return 3;
+    case OpKind::kMean: return 2;
     case OpKind::kAdd:
     case OpKind::kSub:
     case OpKind::kMul:
@@ -164,6 +165,18 @@ Shape infer_conv(const Op& op, const Partition& partition) {
   return slide_over(x.shape, op.window, filter.shape[0]);
 }
 
+// Over axes 1 and 2; whether these stay, as sizes of 1, the model's output says.
+Shape infer_mean(const Op& op, const Partition& partition) {
+  const Tensor& x = input(op, partition, 0);
+  const int32_t* axes = static_cast<const int32_t*>(constant(op, partition, 1, DataType::kBits, 2).constant);
+  require(x.type == DataType::kFloat32 && x.constant == nullptr && x.shape.size() == 4, "the input must be a float32 feature map");
+  require(partition.tensors[op.output].type == DataType::kFloat32, "the output must be float32");
+  require(std::min(axes[0], axes[1]) == 1 && std::max(axes[0], axes[1]) == 2, "not over height and width");
+  const int channels = x.shape[3];
+  if (partition.tensors[op.output].shape.size() == 2) return {x.shape[0], channels};
+  return {x.shape[0], 1, 1, channels};
+}
+
 Shape infer(const Op& op, const Partition& partition) {
   const size_t count = input_count(op.kind);
   require(count == 0 || op.inputs.size() == count, "the wrong number of inputs");
@@ -179,6 +192,7 @@ Shape infer(const Op& op, const Partition& partition) {
     case OpKind::kMaxPool: return infer_pool(op, partition);
     case OpKind::kConcat: return infer_concat(op, partition);
     case OpKind::kConv: return infer_conv(op, partition);
+    case OpKind::kMean: return infer_mean(op, partition);
     default: return infer_elementwise(op, partition);
   }
 }
@@ -201,7 +215,7 @@ size_t pixel_count(const Shape& shape) { return element_count(shape) / shape.bac
 
 const char* name_of(OpKind kind) {
   static const char* const names[] = {"LceQuantize", "LceDequantize", "LceBconv2d", "LceBMaxPool2d",   "ADD",         "SUB",
-                                      "MUL",         "PRELU",         "RELU",       "AVERAGE_POOL_2D", "MAX_POOL_2D", "CONCATENATION", "CONV_2D"};
+                                      "MUL",         "PRELU",         "RELU",       "AVERAGE_POOL_2D", "MAX_POOL_2D", "CONCATENATION", "CONV_2D",   "MEAN"};
   return names[static_cast<int>(kind)];
 }
 

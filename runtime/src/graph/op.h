@@ -46,6 +46,7 @@ enum class OpKind {
   kMaxPool,
   kConcat,       // along channels
   kConv,         // with few products, as the first one of a network
+  kMean,         // over height and width
 };
 
 const char* name_of(OpKind kind);

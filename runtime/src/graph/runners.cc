@@ -62,13 +62,18 @@ class BconvRunner : public Runner {
       bconv_.prepare_rows(bits_, static_cast<int>(share.first), static_cast<int>(share.last));
       return;
     }
-    // One block of weights over all tiles where the weights do not fit into the cache, all blocks over one tile where they do.
+    // Threads share the tiles, so that each finds what it made in the step before in its own cache; where there are too few, also
+    // the blocks of weights.
     const size_t blocks = bconv_.blocks();
+    const bool few_tiles = tiles_.count < 3 * static_cast<size_t>(threads);
+    const Share tiles = few_tiles ? Share(tiles_.count, 0, 1) : Share(tiles_.count, thread, threads);
+    const size_t count = tiles.last - tiles.first;
+    const Share share = few_tiles ? Share(count * blocks, thread, threads) : Share(count * blocks, 0, 1);
+    // One block over all tiles where the weights do not fit into the cache, all blocks over one tile where they do.
     const bool keep_weights = bconv_.weight_bytes() > kCachedWeightBytes;
-    const Share share(tiles_.count * blocks, thread, threads);
     for (size_t i = share.first; i < share.last; ++i) {
-      const size_t tile = keep_weights ? i % tiles_.count : i / blocks;
-      const size_t block = keep_weights ? i / tiles_.count : i % blocks;
+      const size_t tile = tiles.first + (keep_weights ? i % count : i / blocks);
+      const size_t block = keep_weights ? i / count : i % blocks;
       run_tile(tiles_[tile], static_cast<int>(block), scratch);
     }
   }
@@ -107,7 +112,7 @@ class MapRunner : public Runner {
         pools_(step.root != Step::Root::kLoad),
         tiles_(step),
         channels_(step.shape.back()),
-        window_(partition.ops[step.op].window),
+        window_(window_of(partition.ops[step.op], partition)),
         program_(root(pools_), step, partition, kernels) {
     if (!pools_) return;
     const Shape& shape = partition.tensors[step.input].shape;
@@ -140,6 +145,14 @@ class MapRunner : public Runner {
   }
 
  private:
+  static Window window_of(const Op& op, const Partition& partition) {
+    if (op.kind != OpKind::kMean) return op.window;
+    Window whole;
+    whole.filter_height = partition.tensors[op.inputs[0]].shape[1];
+    whole.filter_width = partition.tensors[op.inputs[0]].shape[2];
+    return whole;
+  }
+
   static TileOp root(bool pools) {
     TileOp op = {};
     op.code = pools ? Instruction::Code::kTakeMade : Instruction::Code::kLoadTensor;

@@ -34,7 +34,7 @@ bool find_kind(const TfLiteRegistration& registration, OpKind* kind) {
       {kTfLiteBuiltinRelu, OpKind::kClamp},    {kTfLiteBuiltinReluN1To1, OpKind::kClamp},
       {kTfLiteBuiltinRelu6, OpKind::kClamp},   {kTfLiteBuiltinAveragePool2d, OpKind::kAveragePool},
       {kTfLiteBuiltinMaxPool2d, OpKind::kMaxPool}, {kTfLiteBuiltinConcatenation, OpKind::kConcat},
-      {kTfLiteBuiltinConv2d, OpKind::kConv}};
+      {kTfLiteBuiltinConv2d, OpKind::kConv},    {kTfLiteBuiltinMean, OpKind::kMean}};
   if (registration.custom_name != nullptr) {
     const auto found = custom.find(registration.custom_name);
     if (found != custom.end()) *kind = found->second;
@@ -95,7 +95,8 @@ void read_builtin_options(const HostNode& host, size_t rank, Op* op) {
     case kTfLiteBuiltinRelu: op->activation = Activation::kRelu; break;
     case kTfLiteBuiltinReluN1To1: op->activation = Activation::kReluN1To1; break;
     case kTfLiteBuiltinRelu6: op->activation = Activation::kRelu6; break;
-    case kTfLiteBuiltinPrelu: break;
+    case kTfLiteBuiltinPrelu:
+    case kTfLiteBuiltinMean: break;
     case kTfLiteBuiltinConcatenation: {
       const auto& params = builtin_options<TfLiteConcatenationParams>(*host.node);
       require(params.axis == -1 || params.axis == static_cast<int>(rank) - 1, "not along the channels");

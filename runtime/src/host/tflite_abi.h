@@ -138,6 +138,7 @@ enum TfLiteBuiltinOperator : int32_t {
   kTfLiteBuiltinReluN1To1 = 20,
   kTfLiteBuiltinRelu6 = 21,
   kTfLiteBuiltinCustom = 32,
+  kTfLiteBuiltinMean = 40,
   kTfLiteBuiltinSub = 41,
   kTfLiteBuiltinDelegate = 51,
   kTfLiteBuiltinPrelu = 54,
