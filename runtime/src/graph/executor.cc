@@ -57,13 +57,13 @@ Executor::Executor(const Partition& partition, const Kernels* kernels, bool fuse
       arena_(plan_.arena_size),
       memory_(partition.tensors.size(), nullptr),
       pool_(threads),
-      barrier_(pool_.threads()),
       task_([this](int thread) { run_thread(thread); }),
       profiling_(profile) {
   const Kernels& tile_kernels = kernels != nullptr ? *kernels : kPortableKernels;
   for (const Step& step : plan_.steps) {
     runners_.push_back(make_runner(step, partition, tile_kernels));
     profile_.push_back(describe(step, partition));
+    for (int phase = 0; phase < runners_.back()->phases(); ++phase) passes_.emplace_back(pool_.threads());
     largest_tile_count_ = std::max(largest_tile_count_, static_cast<size_t>(step.tiles));
   }
   for (int i = 0; i < pool_.threads(); ++i) {
@@ -79,6 +79,7 @@ void Executor::run(const std::vector<void*>& memory) {
     memory_[i] = offset != kNotInArena ? arena_.data() + offset : memory[i];
   }
   for (const auto& runner : runners_) runner->bind(memory_.data());
+  for (Pass& pass : passes_) pass.reset();
   pool_.run(task_);
 }
 
@@ -87,12 +88,14 @@ void Executor::run_thread(int thread) {
   scratch.sums = reinterpret_cast<uint16_t*>(scratch_[thread].data());
   scratch.made = reinterpret_cast<float*>(scratch.sums + kTileElements);
   scratch.slots = scratch.made + kTileElements;
-  const int threads = pool_.threads();
+  auto pass = passes_.begin();
   for (size_t i = 0; i < runners_.size(); ++i) {
     const double start = profiling_ ? seconds_now() : 0;
-    for (int phase = 0; phase < runners_[i]->phases(); ++phase) {
-      runners_[i]->run(phase, thread, threads, scratch);
-      barrier_.wait();
+    for (int phase = 0; phase < runners_[i]->phases(); ++phase, ++pass) {
+      for (int chunk; (chunk = pass->take(thread)) >= 0; pass->finish()) {
+        runners_[i]->run(phase, chunk, pass->chunks(), scratch);
+      }
+      pass->wait();
     }
     if (!profiling_ || thread != 0) continue;
     profile_[i].seconds += seconds_now() - start;

@@ -1,6 +1,7 @@
 // Runs a plan. Everything is allocated here once; a run allocates nothing.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,9 +28,10 @@ class Runner {
   // The addresses of all tensors for the coming run.
   virtual void bind(void* const* memory) = 0;
 
-  // A phase starts when all threads have finished the one before.
+  // A phase starts when the one before is finished.
   virtual int phases() const { return 1; }
-  virtual void run(int phase, int thread, int threads, const Scratch& scratch) = 0;
+  // One chunk of a phase, out of `chunks`. Threads may run different ones at once.
+  virtual void run(int phase, int chunk, int chunks, const Scratch& scratch) = 0;
 };
 
 struct StepProfile {
@@ -60,7 +62,7 @@ class Executor {
   std::vector<std::unique_ptr<Runner>> runners_;
   std::vector<void*> memory_;  // per tensor, for the current run
   ThreadPool pool_;
-  Barrier barrier_;
+  std::deque<Pass> passes_;  // of all runners, phase by phase
   std::function<void(int)> task_;
   std::vector<AlignedVector<uint8_t>> scratch_;
   size_t largest_tile_count_ = 1;

@@ -10,9 +10,9 @@
 namespace s2bnn {
 namespace {
 
-// A thread's share of `count` pieces of work: neighbours, since they share memory.
+// A chunk's share of `count` pieces of work: neighbours, since they share memory.
 struct Share {
-  Share(size_t count, int thread, int threads) : first(count * thread / threads), last(count * (thread + 1) / threads) {}
+  Share(size_t count, int chunk, int chunks) : first(count * chunk / chunks), last(count * (chunk + 1) / chunks) {}
   size_t first, last;
 };
 
@@ -56,19 +56,19 @@ class BconvRunner : public Runner {
 
   int phases() const override { return 2; }
 
-  void run(int phase, int thread, int threads, const Scratch& scratch) override {
+  void run(int phase, int chunk, int chunks, const Scratch& scratch) override {
     if (phase == 0) {
-      const Share share(bconv_.input_rows(), thread, threads);
+      const Share share(bconv_.input_rows(), chunk, chunks);
       bconv_.prepare_rows(bits_, static_cast<int>(share.first), static_cast<int>(share.last));
       return;
     }
-    // Threads share the tiles, so that each finds what it made in the step before in its own cache; where there are too few, also
-    // the blocks of weights.
+    // A chunk is a part of the tiles, so that a thread finds what it made in the step before in its own cache; where there are too
+    // few, a part of their blocks.
     const size_t blocks = bconv_.blocks();
-    const bool few_tiles = tiles_.count < 3 * static_cast<size_t>(threads);
-    const Share tiles = few_tiles ? Share(tiles_.count, 0, 1) : Share(tiles_.count, thread, threads);
+    const bool few_tiles = tiles_.count < 2 * static_cast<size_t>(chunks);
+    const Share tiles = few_tiles ? Share(tiles_.count, 0, 1) : Share(tiles_.count, chunk, chunks);
     const size_t count = tiles.last - tiles.first;
-    const Share share = few_tiles ? Share(count * blocks, thread, threads) : Share(count * blocks, 0, 1);
+    const Share share = few_tiles ? Share(count * blocks, chunk, chunks) : Share(count * blocks, 0, 1);
     // One block over all tiles where the weights do not fit into the cache, all blocks over one tile where they do.
     const bool keep_weights = bconv_.weight_bytes() > kCachedWeightBytes;
     for (size_t i = share.first; i < share.last; ++i) {
@@ -132,8 +132,8 @@ class MapRunner : public Runner {
     program_.bind(memory);
   }
 
-  void run(int, int thread, int threads, const Scratch& scratch) override {
-    const Share share(tiles_.count, thread, threads);
+  void run(int, int chunk, int chunks, const Scratch& scratch) override {
+    const Share share(tiles_.count, chunk, chunks);
     for (size_t i = share.first; i < share.last; ++i) {
       TilePosition position = tiles_[i];
       for (; position.channel < channels_; position.channel += kernels_.block) {
@@ -186,12 +186,12 @@ class ConvRunner : public Runner {
 
   int phases() const override { return 2; }
 
-  void run(int phase, int thread, int threads, const Scratch& scratch) override {
+  void run(int phase, int chunk, int chunks, const Scratch& scratch) override {
     if (phase == 0) {
-      const Share share(conv_.input_rows(), thread, threads);
+      const Share share(conv_.input_rows(), chunk, chunks);
       return conv_.prepare_rows(source_, static_cast<int>(share.first), static_cast<int>(share.last));
     }
-    const Share share(tiles_.count, thread, threads);
+    const Share share(tiles_.count, chunk, chunks);
     for (size_t i = share.first; i < share.last; ++i) {
       TilePosition position = tiles_[i];
       for (; position.channel < channels_; position.channel += kernels_.block) {
@@ -225,8 +225,8 @@ class ReferenceRunner : public Runner {
 
   void bind(void* const* memory) override { memory_ = memory; }
 
-  void run(int, int thread, int threads, const Scratch&) override {
-    const Share share(pixels_, thread, threads);
+  void run(int, int chunk, int chunks, const Scratch&) override {
+    const Share share(pixels_, chunk, chunks);
     reference_.run(memory_, share.first, share.last);
   }
 

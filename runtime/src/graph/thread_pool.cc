@@ -5,6 +5,7 @@ namespace {
 
 // Passes take microseconds, so threads spin for the next one; but not for long, as there may be fewer processors than threads.
 constexpr int kSpins = 4000;
+constexpr int kChunksOfPart = 4;
 
 inline void pause() {
 #if defined(__x86_64__)
@@ -16,15 +17,26 @@ inline void pause() {
 
 }  // namespace
 
-void Barrier::wait() {
-  if (threads_ == 1) return;
-  const uint32_t generation = generation_.load(std::memory_order_relaxed);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) == threads_ - 1) {
-    arrived_.store(0, std::memory_order_relaxed);
-    generation_.store(generation + 1, std::memory_order_release);
-    return;
+Pass::Pass(int threads) : chunks_of_part_(threads == 1 ? 1 : kChunksOfPart), chunks_(threads * chunks_of_part_), parts_(threads) {}
+
+void Pass::reset() {
+  for (Part& part : parts_) part.taken.store(0, std::memory_order_relaxed);
+  finished_.store(0, std::memory_order_relaxed);
+}
+
+int Pass::take(int thread) {
+  const int count = static_cast<int>(parts_.size());
+  for (int i = 0; i < count; ++i) {
+    const int part = (thread + i) % count;
+    if (parts_[part].taken.load(std::memory_order_relaxed) >= chunks_of_part_) continue;
+    const int chunk = parts_[part].taken.fetch_add(1, std::memory_order_relaxed);
+    if (chunk < chunks_of_part_) return part * chunks_of_part_ + chunk;
   }
-  for (int spins = 0; generation_.load(std::memory_order_acquire) == generation; ++spins) {
+  return -1;
+}
+
+void Pass::wait() const {
+  for (int spins = 0; finished_.load(std::memory_order_acquire) < chunks_; ++spins) {
     if (spins < kSpins) {
       pause();
     } else {
@@ -56,12 +68,12 @@ void ThreadPool::run(const std::function<void(int)>& task) {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     task_ = &task;
-    running_ = static_cast<int>(workers_.size());
     ++round_;
   }
   start_.notify_all();
   task(0);
   std::unique_lock<std::mutex> lock(mutex_);
+  task_ = nullptr;
   done_.wait(lock, [this] { return running_ == 0; });
 }
 
@@ -69,9 +81,10 @@ void ThreadPool::work(int thread) {
   uint64_t seen = 0;
   std::unique_lock<std::mutex> lock(mutex_);
   while (true) {
-    start_.wait(lock, [&] { return stop_ || round_ != seen; });
+    start_.wait(lock, [&] { return stop_ || (task_ != nullptr && round_ != seen); });
     if (stop_) return;
     seen = round_;
+    ++running_;
     const std::function<void(int)>& task = *task_;
     lock.unlock();
     task(thread);

@@ -10,16 +10,32 @@
 
 namespace s2bnn {
 
-// Where threads wait for each other between two passes over memory.
-class Barrier {
+// One pass over memory, cut into chunks that threads take as they come: a thread that the system does not run holds nobody up.
+class Pass {
  public:
-  explicit Barrier(int threads) : threads_(threads) {}
-  void wait();
+  explicit Pass(int threads);
+
+  int chunks() const { return chunks_; }
+
+  // Before a run, while no thread is at work.
+  void reset();
+
+  // The next chunk, or -1 if all are taken. Those of a thread's own part, which it finds in its cache, come first.
+  int take(int thread);
+
+  // For each chunk that was taken.
+  void finish() { finished_.fetch_add(1, std::memory_order_release); }
+
+  // Returns when all chunks are finished.
+  void wait() const;
 
  private:
-  const int threads_;
-  std::atomic<int> arrived_{0};
-  std::atomic<uint32_t> generation_{0};
+  struct alignas(64) Part {
+    std::atomic<int> taken{0};
+  };
+  const int chunks_of_part_, chunks_;
+  std::vector<Part> parts_;  // one a thread
+  std::atomic<int> finished_{0};
 };
 
 // Threads that sleep until there is work. Created once; running a task allocates nothing.
@@ -32,7 +48,8 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls task(0) ... task(threads() - 1), each on its own thread, and returns when all are done.
+  // Calls task(0), and meanwhile task(1) ... task(threads() - 1) on threads of their own; but those that have not begun when task(0)
+  // ends are not called. Returns when all calls have.
   void run(const std::function<void(int thread)>& task);
 
  private:
@@ -40,7 +57,7 @@ class ThreadPool {
 
   std::mutex mutex_;
   std::condition_variable start_, done_;
-  const std::function<void(int)>* task_ = nullptr;
+  const std::function<void(int)>* task_ = nullptr;  // null: there is nothing to begin
   uint64_t round_ = 0;
   int running_ = 0;
   bool stop_ = false;
