@@ -20,13 +20,14 @@ from s2bnn_tf.config import (
 )
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.evaluation import LinearProbe, evaluate_knn
+from s2bnn_tf.recipes import config_path
 from s2bnn_tf.training import build_pretrainer, pretrain
 from s2bnn_tf.weights import RunDirectory, import_torch, load_teacher, open_encoder, restore_run
 
 torch = pytest.importorskip("torch")
 publishers = pytest.importorskip("oracle.publishers")
 
-SIZE = 128
+SIZE, WIDTH = 128, 0.125
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +123,31 @@ def test_its_nearest_neighbours_are_measured(teacher_run):
 def test_evaluation_opens_it(teacher_run):
     embeddings = open_encoder(teacher_run.path).embed(np.full((1, 64, 64, 3), 127.0))
     np.testing.assert_allclose(np.linalg.norm(embeddings), 1, rtol=1e-5)
+
+
+def test_the_real_valued_track_builds_and_steps(teacher_run):
+    """A ResNet-50 and SwAV's teacher with BatchNorm in its head, both narrow here."""
+    changes = {
+        "data.source": "digits",
+        "data.image_size": 32,
+        "student.width": WIDTH,
+        "student.embedding_dim": 16,
+        "teacher.weights": teacher_run.path,
+    }
+    recipe = load_config(
+        config_path("imagenet/real_valued_student.yaml"),
+        [f"{key}={value}" for key, value in changes.items()],
+    )
+    assert (recipe.student.backbone, recipe.student.binarize_weights) == ("resnet50", None)
+    assert (recipe.objective.contrastive_weight, recipe.objective.distillation_weight) == (0, 1)
+    pretrainer = build_pretrainer(recipe, steps_per_epoch=5)
+    views = (tf.random.stateless_normal((8, 32, 32, 3), seed=(0, 0)),)
+    step = tf.function(pretrainer.train_step)
+    losses = []
+    for _ in range(4):
+        pretrainer.reset_metrics()
+        losses.append(float(step(views)["distillation"]))
+    assert losses[-1] < losses[0]  # of one batch, again and again
 
 
 def test_a_linear_probe_keeps_its_classifier(tmp_path):
