@@ -76,8 +76,10 @@ def measure(name: str, size: int) -> dict:
     wide_signs = signs(wide, images)
     expected = oracle_outputs(network, images, training=True)
     row["float64_training"] = relative(outputs(wide, images, training=True), expected)
-    narrow = build(fill(NETWORKS[name]()), size, step, "float32")
     images = images.astype(np.float32)
+    torch_narrow = fill(NETWORKS[name]())
+    row["torch_float32"] = relative(oracle_outputs(torch_narrow, images), inference)
+    narrow = build(torch_narrow, size, step, "float32")
     ours = outputs(narrow, images)
     cosines = (ours * inference).sum(axis=1)
     cosines /= np.linalg.norm(ours, axis=1) * np.linalg.norm(inference, axis=1)
@@ -95,15 +97,17 @@ def main() -> None:
     # Only conversion needs maps of 4x4.
     sys.modules["s2bnn_tf.backbones.reactnet"]._SMALLEST_MAP = 1
     rows = []
-    print("| network | pixels | float64 | training | float32 | cosine | signs flipped |")
-    print("|---|---|---|---|---|---|---|")
+    print(
+        "| network | pixels | float64 | training | float32 | PyTorch float32 | cosine | signs flipped |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     for name in NETWORKS:
         for size in (64, 224):
             row = measure(name, size)
             rows.append(row)
             print(
                 f"| {name} | {size} | {row['float64']:.1e} | {row['float64_training']:.1e} "
-                f"| {row['float32']:.1e} | {row['float32_cosine']:.6f} "
+                f"| {row['float32']:.1e} | {row['torch_float32']:.1e} | {row['float32_cosine']:.6f} "
                 f"| {row['signs_flipped']:,} of {row['signs']:,} |",
                 flush=True,
             )
