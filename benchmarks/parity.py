@@ -33,6 +33,17 @@ NETWORKS = {
     "reactnet, step 1": lambda: ReActNet(binary=False, fc=mlp(1024, 128)),
     "reactnet, step 2": lambda: ReActNet(binary=True, fc=mlp(1024, 128)),
 }
+COLUMNS = {
+    "network": ("network", ""),
+    "pixels": ("size", ""),
+    "float64": ("float64", ".1e"),
+    "training": ("float64_training", ".1e"),
+    "float32": ("float32", ".1e"),
+    "PyTorch float32": ("torch_float32", ".1e"),
+    "cosine": ("float32_cosine", ".6f"),
+    "signs flipped": ("signs_flipped", ","),
+    "of": ("signs", ","),
+}
 IMAGES = 4
 
 
@@ -97,20 +108,13 @@ def main() -> None:
     # Only conversion needs maps of 4x4.
     sys.modules["s2bnn_tf.backbones.reactnet"]._SMALLEST_MAP = 1
     rows = []
-    print(
-        "| network | pixels | float64 | training | float32 | PyTorch float32 | cosine | signs flipped |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
+    print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
     for name in NETWORKS:
         for size in (64, 224):
             row = measure(name, size)
             rows.append(row)
-            print(
-                f"| {name} | {size} | {row['float64']:.1e} | {row['float64_training']:.1e} "
-                f"| {row['float32']:.1e} | {row['torch_float32']:.1e} | {row['float32_cosine']:.6f} "
-                f"| {row['signs_flipped']:,} of {row['signs']:,} |",
-                flush=True,
-            )
+            cells = [f"{row[key]:{form}}" for key, form in COLUMNS.values()]
+            print(f"| {' | '.join(cells)} |", flush=True)
     result = {"images": IMAGES, "torch": torch.__version__, "rows": rows}
     Path(__file__).with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
 
