@@ -8,7 +8,7 @@ import click
 
 from s2bnn_tf.cli.group import main
 from s2bnn_tf.cli.options import FILE, RUN, json_option
-from s2bnn_tf.cli.output import print_result
+from s2bnn_tf.cli.output import print_result, say
 
 
 @main.command(name="import-torch")
@@ -62,6 +62,7 @@ def import_torch(
         step=None if step is None else int(step),
         data=data,
         image_size=image_size,
+        progress=say,
     )
     print_result(record, as_json, lambda: _describe(record, output_dir))
 

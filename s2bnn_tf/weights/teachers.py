@@ -15,6 +15,8 @@ from s2bnn_tf.weights.checkpoints import RunDirectory, load_encoder
 
 keras = tf.keras
 
+_TORCH_SUFFIXES = (".pth", ".pt", ".tar", ".safetensors")
+
 
 def load_teacher(teacher: TeacherConfig, *, image_size: int) -> Encoder:
     """Load the frozen network that guides the student.
@@ -40,6 +42,11 @@ def load_teacher(teacher: TeacherConfig, *, image_size: int) -> Encoder:
         encoder = Encoder(_pooled(_load_keras_file(weights)))
     elif RunDirectory(weights).exists():
         encoder = load_encoder(weights, image_size=image_size)
+    elif weights.suffix in _TORCH_SUFFIXES:
+        raise UserError(
+            f"teacher.weights: {weights} is a PyTorch file; make a run directory of it by "
+            f"`s2bnn import-torch {weights} runs/teacher`, and name that."
+        )
     else:
         raise UserError(
             f"teacher.weights: {weights} is neither a run directory nor a .keras file; "

@@ -8,6 +8,7 @@ import json
 import pickle
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def import_torch(
     step: int | None = None,
     data: str = "folder:/data/imagenet",
     image_size: int = 224,
+    progress: Callable[[str], None] | None = None,
 ) -> dict:
     """Make a run directory of a checkpoint that PyTorch wrote.
 
@@ -46,6 +48,7 @@ def import_torch(
             not tell; 2 unless given.
         data: What the run's images are, as for `open_source`.
         image_size: Pixels of an image.
+        progress: Told what is being done.
 
     Returns:
         What `imported.json` holds: file, SHA-256, architecture, what was used and ignored.
@@ -59,9 +62,12 @@ def import_torch(
         raise UserError(f"There is no file {path}.")
     if run.exists():
         raise UserError(f"{run.path} already holds a run; choose another directory.")
+    tell = progress or (lambda message: None)
+    tell(f"Reading {path}")
     content = read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     tensors, beside = find_tensors(content, path)
     del content  # gigabytes, of a wide network
+    tell(f"Building the network that {len(tensors)} tensors are of")
     imported = import_tensors(
         tensors, architecture=architecture, step=step, data=data, image_size=image_size
     )
@@ -72,6 +78,7 @@ def import_torch(
         "beside_the_weights": beside,
         "created_by": f"s2bnn_tf {__version__}",
     }
+    tell(f"Writing {run.path}")
     _write(run, imported, record)
     return record
 

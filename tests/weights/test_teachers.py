@@ -144,3 +144,9 @@ def test_weights_that_do_not_fit_a_network_of_keras(tmp_path):
         config = TeacherConfig(backbone="MobileNet", weights=str(weights))
         with pytest.raises(UserError, match="teacher.weights: cannot load .* for MobileNet"):
             load_teacher(config, image_size=32)
+
+
+@pytest.mark.parametrize("name", ["moco_v2.pth.tar", "resnet50.pth", "model.safetensors"])
+def test_a_pytorch_file_is_to_be_imported_first(name):
+    with pytest.raises(UserError, match=f"s2bnn import-torch {name} runs/teacher"):
+        load_teacher(TeacherConfig(weights=name), image_size=SIZE)
