@@ -40,18 +40,20 @@ EOF
   touch "$sysroot/complete"
 }
 
-fetch() {  # directory, newest glibc, requirements
+fetch() {  # directory, requirements; Debian 12 has glibc 2.36
+  platforms=
+  for minor in $(seq 17 36); do platforms="$platforms --platform manylinux_2_${minor}_aarch64"; done
   "${PYTHON:-python3}" -m pip install -q --disable-pip-version-check --only-binary=:all: --python-version 3.11 \
-    --platform "manylinux_2_${2}_aarch64" --platform manylinux2014_aarch64 --target "$root/$1" $3
+    $platforms --platform manylinux2014_aarch64 --target "$root/$1" $2
 }
 
 [ -e "$sysroot/complete" ] || make_sysroot
 for host in "$@"; do
   case $host in
-    tflite) fetch "$host" 34 "tflite-runtime==2.14.0 numpy<2" ;;
-    litert-1.4) fetch "$host" 27 "ai-edge-litert==1.4.0 numpy" ;;
-    litert-2.0) fetch "$host" 27 "ai-edge-litert==2.0.3 numpy" ;;
-    litert-2.3) fetch "$host" 27 "ai-edge-litert==2.3.0 numpy" ;;
+    tflite) fetch "$host" "tflite-runtime==2.14.0 numpy<2" ;;
+    litert-1.4) fetch "$host" "ai-edge-litert==1.4.0 numpy" ;;
+    litert-2.0) fetch "$host" "ai-edge-litert==2.0.3 numpy" ;;
+    litert-2.3) fetch "$host" "ai-edge-litert==2.3.0 numpy" ;;
     *) echo "unknown host $host: tflite, litert-1.4, litert-2.0 or litert-2.3" >&2; exit 2 ;;
   esac
   touch "$root/$host/complete"
