@@ -35,7 +35,7 @@ def crop_files(
         size: Side of the result.
 
     Returns:
-        uint8 `(V, B, size, size, 3)`.
+        uint8 `(B, V, size, size, 3)`.
 
     Raises:
         UserError: If no file of the source can be read.
@@ -49,7 +49,7 @@ def crop_files(
         raise UserError(f"None of the images in {source.name} can be read; replace them.")
 
     relative = _relative_boxes(source, indices, boxes)
-    return np.stack(list(map(read, indices, relative)), axis=1)
+    return np.stack(list(map(read, indices, relative)))
 
 
 def crop_readable_files(

@@ -30,7 +30,7 @@ def numpy_op(
     the calls have ceased: a dataset that nobody reads fills its few buffers and stops.
 
     Args:
-        function: From arrays to arrays.
+        function: From arrays to arrays, the same for the same arguments.
         blank: Takes the same arguments, and returns arrays of the same shapes without the work.
         inputs: Arguments of the function.
         dtypes: Of its results.
@@ -51,7 +51,8 @@ def numpy_op(
                 _running -= 1
                 _last_end = time.monotonic()
 
-    return tf.numpy_function(call, inputs, dtypes)
+    # Not stateful: tf.data would call a stateful one from one thread where runs must be equal.
+    return tf.numpy_function(call, inputs, dtypes, stateful=False)
 
 
 @atexit.register

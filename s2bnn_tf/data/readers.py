@@ -20,35 +20,37 @@ from s2bnn_tf.data.resample import interpolation_matrix, resample
 from s2bnn_tf.data.sources import ImageSource
 
 
-def random_crops(
-    source: ImageSource, size: int, crop_scale: tuple[float, float], views: int
+def random_memory_crops(
+    images: np.ndarray, size: int, crop_scale: tuple[float, float], views: int
 ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Return a function from B indices and a seed to float32 crops `(views * B, S, S, 3)`."""
-    if source.images is not None:
-        pixels = tf.constant(source.images)
+    pixels = tf.constant(images)
 
-        def crop_memory(indices: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-            images = tf.gather(pixels, tf.tile(indices, [views]))
-            return ops.random_resized_crop(images, size, crop_scale, seed)
+    def crop(indices: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        chosen = tf.gather(pixels, tf.tile(indices, [views]))
+        return ops.random_resized_crop(chosen, size, crop_scale, seed)
 
-        return crop_memory
+    return crop
 
+
+def random_file_crops(
+    source: ImageSource, size: int, crop_scale: tuple[float, float], views: int
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """Return a function from B indices and a seed to uint8 crops `(B, views, S, S, 3)`."""
     sizes = tf.constant(source.sizes)
 
-    def crop_paths(indices: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        drawn = ops.sample_crop_boxes(tf.gather(sizes, tf.tile(indices, [views])), crop_scale, seed)
-        boxes = tf.transpose(tf.reshape(drawn, (views, -1, 4)), (1, 0, 2))
-        shape = (views, indices.shape[0], size, size, 3)
+    def crop(indices: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        drawn = ops.sample_crop_boxes(tf.gather(sizes, tf.repeat(indices, views)), crop_scale, seed)
+        shape = (indices.shape[0], views, size, size, 3)
         crops = numpy_op(
             lambda index, box: crop_files(source, index, box, size),
             lambda index, box: np.zeros(shape, np.uint8),
-            [indices, boxes],
+            [indices, tf.reshape(drawn, (-1, views, 4))],
             tf.uint8,
         )
-        crops = tf.ensure_shape(crops, shape)
-        return tf.cast(tf.reshape(crops, (-1, size, size, 3)), tf.float32)
+        return tf.ensure_shape(crops, shape)
 
-    return crop_paths
+    return crop
 
 
 def random_labelled(

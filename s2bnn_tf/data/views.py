@@ -9,14 +9,21 @@ import numpy as np
 import tensorflow as tf
 
 from s2bnn_tf.data import augment as ops
-from s2bnn_tf.data.readers import centre_labelled, random_crops, random_labelled
+from s2bnn_tf.data.changes import Changes, change_view, sample_changes
+from s2bnn_tf.data.readers import (
+    centre_labelled,
+    random_file_crops,
+    random_labelled,
+    random_memory_crops,
+)
 from s2bnn_tf.data.sources import ImageSource
 from s2bnn_tf.errors import UserError
 
 PROBE_CROP_SCALE = (0.08, 1.0)
 PROBE_FLIP_PROBABILITY = 0.5
-_PARALLEL_CALLS = os.cpu_count()
+_PARALLEL_CALLS = os.cpu_count() or 1
 _CHUNK_VALUES = 2**20  # float32 values worked on at a time: few enough to stay in the cache
+_DRAWN_TOGETHER = 4  # images in files whose boxes and changes are drawn by the same operations
 _ORDER, _VIEWS = 0, 1  # what a seed is for
 
 
@@ -92,12 +99,14 @@ def view_dataset(
     """
     steps = steps_per_epoch(source, batch_size)
     share = batch_size // replicas
-    chunk = _chunk_size(share, image_size * image_size * 3 * views)
+    if source.images is None:
+        chunk = _largest_divisor(share, _DRAWN_TOGETHER)
+    else:
+        chunk = _chunk_size(share, image_size * image_size * 3 * views)
     rows_of_a_step = batch_size // chunk
     first_epoch, skipped = divmod(first_step, steps)
     fed = replicas // pipelines
     mine = slice(pipeline * fed, (pipeline + 1) * fed)
-    crop = random_crops(source, image_size, augmentation.crop_scale, views)
 
     def epoch_rows(epoch: tf.Tensor) -> tf.data.Dataset:
         order = _epoch_order(len(source), seed, epoch)[: steps * batch_size]
@@ -112,20 +121,57 @@ def view_dataset(
             (of_this_pipeline(numbers), of_this_pipeline(order, chunk))
         )
 
+    rows = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_rows)
+    if source.images is None:
+        made = _file_views(rows, source, augmentation, image_size, views, seed)
+        return made.batch(
+            share, drop_remainder=True, num_parallel_calls=2, deterministic=True
+        ).prefetch(2)
+    made = _memory_views(rows, source, augmentation, image_size, views, seed)
+    if chunk < share:
+        made = made.rebatch(share, drop_remainder=True)
+    return made.prefetch(2)
+
+
+def _memory_views(rows, source, augmentation, image_size, views, seed) -> tf.data.Dataset:
+    """Small images: all operations on chunks of a batch."""
+    crop = random_memory_crops(source.images, image_size, augmentation.crop_scale, views)
+
     def make_views(row: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, ...]:
         crop_seed, view_seed = tf.unstack(tf.random.split(_seed(seed, _VIEWS, row)), axis=0)
         # Two views of B images are one batch of 2 B: half the operations, half the start-up.
         images = augment_view(crop(indices, crop_seed), augmentation, view_seed)
         return tuple(tf.split(images, views))
 
-    dataset = (
-        tf.data.Dataset.range(first_epoch, tf.int64.max)
-        .flat_map(epoch_rows)
-        .map(make_views, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
+    return rows.map(make_views, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
+
+
+def _file_views(rows, source, augmentation, image_size, views, seed) -> tf.data.Dataset:
+    """Large images: decoded and cut in chunks, then each view goes its own way."""
+    crop = random_file_crops(source, image_size, augmentation.crop_scale, views)
+
+    def cut(row: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, Changes]:
+        crop_seed, view_seed = tf.unstack(tf.random.split(_seed(seed, _VIEWS, row)), axis=0)
+        count = indices.shape[0]
+        changes = sample_changes(count * views, augmentation, view_seed)
+        grouped = [tf.reshape(draw, (count, views, *draw.shape[1:])) for draw in changes]
+        return crop(indices, crop_seed), Changes(*grouped)
+
+    def change(crops: tf.Tensor, changes: Changes) -> tuple[tf.Tensor, ...]:
+        return tuple(
+            change_view(crops[i], Changes(*(draw[i] for draw in changes))) for i in range(views)
+        )
+
+    options = tf.data.Options()
+    options.threading.max_intra_op_parallelism = 1  # the images are parallel already
+    # Twice the cores: a thread in Python may wait for another.
+    options.threading.private_threadpool_size = 2 * _PARALLEL_CALLS
+    return (
+        rows.map(cut, num_parallel_calls=2 * _PARALLEL_CALLS, deterministic=True)
+        .unbatch()
+        .map(change, num_parallel_calls=2 * _PARALLEL_CALLS, deterministic=True)
+        .with_options(options)
     )
-    if chunk < share:
-        dataset = dataset.rebatch(share, drop_remainder=True)
-    return dataset.prefetch(2)
 
 
 def batch_indices(count: int, batch_size: int, *, seed: int, step: int) -> np.ndarray:
@@ -214,5 +260,8 @@ def _seed(seed: int, purpose: int, number: int | tf.Tensor) -> tf.Tensor:
 
 def _chunk_size(batch_size: int, image_values: int) -> int:
     """The largest part of a batch, dividing it, that stays within `_CHUNK_VALUES`."""
-    most = max(1, _CHUNK_VALUES // image_values)
-    return max(size for size in range(1, batch_size + 1) if batch_size % size == 0 and size <= most)
+    return _largest_divisor(batch_size, max(1, _CHUNK_VALUES // image_values))
+
+
+def _largest_divisor(number: int, most: int) -> int:
+    return max(d for d in range(1, number + 1) if number % d == 0 and d <= most)

@@ -16,6 +16,7 @@ from s2bnn_tf.data import (
     IMAGENET_STD,
     Augmentation,
     ImageSource,
+    batch_indices,
     labelled_dataset,
     normalize,
     open_source,
@@ -128,11 +129,38 @@ def test_a_dataset_from_a_later_step_is_the_tail(source, images_at_a_time, monke
 def test_the_dataset_is_the_operations_run_eagerly():
     source = open_source("digits").select(range(12))
     dataset = view_dataset(source, LIGHT, image_size=32, batch_size=12, views=1, seed=2)
-    crop = views_module.random_crops(source, 32, LIGHT.crop_scale, 1)
+    crop = views_module.random_memory_crops(source.images, 32, LIGHT.crop_scale, 1)
     order = views_module._permutation(12, views_module._seed(2, views_module._ORDER, 0))
     seeds = tf.random.split(views_module._seed(2, views_module._VIEWS, 0))
     expected = views_module.augment_view(crop(order, seeds[0]), LIGHT, seeds[1])
     np.testing.assert_allclose(batches(dataset, 1)[0][0], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("pipelines", [1, 2, 4])
+def test_replicas_get_the_parts_of_the_same_batches(source, pipelines):
+    """Each image once an epoch, whichever pipeline feeds which device."""
+    options = {"image_size": 16, "batch_size": 4, "views": 2, "seed": 1, "first_step": 1}
+    whole = batches(view_dataset(source, PLAIN, **options), 3)
+    fed = 4 // pipelines
+    parts = [
+        batches(
+            view_dataset(source, PLAIN, **options, replicas=4, pipeline=i, pipelines=pipelines),
+            3 * fed,
+        )
+        for i in range(pipelines)
+    ]
+    for step in range(3):
+        mine = [part[step * fed + j] for part in parts for j in range(fed)]
+        for view in range(2):
+            joined = np.concatenate([replica[view] for replica in mine])
+            np.testing.assert_allclose(joined, whole[step][view], atol=1e-5)
+
+
+def test_the_batch_of_a_step_is_told(source):
+    dataset = view_dataset(numbered_source(50), PLAIN, image_size=4, batch_size=8, views=1, seed=3)
+    for step, batch in enumerate(batches(dataset, 8)):
+        expected = batch_indices(50, 8, seed=3, step=step)
+        np.testing.assert_array_equal(numbers_of(batch[0]), expected)
 
 
 def test_a_source_smaller_than_a_batch_is_refused():
