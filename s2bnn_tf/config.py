@@ -56,7 +56,7 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
 class DataConfig:
     """Images, and how views are made of them."""
 
-    source: str = "digits"  # digits | idx:DIR | folder:DIR
+    source: str = "digits"  # digits | idx:DIR | folder:DIR | tfrecord:DIR | tfds:NAME
     image_size: int = _number(224, at_least=8)  # pixels, of a view
     batch_size: int = _number(256, at_least=2)
     augmentation: str = _choice("light", *AUGMENTATIONS)

@@ -8,6 +8,7 @@ from s2bnn_tf.cli import (  # noqa: F401  (each verb joins the group when it is 
     bundle,
     compare,
     convert,
+    data,
     demo,
     deploy,
     embed,

@@ -19,5 +19,6 @@ runtime_option = click.option(
 data_option = click.option(
     "--data",
     metavar="SOURCE",
-    help="Images: digits, idx:DIR or folder:DIR. Those it was trained on unless given.",
+    help="Images: digits, idx:DIR, folder:DIR, tfrecord:DIR or tfds:NAME. "
+    "Those it was trained on unless given.",
 )

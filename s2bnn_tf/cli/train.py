@@ -36,7 +36,7 @@ def train(config: Path, output_dir: Path, overrides: tuple[str, ...], resume: bo
     recipe = load_config(config, overrides)
 
     from s2bnn_tf.evaluation import knn_monitor, write_run_report
-    from s2bnn_tf.training import TrainingStopped, open_strategy, pretrain
+    from s2bnn_tf.training import TrainingStopped, is_chief, open_strategy, pretrain
 
     strategy = open_strategy(recipe.distribution)  # before anything is computed
     monitor = knn_monitor(recipe) if recipe.monitor.knn_every else None
@@ -51,5 +51,7 @@ def train(config: Path, output_dir: Path, overrides: tuple[str, ...], resume: bo
     except TrainingStopped as stopped:
         click.echo(f"{stopped} The same command goes on from there.", err=True)
         sys.exit(130)
+    if not is_chief(strategy):
+        return
     write_run_report(run.path)
     click.echo(f"Done. The encoder is in {run.path}; next: s2bnn eval knn {run.path}")

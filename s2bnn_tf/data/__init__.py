@@ -2,6 +2,7 @@
 
 from s2bnn_tf.data.augment import IMAGENET_MEAN, IMAGENET_STD, normalize
 from s2bnn_tf.data.decode import load_image
+from s2bnn_tf.data.pack import pack
 from s2bnn_tf.data.sources import ImageSource, open_images, open_source
 from s2bnn_tf.data.views import (
     Augmentation,
@@ -22,6 +23,7 @@ __all__ = [
     "normalize",
     "open_images",
     "open_source",
+    "pack",
     "steps_per_epoch",
     "view_dataset",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from s2bnn_tf.data.records import Record
 from s2bnn_tf.errors import UserError
 
 MAX_PIXELS = 89_478_485  # a quarter of a gigabyte as RGB, Pillow's own limit for a warning
@@ -18,7 +19,7 @@ _SIDEWAYS = (5, 6, 7, 8)  # the EXIF orientations that exchange height and width
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-def load_image(path: str | Path) -> np.ndarray:
+def load_image(path: str | Path | Record) -> np.ndarray:
     """Read one image file.
 
     Greyscale, palette, CMYK and 16-bit files become 8-bit RGB (16 bits are scaled, not
@@ -26,7 +27,7 @@ def load_image(path: str | Path) -> np.ndarray:
     an animation the first frame is taken.
 
     Args:
-        path: A JPEG, PNG, BMP, GIF or WebP file.
+        path: A JPEG, PNG, BMP, GIF or WebP file, or such a file in a TFRecord.
 
     Returns:
         RGB image, uint8 of shape `(H, W, 3)`.
@@ -35,12 +36,12 @@ def load_image(path: str | Path) -> np.ndarray:
         UserError: If the file cannot be read, with the reason.
     """
     try:
-        return np.asarray(decode(Path(path)))
+        return np.asarray(decode(path if isinstance(path, Record) else Path(path)))
     except Exception as error:  # a broken file can raise nearly anything inside a decoder
         raise UserError(f"Cannot read the image {path}: {failure_reason(error)}.") from error
 
 
-def decode(path: Path, minimum_size: tuple[float, float] | None = None) -> Image.Image:
+def decode(path: Path | Record, minimum_size: tuple[float, float] | None = None) -> Image.Image:
     """Decode a file to an upright RGB image.
 
     Args:
@@ -66,7 +67,7 @@ def decode(path: Path, minimum_size: tuple[float, float] | None = None) -> Image
         return _to_rgb(upright)
 
 
-def read_size(path: Path) -> tuple[int, int]:
+def read_size(path: Path | Record) -> tuple[int, int]:
     """Read the upright height and width of an image from its header alone.
 
     Raises:
@@ -94,8 +95,8 @@ def failure_reason(error: Exception) -> str:
     return f"damaged ({error or type(error).__name__})"
 
 
-def _open(path: Path) -> Image.Image:
-    image = Image.open(path)
+def _open(path: Path | Record) -> Image.Image:
+    image = Image.open(path.open() if isinstance(path, Record) else path)
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from s2bnn_tf.data.decode import decode, failure_reason
+from s2bnn_tf.data.records import Record
 from s2bnn_tf.data.sources import ImageSource
 from s2bnn_tf.errors import UserError
 
@@ -146,7 +147,7 @@ def _decode_or_note(
         return None
 
 
-def _note(unreadable: dict[Path, str], path: Path, reason: str) -> None:
+def _note(unreadable: dict[Path | Record, str], path: Path | Record, reason: str) -> None:
     unreadable[path] = reason
     if len(unreadable) <= _NAMED_WHILE_READING:
         logger.warning("Skipped %s: %s.", path, reason)

@@ -1,4 +1,4 @@
-"""Where images come from: `digits`, `idx:DIR`, `folder:DIR`."""
+"""Where images come from: `digits`, `idx:`, `folder:`, `tfrecord:` and `tfds:`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from PIL import Image
 from s2bnn_tf.data.decode import failure_reason, load_image, read_size
 from s2bnn_tf.data.folder import list_folder, scan
 from s2bnn_tf.data.idx import load_idx
+from s2bnn_tf.data.records import Index, Record, Records, open_index, open_tfds
 from s2bnn_tf.errors import UserError
 
 logger = logging.getLogger(__name__)
 
 KNOWN_SOURCES = (
     "digits (scikit-learn's handwritten digits), "
-    "idx:DIR (for example idx:/usr/share/datasets/fashion-mnist) or "
-    "folder:DIR (for example folder:photos)"
+    "idx:DIR (for example idx:/usr/share/datasets/fashion-mnist), "
+    "folder:DIR (for example folder:photos), "
+    "tfrecord:DIR (written by s2bnn data pack) or tfds:NAME (of TensorFlow Datasets)"
 )
 _DIGITS_SIZE = 32
 _NAMED_IN_WARNING = 3
@@ -38,7 +40,7 @@ class ImageSource:
         labels: `(N,)` int64, -1 for an image without a label; None if there are no classes.
         class_names: The name of each class.
         images: RGB, uint8 of shape `(N, H, W, 3)`; None if the images are files.
-        paths: The N files; empty if the images are in memory.
+        paths: The N files, or records of TFRecord files; empty if the images are in memory.
         sizes: `(N, 2)` int32, upright height and width of each file; None in memory.
         unreadable: Each file that could not be read, with the reason; it grows as files
             turn out to be damaged further in.
@@ -49,9 +51,9 @@ class ImageSource:
     labels: np.ndarray | None
     class_names: tuple[str, ...]
     images: np.ndarray | None = None
-    paths: tuple[Path, ...] = ()
+    paths: Sequence[Path | Record] = ()
     sizes: np.ndarray | None = None
-    unreadable: dict[Path, str] = field(default_factory=dict)
+    unreadable: dict[Path | Record, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.paths) if self.images is None else len(self.images)
@@ -71,7 +73,7 @@ class ImageSource:
             self,
             labels=None if self.labels is None else self.labels[chosen],
             images=None if self.images is None else self.images[chosen],
-            paths=tuple(self.paths[i] for i in chosen) if self.paths else (),
+            paths=_select(self.paths, chosen),
             sizes=None if self.sizes is None else self.sizes[chosen],
         )
 
@@ -85,6 +87,9 @@ def open_source(spec: str, split: str = "train") -> ImageSource:
             `folder:DIR`: a folder of JPEG, PNG, BMP, GIF or WebP files; see `list_folder` for
             how classes and splits are found. Its files are checked by their headers; those
             that cannot be read are left out, with one warning.
+            `tfrecord:DIR`: what `s2bnn data pack` wrote; `tfrecord:PATTERN`: files of
+            `tf.train.Example`s with the features `image` and `label`, see `records.open_index`.
+            `tfds:NAME`: a prepared data set of TensorFlow Datasets.
         split: `train` or `test`.
 
     Returns:
@@ -103,6 +108,9 @@ def open_source(spec: str, split: str = "train") -> ImageSource:
         return ImageSource(spec, split, labels, names, images=images)
     if kind == "folder" and location:
         return _open_folder(spec, Path(location).expanduser(), split)
+    if kind in ("tfrecord", "tfds") and location:
+        index = (open_index if kind == "tfrecord" else open_tfds)(location, split)
+        return _open_records(spec, split, index)
     raise UserError(f"Unknown data source {spec!r}; write {KNOWN_SOURCES}.")
 
 
@@ -154,17 +162,35 @@ def _open_folder(spec: str, root: Path, split: str) -> ImageSource:
     return _open_files(spec, split, *list_folder(root, split))
 
 
+def _open_records(name: str, split: str, index: Index) -> ImageSource:
+    if index.sizes is None:
+        return _open_files(name, split, index.records, index.labels, index.class_names)
+    source = ImageSource(
+        name, split, index.labels, index.class_names, paths=index.records, sizes=index.sizes
+    )
+    _require_one_readable(source)
+    return source
+
+
+def _select(
+    paths: Sequence[Path | Record], chosen: np.ndarray | list[int]
+) -> Sequence[Path | Record]:
+    if isinstance(paths, Records):
+        return paths.select(np.asarray(chosen, dtype=np.int64))
+    return tuple(paths[i] for i in chosen) if paths else ()
+
+
 def _open_files(
     name: str,
     split: str,
-    paths: list[Path],
-    labels: list[int] | None,
+    paths: Sequence[Path | Record],
+    labels: Sequence[int] | np.ndarray | None,
     class_names: tuple[str, ...],
 ) -> ImageSource:
     """Check the headers of all files and keep those that are images."""
-    unreadable: dict[Path, str] = {}
+    unreadable: dict[Path | Record, str] = {}
 
-    def size_or_none(path: Path) -> tuple[int, int] | None:
+    def size_or_none(path: Path | Record) -> tuple[int, int] | None:
         try:
             return read_size(path)
         except Exception as error:  # noqa: BLE001  a broken file can raise nearly anything inside a decoder
@@ -179,7 +205,7 @@ def _open_files(
         split,
         None if labels is None else np.array([labels[i] for i in kept], dtype=np.int64),
         class_names,
-        paths=tuple(paths[i] for i in kept),
+        paths=_select(paths, kept),
         sizes=np.array([sizes[i] for i in kept], dtype=np.int32).reshape(-1, 2),
         unreadable=unreadable,
     )
@@ -205,8 +231,12 @@ def _require_one_readable(source: ImageSource) -> None:
     )
 
 
-def _unreadable_summary(unreadable: dict[Path, str], total: int, name: str) -> str:
-    first = sorted(unreadable.items())[:_NAMED_IN_WARNING]
+def _by_name(item: tuple[Path | Record, str]) -> str:
+    return str(item[0])
+
+
+def _unreadable_summary(unreadable: dict[Path | Record, str], total: int, name: str) -> str:
+    first = sorted(unreadable.items(), key=_by_name)[:_NAMED_IN_WARNING]
     names = ", ".join(f"{path} ({reason})" for path, reason in first)
     more = len(unreadable) - len(first)
     rest = f" and {more} more" if more else ""

@@ -1,7 +1,7 @@
 """From losses to a checkpoint: the train_step and everything around it."""
 
 from s2bnn_tf.training.build import build_pretrainer
-from s2bnn_tf.training.distribution import open_strategy
+from s2bnn_tf.training.distribution import is_chief, open_strategy
 from s2bnn_tf.training.momentum import update_momentum
 from s2bnn_tf.training.optimizers import SGD, Adam
 from s2bnn_tf.training.pretrain import pretrain
@@ -17,6 +17,7 @@ __all__ = [
     "Pretrainer",
     "TrainingStopped",
     "build_pretrainer",
+    "is_chief",
     "open_strategy",
     "pretrain",
     "update_momentum",

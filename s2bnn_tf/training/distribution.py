@@ -67,8 +67,31 @@ def agreement(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
     @tf.function
     def count(wish: tf.Tensor) -> tf.Tensor:
         def on_replica(wish: tf.Tensor) -> tf.Tensor:
-            return tf.distribute.get_replica_context().all_reduce("SUM", wish)
+            return total([wish])[0]
 
         return strategy.experimental_local_results(strategy.run(on_replica, args=(wish,)))[0]
 
     return lambda wish: bool(count(tf.constant(float(wish))) > 0)
+
+
+def gather(value: tf.Tensor) -> tf.Tensor:
+    """The values of all replicas along the first axis, on each; in replica context."""
+    replica = tf.distribute.get_replica_context()
+    return replica.all_gather(_here(value), axis=0)
+
+
+def total(values: list[tf.Tensor]) -> list[tf.Tensor]:
+    """The sums over all replicas, on each; in replica context."""
+    replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return values
+    return replica.all_reduce("SUM", [_here(value) for value in values])
+
+
+def _here(value: tf.Tensor) -> tf.Tensor:
+    """The same on a named device, which TensorFlow needs to know where a result goes."""
+    replica = tf.distribute.get_replica_context()
+    devices = replica.strategy.extended.worker_devices  # of this process
+    number = tf.get_static_value(replica.replica_id_in_sync_group)
+    with tf.device(devices[int(number) % len(devices)]):
+        return tf.identity(value)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from s2bnn_tf.config import Config
 from s2bnn_tf.data import Augmentation, ImageSource, batch_indices, view_dataset
+from s2bnn_tf.errors import UserError
 from s2bnn_tf.training.binary_health import BinaryHealth, SignFlips
 from s2bnn_tf.training.distribution import agreement
 from s2bnn_tf.training.pretrainer import Pretrainer
@@ -23,6 +23,13 @@ from s2bnn_tf.weights import CheckpointStore, RunDirectory
 keras = tf.keras
 
 _HEALTH_IMAGES = 32
+# What TensorFlow raises in a worker when another one is gone.
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+)
 
 
 @dataclass
@@ -77,8 +84,16 @@ class Training:
                     if stop.stopped:
                         callbacks[-1].save()
                         break
+                agree(False)  # no worker leaves while another still needs it
             except Interrupted:  # before the first step: there is nothing new to save
                 pass
+            except _LOST as error:
+                if self.strategy.cluster_resolver is None:
+                    raise
+                raise UserError(
+                    "Another worker has gone, and this one stops; start all of them again, "
+                    "which go on from the last checkpoint."
+                ) from error
         return stop.stopped
 
     def _fit_epochs(self, begin: int, end: int, steps: int, callbacks) -> None:
@@ -133,7 +148,7 @@ class Training:
         indices = batch_indices(
             len(self.source), self.config.data.batch_size, seed=self.config.seed, step=step
         )
-        paths: tuple[Path, ...] = self.source.paths
+        paths = self.source.paths
         return [str(paths[i]) if paths else int(i) for i in indices]
 
     def _health_images(self) -> tf.Tensor:

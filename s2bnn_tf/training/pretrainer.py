@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.objectives import KeyQueue, distillation_loss, info_nce_loss
+from s2bnn_tf.training.distribution import gather, total
 from s2bnn_tf.training.momentum import update_momentum
 
 keras = tf.keras
@@ -143,17 +144,19 @@ class Pretrainer(keras.Model):
         if replicas == 1:
             key = _in_parts(encode, key_view, self.parts)
             return key, key
-        batch = tf.shape(key_view)[0]
+        batch = key_view.shape[0]
         mine = replica.replica_id_in_sync_group * batch + tf.range(batch)
         # MoCo's shuffling: a key is made among other images than its query, so that the
         # statistics of the batch do not give it away.
         order = tf.random.experimental.stateless_shuffle(
             tf.range(replicas * batch), [self.seed, tf.cast(self.steps, tf.int32)]
         )
-        shuffled = tf.gather(replica.all_gather(key_view, axis=0), tf.gather(order, mine))
-        shuffled_keys = replica.all_gather(_in_parts(encode, shuffled, self.parts), axis=0)
+        shuffled = tf.gather(gather(key_view), tf.gather(order, mine))
+        shuffled = tf.ensure_shape(shuffled, key_view.shape)
+        shuffled_keys = gather(_in_parts(encode, shuffled, self.parts))
         all_keys = tf.gather(shuffled_keys, tf.argsort(order))
-        return tf.gather(all_keys, mine), all_keys
+        key = tf.gather(all_keys, mine)
+        return tf.ensure_shape(key, (batch, momentum_encoder.embedding_dim)), all_keys
 
     def accumulate(
         self, query_view: tf.Tensor, key: tf.Tensor | None
@@ -211,9 +214,7 @@ class Pretrainer(keras.Model):
 
     def apply(self, gradients: list[tf.Tensor]) -> tf.Tensor:
         """Update the student by the gradients of all replicas; their norm, a scalar."""
-        replica = tf.distribute.get_replica_context()
-        if replica.num_replicas_in_sync > 1:
-            gradients = replica.all_reduce("SUM", gradients)
+        gradients = total(gradients)
         if self.scales_loss:
             gradients = self.optimizer.get_unscaled_gradients(gradients)
         norm = tf.linalg.global_norm(gradients)

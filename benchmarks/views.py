@@ -1,10 +1,13 @@
 """Measure how many augmented views per second the input pipeline makes.
 
-    python benchmarks/input_pipeline.py [--output FILE.json]
+    python benchmarks/views.py [--torch-python VENV/bin/python] [--output FILE.json]
 
 Three sources: the digits and (where it is installed) Fashion-MNIST in memory at 32x32, and a
 folder of 500x375 JPEGs at 224x224, cut from scikit-learn's two photographs. Views per second
 are of wall time; views per CPU second tell what training loses to the pipeline on its cores.
+
+With --torch-python only the JPEGs are measured, two views of each, in turns with torchvision
+(Pillow, the reference's pipeline) and albumentations, which VENV has; two workers each.
 """
 
 from __future__ import annotations
@@ -13,6 +16,9 @@ import argparse
 import json
 import os
 import platform
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -68,12 +74,90 @@ def measure(
     }
 
 
+def measure_here(folder: str, batches: int) -> dict:
+    """Our two-view images per second, and the cores that made them."""
+    dataset = view_dataset(
+        open_source(f"folder:{folder}"),
+        PRESETS["light"],
+        image_size=224,
+        batch_size=64,
+        views=2,
+        seed=0,
+    )
+    iterator = iter(dataset)
+    for _ in range(4):
+        next(iterator)
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(batches):
+        next(iterator)
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    return {"images_per_second": 64 * batches / wall, "cores": cpu / wall}
+
+
+def compare(folder: str, torch_python: str, turns: int, batches: int) -> dict:
+    """Two-view images per second of three pipelines, in turns; medians."""
+    script = str(Path(__file__).parent / "reference" / "views_torch.py")
+    ours = [sys.executable, __file__, "--here", folder]
+    theirs = [torch_python, script]
+    commands = {
+        "s2bnn_tf": ours,
+        "torchvision": [*theirs, "torchvision", folder],
+        "albumentations": [*theirs, "albumentations", folder],
+    }
+    environment = {**os.environ, "NO_ALBUMENTATIONS_UPDATE": "1"}
+    rates: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(turns):
+        for name, command in commands.items():
+            done = subprocess.run(
+                [*command, "--batches", str(batches)],
+                capture_output=True,
+                text=True,
+                check=True,
+                env=environment,
+            )
+            rates[name].append(json.loads(done.stdout.splitlines()[-1])["images_per_second"])
+    median = {name: statistics.median(values) for name, values in rates.items()}
+    return {
+        "two_view_images_per_second": {n: round(rate, 1) for n, rate in median.items()},
+        "all_turns": {n: [round(rate, 1) for rate in values] for n, values in rates.items()},
+        "times_torchvision": round(median["s2bnn_tf"] / median["torchvision"], 2),
+        "times_albumentations": round(median["s2bnn_tf"] / median["albumentations"], 2),
+    }
+
+
+def report(results, output: Path | None) -> None:
+    """Write JSON if asked."""
+    if output:
+        told = {
+            "command": "python benchmarks/views.py " + " ".join(sys.argv[1:]),
+            "date": time.strftime("%Y-%m-%d"),
+            "machine": platform.platform(),
+            "cores": os.cpu_count(),
+            "results": results,
+        }
+        output.write_text(json.dumps(told, indent=2) + "\n")
+
+
 def main() -> None:
     """Measure every source, print a table, write JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, help="write the results as JSON")
     parser.add_argument("--photographs", type=int, default=512, help="JPEGs in the folder")
+    parser.add_argument("--torch-python", help="the Python of an environment to compare with")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--batches", type=int, default=8)
+    parser.add_argument("--here", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.here:
+        print(json.dumps(measure_here(arguments.here, arguments.batches)))
+        return
+    if arguments.torch_python:
+        with tempfile.TemporaryDirectory() as folder:
+            write_photographs(Path(folder), arguments.photographs)
+            found = compare(folder, arguments.torch_python, arguments.turns, arguments.batches)
+        print(json.dumps(found, indent=2))
+        report(found, arguments.output)
+        return
 
     with tempfile.TemporaryDirectory() as folder:
         write_photographs(Path(folder), arguments.photographs)
@@ -94,9 +178,7 @@ def main() -> None:
                         f"{row['source']:36} {views:5} {preset:8} {image_size:4} "
                         f"{row['views_per_second']:9,.0f} {row['views_per_cpu_second']:9,.0f}"
                     )
-    if arguments.output:
-        report = {"machine": platform.platform(), "cores": os.cpu_count(), "results": results}
-        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+    report(results, arguments.output)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,220 @@
+"""Images inside TFRecord files, each read on its own by its place in the file.
+
+So a packed data set has the same full shuffle and the same exact resumption as a folder, with
+a few large files in place of a million small ones, and 24 bytes of memory for an image.
+"""
+
+from __future__ import annotations
+
+import glob
+import io
+import json
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from s2bnn_tf.errors import UserError
+
+IMAGE_KEYS = ("image", "image/encoded")
+LABEL_KEYS = ("label", "image/class/label")
+
+
+@dataclass(frozen=True)
+class Record:
+    """The encoded image in `length` bytes of a file from `offset` on."""
+
+    path: Path
+    offset: int
+    length: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.path.name}@{self.offset}"
+
+    def open(self) -> io.BytesIO:
+        """The bytes of the image, as a file."""
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            return io.BytesIO(os.pread(descriptor, self.length, self.offset))
+        finally:
+            os.close(descriptor)
+
+    def __str__(self) -> str:
+        return f"{self.path}, byte {self.offset}"
+
+
+class Records(Sequence):
+    """Many records in little memory.
+
+    Args:
+        files: The TFRecord files.
+        file: int32 `(N,)`, which of them each image is in.
+        offset, length: int64 `(N,)`, where it is there.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], file: np.ndarray, offset: np.ndarray, length: np.ndarray
+    ):
+        self.files = tuple(files)
+        self.file, self.offset, self.length = file, offset, length
+
+    def __len__(self) -> int:
+        return len(self.file)
+
+    def __getitem__(self, index):
+        place = self.files[self.file[index]], int(self.offset[index]), int(self.length[index])
+        return Record(*place)
+
+    def select(self, indices: np.ndarray) -> Records:
+        """These records only."""
+        return Records(self.files, self.file[indices], self.offset[indices], self.length[indices])
+
+
+@dataclass(frozen=True)
+class Index:
+    """The records of one split.
+
+    Attributes:
+        records: N of them.
+        labels: `(N,)` int64, or None.
+        class_names: The name of each class.
+        sizes: `(N, 2)` int32, upright height and width, where they are known.
+    """
+
+    records: Records
+    labels: np.ndarray | None
+    class_names: tuple[str, ...]
+    sizes: np.ndarray | None = None
+
+
+def open_index(location: str, split: str) -> Index:
+    """Find the images of a split.
+
+    Args:
+        location: A directory that `s2bnn data pack` wrote, or a pattern of TFRecord files in
+            which `{split}` stands for `train` or `test`; those are read once to find the images.
+        split: `train` or `test`.
+
+    Raises:
+        UserError: if there is nothing, or it is damaged.
+    """
+    folder = Path(location).expanduser()
+    if folder.is_dir():
+        return _open_packed(folder, split)
+    if "{split}" not in location and split == "test":
+        raise UserError(
+            f"tfrecord:{location} has no test images; write {{split}} in the pattern where "
+            "train or test stands."
+        )
+    files = [Path(p) for p in sorted(glob.glob(str(folder).replace("{split}", split)))]
+    if not files:
+        raise UserError(f"There is no file {location}; write tfrecord: and a folder or a pattern.")
+    return scan_files(files)
+
+
+def _open_packed(folder: Path, split: str) -> Index:
+    try:
+        summary = json.loads((folder / f"{split}.json").read_text())
+        files = [folder / name for name in summary["files"]]
+        parts = [dict(np.load(file.with_suffix(".npz"))) for file in files]
+        for file, part in zip(files, parts):
+            if file.stat().st_size != part["bytes"]:
+                raise ValueError(f"{file.name} has not the size it was written with")
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{folder} holds no packed {split} images ({error.filename} is missing); "
+            f"write them with: s2bnn data pack SOURCE {folder}."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder} is damaged ({error}); pack it again.") from error
+    joined = {key: np.concatenate([p[key] for p in parts]) for key in ("offset", "length", "label")}
+    number = np.repeat(np.arange(len(files), dtype=np.int32), [len(p["offset"]) for p in parts])
+    labels = joined["label"] if summary["class_names"] else None
+    records = Records(files, number, joined["offset"], joined["length"])
+    sizes = np.concatenate([part["size"] for part in parts])
+    return Index(records, labels, tuple(summary["class_names"]), sizes)
+
+
+def scan_files(files: Sequence[Path], class_names: tuple[str, ...] = ()) -> Index:
+    """Read TFRecord files of `tf.train.Example`s once, to find where their images are.
+
+    The image is the feature `image` or `image/encoded`, its class `label` or
+    `image/class/label`, a number.
+
+    Raises:
+        UserError: if a file is damaged or an example holds no image.
+    """
+    number, offset, length, label = [], [], [], []
+    for index, file in enumerate(files):
+        for begin, data in read_records(file):
+            features = tf.train.Example.FromString(data).features.feature
+            image = _feature(features, IMAGE_KEYS, "bytes_list")
+            if image is None:
+                raise UserError(f"{file} holds no feature {' or '.join(IMAGE_KEYS)}.")
+            number.append(index)
+            offset.append(begin + data.index(image))
+            length.append(len(image))
+            label.append(_feature(features, LABEL_KEYS, "int64_list"))
+    labelled = bool(label) and all(value is not None for value in label)
+    labels = np.array(label, np.int64) if labelled else None
+    if labels is not None and not class_names:
+        class_names = tuple(str(i) for i in range(int(labels.max()) + 1))
+    places = np.array(number, np.int32), np.array(offset, np.int64), np.array(length, np.int64)
+    return Index(Records(files, *places), labels, class_names)
+
+
+def open_tfds(name: str, split: str) -> Index:
+    """The images of a prepared data set of TensorFlow Datasets, in its own files.
+
+    Args:
+        name: As `tensorflow_datasets.builder` takes it; `TFDS_DATA_DIR` tells where it is.
+        split: `train`, or `test`, which is `validation` where there is no `test`.
+
+    Raises:
+        UserError: if it is not known, not prepared here, or has no such split.
+    """
+    # Imported here: it takes seconds, which only its users should wait.
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name)
+    except (ValueError, tfds.core.registered.DatasetNotFoundError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"tfds:{name} cannot be opened: {reason}") from error
+    splits = builder.info.splits
+    found = split if split in splits or split == "train" else "validation"
+    if found not in splits:
+        raise UserError(
+            f"tfds:{name} has no {split} images in {builder.data_dir}; prepare it there first "
+            f"with: tfds build {name}, or set TFDS_DATA_DIR."
+        )
+    features = builder.info.features
+    names = tuple(getattr(features["label"], "names", ())) if "label" in features else ()
+    return scan_files([Path(path) for path in splits[found].filepaths], names)
+
+
+def read_records(file: Path) -> Iterator[tuple[int, bytes]]:
+    """Each record of a TFRecord file, with the place of its first byte; checksums are checked.
+
+    Raises:
+        UserError: if the file is cut short or altered.
+    """
+    offset = 0
+    try:
+        for data in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            yield offset + 12, data
+            offset += 12 + len(data) + 4
+    except (tf.errors.DataLossError, struct.error) as error:
+        raise UserError(f"{file} is damaged from byte {offset} on; replace it.") from error
+
+
+def _feature(features, keys: tuple[str, ...], kind: str):
+    for key in keys:
+        if key in features and getattr(features[key], kind).value:
+            return getattr(features[key], kind).value[0]
+    return None

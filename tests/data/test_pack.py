@@ -1,0 +1,181 @@
+"""Packing a folder, and training views from what was packed, against the folder itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from click.testing import CliRunner
+from PIL import Image
+
+from s2bnn_tf.cli import main
+from s2bnn_tf.data import Augmentation, open_source, pack, view_dataset
+from s2bnn_tf.errors import UserError
+
+PLAIN = Augmentation((1.0, 1.0), 0.0, 0.0, 0.0, 0.0)
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """Two classes of ten images, of different sizes and kinds."""
+    rng = np.random.default_rng(0)
+    for number in range(20):
+        folder = tmp_path / "photos" / ("cat" if number % 2 else "dog")
+        folder.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (30 + number, 50, 3)).astype(np.uint8)
+        suffix = "png" if number % 5 == 0 else "jpg"
+        Image.fromarray(pixels).save(folder / f"{number}.{suffix}")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def small_files(monkeypatch):
+    monkeypatch.setitem(pack.__globals__, "_IMAGES_A_SHARD", 6)
+
+
+def contents(source) -> list[tuple[int, bytes]]:
+    return sorted((int(source.labels[i]), source.read(i).tobytes()) for i in range(len(source)))
+
+
+def test_the_command_packs_both_splits_and_they_hold_the_same(photos, tmp_path, small_files):
+    packed = tmp_path / "packed"
+    result = CliRunner().invoke(main, ["data", "pack", f"folder:{photos}", str(packed)])
+    assert result.exit_code == 0, result.output
+    assert f"data.source=tfrecord:{packed}" in result.output
+    assert len(list(packed.glob("train-*.tfrecord"))) == 3
+    assert not list(packed.glob(".*partial"))
+    for split in ("train", "test"):
+        folder = open_source(f"folder:{photos}", split)
+        records = open_source(f"tfrecord:{packed}", split)
+        assert contents(records) == contents(folder)
+        assert records.class_names == folder.class_names == ("cat", "dog")
+        for index in range(len(records)):
+            assert tuple(records.sizes[index]) == records.read(index).shape[:2]
+
+
+def test_packing_again_writes_only_what_is_missing(photos, tmp_path, small_files):
+    source = open_source(f"folder:{photos}")
+    written = pack(source, tmp_path / "packed")
+    assert written == {"images": 16, "files": 3, "unreadable": 0}
+    files = sorted((tmp_path / "packed").glob("train-*.tfrecord"))
+    times = [file.stat().st_mtime_ns for file in files]
+    files[1].with_suffix(".npz").unlink()  # killed before this file was finished
+    files[2].write_bytes(files[2].read_bytes()[:-9])
+    seen = []
+    assert pack(source, tmp_path / "packed", progress=lambda *now: seen.append(now)) == written
+    again = [file.stat().st_mtime_ns for file in files]
+    assert (again[0] == times[0], again[1] > times[1], again[2] > times[2]) == (True,) * 3
+    assert seen[-1] == (16, 16)
+    assert contents(open_source(f"tfrecord:{tmp_path / 'packed'}")) == contents(source)
+
+
+def test_an_image_that_cannot_be_decoded_is_left_out(photos, tmp_path):
+    broken = next(path for path in open_source(f"folder:{photos}").paths if path.suffix == ".jpg")
+    broken.write_bytes(broken.read_bytes()[:-300])
+    written = pack(open_source(f"folder:{photos}"), tmp_path / "packed")
+    assert written == {"images": 15, "files": 1, "unreadable": 1}
+    assert len(open_source(f"tfrecord:{tmp_path / 'packed'}")) == 15
+
+
+def test_other_images_in_the_same_place_are_refused(photos, tmp_path):
+    pack(open_source(f"folder:{photos}"), tmp_path / "packed")
+    fewer = open_source(f"folder:{photos}").select(range(5))
+    with pytest.raises(UserError, match="holds other images than .*; choose another folder"):
+        pack(fewer, tmp_path / "packed")
+
+
+def test_only_folders_are_packed(tmp_path):
+    with pytest.raises(UserError, match="digits is not a folder of images"):
+        pack(open_source("digits"), tmp_path)
+    result = CliRunner().invoke(main, ["data", "pack", "digits", str(tmp_path)])
+    assert result.exit_code == 1 and "Only a folder can be packed" in result.output
+
+
+def test_a_damaged_pack_is_told(photos, tmp_path):
+    packed = tmp_path / "packed"
+    pack(open_source(f"folder:{photos}"), packed)
+    (file,) = packed.glob("*.tfrecord")
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(UserError, match="is damaged .* has not the size .*; pack it again"):
+        open_source(f"tfrecord:{packed}")
+    with pytest.raises(UserError, match="holds no packed test images .* s2bnn data pack SOURCE"):
+        open_source(f"tfrecord:{packed}", "test")
+
+
+def test_records_of_others_are_found_by_their_features(photos, tmp_path):
+    """As TensorFlow Datasets and the ImageNet scripts write them."""
+    folder = open_source(f"folder:{photos}")
+    feature = tf.train.Feature
+    for split in ("train", "val"):
+        with tf.io.TFRecordWriter(str(tmp_path / f"{split}-0.tfrecord")) as writer:
+            for path, label in zip(folder.paths, folder.labels):
+                image = feature(bytes_list=tf.train.BytesList(value=[path.read_bytes()]))
+                number = feature(int64_list=tf.train.Int64List(value=[label]))
+                features = {"image/encoded": image, "image/class/label": number}
+                example = tf.train.Example(features=tf.train.Features(feature=features))
+                writer.write(example.SerializeToString())
+    found = open_source(f"tfrecord:{tmp_path}/{{split}}-*.tfrecord")
+    assert contents(found) == contents(folder)
+    np.testing.assert_array_equal(found.labels, folder.labels)
+    np.testing.assert_array_equal(found.sizes, folder.sizes)
+    with pytest.raises(UserError, match="has no test images; write {split}"):
+        open_source(f"tfrecord:{tmp_path}/train-*.tfrecord", "test")
+    with pytest.raises(UserError, match="There is no file .*absent"):
+        open_source(f"tfrecord:{tmp_path}/absent*")
+
+
+def test_a_damaged_record_is_told_by_its_file(photos, tmp_path):
+    pack(open_source(f"folder:{photos}"), tmp_path / "packed")
+    (file,) = (tmp_path / "packed").glob("*.tfrecord")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "other.tfrecord").write_bytes(content)
+    with pytest.raises(UserError, match="other.tfrecord is damaged from byte"):
+        open_source(f"tfrecord:{tmp_path}/other.tfrecord")
+
+
+def test_views_of_records_are_the_views_of_files(photos, tmp_path):
+    """Every image of an epoch once, the same whichever way they are stored."""
+    pack(open_source(f"folder:{photos}"), tmp_path / "packed")
+    options = {"image_size": 24, "batch_size": 8, "views": 1, "seed": 0}
+
+    def epoch(spec: str) -> np.ndarray:
+        batches = list(view_dataset(open_source(spec), PLAIN, **options).take(2))
+        views = np.concatenate([batch[0] for batch in batches])
+        return views[np.lexsort(views.reshape(16, -1)[:, :3].T)]
+
+    np.testing.assert_allclose(
+        epoch(f"folder:{photos}"), epoch(f"tfrecord:{tmp_path / 'packed'}"), atol=1e-6
+    )
+
+
+def test_a_prepared_data_set_of_tensorflow_datasets(photos, tmp_path, monkeypatch):
+    import tensorflow_datasets as tfds
+
+    folder = open_source(f"folder:{photos}")
+
+    class TinyPhotos(tfds.core.GeneratorBasedBuilder):
+        __module__ = "__main__"  # it looks for its package there
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            label = tfds.features.ClassLabel(names=["cat", "dog"])
+            features = {"image": tfds.features.Image(), "label": label}
+            features = tfds.features.FeaturesDict(features)
+            return tfds.core.DatasetInfo(builder=self, features=features)
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self):
+            for i, path in enumerate(folder.paths):
+                yield i, {"image": str(path), "label": int(folder.labels[i])}
+
+    TinyPhotos(data_dir=str(tmp_path / "tfds")).download_and_prepare()
+    monkeypatch.setattr(tfds, "builder", lambda name: TinyPhotos(data_dir=str(tmp_path / "tfds")))
+    found = open_source("tfds:tiny_photos")
+    assert contents(found) == contents(folder)
+    with pytest.raises(UserError, match="has no test images in .*; prepare it there first"):
+        open_source("tfds:tiny_photos", "test")
