@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def failure_reason(error: Exception) -> str:
 
 
 def _open(path: Path | Record) -> Image.Image:
-    image = Image.open(path.open() if isinstance(path, Record) else path)
+    image = Image.open(io.BytesIO(path.read_bytes()) if isinstance(path, Record) else path)
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")

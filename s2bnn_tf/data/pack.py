@@ -116,7 +116,7 @@ def _write_shard(source: ImageSource, indices: np.ndarray, file: Path) -> int:
             except Exception as error:  # noqa: BLE001  a broken file can raise nearly anything
                 source.unreadable[path] = failure_reason(error)
                 continue
-            image = Path(str(path)).read_bytes()
+            image = path.read_bytes()
             label = -1 if source.labels is None else int(source.labels[index])
             writer.write(_example(image, label, str(path)))
             lengths.append(len(image))

@@ -7,7 +7,6 @@ a few large files in place of a million small ones, and 24 bytes of memory for a
 from __future__ import annotations
 
 import glob
-import io
 import json
 import os
 import struct
@@ -36,11 +35,11 @@ class Record:
     def name(self) -> str:
         return f"{self.path.name}@{self.offset}"
 
-    def open(self) -> io.BytesIO:
-        """The bytes of the image, as a file."""
+    def read_bytes(self) -> bytes:
+        """The image, encoded."""
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
-            return io.BytesIO(os.pread(descriptor, self.length, self.offset))
+            return os.pread(descriptor, self.length, self.offset)
         finally:
             os.close(descriptor)
 
