@@ -24,6 +24,7 @@ PROBE_FLIP_PROBABILITY = 0.5
 _PARALLEL_CALLS = os.cpu_count() or 1
 _CHUNK_VALUES = 2**20  # float32 values worked on at a time: few enough to stay in the cache
 _DRAWN_TOGETHER = 4  # images in files whose boxes and changes are drawn by the same operations
+_MOST_IN_A_CHUNK = 64  # so that one device and several draw alike
 _ORDER, _VIEWS = 0, 1  # what a seed is for
 
 
@@ -260,7 +261,9 @@ def _seed(seed: int, purpose: int, number: int | tf.Tensor) -> tf.Tensor:
 
 def _chunk_size(batch_size: int, image_values: int) -> int:
     """The largest part of a batch, dividing it, that stays within `_CHUNK_VALUES`."""
-    return _largest_divisor(batch_size, max(1, _CHUNK_VALUES // image_values))
+    return _largest_divisor(
+        batch_size, min(_MOST_IN_A_CHUNK, max(1, _CHUNK_VALUES // image_values))
+    )
 
 
 def _largest_divisor(number: int, most: int) -> int:

@@ -6,9 +6,10 @@ import logging
 
 import larq as lq
 import tensorflow as tf
+from keras.src.mixed_precision import autocast_variable
 
 from s2bnn_tf.layers.activations import RSign
-from s2bnn_tf.layers.quantizers import ScaledSign
+from s2bnn_tf.layers.quantizers import ScaledSign, scaled_sign
 
 keras = tf.keras
 
@@ -73,7 +74,26 @@ class BinaryConv2D(lq.layers.QuantConv2D):
         )
         self.binarize_weights = binarize_weights
 
+    def build(self, input_shape):
+        super().build(input_shape)
+        if self.binarize_weights and self.compute_dtype != self.variable_dtype:
+            self.kernel.quantizer = _in_full_precision(self.kernel, self.compute_dtype)
+
     def get_config(self):
         config = {**super().get_config(), "binarize_weights": self.binarize_weights}
         del config["kernel_quantizer"]
         return config
+
+
+def _in_full_precision(kernel, dtype: str):
+    """A quantizer that looks at the stored weights, not at their rounding to float16.
+
+    Half precision makes zeros, and so positive signs, of small negative weights.
+    """
+    latent = kernel.latent_variable
+
+    def quantize(_: tf.Tensor) -> tf.Tensor:
+        with autocast_variable.enable_auto_cast_variables(None):
+            return tf.cast(scaled_sign(latent.value()), dtype)
+
+    return quantize

@@ -40,7 +40,11 @@ def _resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
     if "TF_CONFIG" in os.environ:
         return tf.distribute.cluster_resolver.TFConfigClusterResolver()
     if "SLURM_PROCID" in os.environ:
-        return tf.distribute.cluster_resolver.SlurmClusterResolver()
+        # Without GPUs it still shares them out: one for each task, of which none is used.
+        tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
+        none = {"gpus_per_node": tasks, "gpus_per_task": 1, "auto_set_gpu": False}
+        options = {} if tf.config.list_physical_devices("GPU") else none
+        return tf.distribute.cluster_resolver.SlurmClusterResolver(**options)
     raise ValueError("neither TF_CONFIG nor SLURM_PROCID is set")
 
 

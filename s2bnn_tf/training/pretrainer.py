@@ -144,7 +144,7 @@ class Pretrainer(keras.Model):
         if replicas == 1:
             key = _in_parts(encode, key_view, self.parts)
             return key, key
-        batch = key_view.shape[0]
+        batch = tf.shape(key_view)[0]
         mine = replica.replica_id_in_sync_group * batch + tf.range(batch)
         # MoCo's shuffling: a key is made among other images than its query, so that the
         # statistics of the batch do not give it away.
@@ -156,7 +156,7 @@ class Pretrainer(keras.Model):
         shuffled_keys = gather(_in_parts(encode, shuffled, self.parts))
         all_keys = tf.gather(shuffled_keys, tf.argsort(order))
         key = tf.gather(all_keys, mine)
-        return tf.ensure_shape(key, (batch, momentum_encoder.embedding_dim)), all_keys
+        return tf.ensure_shape(key, (None, momentum_encoder.embedding_dim)), all_keys
 
     def accumulate(
         self, query_view: tf.Tensor, key: tf.Tensor | None
@@ -235,8 +235,8 @@ class Pretrainer(keras.Model):
 
 def _split(batch: tf.Tensor, parts: int) -> tf.Tensor:
     """The first axis as two: the parts, and what is in each."""
-    size = batch.shape[0]
-    return tf.reshape(batch, (parts, size // parts, *batch.shape[1:]))
+    rest = batch.shape[1:]
+    return tf.ensure_shape(tf.reshape(batch, (parts, -1, *rest)), (parts, None, *rest))
 
 
 def _in_parts(function, batch: tf.Tensor, parts: int) -> tf.Tensor:

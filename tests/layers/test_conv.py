@@ -97,3 +97,26 @@ def test_another_input_quantizer_and_larqs_own_arguments():
     layer = BinaryConv2D(4, 3, input_quantizer="ste_sign", padding="valid", use_bias=True)
     assert layer(np.ones((1, 6, 6, 2), np.float32)).shape == (1, 4, 4, 4)
     assert len(layer.weights) == 2  # kernel and bias: ste_sign has no threshold
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_signs_and_scales_are_of_the_stored_weights_in_half_precision(policy):
+    """In float16 a weight of -1e-9 is zero, and the sign of zero is +1."""
+    tf.keras.mixed_precision.set_global_policy(policy)
+    try:
+        layer = BinaryConv2D(2, 1)
+        layer.build((1, 4, 4, 3))
+    finally:
+        tf.keras.mixed_precision.set_global_policy("float32")
+    inputs = tf.ones((1, 4, 4, 3))
+    kernel = np.full((1, 1, 3, 2), 1e-3, np.float32)
+    kernel[0, 0, 0] = -1e-9
+    layer.kernel.assign(kernel)
+    with tf.GradientTape() as tape:
+        output = layer(inputs)
+        total = tf.reduce_sum(tf.cast(output, tf.float32))
+    assert output.dtype == policy.removeprefix("mixed_")
+    np.testing.assert_allclose(tf.cast(output, tf.float32), 1e-3 * 2 / 3, rtol=1e-2)
+    gradient = tape.gradient(total, layer.trainable_variables[0])
+    assert gradient.dtype == tf.float32
+    np.testing.assert_allclose(gradient, 16.0)
