@@ -129,10 +129,12 @@ def _compare(session: Session, teacher, temperature, views: int, seed: int) -> d
             f"{student.shape[1]}: name the teacher it was trained with by --teacher."
         )
     p_teacher = coordinate_distribution(target, temperature)
+    lowest = float(min(entropy(p).min() for p in (p_teacher, p_student)))
     same = p_teacher.argmax(axis=1) == p_student.argmax(axis=1)
     return result | {
         "teacher_weights": known.weights,
-        "teacher": _describe(p_teacher),
+        "teacher": _describe(p_teacher, lowest),
+        "student": _describe(p_student, lowest),
         "kl_mean": float(kl_divergence(p_teacher, p_student).mean()),
         "kl_of_uniform_mean": float((np.log(student.shape[1]) - entropy(p_teacher)).mean()),
         "rank_agreement_mean": float(np.nanmean(rank_agreement(target, student))),
@@ -141,17 +143,18 @@ def _compare(session: Session, teacher, temperature, views: int, seed: int) -> d
     }
 
 
-def _describe(distribution: np.ndarray) -> dict:
-    """A distribution (N, D) in numbers that can be drawn."""
+def _describe(distribution: np.ndarray, lowest: float | None = None) -> dict:
+    """A distribution (N, D) in numbers that can be drawn; `lowest`: where the histogram begins."""
     entropies = entropy(distribution)
     limit = float(np.log(distribution.shape[1]))
-    counts, _ = np.histogram(entropies, bins=ENTROPY_BINS, range=(0.0, limit + 1e-9))
+    lowest = float(entropies.min()) if lowest is None else lowest
+    counts, _ = np.histogram(entropies, bins=ENTROPY_BINS, range=(lowest - 1e-9, limit + 1e-9))
     return {
         "entropy_mean": float(entropies.mean()),
         "entropy_std": float(entropies.std()),
         "largest_probability_mean": float(distribution.max(axis=1).mean()),
         "mean_sorted_distribution": np.sort(distribution, axis=1)[:, ::-1].mean(axis=0).tolist(),
-        "entropy_histogram": {"from": 0.0, "to": limit, "counts": counts.tolist()},
+        "entropy_histogram": {"from": lowest, "to": limit, "counts": counts.tolist()},
     }
 
 

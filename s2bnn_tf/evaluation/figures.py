@@ -128,7 +128,7 @@ def line_chart(
     """Draw named curves of (x, y) points; None if all are empty."""
     if not any(curves.values()):
         return None
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import LogLocator, MaxNLocator
 
     figure, axes = new_figure(4.6, 2.9)
     legend = []
@@ -143,6 +143,7 @@ def line_chart(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
     if log:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.minorticks_off()
     else:
         axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))

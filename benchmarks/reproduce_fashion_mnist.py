@@ -1,0 +1,415 @@
+"""The paper's table, reproduced on Fashion-MNIST: does guidance by a teacher beat contrast?
+
+    python benchmarks/reproduce_fashion_mnist.py --budget small
+    python benchmarks/reproduce_fashion_mnist.py --budget full --minutes 150    # and again
+
+Trains the rows of the paper one after the other by the recipes of configs/fashion_mnist, each
+run in a process of its own, and measures them. Stopped at any time, or by --minutes, the same
+command goes on: finished rows are read from the JSON, an unfinished run from its checkpoint.
+
+Choices are made with --choices, which tests on training images that no row trains on. Without
+it the test split is used, once a row.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import gzip
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = Path("/usr/share/datasets/fashion-mnist")
+HELD_OUT = 5000  # training images on which choices are made
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How much is trained."""
+
+    images: int
+    teacher_epochs: int
+    epochs: int  # of every row: two steps have half of them each
+    seeds: int  # of the paper's rows and the teacher; the others have one
+    settings: tuple[str, ...]  # of every run
+    teacher_settings: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()  # all if empty
+
+
+TEACHER = (
+    "data.batch_size=256",
+    "data.crop_scale=[0.25,1.0]",
+    "data.jitter_probability=0.8",
+    "data.blur_probability=0",
+    "data.grayscale_probability=0",
+    "objective.temperature=0.1",
+    "optimizer.learning_rate=2e-3",
+)
+BUDGETS = {
+    "small": Budget(
+        images=10_000,
+        teacher_epochs=30,
+        epochs=4,
+        seeds=1,
+        settings=("student.width=0.25", "objective.queue_size=4096", "data.batch_size=128"),
+        teacher_settings=TEACHER,
+        rows=(
+            "teacher",
+            "untrained",
+            "baseline_sgd",
+            "contrastive",
+            "contrastive_distillation",
+            "distillation",
+        ),
+    ),
+    "full": Budget(
+        images=55_000,
+        teacher_epochs=40,
+        epochs=16,
+        seeds=3,
+        settings=("student.width=0.25", "data.batch_size=128"),
+        teacher_settings=(*TEACHER, "student.width=0.5"),
+    ),
+}
+
+# Row: title, its recipes in order. The paper's four come first, then the one-step forms.
+ROWS = {
+    "teacher": ("Teacher, real-valued ResNet-18", ["teacher"]),
+    "untrained": ("Untrained student", []),
+    "baseline_sgd": ("Contrastive baseline: one step, SGD, moco_v2", ["baseline_sgd"]),
+    "contrastive": (
+        "Enhanced contrastive: two steps, Adam, light",
+        ["contrastive_step1", "contrastive_step2"],
+    ),
+    "contrastive_distillation": (
+        "Contrastive + distillation, two steps",
+        ["contrastive_distillation_step1", "contrastive_distillation_step2"],
+    ),
+    "distillation": (
+        "Distillation only, two steps",
+        ["distillation_step1", "distillation_step2"],
+    ),
+    "contrastive_one_step": ("Enhanced contrastive, one step", ["contrastive_one_step"]),
+    "contrastive_distillation_one_step": (
+        "Contrastive + distillation, one step",
+        ["contrastive_distillation_one_step"],
+    ),
+    "distillation_one_step": ("Distillation only, one step", ["distillation_one_step"]),
+    "supervised": ("Supervised binary student, all labels", []),
+}
+SEVERAL_SEEDS = (
+    "teacher",
+    "baseline_sgd",
+    "contrastive",
+    "contrastive_distillation",
+    "distillation",
+)
+
+
+class OutOfTime(Exception):
+    """The minutes are over; everything is saved."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--budget", choices=BUDGETS, default="small")
+    parser.add_argument("--minutes", type=float, help="Stop and save after so many.")
+    parser.add_argument("--choices", action="store_true", help="Test on held-out training images.")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, help="Only these.")
+    parser.add_argument("--teacher", type=Path, help="A run to use instead of training seed 0's.")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="Of every run.")
+    parser.add_argument("--output-dir", type=Path, default=ROOT / "runs" / "reproduce")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "results.md")
+    options = parser.parse_args()
+
+    budget = BUDGETS[options.budget]
+    table = Table(options, budget)
+    deadline = time.monotonic() + 60 * options.minutes if options.minutes else None
+    try:
+        for seed in range(budget.seeds):
+            for row in options.rows or budget.rows or ROWS:
+                if (seed == 0 or row in SEVERAL_SEEDS) and not table.has(row, seed):
+                    table.add(row, seed, deadline)
+    except OutOfTime:
+        print("The time is over; the same command goes on from here.", file=sys.stderr)
+    print(table.text())
+    if not options.choices and options.page.exists():
+        table.write_page()
+
+
+class Table:
+    """The rows measured so far, in a JSON file."""
+
+    def __init__(self, options: argparse.Namespace, budget: Budget):
+        self.budget = budget
+        self.name = options.budget
+        self.settings = (*budget.settings, *options.set)
+        self.page = options.page
+        self.teacher = options.teacher
+        self.runs = options.output_dir / options.budget
+        suffix = "_choices" if options.choices else ""
+        self.path = options.results / f"fashion_mnist_{options.budget}{suffix}.json"
+        held_out, final = make_subsets(options.output_dir / "data", budget.images)
+        self.train_source = f"idx:{held_out}"  # the same training images in both
+        self.test_source = f"idx:{held_out if options.choices else final}"
+        self.content = {"budget": dataclasses.asdict(budget), "set": options.set, "rows": {}}
+        if self.path.exists():
+            self.content = json.loads(self.path.read_text())
+
+    def has(self, row: str, seed: int) -> bool:
+        return str(seed) in self.content["rows"].get(row, {})
+
+    def add(self, row: str, seed: int, deadline: float | None) -> None:
+        """Train and measure one row, and write the file."""
+        runs = self.runs / f"seed{seed}"
+        recipes = ROWS[row][1]
+        before: Path | None = None
+        if row == "teacher" and seed == 0 and self.teacher is not None:
+            runs.mkdir(parents=True, exist_ok=True)
+            (runs / "teacher").symlink_to(self.teacher.resolve())
+            recipes, before = [], runs / "teacher"
+        for recipe in recipes:
+            run = runs / recipe
+            train(self.command(row, recipe, runs, before, seed), run, deadline)
+            before = run
+        if before is None:
+            before = leave_untrained(runs / "untrained", self, seed)
+        print(f"== measuring {row}, seed {seed}", file=sys.stderr, flush=True)
+        measured = measure(before, self.test_source, supervised=row == "supervised", table=self)
+        measured |= costs([runs / recipe for recipe in recipes])
+        measured["date"] = time.strftime("%Y-%m-%d")
+        self.content["rows"].setdefault(row, {})[str(seed)] = measured
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(json.dumps(self.content, indent=1) + "\n")
+        os.replace(partial, self.path)
+
+    def command(self, row, recipe, runs: Path, before: Path | None, seed: int) -> list[str]:
+        """`s2bnn train` for one run of a row."""
+        epochs = self.budget.epochs // (2 if recipe.endswith(("_step1", "_step2")) else 1)
+        settings = [
+            *self.settings,
+            f"data.source={self.train_source}",
+            f"seed={seed}",
+            f"epochs={self.budget.teacher_epochs if row == 'teacher' else epochs}",
+        ]
+        settings += self.budget.teacher_settings if row == "teacher" else ()
+        if "distillation" in row:
+            settings.append(f"teacher.weights={runs / 'teacher'}")
+        if before is not None:
+            settings.append(f"student.init_from={before}")
+        config = ROOT / "configs" / "fashion_mnist" / f"{recipe}.yaml"
+        command = [sys.executable, "-m", "s2bnn_tf", "train", str(config)]
+        command += ["--output-dir", str(runs / recipe)]
+        return command + [part for setting in settings for part in ("--set", setting)]
+
+    def lines(self) -> list[list[str]]:
+        """Title, kNN, linear, 10 labels, gap, images/s, minutes, memory; a row a line."""
+        rows = self.content["rows"]
+        lines = []
+        for row, (title, _) in ROWS.items():
+            if row not in rows:
+                continue
+            seeds = rows[row]
+            gaps = [gap_recovery(rows, row, seed) for seed in seeds]
+            costly = [m for m in seeds.values() if m.get("processor_minutes")]
+            lines.append(
+                [
+                    title,
+                    spread([100 * m["knn"] for m in seeds.values() if "knn" in m]),
+                    spread([100 * m["linear"] for m in seeds.values() if "linear" in m]),
+                    spread([100 * m["ten_labels"] for m in seeds.values() if "ten_labels" in m]),
+                    spread([100 * gap for gap in gaps if gap is not None]),
+                    spread([m["images_per_processor_second"] for m in costly]),
+                    spread([m["processor_minutes"] for m in costly]),
+                    spread([m["peak_memory_mib"] for m in costly], digits=0),
+                ]
+            )
+        return lines
+
+    HEADINGS = (
+        "row",
+        "kNN",
+        "linear",
+        "10 labels per class",
+        "gap recovery",
+        "images per processor second",
+        "processor minutes",
+        "peak MiB",
+    )
+
+    def text(self) -> str:
+        table = [self.HEADINGS, *self.lines()]
+        widths = [max(len(line[i]) for line in table) for i in range(len(self.HEADINGS))]
+        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in table)
+
+    def write_page(self) -> None:
+        """Put the table between its two marks in the documentation."""
+        head = [self.HEADINGS, ["---"] * len(self.HEADINGS)]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in [*head, *self.lines()])
+        begin, end = (f"<!-- {self.name} {mark} -->" for mark in ("begins", "ends"))
+        before, _, rest = self.page.read_text().partition(begin)
+        _, _, after = rest.partition(end)
+        if rest and after:
+            self.page.write_text(f"{before}{begin}\n\n{table}\n\n{end}{after}")
+
+
+def spread(values: list[float], digits: int = 1) -> str:
+    """Mean, and the sample's standard deviation where there are several."""
+    if not values:
+        return "–"
+    text = f"{np.mean(values):.{digits}f}"
+    return f"{text} ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else text
+
+
+def gap_recovery(rows: dict, row: str, seed: str) -> float | None:
+    """(row - baseline) / (teacher - baseline) on the linear probe, of the same seed."""
+    found = [rows.get(name, {}).get(seed, {}).get("linear") for name in ("baseline_sgd", "teacher")]
+    own = rows[row][seed].get("linear")
+    if None in found or own is None or row in ("teacher", "untrained", "supervised"):
+        return None
+    baseline, teacher = found
+    return (own - baseline) / (teacher - baseline)
+
+
+def make_subsets(directory: Path, images: int) -> tuple[Path, Path]:
+    """Two IDX directories with the same training images, a fixed random subset.
+
+    The test images of the first are training images that are not in the subset; those
+    of the second are the real ones.
+    """
+
+    def read(name: str, header: int) -> np.ndarray:
+        return np.frombuffer(gzip.decompress((SOURCE / name).read_bytes()), np.uint8, offset=header)
+
+    def write(folder: Path, split: str, pictures: np.ndarray, labels: np.ndarray) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        head = struct.pack(">IIII", 2051, *pictures.shape)
+        (folder / f"{split}-images-idx3-ubyte").write_bytes(head + pictures.tobytes())
+        head = struct.pack(">II", 2049, len(labels))
+        (folder / f"{split}-labels-idx1-ubyte").write_bytes(head + labels.tobytes())
+
+    pictures, labels = {}, {}
+    for split in ("train", "t10k"):
+        pictures[split] = read(f"{split}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
+        labels[split] = read(f"{split}-labels-idx1-ubyte.gz", 8)
+    order = np.random.default_rng(0).permutation(len(labels["train"]))
+    chosen, held_out = order[:images], order[-HELD_OUT:]
+    folders = [directory / f"fashion_{images}_{name}" for name in ("held_out", "test")]
+    for folder in folders:
+        write(folder, "train", pictures["train"][chosen], labels["train"][chosen])
+    write(folders[0], "t10k", pictures["train"][held_out], labels["train"][held_out])
+    write(folders[1], "t10k", pictures["t10k"], labels["t10k"])
+    return folders[0], folders[1]
+
+
+def train(command: list[str], run: Path, deadline: float | None) -> None:
+    """Run `s2bnn train` to its end and add what it cost to RUN/cost.json."""
+    print("==", " ".join(command[2:]), file=sys.stderr, flush=True)
+    cost_path = run / "cost.json"
+    cost = json.loads(cost_path.read_text()) if cost_path.exists() else {}
+    if cost.get("finished"):
+        return
+    child = subprocess.Popen(command, cwd=ROOT)
+    pid, status = 0, 0
+    stopped = False
+    while not pid:
+        pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+        if not pid:
+            time.sleep(0.5)
+            if deadline is not None and time.monotonic() > deadline and not stopped:
+                child.send_signal(signal.SIGINT)  # it saves
+                stopped = True
+    child.returncode = os.waitstatus_to_exitcode(status)
+    cost["processor_seconds"] = cost.get("processor_seconds", 0) + usage.ru_utime + usage.ru_stime
+    cost["peak_memory_mib"] = max(cost.get("peak_memory_mib", 0), usage.ru_maxrss / 1024)
+    cost["finished"] = child.returncode == 0
+    if run.exists():
+        cost_path.write_text(json.dumps(cost))
+    if stopped:
+        raise OutOfTime
+    if child.returncode:
+        sys.exit(f"Training ended with status {child.returncode}; nothing is lost: run it again.")
+
+
+def costs(runs: list[Path]) -> dict:
+    """Processor time, images per processor second and memory of the runs of a row.
+
+    Processor time, not wall time: it is nearly the same on a machine that does other work.
+    """
+    if not runs:
+        return {}
+    seconds, images, memory, wall = 0.0, 0.0, 0.0, 0.0
+    for run in runs:
+        cost = json.loads((run / "cost.json").read_text())
+        seconds += cost["processor_seconds"]
+        memory = max(memory, cost["peak_memory_mib"])
+        for line in (run / "metrics.jsonl").read_text().splitlines():
+            epoch = json.loads(line)
+            wall += epoch["seconds"]
+            images += epoch["seconds"] * epoch["images_per_second"]
+    return {
+        "processor_minutes": seconds / 60,
+        "wall_minutes": wall / 60,
+        "images_per_processor_second": images / seconds,
+        "images_per_second": images / wall,
+        "peak_memory_mib": memory,
+    }
+
+
+def leave_untrained(path: Path, table: Table, seed: int) -> Path:
+    """The student as training starts from it."""
+    import tensorflow as tf
+
+    from s2bnn_tf.config import load_config
+    from s2bnn_tf.weights import RunDirectory, build_encoder, save_encoder
+
+    settings = [*table.settings, f"data.source={table.train_source}", f"seed={seed}"]
+    recipe = ROOT / "configs" / "fashion_mnist" / "contrastive_one_step.yaml"
+    config = load_config(recipe, settings)
+    run = RunDirectory(path)
+    run.create(config)
+    tf.keras.utils.set_random_seed(seed)
+    save_encoder(build_encoder(config), run)
+    return path
+
+
+def measure(run: Path, source: str, *, supervised: bool, table: Table) -> dict:
+    """The numbers of one row."""
+    from s2bnn_tf import evaluation
+
+    if supervised:
+        result = evaluation.evaluate_finetune(run, source, epochs=table.budget.epochs)
+        return {"linear": result["top1"]}
+    few = evaluation.evaluate_low_label(run, source, amounts=["10"])["amounts"]["10"]
+    measured = {
+        "knn": evaluation.evaluate_knn(run, source)["top1"],
+        "linear": evaluation.evaluate_linear(run, source)["top1"],
+        "ten_labels": few["top1"],
+        "ten_labels_interval": few["confidence_interval"],
+    }
+    found = evaluation.evaluate_calibration(run, source, views=1024)
+    keys = ("temperature", "uniform_entropy", "kl_mean", "kl_of_uniform_mean")
+    keys += ("rank_agreement_mean", "same_largest_coordinate")
+    measured["calibration"] = {key: found[key] for key in keys if key in found}
+    for side in ("student", "teacher"):
+        if side in found:
+            measured["calibration"][f"{side}_entropy"] = found[side]["entropy_mean"]
+    return measured
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    main()
