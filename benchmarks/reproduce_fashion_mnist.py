@@ -46,18 +46,14 @@ class Budget:
 
 
 TEACHER = (
-    "data.batch_size=256",
-    "data.crop_scale=[0.25,1.0]",
-    "data.jitter_probability=0.8",
     "data.blur_probability=0",
     "data.grayscale_probability=0",
-    "objective.temperature=0.1",
-    "optimizer.learning_rate=2e-3",
+    "objective.key_statistics=batch",
 )
 BUDGETS = {
     "small": Budget(
         images=10_000,
-        teacher_epochs=30,
+        teacher_epochs=12,
         epochs=4,
         seeds=1,
         settings=("student.width=0.25", "objective.queue_size=4096", "data.batch_size=128"),

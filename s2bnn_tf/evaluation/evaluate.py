@@ -156,6 +156,9 @@ def evaluate_low_label(
     """
     session = Session(path, data, progress=progress, batch_size=batch_size, runtime=runtime)
     _require_features(session)
+    assert session.train.labels is not None
+    for amount in amounts:  # refused before anything takes long
+        draw_labelled(session.train.labels, amount, seed=0)
     train, test = session.extract(session.train), session.extract(session.test)
     measured = {}
     for number, amount in enumerate(amounts):

@@ -108,6 +108,8 @@ def _compare(session: Session, teacher, temperature, views: int, seed: int) -> d
     if temperature is None:
         temperature = config.objective.temperature if config else 0.2
     known = TeacherConfig(weights=str(teacher)) if teacher else config.teacher if config else None
+    size = session.encoder.image_size
+    network = load_teacher(known, image_size=size) if known and known.weights else None
     images = _views(session, config, views, seed)
     student = np.concatenate([session.encoder.embed(_to_rgb(batch)) for batch in images])
     p_student = coordinate_distribution(student, temperature)
@@ -119,9 +121,8 @@ def _compare(session: Session, teacher, temperature, views: int, seed: int) -> d
         "uniform_entropy": float(np.log(student.shape[1])),
         "student": _describe(p_student),
     }
-    if known is None or known.weights is None:
+    if known is None or network is None:
         return result
-    network = load_teacher(known, image_size=session.encoder.image_size)
     target = np.concatenate([network(batch, training=False).numpy() for batch in images])
     if target.shape != student.shape:
         raise UserError(

@@ -85,6 +85,18 @@ def test_benchmark(s2bnn, classifier):
     assert "1-bit MACs" in s2bnn("benchmark", classifier, "--runs", "3").stdout
 
 
+def test_calibration_and_comparison(s2bnn, teacher, student, classifier, tmp_path):
+    found = s2bnn("eval", "calibration", student, "--views", "100", "--json").json
+    assert found["teacher_weights"] == str(teacher), "the recipe's"
+    assert found["kl_mean"] > 0
+    s2bnn("eval", "low-label", student, "--labels", "3", "--draws", "2")
+    report = tmp_path / "compare.html"
+    shown = s2bnn("compare", student, classifier, "--report", report).stdout
+    for words in ("Linear probe, 3 labels a class", "KL from the teacher", "classifier.tflite"):
+        assert words in shown
+    assert 'id="calibration"' in report.read_text()
+
+
 def test_embed_photographs(s2bnn, student, classifier, tmp_path):
     for number, photograph in enumerate(load_sample_images().images):
         Image.fromarray(photograph).save(tmp_path / f"{number}.jpg")
