@@ -1,0 +1,95 @@
+"""The arithmetic of the table on Fashion-MNIST; its training is the benchmark itself."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from s2bnn_tf.data import open_source
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def reproduce():
+    path = ROOT / "benchmarks" / "reproduce_fashion_mnist.py"
+    spec = importlib.util.spec_from_file_location("reproduce_fashion_mnist", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look themselves up
+    spec.loader.exec_module(module)
+    if not module.SOURCE.is_dir():
+        pytest.skip("Debian's package dataset-fashion-mnist is not installed")
+    return module
+
+
+def options(tmp_path, **more) -> argparse.Namespace:
+    page = tmp_path / "results.md"
+    known = {"budget": "small", "choices": False, "set": [], "teacher": None, "page": page}
+    known |= {"output_dir": tmp_path / "runs", "results": tmp_path}
+    return argparse.Namespace(**{**known, **more})
+
+
+def test_gap_recovery_and_spread(reproduce):
+    rows = {
+        "baseline_sgd": {"0": {"linear": 0.70}, "1": {"linear": 0.72}},
+        "teacher": {"0": {"linear": 0.90}},
+        "distillation": {"0": {"linear": 0.82}, "1": {"linear": 0.83}},
+    }
+    assert reproduce.gap_recovery(rows, "distillation", "0") == pytest.approx(0.6)
+    assert reproduce.gap_recovery(rows, "distillation", "1") is None, "no teacher of that seed yet"
+    assert reproduce.gap_recovery(rows, "baseline_sgd", "0") == 0
+    assert reproduce.gap_recovery(rows, "teacher", "0") is None
+    assert reproduce.spread([70.0, 72.0, 74.0]) == "72.0 ± 2.0"
+    assert reproduce.spread([70.0]) == "70.0"
+
+
+def test_choices_and_test_share_their_training_images_only(reproduce, tmp_path):
+    folders = reproduce.make_subsets(tmp_path, 300)
+    held_out, final = (
+        {split: open_source(f"idx:{folder}", split) for split in ("train", "test")}
+        for folder in folders
+    )
+    np.testing.assert_array_equal(held_out["train"].images, final["train"].images)
+    assert len(final["train"]) == 300
+    assert (len(held_out["test"]), len(final["test"])) == (5000, 10_000)
+    seen = {image.tobytes() for image in final["train"].images}
+    # Fashion-MNIST repeats a few of its images, so a handful may be in both.
+    assert sum(image.tobytes() in seen for image in held_out["test"].images) < 5
+    assert "ankle boot" in final["train"].class_names
+
+
+def test_a_partial_table_is_gone_on_with_and_written_into_the_page(reproduce, tmp_path):
+    measured = {"knn": 0.7, "linear": 0.8, "ten_labels": 0.6}
+    content = {"rows": {"teacher": {"0": {**measured, "linear": 0.9}}, "baseline_sgd": {}}}
+    content["rows"]["baseline_sgd"]["0"] = measured
+    (tmp_path / "fashion_mnist_small.json").write_text(json.dumps(content))
+    page = tmp_path / "results.md"
+    page.write_text("before\n<!-- small begins -->\nold\n<!-- small ends -->\nafter\n")
+    table = reproduce.Table(options(tmp_path), reproduce.BUDGETS["small"])
+    assert table.has("teacher", 0)
+    assert not table.has("distillation", 0)
+    table.write_page()
+    text = page.read_text()
+    assert text.startswith("before\n")
+    assert text.endswith("<!-- small ends -->\nafter\n")
+    assert "old" not in text
+    assert "| Teacher, real-valued ResNet-18 | 70.0 | 90.0 | 60.0 | – |" in text
+
+
+def test_the_commands_of_two_steps(reproduce, tmp_path):
+    table = reproduce.Table(options(tmp_path), reproduce.BUDGETS["small"])
+    runs = tmp_path / "seed2"
+    first = table.command("distillation", "distillation_step1", runs, None, 2)
+    second = table.command("distillation", "distillation_step2", runs, runs / "one", 2)
+    half = reproduce.BUDGETS["small"].epochs // 2
+    for command in (first, second):
+        assert {"seed=2", f"epochs={half}", f"teacher.weights={runs / 'teacher'}"} < set(command)
+    assert f"student.init_from={runs / 'one'}" in second
+    assert not [part for part in first if part.startswith("student.init_from")]
+    assert "epochs=4" in table.command("baseline_sgd", "baseline_sgd", runs, None, 2)
