@@ -112,7 +112,7 @@ SEVERAL_SEEDS = (
 
 
 class OutOfTime(Exception):
-    """The minutes are over; everything is saved."""
+    """The minutes are over, or somebody pressed Ctrl-C; everything is saved."""
 
 
 def main() -> None:
@@ -139,7 +139,7 @@ def main() -> None:
                 if (seed == 0 or row in SEVERAL_SEEDS) and not table.has(row, seed):
                     table.add(row, seed, deadline)
     except OutOfTime:
-        print("The time is over; the same command goes on from here.", file=sys.stderr)
+        print("Stopped; the same command goes on from here.", file=sys.stderr)
     print(table.text())
     if not options.choices and options.page.exists():
         table.write_page()
@@ -319,22 +319,24 @@ def train(command: list[str], run: Path, deadline: float | None) -> None:
     if cost.get("finished"):
         return
     child = subprocess.Popen(command, cwd=ROOT)
-    pid, status = 0, 0
-    stopped = False
+    pid, stopped = 0, False
     while not pid:
-        pid, status, usage = os.wait4(child.pid, os.WNOHANG)
-        if not pid:
-            time.sleep(0.5)
-            if deadline is not None and time.monotonic() > deadline and not stopped:
-                child.send_signal(signal.SIGINT)  # it saves
-                stopped = True
+        try:
+            pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+            if not pid:
+                time.sleep(0.5)
+        except KeyboardInterrupt:  # the child has heard it, too
+            stopped = True
+        if deadline is not None and time.monotonic() > deadline and not stopped:
+            child.send_signal(signal.SIGINT)  # it saves
+            stopped = True
     child.returncode = os.waitstatus_to_exitcode(status)
     cost["processor_seconds"] = cost.get("processor_seconds", 0) + usage.ru_utime + usage.ru_stime
     cost["peak_memory_mib"] = max(cost.get("peak_memory_mib", 0), usage.ru_maxrss / 1024)
     cost["finished"] = child.returncode == 0
     if run.exists():
         cost_path.write_text(json.dumps(cost))
-    if stopped:
+    if stopped and not cost["finished"]:
         raise OutOfTime
     if child.returncode:
         sys.exit(f"Training ended with status {child.returncode}; nothing is lost: run it again.")
