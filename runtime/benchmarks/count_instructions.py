@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+NETWORK_HOST = "litert-2.3"  # as tools/setup_aarch64.sh names it
 QEMU = ["qemu-aarch64", "-cpu", "cortex-a72"]
 # What there is to compare with, in binary multiply-adds an instruction.
 LCE_ASSEMBLY = 4096 / 111
@@ -41,14 +42,25 @@ def main() -> None:
     if options.python and options.models:
         library = options.build / "libs2bnn_delegate.so"
         models = sorted(options.models.glob("*-binary.tflite"))
-        results["networks"] = {m.stem[: -len("-binary")]: _count_network(options.python, m, library, plugin) for m in models}
+        results["networks"] = {
+            m.stem[: -len("-binary")]: _count_network(options.python, m, library, plugin) for m in models
+        }
     options.output.write_text(json.dumps(results, indent=1) + "\n")
     _print(results)
 
 
 def _build(build: Path, compiler: str) -> Path:
     settings = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", f"-DCMAKE_CXX_COMPILER={compiler}"]
-    configure = ["cmake", "-S", HERE.parent, "-B", build, "-DCMAKE_BUILD_TYPE=Release", "-DS2BNN_BUILD_BENCHMARKS=ON", *settings]
+    configure = [
+        "cmake",
+        "-S",
+        HERE.parent,
+        "-B",
+        build,
+        "-DCMAKE_BUILD_TYPE=Release",
+        "-DS2BNN_BUILD_BENCHMARKS=ON",
+        *settings,
+    ]
     subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["cmake", "--build", build, "-j2"], check=True, stdout=subprocess.DEVNULL)
     plugin = build.resolve() / "qemu_count.so"
@@ -60,7 +72,11 @@ def _count(command: list[Any], environment: dict[str, str]) -> tuple[list[int], 
     """Runs an ARM program under qemu: its total and its regions' instructions, and what it printed."""
     with tempfile.NamedTemporaryFile() as counts:
         done = subprocess.run(
-            command, check=True, capture_output=True, text=True, env=os.environ | environment | {"COUNT_OUTPUT": counts.name}
+            command,
+            check=True,
+            capture_output=True,
+            text=True,
+            env=os.environ | environment | {"COUNT_OUTPUT": counts.name},
         )
         return [int(line) for line in counts.read().split()], done.stdout
 
@@ -78,7 +94,7 @@ def _count_layers(build: Path, plugin: Path) -> list[dict[str, Any]]:
 
 
 def _count_network(python: Path, model: Path, library: Path, plugin: Path) -> dict[str, int]:
-    """Instructions of one image, whole and without the delegate's part where the host computes the rest."""
+    """Instructions of one image, the host's own operations and Python included."""
     program = (
         "import sys, numpy as np; from s2bnn_runtime import Interpreter; i = Interpreter(sys.argv[1]);"
         "x = np.zeros(i.input_details[0]['shape'], np.float32); [i.predict(x) for _ in range(int(sys.argv[2]))]"
@@ -96,7 +112,7 @@ def _count_network(python: Path, model: Path, library: Path, plugin: Path) -> di
 def _dynamic_qemu(python: Path) -> list[str]:
     """The script calls the static qemu, which loads no plug-ins."""
     script = python.read_text().replace("qemu-aarch64-static", "qemu-aarch64")
-    return ["sh", "-c", script, str(python), "litert-new"]
+    return ["sh", "-c", script, str(python), NETWORK_HOST]
 
 
 def _print(results: dict[str, Any]) -> None:
@@ -107,7 +123,9 @@ def _print(results: dict[str, Any]) -> None:
         height, width, channels = layer["input"]
         name = f"{layer['filter']}x{layer['filter']} {height}x{width}x{channels} to {layer['channels_out']}, stride {layer['stride']}"
         compared = f"{layer['macs'] / straight:5.1f}" if straight else "    -"
-        print(f"  {name:40} ours {layer['macs'] / layer['instructions']:5.1f}   straight from the intrinsics {compared}")
+        print(
+            f"  {name:40} ours {layer['macs'] / layer['instructions']:5.1f}   straight from the intrinsics {compared}"
+        )
     macs = sum(layer["count"] * layer["macs"] for layer in results["layers"])
     instructions = sum(layer["count"] * layer["instructions"] for layer in results["layers"])
     print(f"  all, weighted by work: {macs / instructions:.1f}")

@@ -1,6 +1,6 @@
 """Measures the runtime against what else one could use.
 
-    python runtime/benchmarks/run.py --models build/models --kernel-benchmark build/benchmarks/kernel_benchmark --output results.json
+    python runtime/benchmarks/run.py --models build/models --output results.json
 
 Each network is run by every side in turn, round after round, each side in a process of its own that sleeps between its turns; the
 result is the median over all rounds. What is not installed is left out with the reason. Results are added to `--output`, so that
@@ -56,11 +56,16 @@ def main() -> None:
             results["networks"].setdefault(name, {})[f"{threads} thread{'s' if threads > 1 else ''}"] = measured
             options.output.write_text(json.dumps(results, indent=1) + "\n")
             for side, numbers in measured.items():
-                print(f"{name}, {threads} thread(s), {side}: {numbers.get('median_ms', numbers.get('missing'))}", flush=True)
+                print(
+                    f"{name}, {threads} thread(s), {side}: {numbers.get('median_ms', numbers.get('missing'))}",
+                    flush=True,
+                )
     options.output.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def _sides(paths: dict[str, str], mobilenets: dict[str, str], threads: int, options: argparse.Namespace) -> dict[str, dict]:
+def _sides(
+    paths: dict[str, str], mobilenets: dict[str, str], threads: int, options: argparse.Namespace
+) -> dict[str, dict]:
     """Name of a side to what sides.py is told, and by which Python it is run."""
 
     def side(engine: str, model: str, python: str = sys.executable, **more: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Prints what run.py measured as Markdown tables.
 
-    python runtime/benchmarks/table.py runtime/benchmarks/results.json
+python runtime/benchmarks/table.py runtime/benchmarks/results.json
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def _convolution_table(convolutions: dict[str, dict[str, Any]]) -> str:
         name += f", stride {layer['stride']}" if layer["stride"] > 1 else ""
         name += f" ({layer['count']} times)" if layer["count"] > 1 else ""
         lines.append(f"| {name} | {' | '.join(format(r['gmacs'], '.0f') for r in row)} |")
-    lines.append(f"| **all, weighted by work** | {' | '.join(format(c['gmacs'], '.0f') for c in convolutions.values())} |")
+    lines.append(
+        f"| **all, weighted by work** | {' | '.join(format(c['gmacs'], '.0f') for c in convolutions.values())} |"
+    )
     if limit:
         shares = (f"{100 * c['gmacs'] / limit:.0f} %" for c in convolutions.values())
         lines.append(f"| share of the port limit, {limit:.0f} | {' | '.join(shares)} |")

@@ -176,7 +176,8 @@ Instruction Fusion::instruction_for(const Op& op, int operand, const Home& home)
   return instruction;
 }
 
-// Takes the means of 2x2 pixels of a convolution while its tiles are there: a large map need not be read again, nor, often, be stored.
+// Takes the means of 2x2 pixels of a convolution while its tiles are there: a large map need not be read again, nor, often, be
+// stored.
 bool Fusion::absorb_pooling(const Op& op) {
   const Window& w = op.window;
   const std::vector<Placement>& placements = values_[op.inputs[0]].placements;
@@ -184,7 +185,8 @@ bool Fusion::absorb_pooling(const Op& op) {
   if (w.filter_height != 2 || w.filter_width != 2 || w.stride_height != 2 || w.stride_width != 2) return false;
   const Home home = placements[0][0];
   Step& step = steps_[home.step];
-  if (step.root != Step::Root::kBconv || step.shape[1] % 2 != 0 || step.shape[2] % 4 != 0 || step.shape[3] % 32 != 0) return false;
+  if (step.root != Step::Root::kBconv) return false;
+  if (step.shape[1] % 2 != 0 || step.shape[2] % 4 != 0 || step.shape[3] % 32 != 0) return false;
   step.patches = true;
   Instruction instruction;
   instruction.code = Code::kStorePooled;

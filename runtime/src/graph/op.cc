@@ -215,7 +215,8 @@ size_t pixel_count(const Shape& shape) { return element_count(shape) / shape.bac
 
 const char* name_of(OpKind kind) {
   static const char* const names[] = {"LceQuantize", "LceDequantize", "LceBconv2d", "LceBMaxPool2d",   "ADD",         "SUB",
-                                      "MUL",         "PRELU",         "RELU",       "AVERAGE_POOL_2D", "MAX_POOL_2D", "CONCATENATION", "CONV_2D",   "MEAN"};
+                                      "MUL",         "PRELU",         "RELU",       "AVERAGE_POOL_2D", "MAX_POOL_2D", "CONCATENATION",
+                                      "CONV_2D",     "MEAN"};
   return names[static_cast<int>(kind)];
 }
 

@@ -32,7 +32,8 @@ bool uses_memory(Code code) {
 
 bool reads_second_tile(Code code) { return code == Code::kAddTile || code == Code::kSubTile || code == Code::kMulTile; }
 
-BoundProgram::BoundProgram(TileOp root, const Step& step, const Partition& partition, const Kernels& kernels) : kernels_(kernels), widening_(step.widening) {
+BoundProgram::BoundProgram(TileOp root, const Step& step, const Partition& partition, const Kernels& kernels)
+    : kernels_(kernels), widening_(step.widening) {
   const std::vector<bool> saved = find_saved(step);
   int current = 0;
   add(root, root.code == Code::kLoadTensor ? step.input : -1, partition);

@@ -27,7 +27,8 @@ class Tiles {
   // Its channels are to be filled in.
   TilePosition operator[](size_t i) const {
     if (patch_width_ > 0) {
-      const uint32_t patches = patch_width_ / 4, row = static_cast<uint32_t>(i) / patches, column = static_cast<uint32_t>(i) - row * patches;
+      const uint32_t patches = patch_width_ / 4;  // of a row
+      const uint32_t row = static_cast<uint32_t>(i) / patches, column = static_cast<uint32_t>(i) - row * patches;
       return {size_t{2} * row * patch_width_ + 4 * column, kMaxTilePixels, patch_width_ - 4, i, 0, 0};
     }
     const size_t first = i * kMaxTilePixels;

@@ -48,8 +48,8 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls task(0), and meanwhile task(1) ... task(threads() - 1) on threads of their own; but those that have not begun when task(0)
-  // ends are not called. Returns when all calls have.
+  // Calls task(0), and meanwhile task(1) ... task(threads() - 1) on threads of their own; but those that have not begun when
+  // task(0) ends are not called. Returns when all calls have.
   void run(const std::function<void(int thread)>& task);
 
  private:

@@ -13,6 +13,7 @@
 #include <immintrin.h>
 
 #include "kernels/tile_program.h"
+#include "kernels/tile_sources.h"
 
 namespace s2bnn {
 namespace {
@@ -102,9 +103,11 @@ void accumulate(const ConvTile& tile, int pixels) {
 }
 
 using Program = TileProgram<Avx2Isa>;
+using Sources = TileSources<Avx2Isa>;
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2", Avx2Isa::kBlock, PreparedFormat::kNibbles, accumulate, Program::convolve, Program::pool, Program::run};
+const Kernels kAvx2Kernels = {"avx2", Avx2Isa::kBlock, PreparedFormat::kNibbles, accumulate,
+                              Sources::convolve, Sources::pool, Program::run};
 
 }  // namespace s2bnn

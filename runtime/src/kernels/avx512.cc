@@ -10,6 +10,7 @@
 #include <immintrin.h>
 
 #include "kernels/tile_program.h"
+#include "kernels/tile_sources.h"
 
 namespace s2bnn {
 namespace {
@@ -85,9 +86,11 @@ void accumulate(const ConvTile& tile, int pixels) {
 }
 
 using Program = TileProgram<Avx512Isa>;
+using Sources = TileSources<Avx512Isa>;
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {"avx512", Avx512Isa::kBlock, PreparedFormat::kNibbles, accumulate, Program::convolve, Program::pool, Program::run};
+const Kernels kAvx512Kernels = {"avx512", Avx512Isa::kBlock, PreparedFormat::kNibbles, accumulate,
+                                Sources::convolve, Sources::pool, Program::run};
 
 }  // namespace s2bnn

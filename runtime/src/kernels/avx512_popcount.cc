@@ -25,6 +25,7 @@
 #include <immintrin.h>
 
 #include "kernels/tile_program.h"
+#include "kernels/tile_sources.h"
 
 namespace s2bnn {
 namespace {
@@ -123,10 +124,11 @@ void accumulate(const ConvTile& tile, int pixels) {
 }
 
 using Program = TileProgram<Avx512Isa>;
+using Sources = TileSources<Avx512Isa>;
 
 }  // namespace
 
-const Kernels kAvx512PopcountKernels = {"avx512_vpopcntdq", Avx512Isa::kBlock, PreparedFormat::kWordPairs,
-                                        accumulate,         Program::convolve, Program::pool,     Program::run};
+const Kernels kAvx512PopcountKernels = {"avx512_vpopcntdq", Avx512Isa::kBlock, PreparedFormat::kWordPairs, accumulate,
+                                        Sources::convolve, Sources::pool, Program::run};
 
 }  // namespace s2bnn

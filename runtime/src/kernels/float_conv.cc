@@ -33,9 +33,10 @@ FloatConv::FloatConv(const Op& op, const Partition& partition, const Kernels& ke
 
 void FloatConv::prepare_rows(const float* input, int first, int last) {
   const size_t size = static_cast<size_t>(input_[2]) * input_[3];
+  const size_t padding = static_cast<size_t>(padding_left_) * input_[3];
   for (int row = first; row < last; ++row) {
     const size_t prepared_row = static_cast<size_t>(row / input_[1]) * prepared_rows_ + padding_top_ + row % input_[1];
-    std::copy_n(input + row * size, size, prepared_.data() + prepared_row * prepared_row_ + static_cast<size_t>(padding_left_) * input_[3]);
+    std::copy_n(input + row * size, size, prepared_.data() + prepared_row * prepared_row_ + padding);
   }
 }
 

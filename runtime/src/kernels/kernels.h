@@ -1,7 +1,8 @@
 // The micro-kernels of one instruction set: function pointers over tiles.
 //
 // A tile is up to kMaxTilePixels consecutive pixels of a feature map (over rows and images: only the last tile of a map is
-// smaller) by `block` channels. Where a pooling of 2x2 is to be taken of it, it is a patch of two rows by four columns instead. Whatever the instruction set, a kernel computes the same bits as the portable one.
+// smaller) by `block` channels. Where a pooling of 2x2 is to be taken of it, it is a patch of two rows by four columns instead.
+// Whatever the instruction set, a kernel computes the same bits as the portable one.
 #pragma once
 
 #include <cstddef>

@@ -13,6 +13,7 @@
 #include <arm_neon.h>
 
 #include "kernels/tile_program.h"
+#include "kernels/tile_sources.h"
 
 namespace s2bnn {
 namespace {
@@ -133,9 +134,11 @@ void accumulate(const ConvTile& tile, int pixels) {
 }
 
 using Program = TileProgram<NeonIsa>;
+using Sources = TileSources<NeonIsa>;
 
 }  // namespace
 
-const Kernels kNeonKernels = {"neon", NeonIsa::kBlock, PreparedFormat::kBytes, accumulate, Program::convolve, Program::pool, Program::run};
+const Kernels kNeonKernels = {"neon", NeonIsa::kBlock, PreparedFormat::kBytes, accumulate,
+                              Sources::convolve, Sources::pool, Program::run};
 
 }  // namespace s2bnn

@@ -1,5 +1,6 @@
 // Binary convolution in plain C++, for any processor: one 32-bit word of a pixel against the words of 32 output channels.
 #include "kernels/tile_program.h"
+#include "kernels/tile_sources.h"
 
 namespace s2bnn {
 namespace {
@@ -46,9 +47,11 @@ void accumulate(const ConvTile& tile, int pixels) {
 }
 
 using Program = TileProgram<PortableIsa>;
+using Sources = TileSources<PortableIsa>;
 
 }  // namespace
 
-const Kernels kPortableKernels = {"portable", PortableIsa::kBlock, PreparedFormat::kWords, accumulate, Program::convolve, Program::pool, Program::run};
+const Kernels kPortableKernels = {"portable", PortableIsa::kBlock, PreparedFormat::kWords, accumulate,
+                                  Sources::convolve, Sources::pool, Program::run};
 
 }  // namespace s2bnn

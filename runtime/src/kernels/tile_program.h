@@ -17,22 +17,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <limits>
 
-#include "kernels/kernels.h"
+#include "kernels/tile_vectors.h"
 
 namespace s2bnn {
 
-// Isa: kBlock; kLanes, floats of a register; kVectors, registers side by side; and Floats, kLanes of them, with
-// static uint32_t negative(Floats x): bit i set where x[i] < 0.
 template <class Isa>
 struct TileProgram {
-  static constexpr int B = Isa::kBlock;
-  static constexpr int L = Isa::kLanes;
-  static constexpr int V = Isa::kVectors;
-  static constexpr int kGroup = L * V;  // channels
+  using Vectors = TileVectors<Isa>;
+  using Floats = typename Vectors::Floats;
+  static constexpr int B = Vectors::B, L = Vectors::L, V = Vectors::V, kGroup = Vectors::kGroup;
   static_assert(kGroup % 8 == 0 && 32 % kGroup == 0, "a group's signs are whole bytes of one word");
-  using Floats = typename Isa::Floats;
   typedef int32_t Integers __attribute__((vector_size(4 * L)));
   typedef uint16_t Sums __attribute__((vector_size(2 * L)));
 
@@ -53,77 +48,7 @@ struct TileProgram {
     }
   }
 
-  static void convolve(const FloatConvTile& t) {
-    for (int c = 0; c < B; c += kGroup) {
-      Floats y[kMaxTilePixels][V];
-      for (auto& pixel : y) {
-        for (int v = 0; v < V; ++v) pixel[v] = read<Floats>(t.bias + c + v * L);
-      }
-      const float* weights = t.weights + c;
-      for (int row = 0; row < t.rows; ++row) {
-        const float* pixels[kMaxTilePixels];
-        for (int p = 0; p < kMaxTilePixels; ++p) pixels[p] = t.pixels[p] + row * t.row_step;
-        for (int i = 0; i < t.row_length; ++i, weights += B) {
-          Floats w[V];
-          for (int v = 0; v < V; ++v) w[v] = read<Floats>(weights + v * L);
-#pragma GCC unroll 8
-          for (int p = 0; p < kMaxTilePixels; ++p) {
-            const Floats x = pixels[p][i] - Floats{};  // in all lanes; adding to zero would change -0
-#pragma GCC unroll 4
-            for (int v = 0; v < V; ++v) y[p][v] += x * w[v];
-          }
-        }
-      }
-      for (int p = 0; p < kMaxTilePixels; ++p) std::memcpy(t.tile + p * B + c, y[p], sizeof(y[p]));
-    }
-  }
-
-  static void pool(const PoolInput& in, const TilePosition& at, float* pooled) {
-    const Window& w = *in.window;
-    for (int p = 0; p < at.pixels; ++p) {
-      const uint32_t pixel = static_cast<uint32_t>(at.pixel) + p;
-      const uint32_t row = pixel / in.output_width;
-      const int top = static_cast<int>(row % in.output_height) * w.stride_height - in.padding_top;
-      const int left = static_cast<int>(pixel % in.output_width) * w.stride_width - in.padding_left;
-      const int y0 = std::max(top, 0), y1 = std::min(top + w.filter_height, in.height);
-      const int x0 = std::max(left, 0), x1 = std::min(left + w.filter_width, in.width);
-      const float* image = in.data + static_cast<size_t>(row / in.output_height) * in.height * in.width * in.channels;
-      for (int c = 0; c < at.channels; c += L) {
-        const size_t bytes = std::min(at.channels - c, L) * sizeof(float);
-        Floats y = Floats{} + (in.average ? 0.f : -std::numeric_limits<float>::max());
-        for (int iy = y0; iy < y1; ++iy) {
-          const float* x = image + (static_cast<size_t>(iy) * in.width + x0) * in.channels + at.channel + c;
-          for (int ix = x0; ix < x1; ++ix, x += in.channels) {
-            const Floats value = bytes == sizeof(Floats) ? read<Floats>(x) : read_part(x, bytes);
-            y = in.average ? y + value : y < value ? value : y;
-          }
-        }
-        if (in.average) y = divided(y, (y1 - y0) * (x1 - x0));
-        std::memcpy(pooled + p * B + c, &y, sizeof(y));
-      }
-    }
-  }
-
  private:
-  template <class T>
-  static T read(const void* from) {
-    T value;
-    std::memcpy(&value, from, sizeof(value));
-    return value;
-  }
-
-  // Division is slow; by a power of two a product is exactly the same.
-  static Floats divided(Floats x, int by) {
-    const float divisor = static_cast<float>(by);
-    return (by & (by - 1)) == 0 ? x * (1.f / divisor) : x / divisor;
-  }
-
-  static Floats read_part(const float* from, size_t bytes) {
-    Floats value = {};
-    std::memcpy(&value, from, bytes);
-    return value;
-  }
-
   template <int P, bool kWhole>
   class Group {
    public:
@@ -196,28 +121,31 @@ struct TileProgram {
 
     void scale(Values& x, const ScaleParameters& s) const {
       each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) {
-        Integers doubled = __builtin_convertvector(read<Sums>(memory_.sums + in_tile(p, c)), Integers) << 1;
+        Integers doubled = __builtin_convertvector(Vectors::template read<Sums>(memory_.sums + in_tile(p, c)), Integers) << 1;
         if (s.clamps) {
           doubled = doubled < s.clamp_high ? doubled : Integers{} + s.clamp_high;
           doubled = doubled > s.clamp_low ? doubled : Integers{} + s.clamp_low;
         }
-        y = __builtin_convertvector(doubled, Floats) * read<Floats>(s.multiplier + channel_ + c) + read<Floats>(s.bias + channel_ + c);
+        const Floats multiplier = Vectors::template read<Floats>(s.multiplier + channel_ + c);
+        y = __builtin_convertvector(doubled, Floats) * multiplier + Vectors::template read<Floats>(s.bias + channel_ + c);
         const float* correction = memory_.corrections[pixel_in_tile_ + p];
-        if (correction != nullptr) y += read<Floats>(correction + channel_ + c);
+        if (correction != nullptr) y += Vectors::template read<Floats>(correction + channel_ + c);
       });
     }
 
     // Negative where a bit is to be set.
     void compare(Values& x, const ScaleParameters& s) const {
       each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) {
-        const Integers sums = __builtin_convertvector(read<Sums>(memory_.sums + in_tile(p, c)), Integers);
-        y = read<Floats>(s.bias + channel_ + c) - __builtin_convertvector(sums, Floats);
+        const Integers sums = __builtin_convertvector(Vectors::template read<Sums>(memory_.sums + in_tile(p, c)), Integers);
+        y = Vectors::template read<Floats>(s.bias + channel_ + c) - __builtin_convertvector(sums, Floats);
       });
     }
 
     template <class Function>
     void with_vector(Values& x, const TileOp& op, Function f) const {
-      each(x, [&](Floats& y, int, int c) __attribute__((always_inline)) { y = f(y, read<Floats>(op.vector + channel_ + c)); });
+      each(x, [&](Floats& y, int, int c) __attribute__((always_inline)) {
+        y = f(y, Vectors::template read<Floats>(op.vector + channel_ + c));
+      });
     }
 
     template <class Function>
@@ -225,13 +153,15 @@ struct TileProgram {
       const float* memory = static_cast<const float*>(op.memory) + first_channel(op);
       each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) {
         const float* x = memory + pixel(p) * op.pixel_stride + c;
-        y = f(y, kWhole ? read<Floats>(x) : read_part(x, present(c) * sizeof(float)));
+        y = f(y, kWhole ? Vectors::template read<Floats>(x) : Vectors::read_part(x, present(c) * sizeof(float)));
       });
     }
 
     template <class Function>
     void with_tile(Values& x, const float* tile, Function f) const {
-      each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) { y = f(y, read<Floats>(tile + in_tile(p, c))); });
+      each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) {
+        y = f(y, Vectors::template read<Floats>(tile + in_tile(p, c)));
+      });
     }
 
     void save(Values& x, float* tile) const {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/prepared_format.h"
+
 namespace s2bnn {
 namespace {
 
@@ -10,53 +12,6 @@ constexpr int64_t kMaxProducts = 65535;             // a tile's sums have 16 bit
 constexpr int64_t kMaxPreparedBytes = 1 << 28;      // dilated filters pad a lot
 constexpr int64_t kMaxCorrectionBytes = 1 << 24;
 constexpr int kMaxFilterSize = 63;                  // filter rows or columns in a 64-bit set
-
-// Bytes of `words` words that belong together: those of a pixel and group. A single word is not paired; of more words an odd last
-// one is paired with zeros.
-int64_t prepared_bytes(int64_t words, PreparedFormat format) {
-  switch (format) {
-    case PreparedFormat::kNibbles: return 8 * words;
-    case PreparedFormat::kWordPairs: return words == 1 ? 4 : 8 * ((words + 1) / 2);
-    default: return 4 * words;
-  }
-}
-
-int bytes_of_unit(PreparedFormat format) {
-  return format == PreparedFormat::kWords || format == PreparedFormat::kWordPairs ? 4 : 1;
-}
-
-// The nibbles of a word, a byte each.
-uint64_t spread_nibbles(uint64_t word) {
-  word = (word | word << 16) & 0x0000ffff0000ffff;
-  word = (word | word << 8) & 0x00ff00ff00ff00ff;
-  return (word | word << 4) & 0x0f0f0f0f0f0f0f0f;
-}
-
-template <class T>
-void write(T value, uint8_t* output) {
-  std::memcpy(output, &value, sizeof(value));
-}
-
-// Rewrites the words of one pixel and group in a kernel's format; its units are neighbours.
-void prepare_words(const uint32_t* words, int count, PreparedFormat format, uint8_t* output) {
-  switch (format) {
-    case PreparedFormat::kNibbles:
-      for (int w = 0; w < count; ++w) write(spread_nibbles(words[w]) << 4, output + 8 * w);
-      break;
-    case PreparedFormat::kWordPairs:
-      for (int w = 0; w + 1 < count; w += 2) {
-        write(words[w], output + 4 * w);
-        write(words[w] ^ words[w + 1], output + 4 * w + 4);
-      }
-      if (count % 2 == 1) write(words[count - 1], output + 4 * (count - 1));
-      if (count % 2 == 1 && count > 1) write(words[count - 1], output + 4 * count);
-      break;
-    case PreparedFormat::kBytes:
-    case PreparedFormat::kWords:
-      std::memcpy(output, words, 4 * static_cast<size_t>(count));
-      break;
-  }
-}
 
 // Rows (columns) of an image with as much padding as its windows reach into.
 int64_t padded_size(int input, int filter, int stride, int dilation, bool same_padding) {
@@ -154,7 +109,8 @@ void TiledBconv::pack_weights(const uint32_t* filter) {
   for (size_t b = 0; b < blocks_.size(); ++b) {
     for (int lane = 0; lane < blocks_[b].channels; ++lane) {
       for (size_t tap = 0; tap < taps; ++tap) {
-        prepare_words(filter + ((blocks_[b].channel + lane) * taps + tap) * filter_[3], filter_[3], kernels_.format, prepared.data());
+        const uint32_t* words = filter + ((blocks_[b].channel + lane) * taps + tap) * filter_[3];
+        prepare_words(words, 1, filter_[3], kernels_.format, prepared.data());
         uint8_t* target = weights_.data() + b * block_weight_bytes_ + tap * group_bytes_ * kernels_.block + lane * unit;
         for (size_t u = 0; u < units; ++u) std::memcpy(target + u * kernels_.block * unit, prepared.data() + u * unit, unit);
       }
@@ -227,10 +183,7 @@ void TiledBconv::prepare_rows(const uint32_t* input, int first, int last) {
   for (int row = first; row < last; ++row) {
     const size_t prepared_row = static_cast<size_t>(row / input_[1]) * prepared_rows_ + padding_top_ + row % input_[1];
     uint8_t* output = prepared_.data() + prepared_row * row_bytes_ + padding_left_ * pixel_bytes_;
-    const uint32_t* source = input + row * row_words;
-    for (size_t i = 0; i < row_words; i += words, output += group_bytes_) {
-      prepare_words(source + i, words, kernels_.format, output);
-    }
+    prepare_words(input + row * row_words, row_words / words, words, kernels_.format, output);
   }
 }
 
