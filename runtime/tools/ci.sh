@@ -7,6 +7,7 @@ set -eu
 python=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 cd "$(dirname "$0")/.."
 if [ "$(id -u)" = 0 ]; then
+  apt-get update -qq > /dev/null 2>&1 || true
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends cmake make g++ clang-14 libclang-rt-14-dev \
     libstdc++-12-dev g++-aarch64-linux-gnu qemu-user-static python3 > /dev/null 2>&1 || echo "Not all tools could be installed."
 fi
