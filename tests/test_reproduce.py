@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib.util
 import json
 import sys
@@ -80,6 +81,38 @@ def test_a_partial_table_is_gone_on_with_and_written_into_the_page(reproduce, tm
     assert text.endswith("<!-- small ends -->\nafter\n")
     assert "old" not in text
     assert "| Teacher, real-valued ResNet-18 | 70.0 | 90.0 | 60.0 | – |" in text
+
+
+@pytest.mark.slow
+def test_rows_are_trained_measured_and_not_trained_again(reproduce, tmp_path, monkeypatch, capsys):
+    """Teacher, baseline and two steps of distillation, as small as they come."""
+    rows = ("teacher", "untrained", "baseline_sgd", "distillation")
+    tiny = dataclasses.replace(
+        reproduce.BUDGETS["small"],
+        images=256,
+        teacher_epochs=1,
+        epochs=2,
+        settings=("student.width=0.0625", "objective.queue_size=256", "data.batch_size=128"),
+        teacher_settings=(),
+        rows=rows,
+    )
+    monkeypatch.setitem(reproduce.BUDGETS, "small", tiny)
+    where = ["--output-dir", tmp_path / "runs", "--results", tmp_path, "--page", tmp_path / "no.md"]
+    monkeypatch.setattr(sys, "argv", ["reproduce", "--choices", *map(str, where)])
+    reproduce.main()
+    content = json.loads((tmp_path / "fashion_mnist_small_choices.json").read_text())
+    assert tuple(content["rows"]) == rows
+    distilled = content["rows"]["distillation"]["0"]
+    assert 0.1 < distilled["knn"] < 1
+    assert distilled["peak_memory_mib"] > 100
+    assert distilled["processor_minutes"] > 0
+    assert distilled["calibration"]["teacher_entropy"] > 0
+    step2 = tmp_path / "runs" / "small" / "seed0" / "distillation_step2"
+    assert str(step2.with_name("distillation_step1")) in (step2 / "config.yaml").read_text()
+    assert "Distillation only, two steps" in capsys.readouterr().out
+
+    monkeypatch.setattr(reproduce, "train", None)  # a second time there is nothing to train
+    reproduce.main()
 
 
 def test_the_commands_of_two_steps(reproduce, tmp_path):
