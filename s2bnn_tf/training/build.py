@@ -40,7 +40,9 @@ def build_pretrainer(
         with strategy.scope():
             pretrainer = _build(config, steps_per_epoch)
     finally:
-        keras.mixed_precision.set_global_policy(before)
+        # None: whatever keras.backend.floatx() will be, as before anybody chose.
+        chosen = before.name != keras.backend.floatx()
+        keras.mixed_precision.set_global_policy(before if chosen else None)
     if strategy.cluster_resolver or strategy.num_replicas_in_sync > 1:
         pretrainer.student_to_read = _copier(config, pretrainer)
     return pretrainer

@@ -66,7 +66,7 @@ def make_blobs(count: int, dim: int, classes: int, seed: int, spread: float = 1.
 def tiny_backbone():
     """A network that is built in no time."""
 
-    @register_backbone("tiny")
+    @register_backbone("tiny_real")
     def tiny(input_shape):
         return keras.Sequential(
             [
@@ -76,4 +76,4 @@ def tiny_backbone():
         )
 
     yield
-    del registry._BUILDERS["tiny"]
+    del registry._BUILDERS["tiny_real"]

@@ -75,7 +75,7 @@ def runs(tmp_path_factory, tiny_backbone):
         tf.keras.utils.set_random_seed(seed)
         config = Config(
             data=DataConfig(source="digits", image_size=8, center_crop=1.0),
-            student=StudentConfig(backbone="tiny", embedding_dim=12),
+            student=StudentConfig(backbone="tiny_real", embedding_dim=12),
             teacher=TeacherConfig(weights=str(path / "teacher")),
             objective=ObjectiveConfig(temperature=0.1),
         )

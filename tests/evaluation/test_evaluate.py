@@ -214,7 +214,7 @@ def test_fine_tuning_trains_everything_and_leaves_the_run_alone(tmp_path, tiny_b
     config = Config(
         objective=ObjectiveConfig(contrastive_weight=1.0, distillation_weight=0.0),
         data=DataConfig(source="digits", image_size=16, center_crop=1.0),
-        student=StudentConfig(backbone="tiny", embedding_dim=8),
+        student=StudentConfig(backbone="tiny_real", embedding_dim=8),
     )
     run = RunDirectory(tmp_path)
     run.create(config)

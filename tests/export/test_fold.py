@@ -143,7 +143,7 @@ def test_mixed_precision_becomes_float32(wrap, noise):
         )
         deployed = deployment_model(encoder, 8)
     finally:
-        keras.mixed_precision.set_global_policy("float32")
+        keras.mixed_precision.set_global_policy(None)
     exact = in_float32(encoder)
     assert exact is not encoder
     for model in (exact.backbone, deployed.get_layer("own")):
