@@ -26,9 +26,10 @@ def benchmark(model: Path, threads: int, runs: int, runtime: str | None, as_json
     Example:
       s2bnn benchmark student.tflite --threads 2
     """
-    from s2bnn_tf.evaluation import results_dir, write_json
+    from s2bnn_tf.evaluation import results_dir
     from s2bnn_tf.export import benchmark as measure
     from s2bnn_tf.export import describe_benchmark
+    from s2bnn_tf.files import write_json
 
     result = measure(model, threads=threads, runs=runs, runtime=runtime, progress=show_progress)
     write_json(results_dir(model) / "benchmark.json", result)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from s2bnn_tf.data.decode import decode, failure_reason
 from s2bnn_tf.data.records import Records, read_records
 from s2bnn_tf.data.sources import ImageSource
 from s2bnn_tf.errors import UserError
+from s2bnn_tf.files import replaced, write_json, write_text
 
 _IMAGES_A_SHARD = 1000
 
@@ -52,6 +52,8 @@ def pack(
     plan = _plan(source)
     output_dir.mkdir(parents=True, exist_ok=True)
     _check_same_plan(output_dir, source, plan)
+    for killed in output_dir.glob(f".*-{source.split}-*"):
+        killed.unlink()
     done = 0
 
     def write(name: str, indices: np.ndarray) -> tuple[int, int]:
@@ -73,7 +75,7 @@ def pack(
         "class_names": list(source.class_names),
         "files": names,
     }
-    _write_whole(output_dir / f"{source.split}.json", json.dumps(summary, indent=2) + "\n")
+    write_json(output_dir / f"{source.split}.json", summary)
     return {"images": images, "files": count, "unreadable": sum(lost for _, lost in counts)}
 
 
@@ -92,7 +94,7 @@ def _check_same_plan(folder: Path, source: ImageSource, plan: str) -> None:
         raise UserError(
             f"{folder} holds other images than {source.name} has now; choose another folder."
         )
-    _write_whole(path, plan)
+    write_text(path, plan)
 
 
 def _finished(file: Path) -> int | None:
@@ -105,10 +107,32 @@ def _finished(file: Path) -> int | None:
 
 
 def _write_shard(source: ImageSource, indices: np.ndarray, file: Path) -> int:
-    """Write one file, read it back, and then its index."""
-    partial = file.with_name(f".{file.name}.partial")
+    """Write one file, read it back, and put it in place with its index."""
+    index_file = file.with_suffix(".npz")
+    with replaced(file, index_file) as (partial, partial_index):
+        lengths, sizes, labels = _write_images(source, indices, partial)
+        places = []
+        for length, (begin, data) in zip(lengths, read_records(partial)):
+            image = tf.train.Example.FromString(data).features.feature["image"].bytes_list.value[0]
+            assert len(image) == length
+            places.append(begin + data.index(image))
+        np.savez(
+            partial_index,
+            offset=np.array(places, np.int64),
+            length=np.array(lengths, np.int64),
+            size=np.array(sizes, np.int32).reshape(-1, 2),
+            label=np.array(labels, np.int64),
+            bytes=partial.stat().st_size,
+        )
+    return len(lengths)
+
+
+def _write_images(
+    source: ImageSource, indices: np.ndarray, file: Path
+) -> tuple[list[int], list[tuple[int, int]], list[int]]:
+    """Write the images that can be decoded: their lengths in bytes, (height, width), labels."""
     lengths, sizes, labels = [], [], []
-    with tf.io.TFRecordWriter(str(partial)) as writer:
+    with tf.io.TFRecordWriter(str(file)) as writer:
         for index in indices:
             path = source.paths[index]
             try:
@@ -122,24 +146,7 @@ def _write_shard(source: ImageSource, indices: np.ndarray, file: Path) -> int:
             lengths.append(len(image))
             sizes.append((upright.height, upright.width))
             labels.append(label)
-    places = []
-    for length, (begin, data) in zip(lengths, read_records(partial)):
-        image = tf.train.Example.FromString(data).features.feature["image"].bytes_list.value[0]
-        assert len(image) == length
-        places.append(begin + data.index(image))
-    os.replace(partial, file)
-    index_file = file.with_suffix(".npz")
-    partial = index_file.with_name(f".{index_file.name}")
-    np.savez(
-        partial,
-        offset=np.array(places, np.int64),
-        length=np.array(lengths, np.int64),
-        size=np.array(sizes, np.int32).reshape(-1, 2),
-        label=np.array(labels, np.int64),
-        bytes=file.stat().st_size,
-    )
-    os.replace(partial, index_file)
-    return len(lengths)
+    return lengths, sizes, labels
 
 
 def _example(image: bytes, label: int, name: str) -> bytes:
@@ -149,9 +156,3 @@ def _example(image: bytes, label: int, name: str) -> bytes:
     if label >= 0:
         values["label"] = feature(int64_list=tf.train.Int64List(value=[label]))
     return tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString()
-
-
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)

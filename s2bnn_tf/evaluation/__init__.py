@@ -23,7 +23,7 @@ from s2bnn_tf.evaluation.report import (
     write_report,
     write_run_report,
 )
-from s2bnn_tf.evaluation.results import results_dir, write_json
+from s2bnn_tf.evaluation.results import results_dir
 from s2bnn_tf.evaluation.summary import ReportColumn
 from s2bnn_tf.evaluation.words import describe_calibration, describe_low_label
 
@@ -54,7 +54,6 @@ __all__ = [
     "read_mistakes",
     "results_dir",
     "train_linear_probe",
-    "write_json",
     "write_report",
     "write_run_report",
 ]

@@ -18,7 +18,7 @@ from s2bnn_tf.evaluation.figures import (
     style,
     to_svg,
 )
-from s2bnn_tf.evaluation.results import replace_file
+from s2bnn_tf.files import write_text
 
 
 def calibration_chart(result: Mapping[str, Any]) -> Chart | None:
@@ -92,4 +92,4 @@ def save_chart(chart: Chart, path: Path) -> None:
     )
     rules = f"<style>{palette()} text {{ font: 10px sans-serif }}</style>{''.join(names)}"
     svg = chart.svg.replace("<svg ", f"<svg {spaces} width='660' ", 1).replace(">", f">{rules}", 1)
-    replace_file(path, lambda file: file.write_text(svg, encoding="utf-8"))
+    write_text(path, svg)

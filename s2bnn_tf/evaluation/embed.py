@@ -9,7 +9,7 @@ import numpy as np
 
 from s2bnn_tf.data import open_images
 from s2bnn_tf.evaluation.features import Progress, extract_features, readable
-from s2bnn_tf.evaluation.results import replace_file
+from s2bnn_tf.files import replace_file
 from s2bnn_tf.weights import TFLiteEncoder, open_encoder
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from s2bnn_tf import __version__
 from s2bnn_tf.data import ImageSource
 from s2bnn_tf.evaluation.features import ImageEncoder, Output, Progress, extract_features
-from s2bnn_tf.evaluation.results import replace_file, results_dir
+from s2bnn_tf.evaluation.results import results_dir
+from s2bnn_tf.files import replace_file
 
 log = logging.getLogger(__name__)
 

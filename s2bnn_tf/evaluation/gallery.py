@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
 from s2bnn_tf.data import ImageSource
+from s2bnn_tf.evaluation.arrays import ArrayRecord
 from s2bnn_tf.evaluation.knn import nearest_neighbours, unit_length
-from s2bnn_tf.evaluation.results import replace_file
 
 PLACES = 1500
 MAPPED_CLASSES = 20  # more colours cannot be told apart
@@ -20,7 +18,7 @@ THUMBNAIL = 64  # pixels, at most
 
 
 @dataclass(frozen=True)
-class Gallery:
+class Gallery(ArrayRecord):
     """A sample of a model's features, and the nearest neighbours of a few test images.
 
     Attributes:
@@ -42,21 +40,6 @@ class Gallery:
     neighbour_labels: np.ndarray
     similarities: np.ndarray
     class_names: np.ndarray
-
-    def save(self, path: Path | str) -> None:
-        """Write an .npz without pickle."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-        replace_file(Path(path), lambda file: np.savez_compressed(file, **arrays))
-
-    @classmethod
-    def load(cls, path: Path | str) -> Gallery | None:
-        """Read what `save` wrote; None if there is none yet or it is broken."""
-        try:
-            # np.load leaves a file open that turns out to be damaged.
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return cls(**{field.name: arrays[field.name] for field in fields(cls)})
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
-            return None
 
 
 def make_gallery(

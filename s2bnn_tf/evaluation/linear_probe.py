@@ -13,7 +13,7 @@ import numpy as np
 
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.evaluation.knn import top_accuracies
-from s2bnn_tf.evaluation.results import replace_file
+from s2bnn_tf.files import replace_file
 
 REGULARISATION = (0.01, 0.1, 1.0)  # scikit-learn's C, the inverse strength
 HELD_OUT = 0.1  # of the training split, to choose C on

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import zipfile
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
 from s2bnn_tf.data import ImageSource
+from s2bnn_tf.evaluation.arrays import ArrayRecord
 from s2bnn_tf.evaluation.calibration import softmax
 from s2bnn_tf.evaluation.gallery import THUMBNAIL, thumbnail
-from s2bnn_tf.evaluation.results import replace_file
 
 WORST = 24
 
 
 @dataclass(frozen=True)
-class Mistakes:
+class Mistakes(ArrayRecord):
     """How a classifier errs on the test images.
 
     Attributes:
@@ -36,20 +34,6 @@ class Mistakes:
     predicted: np.ndarray
     confidence: np.ndarray
     class_names: np.ndarray
-
-    def save(self, path: Path | str) -> None:
-        """Write an .npz without pickle."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-        replace_file(Path(path), lambda file: np.savez_compressed(file, **arrays))
-
-    @classmethod
-    def load(cls, path: Path | str) -> Mistakes | None:
-        """Read what `save` wrote; None if there is none yet or it is broken."""
-        try:
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return cls(**{field.name: arrays[field.name] for field in fields(cls)})
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
-            return None
 
 
 def find_mistakes(test: ImageSource, logits: np.ndarray) -> Mistakes:

@@ -28,7 +28,7 @@ from s2bnn_tf.evaluation.figures import (
 )
 from s2bnn_tf.evaluation.gallery import Gallery
 from s2bnn_tf.evaluation.mistakes import Mistakes
-from s2bnn_tf.evaluation.results import read_results, replace_file, results_dir
+from s2bnn_tf.evaluation.results import read_results, results_dir
 from s2bnn_tf.evaluation.summary import (
     NBSP,
     ReportColumn,
@@ -38,6 +38,7 @@ from s2bnn_tf.evaluation.summary import (
     make_table,
     summarise,
 )
+from s2bnn_tf.files import write_text
 from s2bnn_tf.weights import RunDirectory
 
 SHOWN_CLASSES = 20  # of a confusion matrix; more cannot be read
@@ -163,7 +164,7 @@ def write_report(
         version=__version__,
         date=datetime.date.today().isoformat(),
     )
-    replace_file(Path(output), lambda file: file.write_text(page, encoding="utf-8"))
+    write_text(Path(output), page)
 
 
 def _results(column: ReportColumn) -> dict[str, Mapping[str, Any] | None]:

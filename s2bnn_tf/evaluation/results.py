@@ -1,12 +1,9 @@
-"""Where numbers are kept, and how they get there whole or not at all."""
+"""Where numbers are kept."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 
@@ -32,34 +29,3 @@ def read_results(path: Path | str, name: str) -> dict | None:
     except (OSError, ValueError):
         return None
     return result if isinstance(result, dict) else None
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write an object as indented JSON, atomically."""
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    replace_file(path, lambda file: file.write_text(text, encoding="utf-8"))
-
-
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file, then put it in the place of `path` in one step.
-
-    Args:
-        path: the file to be written; missing parents are made.
-        write: called with a path of the same suffix in the same directory. If
-            it raises, the old file stays as it was and nothing is left behind.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(suffix=path.suffix, prefix=f".{path.stem}-", dir=path.parent)
-    os.close(handle)
-    try:
-        write(Path(name))
-        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes it private
-        os.replace(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    current = os.umask(0o022)
-    os.umask(current)
-    return current

@@ -12,7 +12,8 @@ from s2bnn_tf.data import ImageSource, open_source
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.evaluation.feature_cache import FeatureCache
 from s2bnn_tf.evaluation.features import Output, Progress
-from s2bnn_tf.evaluation.results import results_dir, write_json
+from s2bnn_tf.evaluation.results import results_dir
+from s2bnn_tf.files import write_json
 from s2bnn_tf.weights import LoadedEncoder, TFLiteEncoder, open_encoder
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import tempfile
@@ -16,6 +15,7 @@ from s2bnn_tf import __version__
 from s2bnn_tf.data import ImageSource, open_source
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.export.deploy import NamedProbe, Tell, convert_run, read_probe
+from s2bnn_tf.files import replaced, sha256, write_json
 from s2bnn_tf.weights import RunDirectory
 from s2bnn_tf.weights.tflite_model import TFLiteEncoder
 
@@ -65,7 +65,7 @@ def bundle(
         _write_sample(folder, directory, probe)
         _write_scripts(folder, directory.path.resolve().name, target)
         card = _card(directory, folder, converted, target)
-        _write_json(folder / "card.json", card)
+        write_json(folder / "card.json", card)
         _move(folder, output)
     return card
 
@@ -110,7 +110,7 @@ def _write_sample(folder: Path, run: RunDirectory, probe: NamedProbe | None) -> 
     if probe is not None:
         named = probe[2][int(np.argmax(features @ probe[0] + probe[1]))]
     expected = {"picture": "sample.png", "class": named, "features": features.tolist()}
-    _write_json(folder / "expected.json", expected)
+    write_json(folder / "expected.json", expected)
 
 
 def _first_image(spec: str) -> np.ndarray:
@@ -160,32 +160,18 @@ def _card(run: RunDirectory, folder: Path, converted: dict, target: str) -> dict
             "classify.py, embed.py, s2bnn_runtime": "Apache-2.0",
             "encoder.tflite": "of whoever trained it, on the images of " + run.config.data.source,
         },
-        "sha256": {path.name: _sha256(path) for path in sorted(folder.iterdir())},
+        "sha256": {path.name: sha256(path) for path in sorted(folder.iterdir())},
         "created_by": f"s2bnn_tf {__version__}",
     }
 
 
 def _move(folder: Path, output: Path) -> None:
     """Put the finished folder, or a zip of it, in its place."""
-    output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix != ".zip":
         shutil.copytree(folder, output)
         return
-    partial = output.with_name(f".{output.name}")
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted(folder.iterdir()):
-                entry = zipfile.ZipInfo(f"{folder.name}/{path.name}", _LONG_AGO)
-                entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-                archive.writestr(entry, path.read_bytes())
-        partial.replace(output)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _write_json(path: Path, content: dict) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with replaced(output) as (partial,), zipfile.ZipFile(partial, "w") as archive:
+        for path in sorted(folder.iterdir()):
+            entry = zipfile.ZipInfo(f"{folder.name}/{path.name}", _LONG_AGO)
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            archive.writestr(entry, path.read_bytes())

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +19,7 @@ from s2bnn_tf.export.fold import Probe, deployment_model, in_float32
 from s2bnn_tf.export.head import round_to_8_bits, store_8_bit_weights, with_rounded_head
 from s2bnn_tf.export.operations import file_operations
 from s2bnn_tf.export.verify import ParityReport, run_keras, verify
+from s2bnn_tf.files import replaced, write_json
 from s2bnn_tf.weights import RunDirectory, load_encoder
 from s2bnn_tf.weights.flatbuffer import TFLiteGraph
 from s2bnn_tf.weights.tflite_model import OUTPUT_NAMES
@@ -125,7 +123,7 @@ def export_encoder(
     if output.suffix != ".tflite":
         raise UserError(f"The output is to be named *.tflite, not {output.name!r}.")
     weights: Probe | None = None if probe is None else (probe[0], probe[1])
-    with _replaced_together(output, output.with_suffix(".json")) as (model_file, card_file):
+    with _writing(output), replaced(output, output.with_suffix(".json")) as (model_file, card_file):
         exact = encoder, weights = in_float32(encoder), weights
         if head_bits == 8:
             encoder = with_rounded_head(encoder)
@@ -142,7 +140,7 @@ def export_encoder(
             card["head_rounding"] = _rounding(exact, (encoder, weights), images, head)
         card["labels"] = list(probe[2]) if probe is not None and head == "linear" else None
         model_file.write_bytes(model)
-        card_file.write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        write_json(card_file, card)
     return card
 
 
@@ -239,24 +237,10 @@ def read_probe(path: Path) -> NamedProbe:
 
 
 @contextlib.contextmanager
-def _replaced_together(*targets: Path) -> Iterator[list[Path]]:
-    """Give temporary files beside the targets; move them in place if all went well."""
-    temporaries = []
+def _writing(output: Path) -> Iterator[None]:
     try:
-        for target in targets:
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                handle, name = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-            except OSError as error:
-                raise UserError(
-                    f"Cannot write to {target.parent}: {error.strerror}; choose another output."
-                ) from error
-            os.close(handle)
-            temporaries.append(Path(name))
-        yield temporaries
-        for temporary, target in zip(temporaries, targets):
-            temporary.chmod(0o644)  # mkstemp makes it private
-            os.replace(temporary, target)
-    finally:
-        for temporary in temporaries:
-            temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        raise UserError(
+            f"Cannot write to {output.parent}: {error.strerror}; choose another output."
+        ) from error

@@ -19,6 +19,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from s2bnn_tf.errors import UserError
+from s2bnn_tf.files import write_json
 
 Tell = Callable[[str], None]
 
@@ -136,8 +137,7 @@ def deploy_bundle(
         tell("Measuring")
         command = f"s2bnn-run encoder.tflite --benchmark --json --threads {threads} 2>/dev/null"
         result["benchmark"] = _last_json(_ssh(where, python + command, "cannot measure"), "it")
-    output = Path(bundle).with_suffix(".deployed.json")
-    output.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+    write_json(Path(bundle).with_suffix(".deployed.json"), result)
     return result
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.files import write_text
 from s2bnn_tf.training.run_lock import RunLock
 from s2bnn_tf.training.saving import writing_to
 from s2bnn_tf.training.stopping import StopOnSignal
-from s2bnn_tf.weights import RunDirectory, write_whole
+from s2bnn_tf.weights import RunDirectory
 
 keras = tf.keras
 
@@ -141,7 +142,7 @@ def keep_metrics(path: Path, *, epochs: int) -> None:
             break
         if row["epoch"] <= epochs:
             kept.append(line + "\n")
-    write_whole(path, "".join(kept))
+    write_text(path, "".join(kept))
 
 
 class Progress(keras.callbacks.Callback):

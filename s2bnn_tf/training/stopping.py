@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import signal
 from collections.abc import Callable
@@ -11,7 +10,8 @@ from typing import Any
 import tensorflow as tf
 
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.weights import CheckpointStore, RunDirectory, write_whole
+from s2bnn_tf.files import write_json
+from s2bnn_tf.weights import CheckpointStore, RunDirectory
 
 keras = tf.keras
 
@@ -68,7 +68,7 @@ class StopOnNotFinite(keras.callbacks.Callback):
             "means_of_the_epoch": {name: str(value) for name, value in logs.items()},
         }
         path = self.run.path / "not_finite.json"
-        write_whole(path, json.dumps(report, indent=2) + "\n")
+        write_json(path, report)
         what = "loss" if not math.isfinite(logs["loss"]) else "gradient"
         kept = f"the last good checkpoint is {prefix}" if good else "there is no checkpoint yet"
         raise NotFiniteError(

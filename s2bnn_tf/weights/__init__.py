@@ -1,6 +1,6 @@
 """Checkpoints in and out: run directories, teachers, and `.tflite` files opened as encoders."""
 
-from s2bnn_tf.weights.checkpoint_store import CheckpointStore, write_whole
+from s2bnn_tf.weights.checkpoint_store import CheckpointStore
 from s2bnn_tf.weights.checkpoints import (
     LoadedEncoder,
     RunDirectory,
@@ -26,5 +26,4 @@ __all__ = [
     "open_encoder",
     "restore_run",
     "save_encoder",
-    "write_whole",
 ]

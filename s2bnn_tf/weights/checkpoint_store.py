@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import os
 import shutil
 import time
 from collections.abc import Mapping
@@ -16,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from s2bnn_tf.errors import UserError
+from s2bnn_tf.files import flush, sha256, write_json
 
 log = logging.getLogger(__name__)
 
@@ -74,13 +73,15 @@ class CheckpointStore:
         self._forget(step)
         checkpoint.write(str(self.folder / f"step-{step}"))
         files = self._files(step)
+        for path in files:
+            flush(path)
         manifest = {
             "step": step,
             "saved": time.time(),
-            "sha256": {path.name: _settle(path) for path in files},
+            "sha256": {path.name: sha256(path) for path in files},
             "facts": dict(facts or {}),
         }
-        write_whole(self._manifest(step), json.dumps(manifest, indent=2) + "\n")
+        write_json(self._manifest(step), manifest)
         for old in self._surplus():
             self._forget(old)
 
@@ -125,7 +126,7 @@ class CheckpointStore:
         try:
             manifest = json.loads(self._manifest(step).read_text())
             for name, digest in manifest["sha256"].items():
-                if _digest(self.folder / name) != digest:
+                if sha256(self.folder / name) != digest:
                     return None
             return manifest if manifest["sha256"] and manifest["step"] == step else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -146,34 +147,3 @@ class CheckpointStore:
             else:
                 surplus.append(step)
         return surplus
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file so that after a kill or a power cut it is the old one or the new one."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    _settle(partial)
-    os.replace(partial, path)
-    _flush(path.parent)
-
-
-def _settle(path: Path) -> str:
-    """Wait until a file is on the disk, and return its SHA-256."""
-    _flush(path)
-    return _digest(path)
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

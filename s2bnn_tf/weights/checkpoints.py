@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ from s2bnn_tf.backbones import Encoder, build_backbone, projection_head
 from s2bnn_tf.config import Config, StudentConfig, dump_config, load_config
 from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.weights.checkpoint_store import write_whole
+from s2bnn_tf.files import replace_file, write_text
 
 
 class RunDirectory:
@@ -49,7 +48,7 @@ class RunDirectory:
         """
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            write_whole(self.config_path, dump_config(config))
+            write_text(self.config_path, dump_config(config))
             self.__dict__["config"] = config
         except OSError as error:
             raise UserError(
@@ -113,9 +112,7 @@ def _build_head(backbone: tf.keras.Model, student: StudentConfig) -> tf.keras.Mo
 
 def save_encoder(encoder: Encoder, run: RunDirectory) -> None:
     """Write `encoder.weights.h5`: whole, or not at all."""
-    partial = run.path / "partial.weights.h5"
-    encoder.save_weights(partial)
-    os.replace(partial, run.weights_path)
+    replace_file(run.weights_path, encoder.save_weights)
 
 
 def load_encoder(run_dir: str | Path, *, image_size: int | None = None) -> Encoder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import pickle
 import re
@@ -17,7 +16,8 @@ import tensorflow as tf
 
 from s2bnn_tf import __version__
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.weights.checkpoint_store import CheckpointStore, write_whole
+from s2bnn_tf.files import sha256, write_json
+from s2bnn_tf.weights.checkpoint_store import CheckpointStore
 from s2bnn_tf.weights.checkpoints import RunDirectory, save_encoder
 from s2bnn_tf.weights.torch_assembly import Imported, import_tensors
 from s2bnn_tf.weights.torch_files import find_tensors, read_safetensors
@@ -73,7 +73,7 @@ def import_torch(
     )
     record = {
         "file": path.name,
-        "sha256": _sha256(path),
+        "sha256": sha256(path),
         **imported.record,
         "beside_the_weights": beside,
         "created_by": f"s2bnn_tf {__version__}",
@@ -129,7 +129,7 @@ def _write(run: RunDirectory, imported: Imported, record: dict[str, Any]) -> Non
             CheckpointStore(run.checkpoints).save(checkpoint, step=0)
         if imported.classifier is not None:
             _save_classifier(run, imported.classifier, record)
-        write_whole(run.imported_path, json.dumps(record, indent=2) + "\n")
+        write_json(run.imported_path, record)
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
         raise UserError(
@@ -150,11 +150,3 @@ def _save_classifier(run: RunDirectory, classifier: tuple, record: dict[str, Any
         parameters=json.dumps({"protocol": "imported", "file": record["file"]}),
         metrics=json.dumps({}),
     )
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -45,7 +45,7 @@ def test_the_command_packs_both_splits_and_they_hold_the_same(photos, tmp_path, 
     assert result.exit_code == 0, result.output
     assert f"data.source=tfrecord:{packed}" in result.output
     assert len(list(packed.glob("train-*.tfrecord"))) == 3
-    assert not list(packed.glob(".*partial"))
+    assert not list(packed.glob(".*tfrecord"))
     for split in ("train", "test"):
         folder = open_source(f"folder:{photos}", split)
         records = open_source(f"tfrecord:{packed}", split)
@@ -63,11 +63,13 @@ def test_packing_again_writes_only_what_is_missing(photos, tmp_path, small_files
     times = [file.stat().st_mtime_ns for file in files]
     files[1].with_suffix(".npz").unlink()  # killed before this file was finished
     files[2].write_bytes(files[2].read_bytes()[:-9])
+    (tmp_path / "packed" / f".x1y2-{files[1].name}").touch()  # what the kill left of it
     seen = []
     assert pack(source, tmp_path / "packed", progress=lambda *now: seen.append(now)) == written
     again = [file.stat().st_mtime_ns for file in files]
     assert (again[0] == times[0], again[1] > times[1], again[2] > times[2]) == (True,) * 3
     assert seen[-1] == (16, 16)
+    assert not list((tmp_path / "packed").glob(".*tfrecord"))
     assert contents(open_source(f"tfrecord:{tmp_path / 'packed'}")) == contents(source)
 
 

@@ -61,7 +61,7 @@ def test_a_run_leaves_a_whole_run_directory(step1, contrast, metrics):
     assert step1.config == contrast
     assert checkpoints(step1) == [STEPS, 2 * STEPS]
     assert list(step1.tensorboard.glob("events.*"))
-    assert not list(step1.path.glob("*partial*"))
+    assert not list(step1.path.glob(".*-*"))
     rows = metrics(step1)
     assert [(row["epoch"], row["step"]) for row in rows] == [(1, STEPS), (2, 2 * STEPS)]
     np.testing.assert_allclose([row["learning_rate"] for row in rows], [3e-3, 1.5e-3], rtol=1e-6)
