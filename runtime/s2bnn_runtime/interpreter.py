@@ -44,13 +44,20 @@ class Interpreter:
             raise ValueError(f"num_threads must be at least 1, not {num_threads}")
         content = bytes(model) if isinstance(model, (bytes, bytearray, memoryview)) else Path(model).read_bytes()
         self.host = host or find_host()
-        delegate = load_delegate(host=self.host, kernels=kernels, fuse=fuse, profile=profile)
-        self._native = {"interpreter": _make_interpreter(self.host, content, num_threads, delegate), "delegate": delegate}
+        self._arguments = (content, num_threads, {"kernels": kernels, "fuse": fuse, "profile": profile})
+        self._native: dict[str, Any] = {}
         # The interpreter must go before its delegate, and both before Python takes the host's modules apart at exit.
         weakref.finalize(self, _release, self._native)
-        self._interpreter.allocate_tensors()
+        self._start()
         self._details = self.input_details  # of the model as it was converted
         self._batch_is_fixed = False
+
+    def _start(self) -> None:
+        content, num_threads, options = self._arguments
+        _release(self._native)
+        self._native["delegate"] = load_delegate(host=self.host, **options)
+        self._native["interpreter"] = _make_interpreter(self.host, content, num_threads, self._native["delegate"])
+        self._interpreter.allocate_tensors()
 
     @property
     def _interpreter(self) -> Any:
@@ -93,7 +100,7 @@ class Interpreter:
         try:
             self._resize([array.shape for array in arrays])
         except RuntimeError:
-            self._resize([tuple(detail["shape"]) for detail in self._details])
+            self._start()  # a host that failed to resize has lost its own delegate: TensorFlow 2.15's would crash later
             if self._count_parts(arrays) is None:
                 raise
             self._batch_is_fixed = True
@@ -132,15 +139,17 @@ class Interpreter:
 
 
 def _release(native: dict[str, Any]) -> None:
-    native.pop("interpreter")
-    native.pop("delegate")
+    native.pop("interpreter", None)
+    native.pop("delegate", None)
 
 
 def _make_interpreter(host: Host, content: bytes, num_threads: int, delegate: Any) -> Any:
     try:
         return host.interpreter(model_content=content, num_threads=num_threads, experimental_delegates=[delegate])
     except SystemError as error:  # how a host says that it was built for another NumPy
-        message = f"{host.name} cannot work with NumPy {np.__version__}; `pip install 'numpy<2'`, or a newer {host.name}"
+        message = (
+            f"{host.name} cannot work with NumPy {np.__version__}; `pip install 'numpy<2'`, or a newer {host.name}"
+        )
         raise RuntimeError(message) from error
 
 

@@ -8,6 +8,7 @@ import check_host
 import numpy as np
 import pytest
 from graphs import Bconv, Graph, pack_bits, words_of
+
 from s2bnn_runtime import Interpreter
 
 
@@ -56,6 +57,22 @@ def test_batch_that_fits_in_no_way_is_the_hosts_error(host):
     with pytest.raises(RuntimeError):
         interpreter.predict(x)
     np.testing.assert_array_equal(interpreter.predict(x[:2]), np.ones((2, 120)))
+
+
+def test_one_batch_size_beside_another_delegate(host):
+    """A host whose own delegate merges nodes is left, by a failed resize, without it, and with memory planned for fewer nodes."""
+    graph = Graph()
+    x = y = graph.tensor((1, 3, 40))
+    for _ in range(6):
+        bits = graph.custom("LceQuantize", [y], graph.tensor((1, 3, 2), "int32"))
+        y = graph.custom("LceDequantize", [bits], graph.tensor((1, 3, 40)))
+        for _ in range(6):
+            y = graph.builtin("LOGISTIC", [y], graph.tensor((1, 3, 40)))
+    shape = graph.constant(np.array([1, 120], np.int32))
+    model = graph.build([x], [graph.builtin("RESHAPE", [y, shape], graph.tensor((1, 120)))])
+    images = np.random.default_rng(0).normal(size=(4, 3, 40)).astype(np.float32)
+    one_by_one = [Interpreter(model, host=host).predict(image) for image in images]
+    np.testing.assert_array_equal(Interpreter(model, host=host).predict(images), np.concatenate(one_by_one))
 
 
 def test_resized_height_and_width(host):
@@ -152,7 +169,9 @@ def test_making_and_dropping_interpreters_in_threads(host):
 
     def churn(seed: int) -> None:
         for _ in range(10):
-            np.testing.assert_array_equal(Interpreter(model, 1 + seed % 3, host=host, profile="churn").predict(x), wanted)
+            np.testing.assert_array_equal(
+                Interpreter(model, 1 + seed % 3, host=host, profile="churn").predict(x), wanted
+            )
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(churn, range(4)))
