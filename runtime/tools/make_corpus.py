@@ -1,6 +1,6 @@
 """Writes the seeds of the fuzzers, tests/cpp/corpus: small models of every kind, and the options of their custom ops.
 
-    PYTHONPATH=.:tests python tools/make_corpus.py       (needs TensorFlow, for its flatbuffer schema)
+PYTHONPATH=.:tests python tools/make_corpus.py       (needs TensorFlow, for its flatbuffer schema)
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from flatbuffers import flexbuffers
 from graphs import Bconv
+from tensorflow.lite.python import schema_py_generated as schema
+from test_float_steps import Network
 from test_fusion import RandomGraph
 from test_ops import bmaxpool_model, dequantize_model, quantize_model
 
@@ -36,12 +38,41 @@ def models() -> dict[str, bytes]:
         result[f"quantize-{dtype}"] = quantize_model((1, 2, 3, 33), dtype, **quantization)
         result[f"dequantize-{dtype}"] = dequantize_model((1, 2, 3, 33), dtype, **quantization)
     result["bmaxpool"] = bmaxpool_model(4, 3, 33, (3, 2), (2, 1), "SAME")
+    result |= float_steps()
     for seed in range(50):  # those of few channels are small
         graph = RandomGraph(seed)
         model = graph.grow(6)
         if graph.input_shape[3] == 20 and len(model) < 9000:
             result[f"graph{seed}"] = model
     return result
+
+
+def float_steps() -> dict[str, bytes]:
+    """What stands around convolutions: a stem, and what follows the last one."""
+    networks = {}
+    network = networks["stem"] = Network((1, 6, 8, 3))
+    x, shape = network.x
+    scaled = network.op("MUL", [x, network.values(3)], shape, schema.MulOptionsT())
+    normal = network.op("ADD", [scaled[0], network.values(3)], shape, schema.AddOptionsT())
+    stem = [network.bconv(network.conv(normal, 8, (3, 3), (2, 2), "SAME", activation=1), 4)]
+
+    network = networks["pooled-mean"] = Network((1, 4, 8, 32))
+    y = network.bconv(network.x, 32)
+    half = network.halve(network.op("PRELU", [y[0], network.values(1, 1, 32)], y[1]))
+    axes = network.constant(np.array([2, 1], np.int32))  # [1, 2] would not outlive clear_unused_bits() of run_model.cc
+    mean = [network.op("MEAN", [half[0], axes], (1, 32), schema.ReducerOptionsT())]
+
+    network = networks["twice"] = Network((1, 3, 3, 32))
+    doubled = network.twice(network.add(network.bconv(network.x, 32), network.x))
+    twice = [network.add(network.bconv(doubled, 64), doubled)]
+
+    network = networks["pools"] = Network((1, 4, 4, 32))
+    y = network.bconv(network.x, 8)
+    pools = [network.halve(y, "MAX_POOL_2D"), network.halve(y)]
+    return {
+        name: network.build([network.x[0]], [tensor for tensor, _ in outputs])
+        for (name, network), outputs in zip(networks.items(), (stem, mean, twice, pools))
+    }
 
 
 def options() -> dict[str, bytes]:

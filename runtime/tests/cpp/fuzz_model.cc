@@ -21,14 +21,20 @@ double elements(const MiniTensor& tensor) {
   return count;
 }
 
+bool is_custom(const MiniNode& node) { return node.builtin_code == kTfLiteBuiltinCustom; }
+
+bool is_convolution(const MiniNode& node) {
+  return is_custom(node) ? node.inputs.size() == 5 : node.builtin_code == kTfLiteBuiltinConv2d && node.inputs.size() == 3;
+}
+
 bool is_too_large(const MiniModel& model) {
   for (const MiniTensor& tensor : model.tensors) {
     if (elements(tensor) > kMaxElements) return true;
   }
   double total = 0;
   for (const MiniNode& node : model.nodes) {
-    if (node.inputs.size() != 5) continue;
-    double work = 1;  // of a convolution, at most: its input times its filter
+    if (!is_convolution(node)) continue;
+    double work = 1;  // at most: its input times its filter
     for (int k = 0; k < 2; ++k) {
       const int i = node.inputs[k];
       if (i >= 0 && static_cast<size_t>(i) < model.tensors.size()) work *= elements(model.tensors[i]);
@@ -37,8 +43,6 @@ bool is_too_large(const MiniModel& model) {
   }
   return total > kMaxWork;
 }
-
-bool is_custom(const MiniNode& node) { return node.builtin_code == kTfLiteBuiltinCustom; }
 
 bool all_finite(const MiniModel& model) {
   for (const MiniTensor& tensor : model.tensors) {

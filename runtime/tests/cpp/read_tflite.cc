@@ -101,9 +101,13 @@ std::vector<int> read_builtin_options(int code, const Table& options) {
     case kTfLiteBuiltinSub:
     case kTfLiteBuiltinMul: return {options.scalar<int8_t>(0)};
     case kTfLiteBuiltinConcatenation: return {options.scalar<int32_t>(0), options.scalar<int8_t>(1)};
+    case kTfLiteBuiltinConv2d:
+      return {options.scalar<int8_t>(0) + 1,  // padding is counted from 1 in C
+              options.scalar<int32_t>(1), options.scalar<int32_t>(2), options.scalar<int8_t>(3), options.scalar<int32_t>(4, 1),
+              options.scalar<int32_t>(5, 1)};
     case kTfLiteBuiltinAveragePool2d:
     case kTfLiteBuiltinMaxPool2d:
-      return {options.scalar<int8_t>(0) + 1,  // padding is counted from 1 in C
+      return {options.scalar<int8_t>(0) + 1,
               options.scalar<int32_t>(1), options.scalar<int32_t>(2), options.scalar<int32_t>(3), options.scalar<int32_t>(4),
               options.scalar<int8_t>(5)};
     default: return {};
