@@ -1,6 +1,6 @@
 #!/bin/sh
-# What CI does with the runtime: builds it, tests it against Larq Compute Engine, runs the C++ tests and fuzzers under sanitizers, and
-# tests wheels in one host on x86_64 and one on aarch64.
+# What CI does with the runtime: builds it, tests it against Larq Compute Engine, runs the C++ tests and fuzzers under sanitizers, tests
+# wheels in one host on x86_64 and one on aarch64, and programs in C, C++ and Java.
 #     tools/ci.sh PYTHON       (PYTHON has TensorFlow, Larq Compute Engine and pytest; the tools come by apt, as root)
 set -eu
 
@@ -25,6 +25,10 @@ fi
 if command -v aarch64-linux-gnu-g++ > /dev/null; then
   tools/build_wheels.sh "$python" build/quick --quick
   PYTHON=$python tools/test_hosts.sh build/quick build/hosts --short
+  PYTHON=$python tools/test_programs.sh build/quick build/programs
+  if [ -e build/sanitize/libs2bnn_delegate.so ]; then
+    make fuzz-host PYTHON=build/hosts/litert-2.3/bin/python CLANG=clang++-14 FUZZ_SECONDS=20
+  fi
 else
   echo "The wheels are left out: aarch64-linux-gnu-g++ is missing."
 fi

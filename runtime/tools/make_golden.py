@@ -84,12 +84,12 @@ def network() -> tuple[bytes, np.ndarray, list[np.ndarray]]:
     tf.keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     layers = tf.keras.layers
-    norm = lambda: layers.BatchNormalization(  # noqa: E731
+    norm = lambda: layers.BatchNormalization(
         beta_initializer=tf.keras.initializers.RandomNormal(0, 0.3),
         gamma_initializer=tf.keras.initializers.RandomUniform(0.5, 1.5),
         moving_mean_initializer=tf.keras.initializers.RandomNormal(0, 2),
     )
-    binary = lambda channels, **kwargs: lq.layers.QuantConv2D(  # noqa: E731
+    binary = lambda channels, **kwargs: lq.layers.QuantConv2D(
         channels, 3, padding="same", use_bias=False, input_quantizer="ste_sign", kernel_quantizer="ste_sign", **kwargs
     )
     image = layers.Input((24, 24, 3))
