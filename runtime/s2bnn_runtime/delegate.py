@@ -75,7 +75,7 @@ def read_profile(name: str) -> list[list[dict[str, Any]]]:
     return json.loads(buffer.value)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(str(library_path()))
     library.s2bnn_runtime_kernels.restype = ctypes.c_char_p

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
+
 import s2bnn_runtime
 from s2bnn_runtime import Interpreter
 

@@ -169,9 +169,7 @@ class Bconv:
         bits = self.output == "bits"
         channels = words_of(self.channels_out) if bits else self.channels_out
         quantization = {"scale": 0.04, "zero_point": -7} if self.output == "int8" else {}
-        y = graph.tensor(
-            (self.batch, *self.output_size(), channels), "int32" if bits else self.output, **quantization
-        )
+        y = graph.tensor((self.batch, *self.output_size(), channels), "int32" if bits else self.output, **quantization)
         inputs = [x, graph.constant(pack_bits(weights["filter"]))]
         inputs += [-1, -1] if bits else [graph.constant(weights["multiplier"]), graph.constant(weights["bias"])]
         inputs += [graph.constant(weights["thresholds"])] if bits else [-1]

@@ -64,7 +64,9 @@ def convolve(case: Bconv) -> np.ndarray:
 
 def expected(case: Bconv) -> np.ndarray:
     weights = case.weights()
-    low, high = {"none": (-np.inf, np.inf), "relu": (0, np.inf), "relu_n1_to_1": (-1, 1), "relu6": (0, 6)}[case.activation]
+    low, high = {"none": (-np.inf, np.inf), "relu": (0, np.inf), "relu_n1_to_1": (-1, 1), "relu6": (0, 6)}[
+        case.activation
+    ]
     sums = convolve(case)
     if case.output == "bits":
         products = case.filter[0] * case.filter[1] * case.channels_in // case.groups

@@ -22,7 +22,16 @@ class RandomGraph:
         self.maps = [(self.input, shape)]
 
     def grow(self, count: int) -> bytes:
-        grow = [self.bconv, self.bconv, self.arithmetic, self.arithmetic, self.vector, self.vector, self.prelu, self.relu]
+        grow = [
+            self.bconv,
+            self.bconv,
+            self.arithmetic,
+            self.arithmetic,
+            self.vector,
+            self.vector,
+            self.prelu,
+            self.relu,
+        ]
         grow += [self.concat, self.pool]
         self.maps.append(self.bconv(*self.maps[0]))  # without one the graph would stay with the host
         for _ in range(count):
@@ -81,7 +90,9 @@ class RandomGraph:
         return self.graph.builtin(name, [x], self.graph.tensor(shape)), shape
 
     def concat(self, x, shape):
-        others = [(tensor, other) for tensor, other in self.maps if other[:3] == shape[:3] and other[3] + shape[3] < 200]
+        others = [
+            (tensor, other) for tensor, other in self.maps if other[:3] == shape[:3] and other[3] + shape[3] < 200
+        ]
         if not others:
             return x, shape
         other, other_shape = others[int(self.rng.integers(len(others)))]
@@ -110,7 +121,9 @@ def test_fused_equals_lce_to_the_bit(run, lce, seed):
     wanted = lce(model, x)
     for options in ({}, {"kernels": "portable"}, {"num_threads": 2}):
         result = run(model, x, **options)
-        for got, want in zip(result if isinstance(result, list) else [result], wanted if isinstance(wanted, list) else [wanted]):
+        for got, want in zip(
+            result if isinstance(result, list) else [result], wanted if isinstance(wanted, list) else [wanted]
+        ):
             np.testing.assert_array_equal(got, want, f"{options}")
 
 
@@ -123,7 +136,7 @@ def test_a_reactnet_block_is_one_step(host):
     shape = graph.input_shape = (1, 8, 8, 64)
     graph.graph.tensors[graph.input].shape = list(shape)
     bias = [graph.values(64) for _ in range(4)]
-    add = lambda x, y: graph.graph.builtin("ADD", [x, y], graph.graph.tensor(shape), schema.AddOptionsT())  # noqa: E731
+    add = lambda x, y: graph.graph.builtin("ADD", [x, y], graph.graph.tensor(shape), schema.AddOptionsT())
     x = graph.input
     for _ in range(2):
         bits = graph.graph.custom("LceQuantize", [add(x, bias[0])], graph.graph.tensor((1, 8, 8, 2), "int32"))
