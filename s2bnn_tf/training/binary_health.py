@@ -99,13 +99,22 @@ class BinaryHealth(keras.callbacks.Callback):
     Args:
         flips: The signs, which the checkpoint holds too.
         images: Gives the images to count dead channels with; called once.
+        steps_per_epoch: Steps in an epoch; a part of one is not logged.
         epoch_begun: Whether the first epoch is one that a resumed run goes on with.
     """
 
-    def __init__(self, flips: SignFlips, images: Callable[[], tf.Tensor], *, epoch_begun: bool):
+    def __init__(
+        self,
+        flips: SignFlips,
+        images: Callable[[], tf.Tensor],
+        *,
+        steps_per_epoch: int,
+        epoch_begun: bool,
+    ):
         super().__init__()
         self.flips = flips
         self.make_images = images
+        self.steps_per_epoch = steps_per_epoch
         self.epoch_begun = epoch_begun
         self.dead: DeadChannels | None = None
 
@@ -115,8 +124,8 @@ class BinaryHealth(keras.callbacks.Callback):
         self.epoch_begun = False
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.model.stop_training:
-            return
+        if self.model.steps_done() % self.steps_per_epoch:
+            return  # stopped within the epoch: it is counted when the run goes on
         rates = self.flips.rates()
         if rates:
             logs.update(flip_rate=sum(rates.values()) / len(rates), flip_rates=rates)

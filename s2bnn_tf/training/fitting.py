@@ -136,7 +136,12 @@ class Training:
             *([ResumeMeans(self.pretrainer)] if done else []),
             StopOnNotFinite(self.run, self.store, seed=config.seed, batch=self._batch),
             stop,
-            BinaryHealth(self.flips, self._health_images, epoch_begun=bool(done)),
+            BinaryHealth(
+                self.flips,
+                self._health_images,
+                steps_per_epoch=self.steps_per_epoch,
+                epoch_begun=bool(done),
+            ),
             Monitors(monitors, stop, every=monitor.knn_every, epochs=config.epochs),
             MetricsLog(self.run, self.lock, **lengths, first_epoch=first_epoch),
             Progress(**lengths, epochs=config.epochs, first_step=first_step),

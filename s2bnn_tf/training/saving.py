@@ -71,10 +71,12 @@ class Checkpoints(keras.callbacks.Callback):
         self.facts = facts
         self.agree = agree
         self.saved = time.monotonic()
+        self.saved_step = -1
 
     def on_train_batch_end(self, batch, logs=None):
         due = bool(self.seconds) and time.monotonic() - self.saved >= self.seconds
-        if self.agree(due):
+        # At a stop before anything else: what an epoch's end has to tell can take seconds.
+        if self.agree(due) or self.model.stop_training:
             self.save()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -84,13 +86,16 @@ class Checkpoints(keras.callbacks.Callback):
             self.save()
 
     def save(self) -> None:
-        """Write a checkpoint and `encoder.weights.h5`.
+        """Write a checkpoint and `encoder.weights.h5`, unless this step's are written already.
 
         Raises:
             UserError: if they cannot be written; what was there before stays.
         """
+        if self.model.steps_done() == self.saved_step:
+            return
         self.lock.check()
         with writing_to(self.run):
             self.store.save(self.checkpoint, self.model.steps_done(), self.facts)
             save_encoder(self.model.student_to_read(), self.run)
         self.saved = time.monotonic()
+        self.saved_step = self.model.steps_done()
