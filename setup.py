@@ -45,6 +45,7 @@ setup(
         "flatbuffers>=23.5.26",
         "Jinja2>=3.1",
         "matplotlib>=3.8",
+        "opencv-python-headless>=4.11,<4.12",  # later ones need NumPy 2
         "Pillow>=10.1",
         "PyYAML>=6.0",
         "scikit-learn>=1.3",

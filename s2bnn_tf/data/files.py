@@ -1,6 +1,6 @@
-"""Batches of images straight from files, decoded and resized by Pillow.
+"""Batches of images straight from files.
 
-tf.data calls these functions from several threads; Pillow works outside Python's lock.
+tf.data calls these functions from several threads; Pillow and OpenCV work outside Python's lock.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from s2bnn_tf.data.changes import Changes, change_view
 from s2bnn_tf.data.decode import decode, failure_reason
+from s2bnn_tf.data.pixels import resize
 from s2bnn_tf.data.records import Record
 from s2bnn_tf.data.sources import ImageSource
 from s2bnn_tf.errors import UserError
@@ -21,10 +23,10 @@ logger = logging.getLogger(__name__)
 _NAMED_WHILE_READING = 5
 
 
-def crop_files(
-    source: ImageSource, indices: np.ndarray, boxes: np.ndarray, size: int
-) -> np.ndarray:
-    """Cut boxes out of images and resize them, each file decoded once.
+def make_views(
+    source: ImageSource, indices: np.ndarray, boxes: np.ndarray, changes: Changes, size: int
+) -> list[np.ndarray]:
+    """Cut V boxes out of each image and make views of them, each file decoded once.
 
     A file that turns out to be damaged gives its place to the next readable one, so that the
     batch keeps its size, and the same batch comes out whenever the same files are damaged.
@@ -33,24 +35,21 @@ def crop_files(
         source: Images in files.
         indices: `(B,)` which images.
         boxes: `(B, V, 4)`: top, left, height, width of V boxes in each.
-        size: Side of the result.
+        changes: What happens to each, `(B * V, ...)`.
+        size: Side S of the views.
 
     Returns:
-        uint8 `(B, V, size, size, 3)`.
+        V arrays, uint8 `(B, S, S, 3)`.
 
     Raises:
         UserError: If no file of the source can be read.
     """
-
-    def read(index: int, relative: np.ndarray) -> np.ndarray:
-        for step in range(len(source)):
-            crops = _read_crops(source, (index + step) % len(source), relative, size)
-            if crops is not None:
-                return crops
-        raise UserError(f"None of the images in {source.name} can be read; replace them.")
-
-    relative = _relative_boxes(source, indices, boxes)
-    return np.stack(list(map(read, indices, relative)))
+    count, views, _ = boxes.shape
+    result = [np.empty((count, size, size, 3), np.uint8) for _ in range(views)]
+    for row, (index, relative) in enumerate(zip(indices, _relative_boxes(source, indices, boxes))):
+        for view, crop in enumerate(_read_or_replace(source, index, relative, size)):
+            result[view][row] = change_view(crop, changes.of(row * views + view))
+    return result
 
 
 def crop_readable_files(
@@ -91,17 +90,18 @@ def resize_readable_files(
         image = _decode_or_note(source, index, None)
         if image is None:
             return None
-        height, width = resized_shape((image.height, image.width), shorter_side)
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        height, width = resized_shape(image.shape, shorter_side)
+        # By Pillow, to the pixel what torchvision does: published scores are measured on these.
+        resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
         top, left = centre_offset(height, size), centre_offset(width, size)
-        return np.asarray(image.crop((left, top, left + size, top + size)))
+        return np.asarray(resized.crop((left, top, left + size, top + size)))
 
     return _readable(list(map(read, indices)), indices, size)
 
 
 def resized_shape(shape: tuple[int, ...], shorter_side: int) -> tuple[int, int]:
     """Height and width after a resize of the shorter side, as torchvision rounds them."""
-    height, width = (int(side) for side in shape)
+    height, width = (int(side) for side in shape[:2])
     if height <= width:
         return shorter_side, int(shorter_side * width / height)
     return int(shorter_side * height / width), shorter_side
@@ -112,20 +112,28 @@ def centre_offset(length: int, size: int) -> int:
     return round((length - size) / 2)
 
 
+def _read_or_replace(
+    source: ImageSource, index: int, relative: np.ndarray, size: int
+) -> list[np.ndarray]:
+    for step in range(len(source)):
+        crops = _read_crops(source, (index + step) % len(source), relative, size)
+        if crops is not None:
+            return crops
+    raise UserError(f"None of the images in {source.name} can be read; replace them.")
+
+
 def _read_crops(
     source: ImageSource, index: int, relative: np.ndarray, size: int
-) -> np.ndarray | None:
+) -> list[np.ndarray] | None:
     smallest = relative[:, 2:].min(axis=0)
     image = _decode_or_note(source, index, (size / smallest[0], size / smallest[1]))
     if image is None:
         return None
-    scale = np.array([image.height, image.width] * 2)
-    crops = []
-    for top, left, height, width in np.round(relative * scale).astype(int):
-        # Cut first: a resize with a box would look across its borders.
-        cut = image.crop((left, top, left + max(width, 1), top + max(height, 1)))
-        crops.append(np.asarray(cut.resize((size, size), Image.Resampling.BILINEAR)))
-    return np.stack(crops)
+    boxes = np.round(relative * np.tile(image.shape[:2], 2)).astype(int).tolist()
+    return [
+        resize(image[top : top + max(height, 1), left : left + max(width, 1)], size)
+        for top, left, height, width in boxes
+    ]
 
 
 def _relative_boxes(source: ImageSource, indices: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -136,7 +144,7 @@ def _relative_boxes(source: ImageSource, indices: np.ndarray, boxes: np.ndarray)
 
 def _decode_or_note(
     source: ImageSource, index: int, minimum_size: tuple[float, float] | None
-) -> Image.Image | None:
+) -> np.ndarray | None:
     path = source.paths[index]
     if path in source.unreadable:
         return None

@@ -144,7 +144,7 @@ def _write_images(
             label = -1 if source.labels is None else int(source.labels[index])
             writer.write(_example(image, label, str(path)))
             lengths.append(len(image))
-            sizes.append((upright.height, upright.width))
+            sizes.append(upright.shape[:2])
             labels.append(label)
     return lengths, sizes, labels
 

@@ -8,10 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from s2bnn_tf.data import augment as ops
+from s2bnn_tf.data.augment import Augmentation
+from s2bnn_tf.data.changes import Changes, sample_changes
 from s2bnn_tf.data.files import (
     centre_offset,
-    crop_files,
     crop_readable_files,
+    make_views,
     resize_readable_files,
     resized_shape,
 )
@@ -33,24 +35,27 @@ def random_memory_crops(
     return crop
 
 
-def random_file_crops(
-    source: ImageSource, size: int, crop_scale: tuple[float, float], views: int
-) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Return a function from B indices and a seed to uint8 crops `(B, views, S, S, 3)`."""
+def random_file_views(
+    source: ImageSource, size: int, augmentation: Augmentation, views: int
+) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]:
+    """Return a function from B indices and a seed to `views` tensors, uint8 `(B, S, S, 3)`."""
     sizes = tf.constant(source.sizes)
 
-    def crop(indices: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        drawn = ops.sample_crop_boxes(tf.gather(sizes, tf.repeat(indices, views)), crop_scale, seed)
-        shape = (indices.shape[0], views, size, size, 3)
-        crops = numpy_op(
-            lambda index, box: crop_files(source, index, box, size),
-            lambda index, box: np.zeros(shape, np.uint8),
-            [indices, tf.reshape(drawn, (-1, views, 4))],
-            tf.uint8,
+    def make(indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        crop_seed, view_seed = tf.unstack(tf.random.split(seed), axis=0)
+        image_sizes = tf.gather(sizes, tf.repeat(indices, views))
+        boxes = ops.sample_crop_boxes(image_sizes, augmentation.crop_scale, crop_seed)
+        changes = sample_changes(indices.shape[0] * views, augmentation, view_seed)
+        shape = (indices.shape[0], size, size, 3)
+        made = numpy_op(
+            lambda index, box, *draws: make_views(source, index, box, Changes(*draws), size),
+            lambda *_: [np.zeros(shape, np.uint8)] * views,
+            [indices, tf.reshape(boxes, (-1, views, 4)), *changes],
+            [tf.uint8] * views,
         )
-        return tf.ensure_shape(crops, shape)
+        return tuple(tf.ensure_shape(view, shape) for view in made)
 
-    return crop
+    return make
 
 
 def random_labelled(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
 from s2bnn_tf.data import augment as ops
-from s2bnn_tf.data.changes import Changes, change_view, sample_changes
+from s2bnn_tf.data.augment import Augmentation
+from s2bnn_tf.data.numpy_op import numpy_op
+from s2bnn_tf.data.pixels import normalize_batch
 from s2bnn_tf.data.readers import (
     centre_labelled,
-    random_file_crops,
+    random_file_views,
     random_labelled,
     random_memory_crops,
 )
@@ -26,25 +27,6 @@ _CHUNK_VALUES = 2**20  # float32 values worked on at a time: few enough to stay 
 _DRAWN_TOGETHER = 4  # images in files whose boxes and changes are drawn by the same operations
 _MOST_IN_A_CHUNK = 64  # so that one device and several draw alike
 _ORDER, _VIEWS = 0, 1  # what a seed is for
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How a view differs from its image.
-
-    Attributes:
-        crop_scale: Smallest and largest share of the area that a crop keeps.
-        jitter_probability: Of brightness, contrast, saturation and hue to change.
-        grayscale_probability: Of the colours to go.
-        blur_probability: Of a Gaussian blur.
-        flip_probability: Of mirroring left to right.
-    """
-
-    crop_scale: tuple[float, float]
-    jitter_probability: float
-    grayscale_probability: float
-    blur_probability: float
-    flip_probability: float
 
 
 def steps_per_epoch(source: ImageSource, batch_size: int) -> int:
@@ -123,14 +105,12 @@ def view_dataset(
         )
 
     rows = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_rows)
-    if source.images is None:
-        made = _file_views(rows, source, augmentation, image_size, views, seed)
-        return made.batch(
-            share, drop_remainder=True, num_parallel_calls=2, deterministic=True
-        ).prefetch(2)
-    made = _memory_views(rows, source, augmentation, image_size, views, seed)
+    make = _file_views if source.images is None else _memory_views
+    made = make(rows, source, augmentation, image_size, views, seed)
     if chunk < share:
         made = made.rebatch(share, drop_remainder=True)
+    if source.images is None:
+        made = made.map(_normalize, num_parallel_calls=2, deterministic=True)
     return made.prefetch(2)
 
 
@@ -148,31 +128,29 @@ def _memory_views(rows, source, augmentation, image_size, views, seed) -> tf.dat
 
 
 def _file_views(rows, source, augmentation, image_size, views, seed) -> tf.data.Dataset:
-    """Large images: decoded and cut in chunks, then each view goes its own way."""
-    crop = random_file_crops(source, image_size, augmentation.crop_scale, views)
-
-    def cut(row: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, Changes]:
-        crop_seed, view_seed = tf.unstack(tf.random.split(_seed(seed, _VIEWS, row)), axis=0)
-        count = indices.shape[0]
-        changes = sample_changes(count * views, augmentation, view_seed)
-        grouped = [tf.reshape(draw, (count, views, *draw.shape[1:])) for draw in changes]
-        return crop(indices, crop_seed), Changes(*grouped)
-
-    def change(crops: tf.Tensor, changes: Changes) -> tuple[tf.Tensor, ...]:
-        return tuple(
-            change_view(crops[i], Changes(*(draw[i] for draw in changes))) for i in range(views)
-        )
-
+    """Large images: each is decoded once, and each of its views goes its own way, in bytes."""
+    make = random_file_views(source, image_size, augmentation, views)
     options = tf.data.Options()
     options.threading.max_intra_op_parallelism = 1  # the images are parallel already
     # Twice the cores: a thread in Python may wait for another.
     options.threading.private_threadpool_size = 2 * _PARALLEL_CALLS
-    return (
-        rows.map(cut, num_parallel_calls=2 * _PARALLEL_CALLS, deterministic=True)
-        .unbatch()
-        .map(change, num_parallel_calls=2 * _PARALLEL_CALLS, deterministic=True)
-        .with_options(options)
-    )
+    return rows.map(
+        lambda row, indices: make(indices, _seed(seed, _VIEWS, row)),
+        num_parallel_calls=2 * _PARALLEL_CALLS,
+        deterministic=True,
+    ).with_options(options)
+
+
+def _normalize(*views: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """The last step of views that were in bytes so far."""
+
+    def normalized(view: tf.Tensor) -> tf.Tensor:
+        done = numpy_op(
+            normalize_batch, lambda x: np.zeros(x.shape, np.float32), [view], tf.float32
+        )
+        return tf.ensure_shape(done, view.shape)
+
+    return tuple(normalized(view) for view in views)
 
 
 def batch_indices(count: int, batch_size: int, *, seed: int, step: int) -> np.ndarray:
