@@ -14,8 +14,9 @@ import numpy as np
 
 from s2bnn_runtime.delegate import kernels, read_profile
 from s2bnn_runtime.few_shot import VERBS, add_verbs, run_verb
+from s2bnn_runtime.files import open_model, read_labels, sentence
 from s2bnn_runtime.hosts import MODULES, find_host
-from s2bnn_runtime.images import Preprocessing, load_image
+from s2bnn_runtime.images import Preprocessing, load_image, picture_files
 from s2bnn_runtime.interpreter import Interpreter
 
 PROFILE = "s2bnn-run"
@@ -31,11 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
             print(run_verb(options))
             return 0
         result = run(options)
-    except KeyError as error:
-        print(f"s2bnn-run: {error.args[0]}", file=sys.stderr)
-        return 1
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        print(f"s2bnn-run: {error}", file=sys.stderr)
+    except (OSError, KeyError, ValueError, RuntimeError, ImportError) as error:
+        print(f"s2bnn-run: {sentence(error)}", file=sys.stderr)
         return 1
     if options.json:
         print(json.dumps(result))
@@ -48,9 +46,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Does what the command line says; the result is what `--json` prints."""
     if not options.images and not (options.benchmark or options.profile):
         raise ValueError("nothing to do: name images, or ask for --benchmark or --profile")
+    labels = read_labels(options.labels) if options.labels else None
     host = find_host(options.host)
     profile = PROFILE if options.profile else None
-    interpreter = Interpreter(options.model, options.threads, host=host, kernels=options.kernels, profile=profile)
+    interpreter = open_model(options.model, options.threads, host=host, kernels=options.kernels, profile=profile)
     result: dict[str, Any] = {
         "model": str(options.model),
         "host": host.name,
@@ -58,8 +57,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "threads": options.threads,
     }
     if options.images:
-        labels = options.labels.read_text().splitlines() if options.labels else None
-        result["images"] = [_classify(interpreter, path, options, labels) for path in options.images]
+        result["images"] = [_classify(interpreter, path, options, labels) for path in picture_files(options.images)]
     if options.benchmark or options.profile:
         result["benchmark"] = _benchmark(interpreter, options.runs)
     if options.profile:
@@ -81,9 +79,9 @@ def _parser() -> argparse.ArgumentParser:
         f"classes of one's own, by a few pictures each: s2bnn-run {'|'.join(VERBS)} --help",
     )
     parser.add_argument("model", type=Path, help="a .tflite file")
-    parser.add_argument("images", type=Path, nargs="*", help="pictures to classify")
+    parser.add_argument("images", type=Path, nargs="*", help="pictures to classify, or folders of them")
     parser.add_argument("--labels", type=Path, help="text file, one class a line")
-    parser.add_argument("--top-k", type=int, default=5, metavar="K", help="how many classes to show (default 5)")
+    parser.add_argument("--top-k", type=_positive, default=5, metavar="K", help="how many classes to show (default 5)")
     parser.add_argument(
         "--preprocessing",
         choices=[p.value for p in Preprocessing],
@@ -91,16 +89,24 @@ def _parser() -> argparse.ArgumentParser:
         help="what the model expects: RGB of 0 to 255 (raw), of -1 to 1 (symmetric), or normalised by the mean and "
         "deviation of ImageNet (imagenet); default raw",
     )
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of one prediction (default 1)")
+    parser.add_argument(
+        "--threads", type=_positive, default=1, metavar="N", help="threads of one prediction (default 1)"
+    )
     parser.add_argument("--benchmark", action="store_true", help="time predictions on random input")
     parser.add_argument("--profile", action="store_true", help="time each step of the binary part too")
-    parser.add_argument("--runs", type=int, default=50, metavar="N", help="timed predictions (default 50)")
+    parser.add_argument("--runs", type=_positive, default=50, metavar="N", help="timed predictions (default 50)")
     parser.add_argument("--kernels", help="force kernels: reference, portable, or an instruction set's")
     parser.add_argument(
         "--host", choices=list(MODULES), help="TFLite interpreter to use (default: the first installed)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
     return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1 is needed, not {text!r}")
+    return int(text)
 
 
 def _classify(
@@ -114,15 +120,15 @@ def _classify(
     if isinstance(scores, list) or scores.ndim != 2:
         raise ValueError("the model does not return one score per class; use s2bnn_runtime.Interpreter from Python")
     best = np.argsort(-scores[0], kind="stable")[: options.top_k]
-    if labels is not None and len(labels) < scores.shape[1]:
-        raise ValueError(f"{options.labels} has {len(labels)} labels, the model {scores.shape[1]} classes")
+    if labels is not None and len(labels) != scores.shape[1]:
+        raise ValueError(
+            f"{options.labels} has {len(labels)} lines, the model {scores.shape[1]} classes; labels are one line for each class"
+        )
     classes = [{"class": int(i), "label": labels[i] if labels else None, "score": float(scores[0, i])} for i in best]
     return {"path": str(path), "top": classes}
 
 
 def _benchmark(interpreter: Interpreter, runs: int) -> dict[str, Any]:
-    if runs < 1:
-        raise ValueError(f"--runs must be at least 1, not {runs}")
     rng = np.random.default_rng(0)
     inputs = [rng.normal(size=d["shape"]).astype(d["dtype"]) for d in interpreter.input_details]
     for _ in range(3):

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from s2bnn_runtime.images import KEPT_BY_CENTER_CROP, Preprocessing, load_image
-from s2bnn_runtime.interpreter import Interpreter
+from s2bnn_runtime.files import open_model
+from s2bnn_runtime.images import KEPT_BY_CENTER_CROP, Preprocessing, load_image, picture_files
 from s2bnn_runtime.prototypes import PrototypeClassifier
 
 VERBS = ("enroll", "classify", "search", "forget")
@@ -57,20 +57,25 @@ class Embedder:
     """An encoder's `.tflite` on picture files; the JSON card beside it, if there is one, tells the crop."""
 
     def __init__(self, model: Path) -> None:
-        self.interpreter = Interpreter(model)
+        self.interpreter = open_model(model)
         details = self.interpreter.input_details
         if len(details) != 1 or len(details[0]["shape"]) != 4 or details[0]["shape"][3] != 3:
             raise ValueError(f"{model} does not take one RGB image")
         self.detail = details[0]
         card = model.with_suffix(".json")
-        self.kept = KEPT_BY_CENTER_CROP
-        if card.is_file():
-            self.kept = float(json.loads(card.read_text("utf-8")).get("center_crop", self.kept))
+        self.kept = _kept_by(card) if card.is_file() else KEPT_BY_CENTER_CROP
 
     def __call__(self, paths: Iterable[Path]) -> np.ndarray:
         """Embeddings (N, D) of N picture files."""
         pictures = (load_image(path, self.detail, Preprocessing.RAW, kept=self.kept) for path in paths)
         return np.concatenate([np.asarray(self.interpreter.predict(picture)) for picture in pictures])
+
+
+def _kept_by(card: Path) -> float:
+    try:
+        return float(json.loads(card.read_text("utf-8")).get("center_crop", KEPT_BY_CENTER_CROP))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{card} is not a model's card; take it away, or write the model anew") from error
 
 
 def _add(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -116,13 +121,3 @@ def _forget(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     classifier.forget(options.name)
     classifier.save(options.classes)
     return {"classes": classifier.counts}, f"{options.classes}: {', '.join(classifier.counts) or 'no class'}"
-
-
-def picture_files(paths: Iterable[Path]) -> list[Path]:
-    """The files named, and those in the folders named, sorted."""
-    found: list[Path] = []
-    for path in paths:
-        found += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    if not found:
-        raise ValueError(f"there is no picture in {', '.join(map(str, paths))}")
-    return found

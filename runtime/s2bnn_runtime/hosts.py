@@ -54,5 +54,5 @@ def find_host(name: str | None = None) -> Host:
             continue
         module = importlib.import_module(module_name)
         return Host(candidate, module.Interpreter, module.load_delegate)
-    missing = name or "a TFLite interpreter"
-    raise HostNotFoundError(f"{missing} is not installed; `pip install ai-edge-litert` brings one")
+    what = name or "a TFLite interpreter"
+    raise HostNotFoundError(f"{what} is not installed: pip install {name or 'ai-edge-litert'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,22 @@ class Preprocessing(Enum):
     RAW = "raw"  # 0 to 255
     SYMMETRIC = "symmetric"  # -1 to 1
     IMAGENET = "imagenet"  # normalised by ImageNet's mean and standard deviation
+
+
+def picture_files(paths: Iterable[Path]) -> list[Path]:
+    """The files named, and the pictures in the folders named, sorted.
+
+    Raises:
+        ValueError: if there is none.
+        ImportError: if Pillow is not installed.
+    """
+    suffixes = _pillow().registered_extensions()
+    found: list[Path] = []
+    for path in paths:
+        found += sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes) if path.is_dir() else [path]
+    if not found:
+        raise ValueError(f"there is no picture in {', '.join(map(str, paths))}")
+    return found
 
 
 def load_image(
@@ -39,13 +56,17 @@ def load_image(
         OSError, ValueError: if it is no picture; the message names it.
         ImportError: if Pillow is not installed.
     """
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError("reading pictures needs Pillow: pip install pillow") from error
+    Image = _pillow()
     _, height, width, _ = (int(size) for size in detail["shape"])
-    with Image.open(path) as picture:
-        rgb = picture.convert("RGB")
+    try:
+        with Image.open(path) as picture:
+            rgb = picture.convert("RGB")
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"{path} is not a picture that Pillow can read; take it away, or save it anew as JPEG or PNG"
+        ) from error
     side = kept * min(rgb.size)
     left, top = (rgb.width - side) / 2, (rgb.height - side) / 2
     box = (left, top, left + side, top + side)
@@ -59,3 +80,11 @@ def load_image(
         scale, zero_point = detail["quantization"]
         pixels = np.clip(np.round(pixels / scale) + zero_point, -128, 127)
     return pixels[np.newaxis].astype(dtype)
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError("reading pictures needs Pillow: pip install pillow") from error
+    return Image

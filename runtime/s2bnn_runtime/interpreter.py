@@ -43,6 +43,8 @@ class Interpreter:
         if num_threads < 1:
             raise ValueError(f"num_threads must be at least 1, not {num_threads}")
         content = bytes(model) if isinstance(model, (bytes, bytearray, memoryview)) else Path(model).read_bytes()
+        if content[4:8] != b"TFL3":
+            raise ValueError("it is not a TFLite model; give the .tflite that Larq Compute Engine's converter made")
         self.host = host or find_host()
         self._arguments = (content, num_threads, {"kernels": kernels, "fuse": fuse, "profile": profile})
         self._native: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 import zipfile
@@ -106,6 +107,8 @@ class PrototypeClassifier:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes one .npz of plain arrays, whole or not at all."""
         path = Path(path)
+        if not path.resolve().parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.resolve().parent))
         handle, partial = tempfile.mkstemp(suffix=".npz", dir=path.resolve().parent)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -133,7 +136,7 @@ class PrototypeClassifier:
                 names, sums, counts = arrays["names"].tolist(), arrays["sums"], arrays["counts"].tolist()
                 classifier = cls(float(arrays["threshold"]))
         except (KeyError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} holds no enrolled classes ({error})") from error
+            raise ValueError(f"{path} holds no enrolled classes; `s2bnn-run enroll` makes such a file") from error
         if not len(names) == len(sums) == len(counts) or not np.isfinite(sums).all():
             raise ValueError(f"{path} holds no enrolled classes (its arrays do not fit)")
         classifier._sums = dict(zip(names, sums))

@@ -95,5 +95,7 @@ def test_mistakes_are_told_in_a_sentence(encoder, pictures, tmp_path, capsys):
     assert "there is no picture in" in complain(capsys, "enroll", encoder, classes, "x", tmp_path / "nothing")
     assert not classes.exists()
     assert "holds no enrolled classes" in complain(capsys, "classify", encoder, tmp_path / "text.npz", picture)
-    assert "No such file" in complain(capsys, "classify", encoder, classes, picture)
-    assert "No such file" in complain(capsys, "search", tmp_path / "no.tflite", picture, picture)
+    assert "new.npz does not exist" in complain(capsys, "classify", encoder, classes, picture)
+    assert "no.tflite does not exist" in complain(capsys, "search", tmp_path / "no.tflite", picture, picture)
+    nowhere = tmp_path / "nowhere"
+    assert f"{nowhere} does not exist" in complain(capsys, "enroll", encoder, nowhere / "new.npz", "x", picture)

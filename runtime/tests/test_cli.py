@@ -1,0 +1,133 @@
+"""`s2bnn-run MODEL IMAGES...` on real pictures and models: scores, speed, and mistakes told in one sentence."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from tensorflow.lite.python import schema_py_generated as schema
+from test_float_steps import Network
+
+from s2bnn_runtime import Interpreter
+from s2bnn_runtime.cli import main
+
+COLOUR = (200, 100, 50)
+CLASSES = 7
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    network = Network((1, 12, 8, 3))
+    y = network.bconv(network.conv(network.x, 32, (3, 3), (2, 2), "SAME"), CLASSES)
+    axes = network.constant(np.array([1, 2], np.int32))
+    scores = network.op("MEAN", [y[0], axes], (1, CLASSES), schema.ReducerOptionsT())
+    path = tmp_path_factory.mktemp("cli") / "model.tflite"
+    path.write_bytes(network.build([network.x[0]], [scores[0]]))
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder with a JPEG and a transparent PNG of one colour, and a file that is no picture."""
+    Image.new("RGB", (300, 200), COLOUR).save(tmp_path / "a.jpg", quality=100, subsampling=0)
+    Image.new("RGBA", (30, 50), (*COLOUR, 255)).save(tmp_path / "b.png")
+    (tmp_path / "notes.txt").write_text("not a picture")
+    return tmp_path
+
+
+def say(capsys, *arguments) -> str:
+    assert main([str(argument) for argument in arguments]) == 0
+    return capsys.readouterr().out
+
+
+def complain(capsys, *arguments) -> str:
+    """The one line on standard error."""
+    assert main([str(argument) for argument in arguments]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    lines = [line for line in printed.err.splitlines() if line.startswith("s2bnn-run: ")]
+    assert len(lines) == 1
+    assert "Errno" not in lines[0]
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    "preprocessing, prepare",
+    [
+        ("raw", lambda rgb: rgb),
+        ("symmetric", lambda rgb: rgb / 127.5 - 1),
+        ("imagenet", lambda rgb: (rgb / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]),
+    ],
+)
+def test_scores_of_a_folder(model, pictures, capsys, preprocessing, prepare):
+    labels = pictures / "labels.txt"
+    labels.write_text("".join(f"class {i}\n" for i in range(CLASSES)))
+    arguments = ["--labels", labels, "--top-k", 3, "--preprocessing", preprocessing, "--json"]
+    result = json.loads(say(capsys, model, pictures, *arguments).splitlines()[-1])
+    assert [image["path"] for image in result["images"]] == [str(pictures / "a.jpg"), str(pictures / "b.png")]
+    pixels = np.broadcast_to(prepare(np.array(COLOUR, float)), (1, 12, 8, 3)).astype(np.float32)
+    (wanted,) = Interpreter(model).predict(pixels)
+    best = np.argsort(-wanted, kind="stable")[:3]
+    for entry, index in zip(result["images"][1]["top"], best):
+        assert entry == {"class": index, "label": f"class {index}", "score": pytest.approx(float(wanted[index]))}
+
+
+def test_text_names_the_picture_and_its_best_class(model, pictures, capsys):
+    lines = say(capsys, model, pictures / "b.png", "--top-k", 2).splitlines()
+    assert str(model) in lines[0]
+    assert lines[1] == str(pictures / "b.png")
+    assert len(lines) == 4
+    assert float(lines[2].split()[0]) >= float(lines[3].split()[0])
+
+
+def test_benchmark_and_profile(model, capsys):
+    result = json.loads(say(capsys, model, "--profile", "--runs", 2, "--threads", 2, "--json").splitlines()[-1])
+    assert result["threads"] == 2
+    assert result["benchmark"]["runs"] == 2
+    assert result["benchmark"]["min_ms"] <= result["benchmark"]["median_ms"] <= result["benchmark"]["max_ms"]
+    (steps,) = result["profile"]
+    assert sum(step["binary_macs"] for step in steps) == 9 * 32 * CLASSES * 6 * 4
+    assert "LceBconv2d" in say(capsys, model, "--profile", "--runs", 1)
+
+
+def test_wrong_models(model, pictures, capsys):
+    picture, missing = pictures / "b.png", pictures / "no.tflite"
+    assert f"{missing} does not exist" in complain(capsys, missing, picture)
+    assert "is a folder" in complain(capsys, pictures, picture)
+    assert "b.png cannot be run: it is not a TFLite model" in complain(capsys, picture, picture)
+    damaged = pictures / "damaged.tflite"
+    damaged.write_bytes(model.read_bytes().replace(b"stride_width", b"stride_wrong"))
+    assert "damaged.tflite cannot be run: " in complain(capsys, damaged, picture)
+    assert "nothing to do" in complain(capsys, model)
+
+
+def test_wrong_pictures(model, pictures, capsys):
+    assert "no.png does not exist" in complain(capsys, model, pictures / "no.png")
+    assert "notes.txt is not a picture" in complain(capsys, model, pictures / "notes.txt")
+    cut = pictures / "cut.jpg"
+    cut.write_bytes((pictures / "a.jpg").read_bytes()[:700])
+    assert "cut.jpg is not a picture" in complain(capsys, model, cut)
+    empty = pictures / "empty"
+    empty.mkdir()
+    assert "there is no picture in" in complain(capsys, model, empty)
+
+
+def test_wrong_labels(model, pictures, capsys):
+    labels, picture = pictures / "labels.txt", pictures / "b.png"
+    assert "labels.txt does not exist" in complain(capsys, model, picture, "--labels", labels)
+    for count in (CLASSES - 1, CLASSES + 1):
+        labels.write_text("label\n" * count)
+        said = complain(capsys, model, picture, "--labels", labels)
+        assert f"labels.txt has {count} lines, the model {CLASSES} classes" in said
+    labels.write_bytes(b"\xff\xfe\x00")
+    assert "labels.txt is not a text file" in complain(capsys, model, picture, "--labels", labels)
+
+
+@pytest.mark.parametrize("option", ["--top-k", "--threads", "--runs"])
+@pytest.mark.parametrize("value", ["0", "-3", "x"])
+def test_numbers_below_one(model, capsys, option, value):
+    with pytest.raises(SystemExit, match="2"):
+        main([str(model), "--benchmark", option, value])
+    assert f"{option}: a whole number of at least 1 is needed" in capsys.readouterr().err
