@@ -1,4 +1,4 @@
-"""Recipes: frozen dataclasses, a strict YAML loader and dotted overrides.
+"""Recipes: frozen dataclasses, filled from YAML and dotted overrides.
 
 Every key, its type, its range and its default stand in the dataclasses below;
 nothing else is accepted. A recipe is data: loading one never executes anything.
@@ -7,20 +7,14 @@ nothing else is accepted. A recipe is data: loading one never executes anything.
 from __future__ import annotations
 
 import dataclasses
-import types
-import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from s2bnn_tf.errors import UserError
-
-
-class ConfigError(UserError):
-    """A recipe that cannot be used; the message has the dotted path and what was expected."""
+from s2bnn_tf.config_loader import ConfigError, apply_override, build, read_tree
 
 
 def _number(default, *, at_least=None, above=None, at_most=None):
@@ -97,15 +91,20 @@ class TeacherConfig:
 
     backbone: str | None = None  # only for a network of keras.applications
     weights: str | None = None  # run directory | FILE.keras | imagenet | FILE.weights.h5
+    # What the student is to match: the head's embedding, or the pooled features below it.
+    output: str = _choice("embedding", "embedding", "features")
 
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """What is minimised: contrastive_weight * InfoNCE + distillation_weight * distillation."""
+    """What is minimised: the sum of four losses (s2bnn_tf.objectives), each by its weight."""
 
     contrastive_weight: float = _number(0.0, at_least=0.0)
     distillation_weight: float = _number(1.0, at_least=0.0)
-    temperature: float = _number(0.2, above=0.0)  # of both losses
+    similarity_weight: float = _number(0.0, at_least=0.0)
+    regression_weight: float = _number(0.0, at_least=0.0)
+    temperature: float = _number(0.2, above=0.0)  # of all losses
+    teacher_temperature: float | None = _number(None, above=0.0)  # of its targets, if another
     queue_size: int = _number(65536, at_least=1)  # keys
     momentum: float = _number(0.999, at_least=0.0, at_most=1.0)  # of the momentum encoder
     # BatchNormalization of the momentum encoder: the paper's, for several devices, or a
@@ -169,10 +168,10 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         ConfigError: if the file cannot be read, a key is unknown, a value has the
             wrong type or is impossible, or keys contradict each other.
     """
-    tree = _read_tree(Path(path), seen=())
+    tree = read_tree(Path(path))
     for override in overrides:
-        _apply_override(tree, override)
-    config = _build(Config, tree, path="")
+        apply_override(tree, override)
+    config = build(Config, tree, path="")
     _check_together(config)
     return config
 
@@ -198,141 +197,9 @@ def save_config(config: Config, path: str | Path) -> None:
     Path(path).write_text(dump_config(config))
 
 
-def _read_tree(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
-    if path.resolve() in seen:
-        raise ConfigError(f"{path} extends itself, by way of {seen[-1]}.")
-    try:
-        tree = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not a text file"
-        raise ConfigError(f"Cannot read the recipe {path}: {reason}.") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: the 45th of a month
-        where = getattr(error, "problem_mark", None)
-        line = f" at line {where.line + 1}" if where else ""
-        raise ConfigError(f"{path} is not valid YAML{line}.") from error
-    tree = {} if tree is None else tree
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: expected keys and values, as in 'epochs: 100'.")
-    parent = tree.pop("extends", None)
-    if parent is None:
-        return tree
-    if not isinstance(parent, str):
-        raise ConfigError(f"{path}: extends: expected the path of another recipe.")
-    return _merge(_read_tree(path.parent / parent, (*seen, path.resolve())), tree)
-
-
-def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in changes.items():
-        below = merged.get(key)
-        if isinstance(below, dict) and isinstance(value, dict):
-            value = _merge(below, value)
-        merged[key] = value
-    return merged
-
-
-def _apply_override(tree: dict[str, Any], override: str) -> None:
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        raise ConfigError(
-            f"--set {override}: expected KEY=VALUE, as in optimizer.learning_rate=1e-3."
-        )
-    *sections, key = path.split(".")
-    for section in sections:
-        if not isinstance(tree.get(section), dict):
-            tree[section] = {}
-        tree = tree[section]
-    try:
-        tree[key] = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"--set {override}: the value is not valid YAML.") from error
-
-
-def _build(cls: type, tree: Any, path: str) -> Any:
-    """One dataclass from one mapping; `path` is the dotted path so far."""
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path.rstrip('.')}: expected a section with keys, not {tree!r}.")
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    hints = typing.get_type_hints(cls)
-    for key in tree:
-        if key not in fields:
-            raise ConfigError(f"{path}{key}: unknown key; expected one of {', '.join(fields)}.")
-    return cls(
-        **{key: _convert(hints[key], fields[key], tree[key], f"{path}{key}") for key in tree}
-    )
-
-
-def _convert(hint: Any, spec: dataclasses.Field, value: Any, path: str) -> Any:
-    optional = isinstance(hint, types.UnionType)
-    if optional:
-        hint = next(option for option in typing.get_args(hint) if option is not type(None))
-    if value is None and optional:
-        return None
-    if dataclasses.is_dataclass(hint):
-        return _build(typing.cast(type, hint), value, f"{path}.")
-    if typing.get_origin(hint) is tuple:
-        return _convert_range(spec, value, path)
-    value = _convert_scalar(hint, value, path)
-    _check_limits(spec, value, path)
-    return value
-
-
-def _convert_scalar(hint: type, value: Any, path: str) -> Any:
-    expected = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[hint]
-    # PyYAML reads 3e-4 as text.
-    if hint is float and isinstance(value, int | str) and not isinstance(value, bool):
-        try:
-            value = float(value)
-        except (ValueError, OverflowError):
-            pass
-    right = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
-    if not right or (hint is float and value - value != 0.0):  # inf and nan
-        raise ConfigError(f"{path}: expected {expected}, not {value!r}.")
-    return value
-
-
-def _convert_range(spec: dataclasses.Field, value: Any, path: str) -> tuple[float, float]:
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise ConfigError(f"{path}: expected two numbers, as in [0.2, 1.0], not {value!r}.")
-    low, high = (_convert_scalar(float, item, path) for item in value)
-    for bound in (low, high):
-        _check_limits(spec, bound, path)
-    if low > high:
-        raise ConfigError(f"{path}: expected the smaller number first, not {value!r}.")
-    return low, high
-
-
-def _check_limits(spec: dataclasses.Field, value: Any, path: str) -> None:
-    limits = spec.metadata
-    if "choices" in limits and value not in limits["choices"]:
-        raise ConfigError(f"{path}: expected one of {', '.join(limits['choices'])}, not {value!r}.")
-    words = {
-        "at_least": ("{} or more", lambda v, limit: v >= limit),
-        "above": ("more than {}", lambda v, limit: v > limit),
-        "at_most": ("{} or less", lambda v, limit: v <= limit),
-    }
-    for kind, (phrase, holds) in words.items():
-        if kind in limits and not holds(value, limits[kind]):
-            raise ConfigError(f"{path}: expected {phrase.format(limits[kind])}, not {value!r}.")
-
-
 def _check_together(config: Config) -> None:
     """Refuse keys that are fine alone and make no sense together."""
-    objective, teacher = config.objective, config.teacher
-    if objective.contrastive_weight == 0 and objective.distillation_weight == 0:
-        raise ConfigError(
-            "objective: contrastive_weight and distillation_weight are both 0; "
-            "expected at least one above it."
-        )
-    if objective.distillation_weight > 0 and (teacher is None or teacher.weights is None):
-        raise ConfigError(
-            "teacher.weights: expected a run directory or a .keras file, "
-            "since objective.distillation_weight is above 0."
-        )
-    if objective.distillation_weight == 0 and teacher is not None:
-        raise ConfigError(
-            "teacher: expected none, since objective.distillation_weight is 0 and nothing uses it."
-        )
+    _check_objective(config.objective, config.teacher)
     if config.data.batch_size % config.optimizer.accumulation_steps:
         raise ConfigError(
             f"optimizer.accumulation_steps: expected a divisor of data.batch_size "
@@ -342,4 +209,33 @@ def _check_together(config: Config) -> None:
         raise ConfigError(
             f"optimizer.warmup_epochs: expected fewer than epochs ({config.epochs}), "
             f"not {config.optimizer.warmup_epochs}."
+        )
+
+
+def _check_objective(objective: ObjectiveConfig, teacher: TeacherConfig | None) -> None:
+    """Refuse losses that have nothing to learn from, and networks that nothing uses."""
+    weights = {
+        f"{name}_weight": getattr(objective, f"{name}_weight")
+        for name in ("contrastive", "distillation", "similarity", "regression")
+    }
+    used = [name for name, weight in weights.items() if weight > 0]
+    if not used:
+        raise ConfigError(
+            f"objective: {', '.join(weights)} are all 0; expected at least one above it."
+        )
+    guided = [name for name in used if name != "contrastive_weight"]
+    if guided and (teacher is None or teacher.weights is None):
+        raise ConfigError(
+            "teacher.weights: expected a run directory or a .keras file, "
+            f"since objective.{guided[0]} is above 0."
+        )
+    if not guided and teacher is not None:
+        raise ConfigError(
+            "teacher: expected none, since only objective.contrastive_weight is above 0 "
+            "and nothing uses it."
+        )
+    if objective.contrastive_weight > 0 and objective.similarity_weight > 0:
+        raise ConfigError(
+            "objective: contrastive_weight and similarity_weight are both above 0, and there is "
+            "one queue; expected one of them."
         )

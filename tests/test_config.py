@@ -116,7 +116,7 @@ def test_defaults_are_the_papers(recipe):
         ("=3", "--set =3: expected KEY=VALUE"),
         ("epochs=[1", "--set epochs=[1: the value is not valid YAML"),
         # Fine alone, senseless together.
-        ("objective.contrastive_weight=0", "contrastive_weight and distillation_weight are both 0"),
+        ("objective.contrastive_weight=0", "are all 0; expected at least one"),
         ("objective.distillation_weight=1", "teacher.weights: expected a run directory"),
         ("teacher.weights=runs/a", "teacher: expected none, since objective.distillation_weight"),
         ("optimizer.accumulation_steps=3", "expected a divisor of data.batch_size (256), not 3"),

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "s2bnn_tf"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-ANYWHERE = {"errors", "environment", "files", "recipes"}
+ANYWHERE = {"errors", "environment", "files", "recipes", "config_loader"}
 LEAVES = {"config", "data", "layers", "objectives"}
 BELOW_SIBLINGS = LEAVES | {"backbones", "weights"}
 MAY_IMPORT = {

@@ -70,17 +70,9 @@ def reactnet(
     References:
         ReActNet, https://arxiv.org/abs/2003.03488, figure 4.
     """
-    small = _check_stem(stem)
     if kernel_initializer not in KERNEL_INITIALIZERS:
         known = " or ".join(repr(name) for name in KERNEL_INITIALIZERS)
         raise UserError(f"kernel_initializer is {known}, not {kernel_initializer!r}.")
-    smallest = _SMALLEST_MAP * (8 if small else 32)
-    if min(input_shape[:2]) < smallest:
-        hint = "" if small else ", or stem: small for small images"
-        raise UserError(
-            f"reactnet with stem {stem!r} needs images of {smallest} pixels or more, "
-            f"not {min(input_shape[:2])}: choose a larger image_size{hint}."
-        )
 
     def conv(filters: int, kernel_size: int, strides: int, name: str) -> BinaryConv2D:
         return BinaryConv2D(
@@ -92,6 +84,34 @@ def reactnet(
             name=name,
         )
 
+    return _reactnet("reactnet", input_shape, conv, stem, width, reverse_input)
+
+
+@register_backbone("reactnet_real")
+def reactnet_real(
+    input_shape: tuple[int, int, int],
+    *,
+    stem: str = "imagenet",
+    width: float = 1.0,
+    reverse_input: bool = False,
+) -> keras.Model:
+    """The real-valued twin of `reactnet`: the same network with ordinary convolutions.
+
+    It says what the bits cost. See `reactnet` for the arguments.
+    """
+
+    def conv(filters: int, kernel_size: int, strides: int, name: str) -> keras.layers.Conv2D:
+        return keras.layers.Conv2D(
+            filters, kernel_size, strides=strides, padding="same", use_bias=False, name=name
+        )
+
+    return _reactnet("reactnet_real", input_shape, conv, stem, width, reverse_input)
+
+
+def _reactnet(
+    name: str, input_shape, conv, stem: str, width: float, reverse_input: bool
+) -> keras.Model:
+    small = _check_stem(name, stem, input_shape)
     image = keras.Input(input_shape, name="image")
     x = ReverseImage(name="reverse")(image) if reverse_input else image
     x = keras.layers.Conv2D(
@@ -109,11 +129,11 @@ def reactnet(
             stride = 1
         x = _block(x, _channels(channels, width), stride, conv, name=f"block{index + 1}")
     features = keras.layers.GlobalAveragePooling2D(name="pool")(x)
-    return keras.Model(image, features, name="reactnet")
+    return keras.Model(image, features, name=name)
 
 
 def _block(x, channels: int, strides: int, conv, name: str):
-    """Binary 3x3, then binary 1x1, each with its own shortcut: (B, H, W, C) to (B, H', W', D)."""
+    """A 3x3, then a 1x1 convolution, each with its own shortcut: (B, H, W, C) to (B, H', W', D)."""
     shortcut = x
     if strides == 2:
         shortcut = keras.layers.AveragePooling2D(2, padding="same", name=f"{name}_pool")(x)
@@ -147,7 +167,16 @@ def _channels(channels: int, width: float) -> int:
     return scaled * (channels // _STEM_CHANNELS)
 
 
-def _check_stem(stem: str) -> bool:
+def _check_stem(name: str, stem: str, input_shape: tuple[int, int, int]) -> bool:
+    """Whether the stem is the small one; the images must be large enough for it."""
     if stem not in ("imagenet", "small"):
         raise UserError(f"stem is 'imagenet' or 'small', not {stem!r}.")
-    return stem == "small"
+    small = stem == "small"
+    smallest = _SMALLEST_MAP * (8 if small else 32)
+    if min(input_shape[:2]) < smallest:
+        hint = "" if small else ", or stem: small for small images"
+        raise UserError(
+            f"{name} with stem {stem!r} needs images of {smallest} pixels or more, "
+            f"not {min(input_shape[:2])}: choose a larger image_size{hint}."
+        )
+    return small

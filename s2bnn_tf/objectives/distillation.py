@@ -5,10 +5,15 @@ from __future__ import annotations
 import tensorflow as tf
 
 
-def distillation_loss(query: tf.Tensor, target: tf.Tensor, temperature: float) -> tf.Tensor:
+def distillation_loss(
+    query: tf.Tensor,
+    target: tf.Tensor,
+    temperature: float,
+    teacher_temperature: float | None = None,
+) -> tf.Tensor:
     """Match the distribution over coordinates of the teacher's embedding.
 
-    `p = softmax(target / T)`, `q = softmax(query / T)`, `L = -mean_i sum_d p_id log q_id`
+    `p = softmax(target / T')`, `q = softmax(query / T)`, `L = -mean_i sum_d p_id log q_id`
 
     This is the cross-entropy, KL(p || q) plus the entropy of p. The entropy does
     not depend on the student, so the gradient is that of the KL divergence. There
@@ -21,7 +26,8 @@ def distillation_loss(query: tf.Tensor, target: tf.Tensor, temperature: float) -
     Args:
         query: `(B, D)`, unit length, from the student.
         target: `(B, D)`, unit length, from the teacher on the same view.
-        temperature: T of both distributions, above 0.
+        temperature: T of the student's distribution, above 0.
+        teacher_temperature: T' of the teacher's; the same, as in the paper, unless given.
 
     Returns:
         A scalar, in nats.
@@ -29,6 +35,8 @@ def distillation_loss(query: tf.Tensor, target: tf.Tensor, temperature: float) -
     References:
         S2-BNN, https://arxiv.org/abs/2102.08946, section 3.3.
     """
-    probabilities = tf.stop_gradient(tf.nn.softmax(target / temperature, axis=-1))
+    probabilities = tf.stop_gradient(
+        tf.nn.softmax(target / (teacher_temperature or temperature), axis=-1)
+    )
     log_probabilities = tf.nn.log_softmax(query / temperature, axis=-1)
     return -tf.reduce_mean(tf.reduce_sum(probabilities * log_probabilities, axis=-1))

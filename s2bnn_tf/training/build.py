@@ -67,6 +67,7 @@ def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
     if objective.contrastive_weight > 0:
         momentum_encoder = build_encoder(config)
         momentum_encoder.set_weights(student.get_weights())
+    if objective.contrastive_weight > 0 or objective.similarity_weight > 0:
         queue = KeyQueue(objective.queue_size, config.student.embedding_dim, seed=config.seed)
     if config.student.init_from is not None:
         restore_run(config, student=student, momentum_encoder=momentum_encoder, queue=queue)
@@ -85,7 +86,10 @@ def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
         queue=queue,
         contrastive_weight=objective.contrastive_weight,
         distillation_weight=objective.distillation_weight,
+        similarity_weight=objective.similarity_weight,
+        regression_weight=objective.regression_weight,
         temperature=objective.temperature,
+        teacher_temperature=objective.teacher_temperature,
         momentum=objective.momentum,
         accumulation_steps=config.optimizer.accumulation_steps,
         seed=config.seed,

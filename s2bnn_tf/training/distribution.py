@@ -81,6 +81,8 @@ def agreement(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
 def gather(value: tf.Tensor) -> tf.Tensor:
     """The values of all replicas along the first axis, on each; in replica context."""
     replica = tf.distribute.get_replica_context()
+    if replica.num_replicas_in_sync == 1:
+        return value
     return replica.all_gather(_here(value), axis=0)
 
 

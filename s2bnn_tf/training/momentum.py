@@ -1,8 +1,12 @@
-"""The momentum encoder's update."""
+"""The momentum encoder: how it follows the student, and keys that give nothing away."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
+
+from s2bnn_tf.training.distribution import gather
 
 
 def update_momentum(
@@ -39,3 +43,36 @@ def update_momentum(
         tf.raw_ops.AssignAddVariableOp(
             resource=theirs.handle, value=(1.0 - momentum) * (ours - theirs)
         )
+
+
+def shuffled_keys(
+    encode: Callable[[tf.Tensor], tf.Tensor], key_view: tf.Tensor, seed: int, step: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Make the keys of a batch among other images than their queries.
+
+    The images of all replicas change places before they are encoded, so that the statistics
+    of a replica's batch do not give a key away. In replica context.
+
+    Args:
+        encode: Images `(B, H, W, 3)` to embeddings `(B, D)`.
+        key_view: This replica's `(B, H, W, 3)`.
+        seed: Any integer.
+        step: Number of the step, a scalar; seed and step decide the order.
+
+    Returns:
+        The keys of this replica's images, `(B, D)`, and those of all R replicas, `(R * B, D)`.
+
+    References:
+        MoCo, https://arxiv.org/abs/1911.05722, section 3.3 (shuffling BN).
+    """
+    replica = tf.distribute.get_replica_context()
+    batch = tf.shape(key_view)[0]
+    images = replica.num_replicas_in_sync * batch
+    mine = replica.replica_id_in_sync_group * batch + tf.range(batch)
+    order = tf.random.experimental.stateless_shuffle(
+        tf.range(images), [seed, tf.cast(step, tf.int32)]
+    )
+    shuffled = tf.gather(gather(key_view), tf.gather(order, mine))
+    encoded = gather(encode(tf.ensure_shape(shuffled, key_view.shape)))
+    all_keys = tf.gather(encoded, tf.argsort(order))
+    return tf.gather(all_keys, mine), all_keys

@@ -1,4 +1,4 @@
-"""The one train_step: contrast, distillation, or both."""
+"""The one train_step: contrast, guidance by a teacher, or both."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ from functools import partial
 import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
-from s2bnn_tf.objectives import KeyQueue, distillation_loss, info_nce_loss
+from s2bnn_tf.objectives import (
+    KeyQueue,
+    distillation_loss,
+    info_nce_loss,
+    regression_loss,
+    similarity_loss,
+)
 from s2bnn_tf.training.distribution import gather, total
-from s2bnn_tf.training.momentum import update_momentum
+from s2bnn_tf.training.momentum import shuffled_keys, update_momentum
+from s2bnn_tf.training.parts import in_parts, split
 
 keras = tf.keras
 
@@ -20,16 +27,21 @@ class Pretrainer(keras.Model):
 
     With a momentum encoder and a queue it contrasts; with a teacher it distils;
     with all three it does both. Of the three networks only the student is
-    trained: the teacher is frozen and the momentum encoder follows.
+    trained: the teacher is frozen and the momentum encoder follows. A loss of weight 0
+    is not computed.
 
     Args:
         student: The encoder to train, `(B, H, W, 3)` to `(B, D)`.
         teacher: A frozen encoder to `(B, D)`, or None.
         momentum_encoder: A copy of the student, or None.
-        queue: The negatives, with the momentum encoder.
+        queue: Keys of the momentum encoder, the negatives of `info_nce_loss`; or, for
+            `similarity_loss`, embeddings of the teacher.
         contrastive_weight: Weight of `info_nce_loss`.
         distillation_weight: Weight of `distillation_loss`.
-        temperature: T of both losses.
+        similarity_weight: Weight of `similarity_loss`.
+        regression_weight: Weight of `regression_loss`.
+        temperature: T of all losses.
+        teacher_temperature: T of the teacher's distributions; the same unless given.
         momentum: Of the momentum encoder.
         accumulation_steps: Parts of a batch that are computed one after another, to need
             less memory. BatchNormalization sees one part at a time; all else is the same.
@@ -44,8 +56,8 @@ class Pretrainer(keras.Model):
     over the whole batch, and the keys of all replicas are enqueued on each.
 
     Raises:
-        ValueError: if there is neither teacher nor momentum encoder, or a
-            momentum encoder without a queue.
+        ValueError: if there is neither teacher nor momentum encoder, nothing to
+            minimise, or a queue that nothing fills, nothing uses, or that is missing.
 
     References:
         S2-BNN, https://arxiv.org/abs/2102.08946.
@@ -62,7 +74,10 @@ class Pretrainer(keras.Model):
         queue: KeyQueue | None = None,
         contrastive_weight: float = 0.0,
         distillation_weight: float = 1.0,
+        similarity_weight: float = 0.0,
+        regression_weight: float = 0.0,
         temperature: float = 0.2,
+        teacher_temperature: float | None = None,
         momentum: float = 0.999,
         accumulation_steps: int = 1,
         seed: int = 0,
@@ -71,27 +86,30 @@ class Pretrainer(keras.Model):
         super().__init__(name="pretrainer")
         if teacher is None and momentum_encoder is None:
             raise ValueError("A Pretrainer needs a teacher, a momentum encoder, or both.")
-        if (momentum_encoder is None) != (queue is None):
-            raise ValueError("A momentum encoder and a queue come together.")
+        weights = {} if momentum_encoder is None else {"contrastive": contrastive_weight}
+        if teacher is not None:
+            weights["distillation"] = distillation_weight
+            weights["similarity"] = similarity_weight
+            weights["regression"] = regression_weight
+        self.objective_weights = {name: weight for name, weight in weights.items() if weight > 0}
+        if not self.objective_weights:
+            raise ValueError("A Pretrainer needs a weight above 0 for what it is to minimise.")
+        uses = [name for name in ("contrastive", "similarity") if name in self.objective_weights]
+        if len(uses) != (queue is not None):
+            raise ValueError("A queue comes with contrast, or with similarity to a teacher's.")
         self.student = student
         self.teacher = teacher
         self.momentum_encoder = momentum_encoder
         self.queue = queue
-        self.objective_weights = {
-            "contrastive": contrastive_weight,
-            "distillation": distillation_weight,
-        }
         self.temperature = temperature
+        self.teacher_temperature = teacher_temperature
         self.momentum = momentum
         self.parts = accumulation_steps
         self.seed = seed
         self.steps = tf.Variable(0, trainable=False, dtype=tf.int64, name="steps")
         self.student_to_read: Callable[[], Encoder] = lambda: self.student
         self.average_statistics = key_statistics == "averaged"
-        names = ["loss"]
-        names += ["contrastive"] if momentum_encoder is not None else []
-        names += ["distillation"] if teacher is not None else []
-        names += ["gradient_norm"]
+        names = ["loss", *self.objective_weights, "gradient_norm"]
         self.means = {name: keras.metrics.Mean(name=name) for name in names}
         if teacher is not None:
             teacher.trainable = False
@@ -117,8 +135,11 @@ class Pretrainer(keras.Model):
 
     def train_step(self, views: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
         """Update the student on one batch of views, each (B, H, W, 3)."""
-        key = None
-        if self.momentum_encoder is not None and self.queue is not None:
+        key = target = None
+        if self.teacher is not None:
+            frozen = partial(self.teacher.__call__, training=False)
+            target = in_parts(frozen, views[0], self.parts)  # (B, D)
+        if self.momentum_encoder is not None:
             update_momentum(
                 self.student,
                 self.momentum_encoder,
@@ -126,10 +147,10 @@ class Pretrainer(keras.Model):
                 statistics=self.average_statistics,
             )
             key, all_keys = self.make_keys(views[1], self.momentum_encoder)
-        losses, gradients = self.accumulate(views[0], key)
+        losses, gradients = self.accumulate(views[0], key, target)
         norm = self.apply(gradients)
-        if self.queue is not None:
-            self.queue.enqueue(all_keys)  # after use: a query never meets its own key
+        if self.queue is not None:  # after use: a query never meets its own key
+            self.queue.enqueue(all_keys if key is not None else gather(target))
         tf.raw_ops.AssignAddVariableOp(resource=self.steps.handle, value=tf.constant(1, tf.int64))
         return self.report(**losses, gradient_norm=norm)
 
@@ -137,46 +158,34 @@ class Pretrainer(keras.Model):
         self, key_view: tf.Tensor, momentum_encoder: Encoder
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The keys of this replica's views, (B, D), and those of all replicas, (R * B, D)."""
-        replica = tf.distribute.get_replica_context()
-        replicas = replica.num_replicas_in_sync
-        training = not self.average_statistics
-        encode = partial(momentum_encoder.__call__, training=training)
-        if replicas == 1:
-            key = _in_parts(encode, key_view, self.parts)
+
+        def encode(view: tf.Tensor) -> tf.Tensor:
+            function = partial(momentum_encoder.__call__, training=not self.average_statistics)
+            return in_parts(function, view, self.parts)
+
+        if tf.distribute.get_replica_context().num_replicas_in_sync == 1:
+            key = encode(key_view)
             return key, key
-        batch = tf.shape(key_view)[0]
-        mine = replica.replica_id_in_sync_group * batch + tf.range(batch)
-        # MoCo's shuffling: a key is made among other images than its query, so that the
-        # statistics of the batch do not give it away.
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(replicas * batch), [self.seed, tf.cast(self.steps, tf.int32)]
-        )
-        shuffled = tf.gather(gather(key_view), tf.gather(order, mine))
-        shuffled = tf.ensure_shape(shuffled, key_view.shape)
-        shuffled_keys = gather(_in_parts(encode, shuffled, self.parts))
-        all_keys = tf.gather(shuffled_keys, tf.argsort(order))
-        key = tf.gather(all_keys, mine)
+        key, all_keys = shuffled_keys(encode, key_view, self.seed, self.steps)
         return tf.ensure_shape(key, (None, momentum_encoder.embedding_dim)), all_keys
 
     def accumulate(
-        self, query_view: tf.Tensor, key: tf.Tensor | None
+        self, query_view: tf.Tensor, key: tf.Tensor | None, target: tf.Tensor | None
     ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
         """Losses of this replica's batch and the gradient of their mean over all replicas."""
         if self.parts == 1:
-            return self.differentiate(query_view, key)
-        views, keys = (
-            _split(query_view, self.parts),
-            None if key is None else _split(key, self.parts),
-        )
+            return self.differentiate(query_view, key, target)
+        batch = [None if value is None else split(value, self.parts) for value in (key, target)]
+        views = split(query_view, self.parts)
 
         def add_part(index, losses, gradients):
-            more = self.differentiate(views[index], None if keys is None else keys[index])
+            part = [None if values is None else values[index] for values in batch]
+            more = self.differentiate(views[index], *part)
             return (index + 1, *tf.nest.map_structure(tf.add, (losses, gradients), more))
 
-        names = [name for name in self.means if name != "gradient_norm"]
         start = (
             tf.constant(0),
-            {name: tf.constant(0.0) for name in names},
+            {name: tf.constant(0.0) for name in ("loss", *self.objective_weights)},
             [tf.zeros_like(variable) for variable in self.student.trainable_variables],
         )
         _, losses, gradients = tf.while_loop(
@@ -185,27 +194,32 @@ class Pretrainer(keras.Model):
         return {name: loss / self.parts for name, loss in losses.items()}, gradients
 
     def differentiate(
-        self, query_view: tf.Tensor, key: tf.Tensor | None
+        self, query_view: tf.Tensor, key: tf.Tensor | None, target: tf.Tensor | None
     ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
         """Losses of one part of a batch, and its share of the gradient."""
-        target = None
-        if self.teacher is not None:
-            target = self.teacher(query_view, training=False)  # (B, D), frozen
         with tf.GradientTape() as tape:
             query = self.student(query_view, training=True)  # (B, D), unit length
-            losses = {}
-            if key is not None and self.queue is not None:
-                losses["contrastive"] = info_nce_loss(query, key, self.queue.keys, self.temperature)
-            if target is not None:
-                losses["distillation"] = distillation_loss(
-                    query=query, target=target, temperature=self.temperature
-                )
-            loss = tf.add_n([self.objective_weights[name] * losses[name] for name in losses])
+            losses = self.losses_of(query, key, target)
+            loss = tf.add_n([weight * losses[n] for n, weight in self.objective_weights.items()])
             replicas = tf.distribute.get_replica_context().num_replicas_in_sync
             share = loss / (replicas * self.parts)
             if self.scales_loss:
                 share = self.optimizer.get_scaled_loss(share)
         return {"loss": loss, **losses}, tape.gradient(share, self.student.trainable_variables)
+
+    def losses_of(
+        self, query: tf.Tensor, key: tf.Tensor | None, target: tf.Tensor | None
+    ) -> dict[str, tf.Tensor]:
+        """Each loss that has a weight, a scalar, of embeddings `(B, D)`."""
+        temperatures = (self.temperature, self.teacher_temperature)
+        keys = None if self.queue is None else self.queue.keys
+        losses = {
+            "contrastive": lambda: info_nce_loss(query, key, keys, self.temperature),
+            "distillation": lambda: distillation_loss(query, target, *temperatures),
+            "similarity": lambda: similarity_loss(query, target, keys, *temperatures),
+            "regression": lambda: regression_loss(query, target),
+        }
+        return {name: losses[name]() for name in self.objective_weights}
 
     @property
     def scales_loss(self) -> bool:
@@ -231,19 +245,3 @@ class Pretrainer(keras.Model):
         for name, value in values.items():
             self.means[name].update_state(value)
         return {name: mean.result() for name, mean in self.means.items()}
-
-
-def _split(batch: tf.Tensor, parts: int) -> tf.Tensor:
-    """The first axis as two: the parts, and what is in each."""
-    rest = batch.shape[1:]
-    return tf.ensure_shape(tf.reshape(batch, (parts, -1, *rest)), (parts, None, *rest))
-
-
-def _in_parts(function, batch: tf.Tensor, parts: int) -> tf.Tensor:
-    """A function of a batch, computed in parts one after another."""
-    if parts == 1:
-        return function(batch)
-    results = tf.map_fn(
-        function, _split(batch, parts), parallel_iterations=1, fn_output_signature=tf.float32
-    )
-    return tf.reshape(results, (-1, results.shape[-1]))

@@ -25,7 +25,7 @@ def restore_run(
 ) -> None:
     """Load `student.init_from`: step 1 whole, into the networks of step 2.
 
-    The momentum encoder and the queue are loaded where both runs have them; a
+    The momentum encoder and a queue of the same kind are loaded where both runs have them; a
     momentum encoder that the earlier run does not have starts as a copy of the
     loaded student.
 
@@ -41,22 +41,27 @@ def restore_run(
     run = RunDirectory(config.student.init_from or "")
     _check_same_network(run, config)
     student.set_weights(load_encoder(run.path, image_size=config.data.image_size).get_weights())
-    if momentum_encoder is None or queue is None:
+    if queue is None:
         return
-    momentum_encoder.set_weights(student.get_weights())
+    if momentum_encoder is not None:
+        momentum_encoder.set_weights(student.get_weights())
     saved = CheckpointStore(run.checkpoints).newest()
     if saved is None:
         return
     shapes = dict(tf.train.list_variables(saved.prefix))
     stored = shapes.get("queue/keys/.ATTRIBUTES/VARIABLE_VALUE")
-    if stored is None:
+    of_teacher = [c.objective.similarity_weight > 0 for c in (run.config, config)]
+    if stored is None or of_teacher[0] != of_teacher[1]:
         return
     if stored != queue.keys.shape.as_list():
         raise UserError(
             f"{run.path} has a queue of {stored[0]} keys; "
             f"add --set objective.queue_size={stored[0]}."
         )
-    checkpoint = tf.train.Checkpoint(momentum_encoder=momentum_encoder, queue=queue)
+    parts = {"queue": queue}
+    if momentum_encoder is not None:
+        parts["momentum_encoder"] = momentum_encoder
+    checkpoint = tf.train.Checkpoint(**parts)
     checkpoint.read(saved.prefix).expect_partial().assert_existing_objects_matched()
 
 

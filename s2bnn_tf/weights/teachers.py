@@ -29,8 +29,8 @@ def load_teacher(teacher: TeacherConfig, *, image_size: int) -> Encoder:
 
     Returns:
         An encoder that is not trainable: normalised images `(B, H, W, 3)` to
-        embeddings `(B, D)` of unit length. A network without a head gives its
-        pooled features.
+        embeddings `(B, D)` of unit length. A network without a head, or with
+        `output: features`, gives its pooled features.
 
     Raises:
         UserError: if there is nothing to load, or it does not fit.
@@ -59,6 +59,9 @@ def load_teacher(teacher: TeacherConfig, *, image_size: int) -> Encoder:
             f"teacher.weights: {weights} does not take images of {image_size}x{image_size} "
             "pixels in 3 channels; change data.image_size or the teacher."
         ) from error
+    if teacher.output == "features":
+        encoder = Encoder(encoder.backbone)
+        encoder.build((None, image_size, image_size, 3))
     encoder.trainable = False
     return encoder
 

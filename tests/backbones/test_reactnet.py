@@ -185,3 +185,17 @@ def test_a_block_is_the_papers(index, small):
     far = ~np.isclose(ours, papers, rtol=1e-4, atol=1e-4)
     assert far.mean() < 0.002, far.mean()
     assert ours.std() > 0.1
+
+
+def test_the_real_valued_twin_is_the_same_network_without_signs():
+    """Loaded with the weights of step 1, and with step 1's signs taken away, both agree."""
+    twin = build_backbone("reactnet_real", (32, 32, 3), stem="small", width=0.125)
+    step1 = reactnet((32, 32, 3), stem="small", width=0.125, binarize_weights=False)
+    for layer in binary_convolutions(step1):
+        layer.input_quantizer = tf.identity
+    for layer in twin.layers:
+        kernel = step1.get_layer(layer.name)
+        shared = kernel.weights[: len(layer.weights)]  # a binary one has its thresholds last
+        layer.set_weights([weight.numpy() for weight in shared])
+    images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_allclose(twin(images), step1(images), rtol=1e-4, atol=1e-5)

@@ -12,8 +12,14 @@ from s2bnn_tf.training import SGD, Pretrainer
 
 keras = tf.keras
 
-RECIPES = {"contrast": (1.0, 0.0), "both": (0.7, 2.0), "distil": (0.0, 1.0)}
-MOMENTUM, TEMPERATURE, RATE, QUEUE = 0.9, 0.2, 0.1, 10
+RECIPES = {
+    "contrast": {"contrastive": 1.0},
+    "both": {"contrastive": 0.7, "distillation": 2.0},
+    "distil": {"distillation": 1.0},
+    "similarity": {"similarity": 1.0},
+    "regression": {"distillation": 0.5, "regression": 1.5},
+}
+MOMENTUM, TEMPERATURE, TEACHERS, RATE, QUEUE = 0.9, 0.2, 0.1, 0.1, 10
 BATCH = 6
 
 
@@ -23,15 +29,15 @@ def views(count: int, seed: int = 0) -> tuple[tf.Tensor, ...]:
 
 
 def make_pretrainer(make_encoder, recipe: str, **options) -> Pretrainer:
-    contrastive, distillation = RECIPES[recipe]
+    weights = {"distillation": 0.0, **RECIPES[recipe]}
     return Pretrainer(
         student=make_encoder(0),
-        teacher=make_encoder(2) if distillation else None,
-        momentum_encoder=make_encoder(1) if contrastive else None,
-        queue=KeyQueue(QUEUE, 8) if contrastive else None,
-        contrastive_weight=contrastive,
-        distillation_weight=distillation,
+        teacher=None if recipe == "contrast" else make_encoder(2),
+        momentum_encoder=make_encoder(1) if "contrastive" in weights else None,
+        queue=KeyQueue(QUEUE, 8) if {"contrastive", "similarity"} & weights.keys() else None,
+        **{f"{name}_weight": weight for name, weight in weights.items()},
         temperature=TEMPERATURE,
+        teacher_temperature=TEACHERS,
         momentum=MOMENTUM,
         **options,
     )
@@ -65,12 +71,33 @@ def assert_close(ours, expected, atol=1e-5):
         np.testing.assert_allclose(mine, theirs, atol=atol)
 
 
+def written_out(name: str, query, key, target, queue) -> tf.Tensor:
+    """One loss by TensorFlow's cross-entropies alone."""
+    if name == "regression":
+        return tf.reduce_mean(2.0 - 2.0 * tf.einsum("bd,bd->b", query, target))
+    if name == "distillation":
+        logits, labels = query / TEMPERATURE, tf.nn.softmax(target / TEACHERS)
+        return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
+    keys = tf.concat([target if key is None else key, queue], axis=0)
+    # Of the batch's keys, each query sees its own only.
+    allowed = tf.concat([tf.eye(BATCH), tf.ones((BATCH, QUEUE))], axis=1)
+    logits = query @ tf.transpose(keys) / TEMPERATURE + tf.math.log(allowed)
+    if name == "contrastive":
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(range(BATCH), logits)
+    else:
+        theirs = target @ tf.transpose(keys) / TEACHERS + tf.math.log(allowed)
+        shares = tf.where(allowed > 0, tf.nn.softmax(theirs), 0.0)
+        logits = tf.where(allowed > 0, logits, -1e9)  # 0 * infinity is not 0
+        losses = tf.nn.softmax_cross_entropy_with_logits(shares, logits)
+    return tf.reduce_mean(losses)
+
+
 def reference_step(pretrainer: Pretrainer, batch, copy) -> dict:
     """What one step of SGD should leave behind; nothing of the pretrainer is touched."""
     student = copy(pretrainer, "student")
     result = {"keys": None}
-    contrastive, distillation = pretrainer.objective_weights.values()
     key = target = None
+    before = None if pretrainer.queue is None else pretrainer.queue.keys.numpy()
     if pretrainer.momentum_encoder is not None:
         momentum_encoder = copy(pretrainer, "momentum_encoder")
         for theirs, ours in zip(
@@ -78,29 +105,18 @@ def reference_step(pretrainer: Pretrainer, batch, copy) -> dict:
         ):
             theirs.assign(MOMENTUM * theirs.numpy() + (1 - MOMENTUM) * ours.numpy())
         key = momentum_encoder(batch[1], training=True)
-        negatives = pretrainer.queue.keys.numpy()
         result.update(momentum_encoder=momentum_encoder, keys=key.numpy())
     if pretrainer.teacher is not None:
         target = copy(pretrainer, "teacher")(batch[0], training=False)
+        if key is None and before is not None:
+            result["keys"] = target.numpy()
     with tf.GradientTape() as tape:
         query = student(batch[0], training=True)
-        losses = {}
-        if key is not None:
-            logits = query @ tf.transpose(tf.concat([key, negatives], axis=0)) / TEMPERATURE
-            own = tf.one_hot(range(BATCH), BATCH)
-            allowed = tf.concat([own, tf.ones((BATCH, QUEUE))], axis=1)
-            logits += tf.math.log(allowed)  # of the batch's keys, each query sees its own only
-            losses["contrastive"] = tf.reduce_mean(
-                tf.nn.sparse_softmax_cross_entropy_with_logits(range(BATCH), logits)
-            )
-        if target is not None:
-            losses["distillation"] = tf.reduce_mean(
-                tf.nn.softmax_cross_entropy_with_logits(
-                    tf.nn.softmax(target / TEMPERATURE), query / TEMPERATURE
-                )
-            )
-        loss = contrastive * losses.get("contrastive", 0.0)
-        loss += distillation * losses.get("distillation", 0.0)
+        losses = {
+            name: written_out(name, query, key, target, before)
+            for name in pretrainer.objective_weights
+        }
+        loss = sum(pretrainer.objective_weights[name] * losses[name] for name in losses)
     gradients = tape.gradient(loss, student.trainable_variables)
     for variable, gradient in zip(student.trainable_variables, gradients, strict=True):
         variable.assign_sub(RATE * gradient)
@@ -140,6 +156,8 @@ def test_one_step_is_the_step_written_out(recipe, eager, make_encoder, copy):
             values(pretrainer.momentum_encoder.variables),
             values(expected["momentum_encoder"].variables),
         )
+    # The queue: new keys at its beginning, all others as they were.
+    if pretrainer.queue is not None:
         np.testing.assert_allclose(pretrainer.queue.keys[:BATCH], expected["keys"], atol=1e-5)
         np.testing.assert_array_equal(pretrainer.queue.keys[BATCH:], first_keys[BATCH:])
         assert int(pretrainer.queue.position) == BATCH
@@ -177,12 +195,20 @@ def test_averaged_key_statistics_follow_the_student(make_encoder, copy):
 
 def test_views_and_metrics_of_each_recipe(make_encoder):
     pretrainers = {name: make_pretrainer(make_encoder, name) for name in RECIPES}
-    assert {n: p.views for n, p in pretrainers.items()} == {"contrast": 2, "both": 2, "distil": 1}
+    assert {n: p.views for n, p in pretrainers.items()} == {
+        "contrast": 2,
+        "both": 2,
+        "distil": 1,
+        "similarity": 1,
+        "regression": 1,
+    }
     names = {n: [m.name for m in p.metrics] for n, p in pretrainers.items()}
     assert names == {
         "contrast": ["loss", "contrastive", "gradient_norm"],
         "both": ["loss", "contrastive", "distillation", "gradient_norm"],
         "distil": ["loss", "distillation", "gradient_norm"],
+        "similarity": ["loss", "similarity", "gradient_norm"],
+        "regression": ["loss", "distillation", "regression", "gradient_norm"],
     }
 
 
@@ -190,7 +216,9 @@ def test_parts_that_do_not_go_together_are_refused(make_encoder):
     student = make_encoder(0)
     with pytest.raises(ValueError, match="teacher, a momentum encoder, or both"):
         Pretrainer(student=student)
-    with pytest.raises(ValueError, match="come together"):
-        Pretrainer(student=student, momentum_encoder=make_encoder(1))
-    with pytest.raises(ValueError, match="come together"):
+    with pytest.raises(ValueError, match="A queue comes with"):
+        Pretrainer(student=student, momentum_encoder=make_encoder(1), contrastive_weight=1.0)
+    with pytest.raises(ValueError, match="a weight above 0"):
+        Pretrainer(student=student, teacher=make_encoder(1), distillation_weight=0.0)
+    with pytest.raises(ValueError, match="A queue comes with"):
         Pretrainer(student=student, teacher=make_encoder(1), queue=KeyQueue(4, 8))

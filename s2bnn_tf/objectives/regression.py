@@ -1,0 +1,30 @@
+"""The loss that lets the student predict its teacher's embedding."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def regression_loss(query: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Squared distance of two unit vectors (SimReg).
+
+    `L = mean_i |query_i - target_i|^2 = mean_i (2 - 2 query_i . target_i)`
+
+    SimReg predicts the teacher's features (`teacher.output: features`) by a deep
+    head, which is thrown away afterwards.
+
+    >>> regression_loss(tf.constant([[1.0, 0.0]]), tf.constant([[0.0, 1.0]])).numpy()
+    2.0
+
+    Args:
+        query: `(B, D)`, unit length, from the student.
+        target: `(B, D)`, unit length, from the teacher on the same view.
+
+    Returns:
+        A scalar in [0, 4]. No gradient reaches the target.
+
+    References:
+        SimReg, https://arxiv.org/abs/2201.05131, section 3.
+    """
+    difference = query - tf.stop_gradient(target)
+    return tf.reduce_mean(tf.reduce_sum(tf.square(difference), axis=-1))
