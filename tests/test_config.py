@@ -118,13 +118,20 @@ def test_defaults_are_the_papers(recipe):
         # Fine alone, senseless together.
         ("objective.contrastive_weight=0", "are all 0; expected at least one"),
         ("objective.distillation_weight=1", "teacher.weights: expected a run directory"),
-        ("teacher.weights=runs/a", "teacher: expected none, since objective.distillation_weight"),
+        ("objective.similarity_weight=1", "since objective.similarity_weight is above 0"),
+        ("objective.regression_weight=1", "since objective.regression_weight is above 0"),
+        ("teacher.weights=runs/a", "teacher: expected none, since only objective.contrastive"),
         ("optimizer.accumulation_steps=3", "expected a divisor of data.batch_size (256), not 3"),
         ("optimizer.warmup_epochs=200", "optimizer.warmup_epochs: expected fewer than epochs (2"),
     ],
 )  # fmt: skip
 def test_what_is_refused(override, words, recipe):
     assert words in refusal(recipe(), [override])
+
+
+def test_the_queue_is_for_one_loss(recipe):
+    overrides = ["objective.similarity_weight=1", "teacher.weights=runs/a"]
+    assert "there is one queue" in refusal(recipe(), overrides)
 
 
 def test_a_teacher_without_weights_is_refused(recipe):
@@ -261,6 +268,9 @@ def test_every_data_set_has_the_whole_matrix():
     forms = ("one_step", "step1", "step2")
     expected = {f"{recipe}_{form}" for recipe in recipes for form in forms}
     names["imagenet"].remove("real_valued_student")
+    more = {f"{guide}_step{step}" for guide in ("similarity", "regression") for step in (1, 2)}
+    assert more | {"real_valued_twin"} <= names["fashion_mnist"]
+    names["fashion_mnist"] -= more | {"real_valued_twin"}
     assert names == dict.fromkeys(names, expected | {"teacher", "baseline_sgd"})
     assert names.keys() == {"digits", "fashion_mnist", "imagenet"}
 
@@ -274,12 +284,21 @@ def test_a_recipe_of_ours_says_what_its_name_says(path):
         assert student.backbone.startswith("resnet")
         assert (objective.distillation_weight > 0) == (path.stem != "teacher")
         return
+    if path.stem == "real_valued_twin":
+        twin = load_config(path.with_stem("contrastive_one_step"))
+        changed = dataclasses.replace(
+            student, backbone="reactnet", binarize_weights=twin.student.binarize_weights
+        )
+        assert dataclasses.replace(config, student=changed) == twin
+        return
     assert student.backbone == "reactnet"
     assert student.binarize_weights is not path.stem.endswith("step1")
     contrast = path.stem.startswith(("contrastive", "baseline"))
     assert (objective.contrastive_weight > 0) == contrast
     assert (objective.distillation_weight > 0) == ("distillation" in path.stem)
-    assert (config.teacher is not None) == ("distillation" in path.stem)
+    assert (objective.similarity_weight > 0) == path.stem.startswith("similarity")
+    assert (objective.regression_weight > 0) == path.stem.startswith("regression")
+    assert (config.teacher is None) == (contrast and "distillation" not in path.stem)
     assert (config.optimizer.name == "sgd") == path.stem.startswith("baseline")
     if path.stem.endswith("step2"):
         step1 = path.with_name(path.name.replace("step2", "step1"))
@@ -318,7 +337,7 @@ def builds(path: Path) -> None:
         for layer in encoder.backbone.layers
         if isinstance(layer, lq.layers.QuantConv2D)
     ]
-    assert len(quantizers) == (0 if path.stem == "teacher" else 26)
+    assert len(quantizers) == (0 if path.stem in ("teacher", "real_valued_twin") else 26)
     assert all((q is not None) == config.student.binarize_weights for q in quantizers)
 
 

@@ -234,5 +234,7 @@ def _checkpoint(pretrainer: Pretrainer, flips: SignFlips) -> tf.train.Checkpoint
         "sign_flips": flips.before,
     }
     if pretrainer.momentum_encoder is not None:
-        parts.update(momentum_encoder=pretrainer.momentum_encoder, queue=pretrainer.queue)
+        parts["momentum_encoder"] = pretrainer.momentum_encoder
+    if pretrainer.queue is not None:
+        parts["queue"] = pretrainer.queue
     return tf.train.Checkpoint(**parts)

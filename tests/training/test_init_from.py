@@ -9,7 +9,7 @@ import pytest
 
 from s2bnn_tf.config import TeacherConfig
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.training import build_pretrainer
+from s2bnn_tf.training import build_pretrainer, pretrain
 from s2bnn_tf.weights import RunDirectory, load_encoder
 
 
@@ -114,3 +114,21 @@ def test_a_teacher_with_another_embedding_tells_what_to_set(contrast, change, st
     )
     with pytest.raises(UserError, match="8 dimensions and the student's 16; add --set stu.*dim=8"):
         build_pretrainer(config, steps_per_epoch=5)
+
+
+def test_a_queue_of_the_teachers_embeddings_is_another_queue(step2, change, step1, state, tmp_path):
+    """It goes from step 1 to step 2; a step 1 that contrasted has keys of another network."""
+    guided = change(
+        step2,
+        epochs=1,
+        teacher=TeacherConfig(weights=str(step1.path)),
+        objective={"contrastive_weight": 0.0, "similarity_weight": 1.0},
+    )
+    fresh = build_pretrainer(guided, steps_per_epoch=5)
+    assert fresh.momentum_encoder is None
+    assert int(fresh.queue.position) == 0
+    run = pretrain(guided, tmp_path / "step1")
+    left = state(run)["queue/keys/.ATTRIBUTES/VARIABLE_VALUE"]
+    following = change(guided, student={"init_from": str(run.path)})
+    np.testing.assert_array_equal(build_pretrainer(following, steps_per_epoch=5).queue.keys, left)
+    assert not np.array_equal(left, fresh.queue.keys)

@@ -53,6 +53,10 @@ def test_a_run_directory_at_another_image_size(tmp_path, images):
     np.testing.assert_array_equal(teacher(images), trained(images))
     assert (teacher.embedding_dim, teacher.trainable_variables) == (8, [])
 
+    below = load_teacher(TeacherConfig(weights=str(tmp_path), output="features"), image_size=SIZE)
+    np.testing.assert_allclose(below(images), unit(trained.backbone(images)), atol=1e-6)
+    assert (below.embedding_dim, below.trainable_variables) == (6, [])
+
 
 @pytest.mark.parametrize("pooled", [True, False])
 def test_a_keras_file_gives_pooled_unit_features_and_is_frozen(pooled, tmp_path, images):
