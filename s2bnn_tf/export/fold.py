@@ -9,7 +9,7 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
-from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.backbones import Encoder, ReverseImage
 from s2bnn_tf.data import IMAGENET_MEAN, IMAGENET_STD
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.export.shifts import fold_shifts
@@ -43,6 +43,8 @@ def deployment_model(
     - Everything is float32, whatever the policy under which it was trained.
     - Images are normalised inside, by a multiply-add of its own. Folded into a zero-padded
       convolution it would change the borders.
+    - A network that begins by turning the image gets it turned before it is normalised: the
+      same bits, and nothing stands between normalisation and the first convolution.
     - The shifts around RPReLU are folded into their neighbours (`fold_shifts`).
 
     Args:
@@ -67,12 +69,15 @@ def deployment_model(
     if fold:
         fold_shifts(backbone)
     image = keras.Input((image_size, image_size, 3), 1, name="image", dtype="float32")
+    x = image
+    if _turns_image(encoder.backbone):
+        x = ReverseImage(name="reverse_image", dtype="float32")(x)
     x = keras.layers.Rescaling(
         [1 / (255 * std) for std in IMAGENET_STD],
         [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD)],
         name="normalize",
         dtype="float32",
-    )(image)
+    )(x)
     x = backbone(x)
     if head == "projection" and encoder.head is not None:
         x = frozen_copy(encoder.head)(x)
@@ -87,8 +92,18 @@ def deployment_model(
 
 
 def frozen_copy(model: keras.Model) -> keras.Model:
-    """A copy of a float32 model whose weights are what their quantizers make of them."""
-    copy = _clone(model, _frozen)
+    """A copy of a float32 model whose weights are what their quantizers make of them.
+
+    A turn of the image, which `deployment_model` makes, is left out.
+    """
+    left_out = model.layers[1].name if _turns_image(model) else None
+
+    def clone(layer):
+        if layer.name == left_out:
+            return keras.layers.Activation("linear", name=left_out)
+        return _frozen(layer)
+
+    copy = _clone(model, clone)
     copy.set_weights(model.get_weights())
     for source, target in zip(leaf_layers(model), leaf_layers(copy)):
         for attribute, name in _WEIGHT_QUANTIZERS.items():
@@ -99,6 +114,14 @@ def frozen_copy(model: keras.Model) -> keras.Model:
         if is_binary(source):
             _revive_dead_channels(target)
     return copy
+
+
+def _turns_image(model: keras.Model) -> bool:
+    """Whether a model reads its image through a `ReverseImage` alone."""
+    if len(model.layers) < 2 or not isinstance(model.layers[1], ReverseImage):
+        return False
+    readers = {node.outbound_layer for node in model.layers[0].outbound_nodes}
+    return readers == {model.layers[1]}
 
 
 def _revive_dead_channels(layer: lq.layers.QuantConv2D) -> None:

@@ -8,12 +8,13 @@ import tensorflow as tf
 from click.testing import CliRunner
 from PIL import Image
 
-from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.backbones import Encoder, build_backbone
 from s2bnn_tf.cli import main
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.export import benchmark, convert
 from s2bnn_tf.layers import BinaryConv2D
 from s2bnn_tf.weights import runtime
+from s2bnn_tf.weights.flatbuffer import TFLiteGraph
 from s2bnn_tf.weights.tflite_model import TFLiteEncoder
 
 keras = tf.keras
@@ -93,3 +94,20 @@ def test_without_it(monkeypatch):
     assert runtime.choose_runtime("lce") == "lce"
     with pytest.raises(UserError, match="s2bnn_runtime is not installed"):
         runtime.choose_runtime("s2bnn")
+
+
+@needs_s2bnn
+def test_a_turned_image_goes_through_normalisation_and_stem_in_one_partition():
+    """As after `s2bnn import-torch`: the host turns the image, all the rest is the delegate's."""
+    from s2bnn_runtime import Interpreter, find_host
+    from s2bnn_runtime.delegate import read_profile
+
+    backbone = build_backbone("reactnet", (32, 32, 3), stem="small", width=0.25, reverse_input=True)
+    file = convert(Encoder(backbone), image_size=32)
+    names = [operation.name for operation in TFLiteGraph(file).operations]
+    assert names[:5] == ["REVERSE_V2", "REVERSE_V2", "MUL", "ADD", "CONV_2D"]
+    interpreter = Interpreter(file, host=find_host("tensorflow"), profile="turned")
+    interpreter.predict(np.zeros((1, 32, 32, 3), np.float32))
+    (steps,) = read_profile("turned")
+    assert steps[0]["name"].startswith("LOAD+SCALE+BIAS")
+    assert steps[1]["name"].startswith("CONV_2D")
