@@ -12,7 +12,7 @@ from s2bnn_tf.evaluation.evaluate_calibration import evaluate_calibration
 from s2bnn_tf.evaluation.features import extract_features
 from s2bnn_tf.evaluation.gallery import Gallery, make_gallery
 from s2bnn_tf.evaluation.knn import knn_accuracy, nearest_neighbours
-from s2bnn_tf.evaluation.linear_probe import LinearProbe, fit_linear_probe
+from s2bnn_tf.evaluation.linear_probe import fit_linear_probe
 from s2bnn_tf.evaluation.linear_protocol import train_linear_probe
 from s2bnn_tf.evaluation.mistakes import Mistakes, find_mistakes
 from s2bnn_tf.evaluation.monitor import knn_monitor
@@ -29,7 +29,6 @@ from s2bnn_tf.evaluation.words import describe_calibration, describe_low_label
 
 __all__ = [
     "Gallery",
-    "LinearProbe",
     "Mistakes",
     "ReportColumn",
     "compare_models",

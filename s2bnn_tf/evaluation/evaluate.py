@@ -13,13 +13,13 @@ from s2bnn_tf.evaluation.features import Progress, readable
 from s2bnn_tf.evaluation.finetune import finetune
 from s2bnn_tf.evaluation.gallery import make_gallery
 from s2bnn_tf.evaluation.knn import knn_accuracy, top_accuracies
-from s2bnn_tf.evaluation.linear_probe import LinearProbe, fit_linear_probe
+from s2bnn_tf.evaluation.linear_probe import fit_linear_probe
 from s2bnn_tf.evaluation.linear_protocol import train_linear_probe
 from s2bnn_tf.evaluation.low_label import draw_labelled, low_label_accuracy
 from s2bnn_tf.evaluation.mistakes import find_mistakes
 from s2bnn_tf.evaluation.results import results_dir
 from s2bnn_tf.evaluation.session import Session
-from s2bnn_tf.weights import LoadedEncoder
+from s2bnn_tf.weights import LinearProbe, LoadedEncoder
 
 
 def evaluate_knn(

@@ -31,9 +31,8 @@ from s2bnn_tf.evaluation.calibration_charts import (
 )
 from s2bnn_tf.evaluation.evaluate import own_logits
 from s2bnn_tf.evaluation.features import Progress
-from s2bnn_tf.evaluation.linear_probe import LinearProbe
 from s2bnn_tf.evaluation.session import Session
-from s2bnn_tf.weights import RunDirectory, load_teacher
+from s2bnn_tf.weights import LinearProbe, RunDirectory, load_teacher
 
 VIEWS = 2048
 BATCH = 128

@@ -2,83 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.evaluation.knn import top_accuracies
-from s2bnn_tf.files import replace_file
+from s2bnn_tf.weights import LinearProbe
 
 REGULARISATION = (0.01, 0.1, 1.0)  # scikit-learn's C, the inverse strength
 HELD_OUT = 0.1  # of the training split, to choose C on
 MAX_ITERATIONS = 1000
 NEVER = -1e4  # bias of a class without training images
-
-
-@dataclass(frozen=True)
-class LinearProbe:
-    """A linear classifier on raw (not standardised) features: logits = features @ kernel + bias.
-
-    Attributes:
-        kernel: (C, K) float32.
-        bias: (K,) float32.
-        class_names: the K names.
-        parameters: everything that decided the outcome, ready for JSON.
-        metrics: "top1" and "top5" on the test split, "n_train", "n_test".
-    """
-
-    kernel: np.ndarray
-    bias: np.ndarray
-    class_names: tuple[str, ...]
-    parameters: dict
-    metrics: dict
-
-    def logits(self, features: np.ndarray) -> np.ndarray:
-        """Score features (N, C) for each class: (N, K)."""
-        return features @ self.kernel + self.bias
-
-    def save(self, path: Path | str) -> None:
-        """Write an .npz of kernel, bias, class_names and the rest as JSON text; no pickle."""
-
-        def write(temporary: Path) -> None:
-            np.savez(
-                temporary,
-                kernel=self.kernel,
-                bias=self.bias,
-                class_names=np.array(self.class_names, dtype=np.str_),
-                parameters=json.dumps(self.parameters),
-                metrics=json.dumps(self.metrics),
-            )
-
-        replace_file(Path(path), write)
-
-    @classmethod
-    def load(cls, path: Path | str) -> LinearProbe:
-        """Read what `save` wrote.
-
-        Raises:
-            UserError: if the file is missing or is not a linear probe.
-        """
-        try:
-            # np.load leaves a file open that turns out to be damaged.
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return cls(
-                    kernel=arrays["kernel"],
-                    bias=arrays["bias"],
-                    class_names=tuple(arrays["class_names"].tolist()),
-                    parameters=json.loads(arrays["parameters"].item()),
-                    metrics=json.loads(arrays["metrics"].item()),
-                )
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(
-                f"{path} is not a linear probe ({error}): make one with `s2bnn eval linear`."
-            ) from error
 
 
 def fit_linear_probe(

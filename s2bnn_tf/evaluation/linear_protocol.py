@@ -10,7 +10,8 @@ from s2bnn_tf.data.views import PROBE_CROP_SCALE, PROBE_FLIP_PROBABILITY
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.evaluation.features import ImageEncoder, Progress, extract_features
 from s2bnn_tf.evaluation.knn import top_accuracies
-from s2bnn_tf.evaluation.linear_probe import LinearProbe, require_two_classes
+from s2bnn_tf.evaluation.linear_probe import require_two_classes
+from s2bnn_tf.weights import LinearProbe
 
 DROPS = (0.6, 0.8)  # of the epochs: 60 and 80 of 100
 

@@ -14,9 +14,9 @@ from PIL import Image
 from s2bnn_tf import __version__
 from s2bnn_tf.data import ImageSource, open_source
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.export.deploy import NamedProbe, Tell, convert_run, read_probe
+from s2bnn_tf.export.deploy import Tell, convert_run
 from s2bnn_tf.files import replaced, sha256, write_json
-from s2bnn_tf.weights import RunDirectory
+from s2bnn_tf.weights import LinearProbe, RunDirectory
 from s2bnn_tf.weights.tflite_model import TFLiteEncoder
 
 _FILES = Path(__file__).with_name("bundle_files")
@@ -88,27 +88,28 @@ def _find_wheel(target: str, wheel: str | Path | None) -> Path:
     return wheel
 
 
-def _write_classifier(run: RunDirectory, folder: Path) -> NamedProbe | None:
+def _write_classifier(run: RunDirectory, folder: Path) -> LinearProbe | None:
     path = run.eval_dir / "linear_probe.npz"
     if not path.is_file():
         return None
-    kernel, bias, names = probe = read_probe(path)
-    arrays = {"kernel": kernel, "bias": bias, "class_names": np.array(names, np.str_)}
+    probe = LinearProbe.load(path)
+    names = probe.class_names
+    arrays = {"kernel": probe.kernel, "bias": probe.bias, "class_names": np.array(names, np.str_)}
     np.savez(folder / "classifier.npz", **arrays)
     (folder / "labels.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
     return probe
 
 
-def _write_sample(folder: Path, run: RunDirectory, probe: NamedProbe | None) -> None:
+def _write_sample(folder: Path, run: RunDirectory, probe: LinearProbe | None) -> None:
     """A picture and what it must give, as `classify.py --selftest` compares it."""
     picture = _first_image(run.config.data.source)
     Image.fromarray(picture).save(folder / "sample.png")
     encoder = TFLiteEncoder(folder / "encoder.tflite")
-    square = _prepare(picture, encoder.image_size, encoder.center_crop)
+    square = prepare(picture, encoder.image_size, encoder.center_crop)
     features = encoder.features(square[np.newaxis])[0]
     named = None
     if probe is not None:
-        named = probe[2][int(np.argmax(features @ probe[0] + probe[1]))]
+        named = probe.class_names[int(probe.logits(features).argmax())]
     expected = {"picture": "sample.png", "class": named, "features": features.tolist()}
     write_json(folder / "expected.json", expected)
 
@@ -121,7 +122,7 @@ def _first_image(spec: str) -> np.ndarray:
     return source.read(0)
 
 
-def _prepare(picture: np.ndarray, size: int, kept: float) -> np.ndarray:
+def prepare(picture: np.ndarray, size: int, kept: float) -> np.ndarray:
     """As `embed.py` does on the device."""
     image = Image.fromarray(picture)
     side = kept * min(image.size)

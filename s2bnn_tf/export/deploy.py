@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,9 +17,10 @@ from s2bnn_tf.export.convert import convert_model
 from s2bnn_tf.export.fold import Probe, deployment_model, in_float32
 from s2bnn_tf.export.head import round_to_8_bits, store_8_bit_weights, with_rounded_head
 from s2bnn_tf.export.operations import file_operations
+from s2bnn_tf.export.shifts import shifts_left
 from s2bnn_tf.export.verify import ParityReport, run_keras, verify
 from s2bnn_tf.files import replaced, write_json
-from s2bnn_tf.weights import RunDirectory, load_encoder
+from s2bnn_tf.weights import LinearProbe, RunDirectory, load_encoder
 from s2bnn_tf.weights.flatbuffer import TFLiteGraph
 from s2bnn_tf.weights.tflite_model import OUTPUT_NAMES
 
@@ -64,7 +64,10 @@ def convert_run(
     directory = RunDirectory(run)
     settings = directory.config.data
     source = data or settings.source
-    probe = read_probe(directory.eval_dir / "linear_probe.npz") if head == "linear" else None
+    probe: NamedProbe | None = None
+    if head == "linear":
+        found = LinearProbe.load(directory.eval_dir / "linear_probe.npz")
+        probe = found.kernel, found.bias, found.class_names
     return export_encoder(
         load_encoder(run),
         Path(output),
@@ -113,7 +116,8 @@ def export_encoder(
         progress: Told what is being done.
 
     Returns:
-        The card: input, output, head, labels, sizes, operations, parity, SHA-256.
+        The card: input, output, head, labels, sizes, operations, shifts that were not folded,
+        parity, SHA-256.
 
     Raises:
         UserError: if the encoder cannot be deployed so, or the file not be written.
@@ -130,12 +134,16 @@ def export_encoder(
             weights = weights and (round_to_8_bits(weights[0]), weights[1])
         tell("Converting by Larq Compute Engine")
         deployed = deployment_model(encoder, image_size, head, weights, fold=fold)
+        left = shifts_left(deployed.get_layer(encoder.backbone.name)) if fold else {}
+        for shift, reason in left.items():
+            tell(f"Not folded: {shift}, because {reason}")
         model = convert_model(deployed, output_name=OUTPUT_NAMES[head])
         if head_bits == 8:
             model = store_8_bit_weights(model)
         tell(f"Verifying {len(model) / 1024:.0f} KiB on {len(images)} images")
         report = verify(encoder, model, images, deployed=deployed, head=head, probe=weights)
         card = _card(model, report, head=head, center_crop=center_crop, source=source)
+        card["not_folded"] = left
         if head != "none" and head_bits == 8:
             card["head_rounding"] = _rounding(exact, (encoder, weights), images, head)
         card["labels"] = list(probe[2]) if probe is not None and head == "linear" else None
@@ -215,25 +223,6 @@ def _card(
         "source": source,
         "created_by": f"s2bnn_tf {__version__}",
     }
-
-
-def read_probe(path: Path) -> NamedProbe:
-    """Read the classifier that `s2bnn eval linear` has written.
-
-    Raises:
-        UserError: if there is none or it is damaged.
-    """
-    try:
-        # np.load leaves a file open that turns out to be damaged.
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            names = tuple(str(name) for name in arrays["class_names"])
-            return arrays["kernel"], arrays["bias"], names
-    except FileNotFoundError as error:
-        raise UserError(
-            f"There is no linear classifier at {path}: run `s2bnn eval linear` first."
-        ) from error
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path} is damaged: run `s2bnn eval linear` again.") from error
 
 
 @contextlib.contextmanager

@@ -28,20 +28,40 @@ def fold_shifts(model: keras.Model) -> None:
 
     A shift that something else reads (a pooling at the end, say) stays where it is.
     """
-    if any(len(layer.inbound_nodes) > 1 for layer in model.layers):
-        return  # a layer that is used twice cannot take up two different shifts
+    if _layer_used_twice(model) is not None:
+        return  # it could not take up two different shifts
     pending: dict[str, np.ndarray] = {}  # what must still be added to the output of a layer
     for layer in model.layers:  # in order of execution
         shift = _incoming(layer, pending)
         if isinstance(layer, RPReLU):
             _take_in(layer, shift, model)
-            if _absorbed(layer, model):
+            if _blocker(layer, model) is None:
                 pending[layer.name] = layer.shift_out.numpy()
                 layer.shift_out.assign(tf.zeros_like(layer.shift_out))
         elif (sign := _sign(layer)) is not None:
             sign.bias.assign_add(np.broadcast_to(shift, sign.bias.shape))
         elif np.any(shift):
             pending[layer.name] = np.asarray(shift)
+
+
+def shifts_left(model: keras.Model) -> dict[str, str]:
+    """What `fold_shifts` left in a model: the name of each shift that is not zero, and why."""
+    twice = _layer_used_twice(model)
+    left = {}
+    for layer in model.layers:
+        if not isinstance(layer, RPReLU):
+            continue
+        if np.any(layer.shift_in):
+            left[f"{layer.name}/shift_in"] = "no BatchNormalization before it feeds it alone"
+        if np.any(layer.shift_out) and twice is None:
+            left[f"{layer.name}/shift_out"] = f"{_blocker(layer, model).name} reads it"
+        elif np.any(layer.shift_out):
+            left[f"{layer.name}/shift_out"] = f"{twice.name} is used twice in the network"
+    return left
+
+
+def _layer_used_twice(model: keras.Model):
+    return next((layer for layer in model.layers if len(layer.inbound_nodes) > 1), None)
 
 
 def _incoming(layer, pending: dict[str, np.ndarray]) -> np.ndarray | float:
@@ -81,14 +101,15 @@ def _batch_norm_before(layer, model: keras.Model):
     return None
 
 
-def _absorbed(layer, model: keras.Model) -> bool:
-    """Whether all that reads a layer can take up a constant, or hands it on to what can."""
-    return all(
-        isinstance(reader, RPReLU)
-        or _sign(reader) is not None
-        or (_passes_on(reader) and _absorbed(reader, model))
-        for reader in _readers(layer, model)
-    )
+def _blocker(layer, model: keras.Model):
+    """The first thing that reads a layer and can neither take up a constant nor hand it on."""
+    for reader in _readers(layer, model):
+        if isinstance(reader, RPReLU) or _sign(reader) is not None:
+            continue
+        blocker = _blocker(reader, model) if _passes_on(reader) else reader
+        if blocker is not None:
+            return blocker
+    return None
 
 
 def _passes_on(layer) -> bool:

@@ -8,6 +8,7 @@ from s2bnn_tf.weights.checkpoints import (
     load_encoder,
     save_encoder,
 )
+from s2bnn_tf.weights.linear_probe import LinearProbe
 from s2bnn_tf.weights.open_encoder import open_encoder
 from s2bnn_tf.weights.restore import restore_run
 from s2bnn_tf.weights.teachers import load_teacher
@@ -16,6 +17,7 @@ from s2bnn_tf.weights.torch_import import import_torch
 
 __all__ = [
     "CheckpointStore",
+    "LinearProbe",
     "LoadedEncoder",
     "RunDirectory",
     "TFLiteEncoder",

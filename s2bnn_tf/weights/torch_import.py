@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import pickle
 import re
 import warnings
@@ -19,6 +18,7 @@ from s2bnn_tf.errors import UserError
 from s2bnn_tf.files import sha256, write_json
 from s2bnn_tf.weights.checkpoint_store import CheckpointStore
 from s2bnn_tf.weights.checkpoints import RunDirectory, save_encoder
+from s2bnn_tf.weights.linear_probe import LinearProbe
 from s2bnn_tf.weights.torch_assembly import Imported, import_tensors
 from s2bnn_tf.weights.torch_files import find_tensors, read_safetensors
 
@@ -139,14 +139,8 @@ def _write(run: RunDirectory, imported: Imported, record: dict[str, Any]) -> Non
 
 
 def _save_classifier(run: RunDirectory, classifier: tuple, record: dict[str, Any]) -> None:
-    """In the form of `s2bnn eval linear`, for `s2bnn convert --head linear`."""
-    kernel, bias = classifier
-    run.eval_dir.mkdir(exist_ok=True)
-    np.savez(
-        run.eval_dir / "linear_probe.npz",
-        kernel=kernel.astype(np.float32),
-        bias=bias.astype(np.float32),
-        class_names=np.array([str(index) for index in range(len(bias))]),
-        parameters=json.dumps({"protocol": "imported", "file": record["file"]}),
-        metrics=json.dumps({}),
-    )
+    """As `s2bnn eval linear` does, for `s2bnn convert --head linear`."""
+    kernel, bias = (np.asarray(value, np.float32) for value in classifier)
+    names = tuple(str(index) for index in range(len(bias)))
+    parameters = {"protocol": "imported", "file": record["file"]}
+    LinearProbe(kernel, bias, names, parameters, {}).save(run.eval_dir / "linear_probe.npz")

@@ -157,7 +157,7 @@ def test_a_damaged_probe_is_refused(folder):
     probe.parent.mkdir(exist_ok=True)
     probe.write_bytes(b"PK\x03\x04cut")
     said = complaint("convert @/run @/new.tflite --head linear", folder)
-    assert "is damaged: run `s2bnn eval linear` again" in said
+    assert "or damaged" in said
     probe.unlink()
 
 

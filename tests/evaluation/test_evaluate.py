@@ -12,7 +12,6 @@ from PIL import Image
 from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, StudentConfig
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.evaluation import (
-    LinearProbe,
     evaluate_finetune,
     evaluate_knn,
     evaluate_linear,
@@ -21,7 +20,7 @@ from s2bnn_tf.evaluation import (
     read_mistakes,
     session,
 )
-from s2bnn_tf.weights import RunDirectory, build_encoder, save_encoder
+from s2bnn_tf.weights import LinearProbe, RunDirectory, build_encoder, save_encoder
 
 
 @pytest.fixture(scope="module")

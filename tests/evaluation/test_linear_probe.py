@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.evaluation import LinearProbe, fit_linear_probe
+from s2bnn_tf.evaluation import fit_linear_probe
 from s2bnn_tf.evaluation.linear_probe import REGULARISATION
 
 
@@ -87,40 +87,3 @@ def test_one_class_is_refused():
     features = np.ones((5, 3), np.float32)
     with pytest.raises(UserError, match="two classes"):
         fit_linear_probe(features, np.zeros(5, int), features, np.zeros(5, int), class_names="a")
-
-
-def test_save_and_load(tmp_path):
-    probe = LinearProbe(
-        np.arange(6, dtype=np.float32).reshape(3, 2),
-        np.array([0.5, -1], np.float32),
-        ("größer", "<script>"),
-        {"C": 0.1},
-        {"top1": 0.5},
-    )
-    path = tmp_path / "eval" / "linear_probe.npz"
-    probe.save(path)
-    loaded = LinearProbe.load(path)
-    np.testing.assert_array_equal(loaded.kernel, probe.kernel)
-    np.testing.assert_array_equal(loaded.bias, probe.bias)
-    assert (loaded.class_names, loaded.parameters, loaded.metrics) == (
-        probe.class_names,
-        probe.parameters,
-        probe.metrics,
-    )
-    assert [file.name for file in path.parent.iterdir()] == ["linear_probe.npz"]
-
-
-def test_load_never_unpickles(tmp_path):
-    path = tmp_path / "probe.npz"
-    np.savez(path, kernel=np.array([{}], dtype=object))
-    with pytest.raises(UserError, match="not a linear probe"):
-        LinearProbe.load(path)
-
-
-@pytest.mark.parametrize("content", [None, b"", b"no numbers here", b"PK\x03\x04cut"])
-def test_load_names_a_bad_file(tmp_path, content):
-    path = tmp_path / "probe.npz"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(UserError, match="probe.npz is not a linear probe"):
-        LinearProbe.load(path)

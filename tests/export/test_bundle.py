@@ -17,7 +17,7 @@ import tensorflow as tf
 from s2bnn_tf.config import load_config
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.export import bundle
-from s2bnn_tf.weights import RunDirectory, build_encoder, save_encoder
+from s2bnn_tf.weights import LinearProbe, RunDirectory, build_encoder, save_encoder
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """
@@ -38,14 +38,11 @@ def run(tmp_path_factory) -> Path:
     run.create(config)
     encoder = build_encoder(config)
     save_encoder(encoder, run)
-    run.eval_dir.mkdir()
     kernel = np.random.default_rng(0).normal(size=(encoder.backbone.output_shape[-1], 3))
-    np.savez(
-        run.eval_dir / "linear_probe.npz",
-        kernel=kernel.astype(np.float32),
-        bias=np.zeros(3, np.float32),
-        class_names=np.array(["ant", "bee", "cat"]),
+    probe = LinearProbe(
+        kernel.astype(np.float32), np.zeros(3, np.float32), ("ant", "bee", "cat"), {}, {}
     )
+    probe.save(run.eval_dir / "linear_probe.npz")
     return run.path
 
 

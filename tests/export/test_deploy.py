@@ -14,7 +14,7 @@ from s2bnn_tf.errors import UserError
 from s2bnn_tf.export import ParityError, convert_run, export_encoder
 from s2bnn_tf.export.deploy import sample_images
 from s2bnn_tf.layers import BinaryConv2D
-from s2bnn_tf.weights import RunDirectory, TFLiteEncoder, build_encoder, save_encoder
+from s2bnn_tf.weights import LinearProbe, RunDirectory, TFLiteEncoder, build_encoder, save_encoder
 
 keras = tf.keras
 
@@ -143,15 +143,10 @@ def test_run_directory_with_its_linear_probe(run, tmp_path):
     run.eval_dir.mkdir()
     probe = run.eval_dir / "linear_probe.npz"
     probe.write_bytes(b"not a zip file")
-    with pytest.raises(UserError, match="damaged: run `s2bnn eval linear` again"):
+    with pytest.raises(UserError, match=r"or damaged \(.*\): run `s2bnn eval linear` again"):
         convert_run(run.path, output, head="linear")
-    names = np.array(["even", "odd"])
-    np.savez(
-        probe,
-        kernel=np.ones((24, 2), np.float32),
-        bias=np.zeros(2, np.float32),
-        class_names=names,
-    )
+    kernel, bias = np.ones((24, 2), np.float32), np.zeros(2, np.float32)
+    LinearProbe(kernel, bias, ("even", "odd"), {}, {}).save(probe)
     assert convert_run(run.path, output, head="linear")["labels"] == ["even", "odd"]
 
 

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.backbones import Encoder, ReverseImage
 from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.export import deployment_model
 from s2bnn_tf.export.fold import in_float32
-from s2bnn_tf.export.shifts import fold_shifts
+from s2bnn_tf.export.shifts import fold_shifts, shifts_left
 from s2bnn_tf.layers import BinaryConv2D, RPReLU, RSign
 
 keras = tf.keras
@@ -23,6 +23,28 @@ def run(model: keras.Model, images: np.ndarray) -> np.ndarray:
 def test_computes_what_the_encoder_computes(small_encoder, small_deployed, digits):
     expected = small_encoder.backbone(normalize(digits)).numpy()
     np.testing.assert_allclose(run(small_deployed, digits), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_image_is_turned_before_it_is_normalised(make_encoder, digits):
+    """To the bit what turning the normalised image gives, and nothing stands before the stem."""
+    encoder = make_encoder("resnet18", 32, stem="small", width=0.125, reverse_input=True)
+    deployed = deployment_model(encoder, 32)
+    names = [type(layer).__name__ for layer in deployed.layers]
+    assert names[:4] == ["InputLayer", "ReverseImage", "Rescaling", "Functional"]
+    normalised = run(deployed.get_layer("normalize"), digits)
+    np.testing.assert_array_equal(run(deployed, digits), run(encoder.backbone, normalised))
+
+
+def test_a_turn_of_a_part_of_what_reads_the_image_stays(wrap, noise):
+    def layers(image):
+        return keras.layers.Concatenate()([ReverseImage()(image), image])
+
+    encoder = wrap(layers)
+    deployed = deployment_model(encoder, 8)
+    assert isinstance(deployed.layers[1], keras.layers.Rescaling)
+    np.testing.assert_allclose(
+        run(deployed, noise(8, 2)), encoder.backbone(normalize(noise(8, 2))), rtol=1e-5
+    )
 
 
 def test_leaves_the_encoder_as_it_was(wrap):
@@ -55,6 +77,8 @@ def test_all_shifts_are_folded_but_the_last(small_deployed):
     ]
     assert len(left) == 1
     assert left[0].startswith("block13_rprelu2/shift_out")
+    told = shifts_left(small_deployed.get_layer("reactnet"))
+    assert told == {"block13_rprelu2/shift_out": "pool reads it"}
 
 
 def test_a_shift_that_something_else_reads_stays(wrap):
@@ -69,6 +93,10 @@ def test_a_shift_that_something_else_reads_stays(wrap):
     np.testing.assert_array_equal(
         backbone.get_layer("first").shift_out, encoder.backbone.get_layer("first").shift_out
     )
+    assert shifts_left(backbone) == {
+        "first/shift_in": "no BatchNormalization before it feeds it alone",
+        "first/shift_out": "max reads it",
+    }
     np.testing.assert_array_equal(
         backbone.get_layer("binary").input_quantizer.bias,
         encoder.backbone.get_layer("binary").input_quantizer.bias,
@@ -113,7 +141,7 @@ def test_a_shift_does_not_pass_through_maps_put_side_by_side(wrap, noise):
 
 
 def test_a_layer_used_twice_is_left_alone(wrap, noise):
-    shared = RSign()
+    shared = RSign(name="shared")
 
     def layers(image):
         x = RPReLU(name="first")(image)
@@ -121,8 +149,11 @@ def test_a_layer_used_twice_is_left_alone(wrap, noise):
 
     encoder = wrap(layers)
     images = noise(8, 2)
+    deployed = deployment_model(encoder, 8)
+    told = shifts_left(deployed.get_layer("own"))
+    assert told["first/shift_out"] == "shared is used twice in the network"
     np.testing.assert_allclose(
-        run(deployment_model(encoder, 8), images),
+        run(deployed, images),
         encoder.backbone(normalize(images)),
         rtol=1e-4,
         atol=1e-5,

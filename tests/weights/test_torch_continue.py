@@ -19,10 +19,17 @@ from s2bnn_tf.config import (
     load_config,
 )
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.evaluation import LinearProbe, evaluate_knn
+from s2bnn_tf.evaluation import evaluate_knn
 from s2bnn_tf.recipes import config_path
 from s2bnn_tf.training import build_pretrainer, pretrain
-from s2bnn_tf.weights import RunDirectory, import_torch, load_teacher, open_encoder, restore_run
+from s2bnn_tf.weights import (
+    LinearProbe,
+    RunDirectory,
+    import_torch,
+    load_teacher,
+    open_encoder,
+    restore_run,
+)
 
 torch = pytest.importorskip("torch")
 publishers = pytest.importorskip("oracle.publishers")
