@@ -35,8 +35,9 @@ echo python=$(python3 -c '
 import sys, venv, ensurepip
 print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
 echo rsync=$(command -v rsync)
-mkdir -p {folder} && echo free_kib=$(df -Pk {folder} | tail -n 1 | tr -s ' ' | cut -d' ' -f4)
-test -w {folder} && echo writable=yes
+mkdir -p {folder} 2>/dev/null
+test -d {folder} && echo free_kib=$(df -Pk {folder} | tail -n 1 | tr -s ' ' | cut -d' ' -f4)
+test -w {folder} && echo writable=yes || true
 """
 _INSTALL = """
 cd {folder} || exit 1
@@ -168,7 +169,8 @@ def _ask(where: Destination, target: str, folder: Path) -> dict[str, str]:
         )
     glibc = tuple(int(part) for part in told.get("glibc", "").split(".") if part.isdigit())
     if glibc < _OLDEST_GLIBC:
-        raise UserError(f"{where.host} has glibc {told.get('glibc')}; 2.27 or newer is needed.")
+        found = told.get("glibc") or "none"
+        raise UserError(f"{where.host} has glibc {found}; 2.27 or newer is needed.")
     if told.get("python") not in _PYTHONS:
         raise UserError(
             f"{where.host} has Python {told.get('python') or 'without venv, or none'}; install one "
@@ -176,8 +178,12 @@ def _ask(where: Destination, target: str, folder: Path) -> dict[str, str]:
         )
     if told.get("writable") != "yes":
         raise UserError(f"{where.folder} cannot be written on {where.host}; choose another.")
-    if int(told.get("free_kib", 0)) < _NEEDED_KIB + _size(folder) // 1024:
-        raise UserError(f"{where.host} has too little room in {where.folder}; 400 MB are needed.")
+    if int(told.get("free_kib") or 0) < _NEEDED_KIB + _size(folder) // 1024:
+        free = int(told.get("free_kib") or 0) // 1024
+        raise UserError(
+            f"{where.host} has too little room in {where.folder}: 400 MB are needed, {free} MB "
+            "are free; make room, or choose another folder."
+        )
     return {key: told[key] for key in ("machine", "glibc", "python", "rsync")}
 
 

@@ -26,10 +26,13 @@ SELFTEST = 'print(\'{"ok": %s, "cosine": %s, "largest_difference": 0.0}\')\n'
 def server(tmp_path_factory):
     """A server for this user on a free port, and `ssh` in PATH with a configuration of its own."""
     folder = tmp_path_factory.mktemp("ssh")
-    for name in ("host", "user", "stranger"):
+    for name in ("host", "user", "disguised", "stranger"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
         subprocess.run(command, check=True)
-    shutil.copy(folder / "user.pub", folder / "authorized")
+    # With this key the machine is what the programs in a folder of the test say it is.
+    disguise = f'PATH={folder}/disguise:$PATH; export PATH; eval \\"$SSH_ORIGINAL_COMMAND\\"'
+    keys = {name: (folder / f"{name}.pub").read_text() for name in ("user", "disguised")}
+    (folder / "authorized").write_text(keys["user"] + f'command="{disguise}" ' + keys["disguised"])
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -138,6 +141,45 @@ def test_a_bundle_for_another_machine_is_not_copied(server, use_key, made_bundle
     with pytest.raises(UserError, match=f"make one with --target linux-{platform.machine()}"):
         deploy_bundle(made_bundle, url(server, tmp_path / "there"))
     assert list((tmp_path / "there").iterdir()) == []
+
+
+@needs_sshd
+@pytest.mark.parametrize(
+    ("program", "says", "expected"),
+    [
+        ("uname", "armv7l", "runs a 32-bit system; install a 64-bit one"),
+        ("getconf", "32", "runs a 32-bit system; install a 64-bit one"),
+        ("getconf", "", "has glibc none; 2.27 or newer is needed"),
+        ("getconf", "glibc 2.24", "has glibc 2.24; 2.27 or newer is needed"),
+        ("python3", "3.7", "has Python 3.7; install one of 3.10, 3.11, 3.12"),
+        ("python3", "", r"has Python without venv, or none; .*apt install python3-venv"),
+        (
+            "df",
+            "/dev/x 9 9 2000 9% /",
+            "has too little room in .*: 400 MB are needed, 1 MB are free",
+        ),
+    ],
+)
+def test_a_device_that_cannot_do_it_is_told_and_left_as_it_was(
+    program, says, expected, server, use_key, made_bundle, tmp_path
+):
+    disguise = server[0] / "disguise"
+    shutil.rmtree(disguise, ignore_errors=True)
+    disguise.mkdir()
+    (disguise / program).write_text(f"#!/bin/sh\necho '{says}'\n")
+    (disguise / program).chmod(0o755)
+    use_key("disguised")
+    with pytest.raises(UserError, match=expected):
+        deploy_bundle(made_bundle, url(server, tmp_path / "there"))
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+@needs_sshd
+def test_a_folder_that_cannot_be_written_is_told(server, use_key, made_bundle, tmp_path):
+    use_key("user")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file/there cannot be written on .*; choose another"):
+        deploy_bundle(made_bundle, url(server, tmp_path / "file" / "there"))
 
 
 def test_what_is_no_bundle(tmp_path):
