@@ -45,3 +45,5 @@ for machine in x86_64 aarch64; do
   mv "$work/$machine"/*.whl "$output"
 done
 ls -l "$output"/*.whl
+large=$(find "$output" -name '*.whl' -size +3M)
+[ -z "$large" ] || { echo "larger than 3 MB: $large" >&2; exit 1; }
