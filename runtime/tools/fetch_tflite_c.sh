@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fetches TFLite's C library and headers for Linux, as the npm package tfjs-tflite-node brings them: TFLite of 2022.
+# Fetches TFLite's C library and headers for Linux, as the npm package tfjs-tflite-node brings them: TFLite 2.9.
 #     tools/fetch_tflite_c.sh DIRECTORY       makes DIRECTORY/x86_64 and DIRECTORY/aarch64, each with include/ and lib/ (needs npm)
 set -eu
 
