@@ -16,7 +16,7 @@ from s2bnn_runtime.delegate import kernels, read_profile
 from s2bnn_runtime.few_shot import VERBS, add_verbs, run_verb
 from s2bnn_runtime.files import open_model, read_labels, sentence
 from s2bnn_runtime.hosts import MODULES, find_host
-from s2bnn_runtime.images import Preprocessing, load_image, picture_files
+from s2bnn_runtime.images import PictureError, Preprocessing, load_image, picture_files
 from s2bnn_runtime.interpreter import Interpreter
 
 PROFILE = "s2bnn-run"
@@ -39,7 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(result))
     else:
         _print(result)
-    return 0
+    errors = [image["error"] for image in result.get("images", []) if "error" in image]
+    for error in errors:
+        print(f"s2bnn-run: {error}", file=sys.stderr)
+    return 1 if errors else 0
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -57,7 +60,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "threads": options.threads,
     }
     if options.images:
-        result["images"] = [_classify(interpreter, path, options, labels) for path in picture_files(options.images)]
+        result["images"] = [_try(interpreter, path, options, labels) for path in picture_files(options.images)]
     if options.benchmark or options.profile:
         result["benchmark"] = _benchmark(interpreter, options.runs)
     if options.profile:
@@ -109,6 +112,14 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _try(interpreter: Interpreter, path: Path, options: argparse.Namespace, labels: list[str] | None) -> dict[str, Any]:
+    """As `_classify`; a picture that cannot be read does not keep the others from being classified."""
+    try:
+        return _classify(interpreter, path, options, labels)
+    except (PictureError, OSError) as error:
+        return {"path": str(path), "error": sentence(error)}
+
+
 def _classify(
     interpreter: Interpreter, path: Path, options: argparse.Namespace, labels: list[str] | None
 ) -> dict[str, Any]:
@@ -149,6 +160,8 @@ def _benchmark(interpreter: Interpreter, runs: int) -> dict[str, Any]:
 def _print(result: dict[str, Any]) -> None:
     print(f"{result['model']}: {result['host']}, {result['kernels']} kernels, {result['threads']} thread(s)")
     for image in result.get("images", []):
+        if "error" in image:
+            continue
         print(image["path"])
         for entry in image["top"]:
             print(f"  {entry['score']:9.4f}  {entry['label'] or entry['class']}")

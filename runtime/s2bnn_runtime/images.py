@@ -14,6 +14,10 @@ IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 KEPT_BY_CENTER_CROP = 0.875  # of the shorter side, as in 224 of 256
 
 
+class PictureError(ValueError):
+    """A file is not a picture."""
+
+
 class Preprocessing(Enum):
     """What range of RGB values a model expects."""
 
@@ -53,7 +57,7 @@ def load_image(
         (1, H, W, 3), of the input's data type.
 
     Raises:
-        OSError, ValueError: if it is no picture; the message names it.
+        OSError, PictureError: if it is no picture; the message names it.
         ImportError: if Pillow is not installed.
     """
     Image = _pillow()
@@ -64,7 +68,7 @@ def load_image(
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
     except Exception as error:
-        raise ValueError(
+        raise PictureError(
             f"{path} is not a picture that Pillow can read; take it away, or save it anew as JPEG or PNG"
         ) from error
     side = kept * min(rgb.size)

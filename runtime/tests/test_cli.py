@@ -103,15 +103,31 @@ def test_wrong_models(model, pictures, capsys):
     assert "nothing to do" in complain(capsys, model)
 
 
-def test_wrong_pictures(model, pictures, capsys):
-    assert "no.png does not exist" in complain(capsys, model, pictures / "no.png")
-    assert "notes.txt is not a picture" in complain(capsys, model, pictures / "notes.txt")
+def test_wrong_pictures_do_not_keep_the_others_back(model, pictures, capsys):
     cut = pictures / "cut.jpg"
     cut.write_bytes((pictures / "a.jpg").read_bytes()[:700])
-    assert "cut.jpg is not a picture" in complain(capsys, model, cut)
-    empty = pictures / "empty"
-    empty.mkdir()
-    assert "there is no picture in" in complain(capsys, model, empty)
+    wrong = {
+        pictures / "no.png": "no.png does not exist",
+        pictures / "notes.txt": "notes.txt is not a picture",
+        cut: "cut.jpg is not a picture",
+    }
+    arguments = [str(path) for path in (model, *wrong, pictures / "b.png", "--json")]
+    assert main(arguments) == 1
+    printed = capsys.readouterr()
+    *images, good = json.loads(printed.out.splitlines()[-1])["images"]
+    assert len(good["top"]) == 5
+    for (path, reason), image in zip(wrong.items(), images):
+        assert image["path"] == str(path)
+        assert reason in image["error"]
+        assert f"s2bnn-run: {image['error']}\n" in printed.err
+    assert main(arguments[:-1]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert str(pictures / "b.png") in lines
+    assert not {str(path) for path in wrong} & set(lines)
+
+
+def test_folder_without_pictures(model, tmp_path, capsys):
+    assert "there is no picture in" in complain(capsys, model, tmp_path)
 
 
 def test_wrong_labels(model, pictures, capsys):
