@@ -77,7 +77,8 @@ BUDGETS = {
     ),
 }
 
-# Row: title, its recipes in order. The paper's four come first, then the one-step forms.
+# Row: title, its recipes in order. The paper's four come first, then the one-step forms, then
+# what is beyond the paper.
 ROWS = {
     "teacher": ("Teacher, real-valued ResNet-18", ["teacher"]),
     "untrained": ("Untrained student", []),
@@ -100,7 +101,16 @@ ROWS = {
         ["contrastive_distillation_one_step"],
     ),
     "distillation_one_step": ("Distillation only, one step", ["distillation_one_step"]),
+    "real_valued_twin": ("Real-valued twin of the student, by contrast", ["real_valued_twin"]),
     "supervised": ("Supervised binary student, all labels", []),
+    "similarity": (
+        "Similarity to the queue (SEED), two steps",
+        ["similarity_step1", "similarity_step2"],
+    ),
+    "regression": (
+        "Regression on features (SimReg), two steps",
+        ["regression_step1", "regression_step2"],
+    ),
 }
 SEVERAL_SEEDS = (
     "teacher",
@@ -108,7 +118,10 @@ SEVERAL_SEEDS = (
     "contrastive",
     "contrastive_distillation",
     "distillation",
+    "similarity",
+    "regression",
 )
+GUIDED = ("distillation", "similarity", "regression")
 
 
 class OutOfTime(Exception):
@@ -202,7 +215,7 @@ class Table:
             f"epochs={self.budget.teacher_epochs if row == 'teacher' else epochs}",
         ]
         settings += self.budget.teacher_settings if row == "teacher" else ()
-        if "distillation" in row:
+        if any(guide in row for guide in GUIDED):
             settings.append(f"teacher.weights={runs / 'teacher'}")
         if before is not None:
             settings.append(f"student.init_from={before}")
