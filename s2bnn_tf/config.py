@@ -73,7 +73,7 @@ class StudentConfig:
     """The network that is trained. None keeps the backbone's own default."""
 
     backbone: str = "reactnet"
-    stem: str | None = _choice(None, "imagenet", "small")
+    stem: str | None = _choice(None, "imagenet", "medium", "small")
     width: float | None = _number(None, above=0.0)
     binarize_weights: bool | None = None
     kernel_initializer: str | None = _choice(None, "glorot_uniform", "small_positive")

@@ -97,7 +97,7 @@ def test_defaults_are_the_papers(recipe):
         # Choices.
         ("optimizer.name=adamw", "optimizer.name: expected one of adam, sgd, lamb, not 'adamw'"),
         ("optimizer.schedule=poly", "optimizer.schedule: expected one of linear, cosine, step"),
-        ("student.stem=big", "student.stem: expected one of imagenet, small, not 'big'"),
+        ("student.stem=big", "student.stem: expected one of imagenet, medium, small"),
         ("data.augmentation=hard", "data.augmentation: expected one of light, moco_v2"),
         ("objective.key_statistics=x", "objective.key_statistics: expected one of batch, averaged"),
         # The pair.

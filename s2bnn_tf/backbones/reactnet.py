@@ -170,7 +170,7 @@ def _channels(channels: int, width: float) -> int:
 def _check_stem(name: str, stem: str, input_shape: tuple[int, int, int]) -> bool:
     """Whether the stem is the small one; the images must be large enough for it."""
     if stem not in ("imagenet", "small"):
-        raise UserError(f"stem is 'imagenet' or 'small', not {stem!r}.")
+        raise UserError(f"{name}'s stem is 'imagenet' or 'small', not {stem!r}.")
     small = stem == "small"
     smallest = _SMALLEST_MAP * (8 if small else 32)
     if min(input_shape[:2]) < smallest:

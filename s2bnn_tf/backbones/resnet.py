@@ -51,7 +51,8 @@ def resnet50(
     Args:
         input_shape: `(height, width, 3)` in pixels.
         stem: `"imagenet"`: 7x7 convolution of stride 2 and max pooling;
-            `"small"`: 3x3 convolution of stride 1, for images of 64 pixels or less.
+            `"small"`: 3x3 convolution of stride 1, for images of 64 pixels or less;
+            `"medium"`: the same of stride 2, a quarter of the work.
         width: Multiplier of all channel counts (SwAV's RN50-w4 is 4).
         reverse_input: Whether the kernels are turned by 180 degrees, as those imported
             from PyTorch are, and the image with them; see `ReverseImage`.
@@ -72,8 +73,8 @@ def resnet50(
 def _resnet(
     name, input_shape, block, depths, stem: str, width: float, reverse_input: bool
 ) -> keras.Model:
-    if stem not in ("imagenet", "small"):
-        raise UserError(f"stem is 'imagenet' or 'small', not {stem!r}.")
+    if stem not in ("imagenet", "medium", "small"):
+        raise UserError(f"stem is 'imagenet', 'medium' or 'small', not {stem!r}.")
     if round(64 * width) < 1:
         raise UserError(f"{name}'s width must be at least {1 / 64}, not {width}.")
     image = keras.Input(input_shape, name="image")
@@ -85,7 +86,7 @@ def _resnet(
         # After ReLU, padding with zeros or with minus infinity is the same.
         x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
     else:
-        x = _conv_bn(x, base, 3, 1, name="stem")
+        x = _conv_bn(x, base, 3, 1 if stem == "small" else 2, name="stem")
         x = keras.layers.ReLU(name="stem_relu")(x)
     for stage, depth in enumerate(depths):
         for index in range(depth):

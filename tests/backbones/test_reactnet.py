@@ -105,7 +105,7 @@ def test_step_1_and_the_kernels_of_the_reference(small):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"stem": "big"}, "stem is 'imagenet' or 'small', not 'big'"),
+        ({"stem": "medium"}, "reactnet's stem is 'imagenet' or 'small', not 'medium'"),
         ({"width": 0.01}, "width must be at least 0.03125, not 0.01"),
         ({"kernel_initializer": "zeros"}, "'glorot_uniform' or 'small_positive', not 'zeros'"),
     ],

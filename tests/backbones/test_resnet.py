@@ -61,7 +61,9 @@ def test_convolutions_have_no_bias_and_norms_are_pytorchs(resnet50):
             assert (layer.momentum, layer.epsilon) == (0.9, 1e-5)
 
 
-@pytest.mark.parametrize(("stem", "width", "last_map"), [("imagenet", 0.5, 1), ("small", 0.25, 4)])
+@pytest.mark.parametrize(
+    ("stem", "width", "last_map"), [("imagenet", 0.5, 1), ("medium", 0.25, 2), ("small", 0.25, 4)]
+)
 def test_stem_and_width(stem, width, last_map):
     model = build_backbone("resnet18", (32, 32, 3), stem=stem, width=width)
     assert model.output_shape == (None, int(512 * width))
@@ -71,7 +73,7 @@ def test_stem_and_width(stem, width, last_map):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"stem": "large"}, "stem is 'imagenet' or 'small', not 'large'"),
+        ({"stem": "large"}, "stem is 'imagenet', 'medium' or 'small', not 'large'"),
         ({"width": 0.001}, "resnet50's width must be at least 0.015625, not 0.001"),
     ],
 )
