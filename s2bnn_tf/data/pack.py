@@ -144,7 +144,7 @@ def _write_images(
             label = -1 if source.labels is None else int(source.labels[index])
             writer.write(_example(image, label, str(path)))
             lengths.append(len(image))
-            sizes.append(upright.shape[:2])
+            sizes.append((upright.shape[0], upright.shape[1]))
             labels.append(label)
     return lengths, sizes, labels
 

@@ -25,7 +25,7 @@ PROBE_FLIP_PROBABILITY = 0.5
 _PARALLEL_CALLS = os.cpu_count() or 1
 _CHUNK_VALUES = 2**20  # float32 values worked on at a time: few enough to stay in the cache
 _DRAWN_TOGETHER = 4  # images in files whose boxes and changes are drawn by the same operations
-_MOST_IN_A_CHUNK = 64  # so that one device and several draw alike
+_MOST_IN_A_CHUNK = 64  # so that not much is cut off where several devices share a batch
 _ORDER, _VIEWS = 0, 1  # what a seed is for
 
 
@@ -82,33 +82,35 @@ def view_dataset(
     """
     steps = steps_per_epoch(source, batch_size)
     share = batch_size // replicas
+    # Views are drawn and made in chunks of the whole batch, so that any number of devices sees
+    # the same ones; what a chunk has beside this pipeline's part of the batch is cut off.
     if source.images is None:
-        chunk = _largest_divisor(share, _DRAWN_TOGETHER)
+        chunk = _largest_divisor(batch_size, _DRAWN_TOGETHER)
     else:
-        chunk = _chunk_size(share, image_size * image_size * 3 * views)
-    rows_of_a_step = batch_size // chunk
+        chunk = _chunk_size(batch_size, image_size * image_size * 3 * views)
+    first, last = (batch_size * part // pipelines for part in (pipeline, pipeline + 1))
+    chunks = np.arange(first // chunk, -(-last // chunk))
+    kept = np.clip(np.array([first, last]) - chunk * chunks[:, np.newaxis], 0, chunk)
     first_epoch, skipped = divmod(first_step, steps)
-    fed = replicas // pipelines
-    mine = slice(pipeline * fed, (pipeline + 1) * fed)
 
-    def epoch_rows(epoch: tf.Tensor) -> tf.data.Dataset:
+    def epoch_chunks(epoch: tf.Tensor) -> tf.data.Dataset:
         order = _epoch_order(len(source), seed, epoch)[: steps * batch_size]
-        numbers = epoch * steps * rows_of_a_step + tf.range(steps * rows_of_a_step, dtype=tf.int64)
+        numbers = (epoch * steps + tf.range(steps, dtype=tf.int64))[:, tf.newaxis]
+        numbers = numbers * (batch_size // chunk) + chunks
         begin = tf.where(epoch == first_epoch, skipped, 0)
-
-        def of_this_pipeline(values: tf.Tensor, *shape: int) -> tf.Tensor:
-            parts = tf.reshape(values, (steps, replicas, share // chunk, *shape))
-            return tf.reshape(parts[begin:, mine], (-1, *shape))
-
+        indices = tf.gather(tf.reshape(order, (steps, -1, chunk)), chunks, axis=1)
         return tf.data.Dataset.from_tensor_slices(
-            (of_this_pipeline(numbers), of_this_pipeline(order, chunk))
+            (
+                tf.reshape(numbers[begin:], [-1]),
+                tf.reshape(indices[begin:], (-1, chunk)),
+                tf.tile(kept, (steps - begin, 1)),
+            )
         )
 
-    rows = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_rows)
+    rows = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_chunks)
     make = _file_views if source.images is None else _memory_views
     made = make(rows, source, augmentation, image_size, views, seed)
-    if chunk < share:
-        made = made.rebatch(share, drop_remainder=True)
+    made = made.rebatch(share, drop_remainder=True)
     if source.images is None:
         made = made.map(_normalize, num_parallel_calls=2, deterministic=True)
     return made.prefetch(2)
@@ -118,11 +120,11 @@ def _memory_views(rows, source, augmentation, image_size, views, seed) -> tf.dat
     """Small images: all operations on chunks of a batch."""
     crop = random_memory_crops(source.images, image_size, augmentation.crop_scale, views)
 
-    def make_views(row: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def make_views(row: tf.Tensor, indices: tf.Tensor, kept: tf.Tensor) -> tuple[tf.Tensor, ...]:
         crop_seed, view_seed = tf.unstack(tf.random.split(_seed(seed, _VIEWS, row)), axis=0)
         # Two views of B images are one batch of 2 B: half the operations, half the start-up.
         images = augment_view(crop(indices, crop_seed), augmentation, view_seed)
-        return tuple(tf.split(images, views))
+        return tuple(part[kept[0] : kept[1]] for part in tf.split(images, views))
 
     return rows.map(make_views, num_parallel_calls=_PARALLEL_CALLS, deterministic=True)
 
@@ -134,10 +136,13 @@ def _file_views(rows, source, augmentation, image_size, views, seed) -> tf.data.
     options.threading.max_intra_op_parallelism = 1  # the images are parallel already
     # Twice the cores: a thread in Python may wait for another.
     options.threading.private_threadpool_size = 2 * _PARALLEL_CALLS
+
+    def make_views(row: tf.Tensor, indices: tf.Tensor, kept: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        made = make(indices, _seed(seed, _VIEWS, row))
+        return tuple(part[kept[0] : kept[1]] for part in made)
+
     return rows.map(
-        lambda row, indices: make(indices, _seed(seed, _VIEWS, row)),
-        num_parallel_calls=2 * _PARALLEL_CALLS,
-        deterministic=True,
+        make_views, num_parallel_calls=2 * _PARALLEL_CALLS, deterministic=True
     ).with_options(options)
 
 

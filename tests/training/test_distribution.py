@@ -1,4 +1,4 @@
-"""Several replicas end with what one ends with: two devices, and real processes on loopback."""
+"""Several replicas end with what one ends with: devices, and two and three real processes."""
 
 from __future__ import annotations
 
@@ -95,12 +95,16 @@ def test_two_devices_and_a_batch_in_parts(start, assert_same):
 
 
 @pytest.mark.slow
-def test_two_processes_one_of_which_is_killed(start, assert_same):
-    run, processes = start("killed", "multi_worker", "3", workers=2)
+@pytest.mark.parametrize("workers", [2, 3])
+def test_processes_one_of_which_is_killed(workers, start, assert_same):
+    name = f"killed{workers}"
+    run, processes = start(name, "multi_worker", "3", workers=workers)
     wait_for_checkpoint(run, processes)
     processes[1].send_signal(signal.SIGKILL)
-    assert processes[0].wait(DEADLINE) not in (0, None)  # it does not wait for ever
-    run, processes = start("killed", "multi_worker", "3", workers=2)
+    for other in (processes[0], *processes[2:]):  # they do not wait for ever, and say why
+        assert other.wait(DEADLINE) not in (0, None)
+        assert "Another worker has gone" in other.log.read_text(), other.log.read_text()
+    run, processes = start(name, "multi_worker", "3", workers=workers)
     finish(processes)
     assert_same(run)
 
