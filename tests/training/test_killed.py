@@ -1,7 +1,11 @@
-"""A process that is really killed, and the same command again."""
+"""A process that is really killed, and the same command again.
+
+`benchmarks/kill_training.py` does the same more often, at random moments.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -17,12 +21,16 @@ ROOT = Path(__file__).parents[2]
 RECIPE = """
 seed: 1
 epochs: 6
+deterministic: true
 data: {source: digits, image_size: 16, batch_size: 256}
 student: {backbone: resnet18, width: 0.05, embedding_dim: 8}
 objective: {contrastive_weight: 1, distillation_weight: 0, queue_size: 400, momentum: 0.9}
 optimizer: {learning_rate: 1e-3, weight_decay: 1e-4}
-monitor: {knn_every: 0}
+monitor: {knn_every: 0, checkpoint_minutes: 0.001}
 """
+spec = importlib.util.spec_from_file_location("kill", ROOT / "benchmarks" / "kill_training.py")
+kill_training = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(kill_training)
 DEADLINE = 240  # seconds, for a step that takes ten
 
 
@@ -71,21 +79,35 @@ def wait_for_epoch(process: subprocess.Popen, run: RunDirectory, epoch: int) -> 
     pytest.fail(f"no epoch {epoch} within {DEADLINE} s")
 
 
+def wait_for_unfinished_checkpoint(process: subprocess.Popen, run: RunDirectory) -> None:
+    """Return when a checkpoint is being written."""
+    while not kill_training.unfinished_checkpoint(run.path):
+        assert process.poll() is None, process.communicate()[1]
+
+
 @pytest.mark.slow
-def test_killed_and_started_again_is_as_if_nothing_had_happened(start, assert_same_run, metrics):
+def test_killed_and_started_again_is_as_if_nothing_had_happened(start, metrics):
     process, undisturbed = start("undisturbed")
     finish(process)
     assert len(metrics(undisturbed)) == 6
 
-    for epoch in (1, 3):  # twice: once perhaps before the first checkpoint, once after
+    for wait, number in (
+        (lambda *run: wait_for_epoch(*run, 1), signal.SIGKILL),
+        (wait_for_unfinished_checkpoint, signal.SIGKILL),
+        (lambda *run: wait_for_epoch(*run, 3), signal.SIGTERM),
+        (lambda *run: wait_for_epoch(*run, 4), signal.SIGKILL),
+    ):
         process, run = start("killed")
-        wait_for_epoch(process, run, epoch)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait(DEADLINE) == -signal.SIGKILL
+        wait(process, run)
+        process.send_signal(number)
+        assert process.wait(DEADLINE) == (130 if number == signal.SIGTERM else -number)
     process, run = start("killed")
     errors = finish(process)
     assert "Going on from step" in errors
-    assert_same_run(run, undisturbed, epochs=[1, 2, 3, 4, 5, 6])
+    # Every bit: the student, its optimizer, the momentum encoder, the queue, what was logged.
+    expected, found = (kill_training.result(r.path) for r in (undisturbed, run))
+    assert sorted(expected) == sorted(found) and len(expected) > 100
+    assert not [name for name in expected if expected[name] != found[name]]
 
     process, _ = start("killed", "--no-resume")
     _, errors = process.communicate(timeout=DEADLINE)
