@@ -1,15 +1,20 @@
 """Time one training step at 224 pixels against the same step in eager PyTorch.
 
     python benchmarks/train_step.py --torch-python VENV/bin/python [--output FILE.json]
+    python benchmarks/train_step.py --parts [--output FILE.json]
 
 ReActNet-A student, ResNet-50 teacher, batch 16, distillation only and both losses, two threads
-each; VENV has torch and numpy. The two take turns in one run, each in a process of its own; the
-median step of all turns and the largest resident memory count. Then our step in its parts.
+each; VENV has torch and numpy. Each side is a process of its own, and they take turns step by step,
+so that whatever else the machine does hits both alike; medians, and the largest resident memory.
+
+With --parts our step in its parts, and its floor: the same convolutions, with their gradients,
+and nothing else.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -18,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -54,107 +60,163 @@ def build(objective: str):
     return pretrainer
 
 
-def timed(function, repeats: int) -> list[float]:
-    """Seconds of each call after the first, which traces."""
+def finished(result) -> None:
+    """Wait until every tensor of a result is there."""
     import tensorflow as tf
 
-    seconds = []
-    for _ in range(repeats + 1):
+    tf.nest.map_structure(lambda tensor: tensor.numpy(), result)
+
+
+def serve(objective: str, batch_size: int) -> None:
+    """One step at once, and one for each line of standard input."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(2)
+    pretrainer = build(objective)
+    views = tuple(tf.random.normal((batch_size, SIZE, SIZE, 3)) for _ in range(2))
+    step = tf.function(lambda: pretrainer.train_step(views))
+    for _ in itertools.chain([""], sys.stdin):
         begin = time.perf_counter()
-        tf.nest.map_structure(lambda x: x.numpy(), function())
-        seconds.append(time.perf_counter() - begin)
-    return seconds[1:]
+        finished(step())
+        seconds = time.perf_counter() - begin
+        peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(json.dumps({"seconds": seconds, "peak_mb": peak}), flush=True)
 
 
-def run_ours(objective: str, steps: int, batch_size: int, parts: bool) -> dict:
-    """Steps, and if asked their parts, in this process."""
-    started = time.perf_counter()
+def compare(objective: str, arguments) -> dict:
+    """Both sides, in turns."""
+    common = ["--objective", objective, "--batch-size", str(arguments.batch_size)]
+    commands = {
+        "s2bnn_tf": [sys.executable, __file__, "--serve", *common],
+        "pytorch": [arguments.torch_python, str(REFERENCE), *common],
+    }
+    sides = {}
+    for name, command in commands.items():
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        sides[name] = subprocess.Popen(command, **pipes)
+        sides[name].stdout.readline()  # the first step, which traces, or allocates
+    told: dict[str, list[dict]] = {name: [] for name in sides}
+    for _ in range(arguments.steps):
+        for name, side in sides.items():
+            side.stdin.write("\n")
+            side.stdin.flush()
+            told[name].append(json.loads(side.stdout.readline()))
+    for side in sides.values():
+        side.communicate()
+    seconds = {n: statistics.median(t["seconds"] for t in steps) for n, steps in told.items()}
+    return {
+        "objective": objective,
+        "seconds_a_step": {name: round(value, 2) for name, value in seconds.items()},
+        "images_per_second": {n: round(arguments.batch_size / v, 2) for n, v in seconds.items()},
+        "peak_mb": {name: steps[-1]["peak_mb"] for name, steps in told.items()},
+        "times_as_fast": round(seconds["pytorch"] / seconds["s2bnn_tf"], 2),
+        "each_step": {n: [round(t["seconds"], 2) for t in steps] for n, steps in told.items()},
+    }
+
+
+def convolutions(network, batch_size: int, *, backward: bool) -> Callable:
+    """A function that runs the convolutions of a network, with their gradients if asked."""
+    import tensorflow as tf
+
+    layers = [la for la in network._flatten_layers() if isinstance(la, tf.keras.layers.Conv2D)]
+    inputs = {la.input_shape: tf.random.normal((batch_size, *la.input_shape[1:])) for la in layers}
+    outputs = {
+        la.output_shape: tf.random.normal((batch_size, *la.output_shape[1:])) for la in layers
+    }
+
+    def run() -> list[tf.Tensor]:
+        results = []
+        for layer in layers:
+            x, kernel = inputs[layer.input_shape], tf.convert_to_tensor(layer.kernel)
+            how = {"strides": [1, *layer.strides, 1], "padding": layer.padding.upper()}
+            results.append(tf.raw_ops.Conv2D(input=x, filter=kernel, **how))
+            if backward:
+                how["out_backprop"] = outputs[layer.output_shape]
+                results.append(
+                    tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=kernel.shape, **how)
+                )
+                if x.shape[-1] > 3:  # nobody asks for the gradient of the images
+                    results.append(
+                        tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, **how)
+                    )
+        return [result[0, 0, 0] for result in results]  # little to copy
+
+    return run
+
+
+def measure_parts(objective: str, steps: int, batch_size: int) -> dict:
+    """Median seconds of the parts of our step, in turns, and of its floor."""
     import tensorflow as tf
 
     from s2bnn_tf.training import update_momentum
 
     tf.config.threading.set_intra_op_parallelism_threads(2)
     pretrainer = build(objective)
+    student, teacher = pretrainer.student, pretrainer.teacher
+    other, queue = pretrainer.momentum_encoder, pretrainer.queue
     views = tuple(tf.random.normal((batch_size, SIZE, SIZE, 3)) for _ in range(2))
-    step = tf.function(lambda: pretrainer.train_step(views))
-    tf.nest.map_structure(lambda x: x.numpy(), step())
-    first = time.perf_counter() - started
-    result = {"seconds": timed(step, steps), "first_step_after_seconds": round(first, 1)}
-    result["peak_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    if parts:
-        key = tf.math.l2_normalize(tf.random.normal((batch_size, 128)), axis=-1)
-        student, teacher = pretrainer.student, pretrainer.teacher
-        gradients = [tf.zeros_like(v) for v in student.trainable_variables]
-        pieces = {
-            "teacher": lambda: teacher(views[0], training=False),
-            "student_forward": lambda: student(views[0], training=True),
-            "student_forward_and_backward": lambda: pretrainer.differentiate(views[0], key),
-            "optimizer": lambda: pretrainer.apply(gradients),
-        }
-        if objective == "both":
-            other = pretrainer.momentum_encoder
-            pieces["momentum_encoder_forward"] = lambda: other(views[1], training=True)
-            pieces["momentum_update"] = lambda: update_momentum(student, other, 0.999)
-            pieces["queue"] = lambda: pretrainer.queue.enqueue(key)
-        times = {name: timed(tf.function(piece), 3) for name, piece in pieces.items()}
-        result["parts"] = {n: round(statistics.median(t), 3) for n, t in times.items()}
-        result["parts"]["student_forward_and_backward"] -= result["parts"]["teacher"]
-    return result
-
-
-def call(command: list[str]) -> dict:
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def compare(objective: str, arguments) -> dict:
-    """Both sides, in turns."""
-    common = ["--objective", objective, "--steps", str(arguments.steps)]
-    common += ["--batch-size", str(arguments.batch_size)]
-    sides = {
-        "s2bnn_tf": [sys.executable, __file__, "--ours", *common],
-        "pytorch": [arguments.torch_python, str(REFERENCE), *common],
+    key = tf.math.l2_normalize(tf.random.normal((batch_size, 128)), axis=-1)
+    gradients = [tf.zeros_like(v) for v in student.trainable_variables]
+    pieces = {
+        "step": lambda: pretrainer.train_step(views),
+        "teacher": lambda: teacher(views[0], training=False),
+        "student_forward": lambda: student(views[0], training=True),
+        "teacher_and_student_forward_and_backward": lambda: pretrainer.differentiate(views[0], key),
+        "optimizer": lambda: pretrainer.apply(gradients),
+        "floor_teacher": convolutions(teacher, batch_size, backward=False),
+        "floor_student": convolutions(student, batch_size, backward=True),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    peak: dict[str, int] = dict.fromkeys(sides, 0)
-    for _ in range(arguments.turns):
-        for name, command in sides.items():
-            found = call(command)
-            seconds[name] += found["seconds"]
-            peak[name] = max(peak[name], found["peak_mb"])
+    if objective == "both":
+        pieces["momentum_encoder_forward"] = lambda: other(views[1], training=True)
+        pieces["momentum_update"] = lambda: update_momentum(student, other, 0.999)
+        pieces["queue"] = lambda: queue.enqueue(key)
+        pieces["floor_momentum_encoder"] = convolutions(other, batch_size, backward=False)
+    graphs = {name: tf.function(piece) for name, piece in pieces.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in pieces}
+    for turn in range(steps + 1):
+        for name, graph in graphs.items():
+            begin = time.perf_counter()
+            finished(graph())
+            if turn > 0:  # the first traces
+                seconds[name].append(time.perf_counter() - begin)
     median = {name: statistics.median(values) for name, values in seconds.items()}
+    floor = sum(value for name, value in median.items() if name.startswith("floor"))
     return {
         "objective": objective,
-        "seconds_a_step": {name: round(value, 2) for name, value in median.items()},
-        "images_per_second": {n: round(arguments.batch_size / v, 2) for n, v in median.items()},
-        "peak_mb": peak,
-        "times_as_fast": round(median["pytorch"] / median["s2bnn_tf"], 2),
+        "seconds": {name: round(value, 4) for name, value in median.items()},
+        "floor_seconds": round(floor, 2),
+        "times_the_floor": round(median["step"] / floor, 2),
     }
 
 
 def main() -> None:
     """Compare, print, write JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--torch-python", help="the Python of an environment with torch")
+    parser.add_argument(
+        "--torch-python", default=sys.executable, help="the Python of an environment with torch"
+    )
     parser.add_argument("--objective", choices=["distillation", "both"])
-    parser.add_argument("--steps", type=int, default=2)
-    parser.add_argument("--turns", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--parts", action="store_true", help="the parts of our step, alone")
-    parser.add_argument("--ours", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--parts", action="store_true", help="the parts of our step")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help="write the results as JSON")
     arguments = parser.parse_args()
-    if arguments.ours or not arguments.torch_python:
-        objective = arguments.objective or "both"
-        size, parts = arguments.batch_size, not arguments.ours
-        results = [run_ours(objective, arguments.steps, size, parts=parts)]
-        print(json.dumps(results[0]))
-    else:
-        chosen = [arguments.objective] if arguments.objective else ["distillation", "both"]
-        results = []
-        for objective in chosen:
-            results.append(compare(objective, arguments))
-            print(json.dumps(results[-1]), flush=True)
+    if arguments.serve:
+        serve(arguments.objective, arguments.batch_size)
+        return
+    if not arguments.parts:
+        has_torch = subprocess.run([arguments.torch_python, "-c", "import torch"], check=False)
+        if has_torch.returncode:
+            parser.error("name a Python with torch by --torch-python, or ask for --parts alone")
+    results = []
+    for objective in [arguments.objective] if arguments.objective else ["distillation", "both"]:
+        if arguments.parts:
+            found = measure_parts(objective, arguments.steps, arguments.batch_size)
+        else:
+            found = compare(objective, arguments)
+        results.append(found)
+        print(json.dumps(found), flush=True)
     if arguments.output:
         report = {
             "command": "python benchmarks/train_step.py " + " ".join(sys.argv[1:]),

@@ -1,16 +1,19 @@
 """The same training step in eager PyTorch, written for the comparison and used by nothing else.
 
-    python train_step_torch.py [--objective distillation|both] [--steps 5]
+    python train_step_torch.py [--objective distillation|both]
 
-Needs `pip install torch numpy`. ReActNet-A student, ResNet-50 teacher, 224 pixels, Adam. Prints
-one JSON object: seconds of each step and the peak of resident memory.
+Needs `pip install torch numpy`. ReActNet-A student, ResNet-50 teacher, 224 pixels, Adam. Makes one
+step at once and one for each line of standard input, and prints a JSON object for each: its seconds
+and the peak of resident memory so far.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import resource
+import sys
 import time
 
 import torch
@@ -149,7 +152,6 @@ def resnet50():
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--objective", choices=["distillation", "both"], default="distillation")
-    parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--channels-last", action="store_true")
@@ -167,8 +169,7 @@ def main() -> None:
     optimizer = torch.optim.Adam(student.parameters(), lr=3e-4)
     size, temperature = arguments.batch_size, 0.2
     views = [torch.randn(size, 3, 224, 224).to(memory_format=layout) for _ in range(2)]
-    seconds = []
-    for _ in range(arguments.steps + 1):
+    for _ in itertools.chain([""], sys.stdin):
         begin = time.perf_counter()
         if both:
             with torch.no_grad():
@@ -190,10 +191,9 @@ def main() -> None:
         if both:
             queue[position : position + size] = key
             position = (position + size) % len(queue)
-        seconds.append(time.perf_counter() - begin)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    versions = {"torch": torch.__version__}
-    print(json.dumps({"seconds": seconds[1:], "peak_mb": round(peak / 1024), **versions}))
+        seconds = time.perf_counter() - begin
+        peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(json.dumps({"seconds": seconds, "peak_mb": peak}), flush=True)
 
 
 if __name__ == "__main__":
