@@ -3,9 +3,10 @@
     python benchmarks/train_step.py --torch-python VENV/bin/python [--output FILE.json]
     python benchmarks/train_step.py --parts [--output FILE.json]
 
-ReActNet-A student, ResNet-50 teacher, batch 16, distillation only and both losses, two threads
-each; VENV has torch and numpy. Each side is a process of its own, and they take turns step by step,
-so that whatever else the machine does hits both alike; medians, and the largest resident memory.
+ReActNet-A student, ResNet-50 teacher, batch 16, distillation only and both losses, in float32 and
+in bfloat16 (Keras's mixed precision, PyTorch's autocast), two threads each; VENV has torch and
+numpy. Each side is a process of its own, and they take turns step by step, so that whatever else
+the machine does hits both alike; medians, and the largest resident memory.
 
 With --parts our step in its parts, and its floor: the same convolutions, with their gradients,
 and nothing else.
@@ -31,8 +32,8 @@ REFERENCE = Path(__file__).parent / "reference" / "train_step_torch.py"
 SIZE = 224
 
 
-def build(objective: str):
-    """The networks, with random weights, and a batch."""
+def build(objective: str, precision: str):
+    """The networks, with random weights."""
     import tensorflow as tf
 
     from s2bnn_tf.backbones import Encoder, build_backbone, projection_head
@@ -46,6 +47,9 @@ def build(objective: str):
         return made
 
     tf.keras.utils.set_random_seed(0)
+    tf.keras.mixed_precision.set_global_policy(
+        "float32" if precision == "float32" else f"mixed_{precision}"
+    )
     both = objective == "both"
     pretrainer = Pretrainer(
         student=encoder("reactnet"),
@@ -64,15 +68,17 @@ def finished(result) -> None:
     """Wait until every tensor of a result is there."""
     import tensorflow as tf
 
-    tf.nest.map_structure(lambda tensor: tensor.numpy(), result)
+    for tensor in tf.nest.flatten(result):
+        if tensor is not None:
+            tensor.numpy()
 
 
-def serve(objective: str, batch_size: int) -> None:
+def serve(objective: str, batch_size: int, precision: str) -> None:
     """One step at once, and one for each line of standard input."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(2)
-    pretrainer = build(objective)
+    pretrainer = build(objective, precision)
     views = tuple(tf.random.normal((batch_size, SIZE, SIZE, 3)) for _ in range(2))
     step = tf.function(lambda: pretrainer.train_step(views))
     for _ in itertools.chain([""], sys.stdin):
@@ -83,9 +89,10 @@ def serve(objective: str, batch_size: int) -> None:
         print(json.dumps({"seconds": seconds, "peak_mb": peak}), flush=True)
 
 
-def compare(objective: str, arguments) -> dict:
+def compare(objective: str, precision: str, arguments) -> dict:
     """Both sides, in turns."""
-    common = ["--objective", objective, "--batch-size", str(arguments.batch_size)]
+    common = ["--objective", objective, "--precision", precision]
+    common += ["--batch-size", str(arguments.batch_size)]
     commands = {
         "s2bnn_tf": [sys.executable, __file__, "--serve", *common],
         "pytorch": [arguments.torch_python, str(REFERENCE), *common],
@@ -106,6 +113,7 @@ def compare(objective: str, arguments) -> dict:
     seconds = {n: statistics.median(t["seconds"] for t in steps) for n, steps in told.items()}
     return {
         "objective": objective,
+        "precision": precision,
         "seconds_a_step": {name: round(value, 2) for name, value in seconds.items()},
         "images_per_second": {n: round(arguments.batch_size / v, 2) for n, v in seconds.items()},
         "peak_mb": {name: steps[-1]["peak_mb"] for name, steps in told.items()},
@@ -144,14 +152,14 @@ def convolutions(network, batch_size: int, *, backward: bool) -> Callable:
     return run
 
 
-def measure_parts(objective: str, steps: int, batch_size: int) -> dict:
+def measure_parts(objective: str, steps: int, batch_size: int, precision: str) -> dict:
     """Median seconds of the parts of our step, in turns, and of its floor."""
     import tensorflow as tf
 
     from s2bnn_tf.training import update_momentum
 
     tf.config.threading.set_intra_op_parallelism_threads(2)
-    pretrainer = build(objective)
+    pretrainer = build(objective, precision)
     student, teacher = pretrainer.student, pretrainer.teacher
     other, queue = pretrainer.momentum_encoder, pretrainer.queue
     views = tuple(tf.random.normal((batch_size, SIZE, SIZE, 3)) for _ in range(2))
@@ -183,6 +191,7 @@ def measure_parts(objective: str, steps: int, batch_size: int) -> dict:
     floor = sum(value for name, value in median.items() if name.startswith("floor"))
     return {
         "objective": objective,
+        "precision": precision,
         "seconds": {name: round(value, 4) for name, value in median.items()},
         "floor_seconds": round(floor, 2),
         "times_the_floor": round(median["step"] / floor, 2),
@@ -196,6 +205,7 @@ def main() -> None:
         "--torch-python", default=sys.executable, help="the Python of an environment with torch"
     )
     parser.add_argument("--objective", choices=["distillation", "both"])
+    parser.add_argument("--precision", choices=["float32", "bfloat16"])
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--parts", action="store_true", help="the parts of our step")
@@ -203,18 +213,20 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="write the results as JSON")
     arguments = parser.parse_args()
     if arguments.serve:
-        serve(arguments.objective, arguments.batch_size)
+        serve(arguments.objective, arguments.batch_size, arguments.precision)
         return
     if not arguments.parts:
         has_torch = subprocess.run([arguments.torch_python, "-c", "import torch"], check=False)
         if has_torch.returncode:
             parser.error("name a Python with torch by --torch-python, or ask for --parts alone")
     results = []
-    for objective in [arguments.objective] if arguments.objective else ["distillation", "both"]:
+    objectives = [arguments.objective] if arguments.objective else ["distillation", "both"]
+    precisions = [arguments.precision] if arguments.precision else ["float32", "bfloat16"]
+    for objective, precision in itertools.product(objectives, precisions):
         if arguments.parts:
-            found = measure_parts(objective, arguments.steps, arguments.batch_size)
+            found = measure_parts(objective, arguments.steps, arguments.batch_size, precision)
         else:
-            found = compare(objective, arguments)
+            found = compare(objective, precision, arguments)
         results.append(found)
         print(json.dumps(found), flush=True)
     if arguments.output:

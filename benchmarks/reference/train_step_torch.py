@@ -1,6 +1,6 @@
 """The same training step in eager PyTorch, written for the comparison and used by nothing else.
 
-    python train_step_torch.py [--objective distillation|both]
+    python train_step_torch.py [--objective distillation|both] [--precision float32|bfloat16]
 
 Needs `pip install torch numpy`. ReActNet-A student, ResNet-50 teacher, 224 pixels, Adam. Makes one
 step at once and one for each line of standard input, and prints a JSON object for each: its seconds
@@ -152,6 +152,7 @@ def resnet50():
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--objective", choices=["distillation", "both"], default="distillation")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--channels-last", action="store_true")
@@ -169,16 +170,18 @@ def main() -> None:
     optimizer = torch.optim.Adam(student.parameters(), lr=3e-4)
     size, temperature = arguments.batch_size, 0.2
     views = [torch.randn(size, 3, 224, 224).to(memory_format=layout) for _ in range(2)]
+    half = torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "bfloat16")
     for _ in itertools.chain([""], sys.stdin):
         begin = time.perf_counter()
         if both:
-            with torch.no_grad():
+            with torch.no_grad(), half:
                 for theirs, ours in zip(momentum_encoder.parameters(), student.parameters()):
                     theirs.mul_(0.999).add_(ours, alpha=0.001)
-                key = F.normalize(momentum_encoder(views[1]), dim=1)
-        with torch.no_grad():
-            target = F.normalize(teacher(views[0]), dim=1)
-        query = F.normalize(student(views[0]), dim=1)
+                key = F.normalize(momentum_encoder(views[1]).float(), dim=1)
+        with torch.no_grad(), half:
+            target = F.normalize(teacher(views[0]).float(), dim=1)
+        with half:
+            query = F.normalize(student(views[0]).float(), dim=1)
         p = (target / temperature).softmax(dim=1)
         loss = -(p * (query / temperature).log_softmax(dim=1)).sum(dim=1).mean()
         if both:
