@@ -21,7 +21,7 @@ size_t element_count(const Shape& shape);
 // All dimensions but the last: feature maps are [pixels, channels] to most kernels.
 size_t pixel_count(const Shape& shape);
 
-inline int words_of(int channels) { return (channels + 31) / 32; }
+inline int words_of(int channels) { return channels / 32 + (channels % 32 > 0); }
 
 struct Tensor {
   int host_index = -1;  // where the host keeps it

@@ -168,7 +168,7 @@ void Reference::write_number(void* output, size_t i, int channel, int32_t sum, i
   doubled = std::max(std::min(doubled, scaling_.clamp_high), scaling_.clamp_low);
   float y = static_cast<float>(doubled) * scaling_.multiplier[channel] + scaling_.bias[channel];
   if (output_.type == DataType::kInt8) {
-    static_cast<int8_t*>(output)[i] = static_cast<int8_t>(std::min(std::max(std::round(y), -128.f), 127.f));
+    static_cast<int8_t*>(output)[i] = to_int8(y);
     return;
   }
   if (correct_float && touches_padding) {

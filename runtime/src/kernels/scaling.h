@@ -1,6 +1,8 @@
 // How the integer sums of a binary convolution become its output: shared by the reference and by the fast kernels.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -19,6 +21,10 @@ struct Scaling {
   std::vector<float> multiplier, bias;  // per output channel
 };
 Scaling scaling_of(const Op& op, const Partition& partition);
+
+// The nearest int8, and -128 for what is not a number. Clamped while still a float: what does not fit must not be converted. Static,
+// since it is compiled for several instruction sets.
+static inline int8_t to_int8(float y) { return static_cast<int8_t>(std::min(std::max(-128.f, std::round(y)), 127.f)); }
 
 // Per output channel and tap, [channel][filter_height][filter_width]: the sum of the filter's +1 and -1. It is what a tap in the
 // padding contributes when SAME padding stands for 0 while its stored bits say +1, and so what has to be taken back.

@@ -18,6 +18,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/scaling.h"
 #include "kernels/tile_vectors.h"
 
 namespace s2bnn {
@@ -198,8 +199,7 @@ struct TileProgram {
     void store_int8(Values& x, const TileOp& op) const {
       each(x, [&](Floats& y, int p, int c) {
         int8_t* target = static_cast<int8_t*>(op.memory) + pixel(p) * op.pixel_stride + first_channel(op) + c;
-        // Clamped while still a float: what does not fit into an int32 must not be converted.
-        for (int i = 0; i < present(c); ++i) target[i] = static_cast<int8_t>(std::min(std::max(std::round(y[i]), -128.f), 127.f));
+        for (int i = 0; i < present(c); ++i) target[i] = to_int8(y[i]);
       });
     }
 

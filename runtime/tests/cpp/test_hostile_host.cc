@@ -104,6 +104,25 @@ void test_models() {
   refuses_model("made twice", "made twice", [](MiniModel& m) { m.nodes.push_back(m.nodes[0]); });
 }
 
+// The number of its words must not overflow.
+void test_largest_channel_count() {
+  MiniModel model;
+  model.tensors.resize(2);
+  model.tensors[0].shape = {1, 2147483647};
+  model.tensors[1].type = kTfLiteInt32;
+  model.tensors[1].shape = {1, 1 << 26};
+  MiniNode quantize;
+  quantize.custom_name = "LceQuantize";
+  quantize.inputs = {0};
+  quantize.outputs = {1};
+  model.nodes = {quantize};
+  model.inputs = quantize.inputs;
+  model.outputs = quantize.outputs;
+  const Delegate delegate("");
+  const RunResult result = run_model(model, delegate.get, 1);
+  check(result.errors.find("the host refuses to resize") != std::string::npos, "the largest channel count", result.errors);
+}
+
 // Float ops around a convolution that could not be run in float32 stay with the host.
 void test_other_types_stay_with_the_host() {
   for (int type : {int{kTfLiteInt8}, int{kTfLiteBool}, int{kTfLiteInt32}}) {
@@ -186,6 +205,7 @@ int main(int argc, char** argv) {
   test_stride();
   test_missing_parts();
   test_models();
+  test_largest_channel_count();
   test_other_types_stay_with_the_host();
   test_goes_on_after_errors();
   test_plugin();
