@@ -20,8 +20,13 @@ from s2bnn_tf.weights import LinearProbe, RunDirectory
 from s2bnn_tf.weights.tflite_model import TFLiteEncoder
 
 _FILES = Path(__file__).with_name("bundle_files")
-# Each has wheels for both targets on Python 3.10 to 3.12.
-_REQUIREMENTS = ("ai-edge-litert==2.0.3", "numpy==2.2.6", "pillow==11.3.0")
+# Each has wheels for both targets, on Python 3.10 to 3.13 together.
+_REQUIREMENTS = (
+    'ai-edge-litert==2.0.3; python_version < "3.13"',
+    'ai-edge-litert==2.3.0; python_version >= "3.13"',
+    "numpy==2.2.6",
+    "pillow==11.3.0",
+)
 _LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip knows
 _RUNTIME = Path(__file__).parents[2] / "runtime" / "dist"
 

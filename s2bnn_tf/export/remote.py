@@ -24,7 +24,7 @@ from s2bnn_tf.files import write_json
 Tell = Callable[[str], None]
 
 _OLDEST_GLIBC = (2, 27)  # of ai-edge-litert's wheels
-_PYTHONS = ("3.10", "3.11", "3.12")  # for which all pinned requirements have wheels
+_PYTHONS = ("3.10", "3.11", "3.12", "3.13")  # for which all pinned requirements have wheels
 _NEEDED_KIB = 400 * 1024  # the environment, mostly numpy and LiteRT
 
 _ASK = """

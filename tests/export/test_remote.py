@@ -151,7 +151,7 @@ def test_a_bundle_for_another_machine_is_not_copied(server, use_key, made_bundle
         ("getconf", "32", "runs a 32-bit system; install a 64-bit one"),
         ("getconf", "", "has glibc none; 2.27 or newer is needed"),
         ("getconf", "glibc 2.24", "has glibc 2.24; 2.27 or newer is needed"),
-        ("python3", "3.7", "has Python 3.7; install one of 3.10, 3.11, 3.12"),
+        ("python3", "3.7", "has Python 3.7; install one of 3.10, 3.11, 3.12, 3.13"),
         ("python3", "", r"has Python without venv, or none; .*apt install python3-venv"),
         (
             "df",
