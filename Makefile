@@ -4,7 +4,7 @@
 BIN := .venv/bin
 STAMP := .venv/complete-by-make
 TORCH := .venv/torch-by-make
-CODE := s2bnn_tf tests benchmarks setup.py cli.py
+CODE := s2bnn_tf tests benchmarks docs/images setup.py cli.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check format bench docs

@@ -1,0 +1,152 @@
+"""Classes from a few pictures each, without training: accuracy by shots on Fashion-MNIST.
+
+    python benchmarks/few_shot.py [--student RUN --teacher RUN]
+
+Without runs it takes those of reproduce_fashion_mnist.py --budget small, trained if missing.
+Encodes a fixed random subset of the training images and all test images with the student, the
+student's `.tflite` in s2bnn_runtime, the teacher, and the student as it was before training.
+From the subset, 1, 5, 10 and 50 images of each class are drawn, 20 times, the same for all four;
+`s2bnn_runtime.PrototypeClassifier` enrolls them and names the test images. The table goes into
+the documentation, the accuracy of every draw into a JSON file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from s2bnn_tf.environment import quiet_tensorflow
+from s2bnn_tf.files import write_json, write_text
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = "idx:/usr/share/datasets/fashion-mnist"
+RUNS = ROOT / "runs" / "reproduce" / "small" / "seed0"
+REPRODUCE = (
+    str(ROOT / "benchmarks" / "reproduce_fashion_mnist.py"),
+    *("--budget", "small", "--rows", "teacher", "distillation"),
+)
+SHOTS = (1, 5, 10, 50)
+POOL = 10_000  # training images to draw from
+TITLES = {
+    "teacher": "teacher",
+    "student": "distilled binary student",
+    "tflite": "its `.tflite`, in s2bnn_runtime",
+    "untrained": "the same student, untrained",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--student", type=Path, help="a run directory")
+    parser.add_argument("--teacher", type=Path, help="a run directory")
+    parser.add_argument("--draws", type=int, default=20, help="of the examples (default 20)")
+    parser.add_argument("--data", default=SOURCE, help=f"images with classes (default {SOURCE})")
+    results = ROOT / "benchmarks" / "results" / "few_shot.json"
+    parser.add_argument("--output", type=Path, default=results, help="a JSON file")
+    page = ROOT / "docs" / "deploy.md"
+    parser.add_argument("--page", type=Path, default=page, help="gets the table")
+    options = parser.parse_args()
+    quiet_tensorflow()
+
+    if options.student is None or options.teacher is None:
+        subprocess.run([sys.executable, *REPRODUCE], check=True)
+    student = options.student or RUNS / "distillation_step2"
+    accuracies = measure(student, options.teacher or RUNS / "teacher", options.data, options.draws)
+    about = {"date": time.strftime("%Y-%m-%d"), "data": options.data, "pool": POOL}
+    write_json(options.output, {**about, "draws": options.draws, "accuracy": accuracies})
+    table = make_table(accuracies)
+    print(table)
+    write_into(options.page, table)
+
+
+def measure(student: Path, teacher: Path, data: str, draws: int) -> dict[str, dict]:
+    """Accuracies of every encoder, by shots, one for each draw."""
+    from s2bnn_tf.data import open_source
+    from s2bnn_tf.evaluation import extract_features
+
+    train, test = open_source(data, "train"), open_source(data, "test")
+    train = train.select(np.random.default_rng(0).permutation(len(train))[:POOL])
+    drawn = draw(train.labels, draws)
+    accuracies = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        for name, encoder in open_encoders(student, teacher, Path(temporary)).items():
+            print(f"encoding: {TITLES[name]}", flush=True)
+            pool, labels = extract_features(encoder, train)
+            features, expected = extract_features(encoder, test)
+            accuracies[name] = {
+                str(shots): [accuracy(pool, labels, rows, features, expected) for rows in sets]
+                for shots, sets in drawn.items()
+            }
+    return accuracies
+
+
+def open_encoders(student: Path, teacher: Path, folder: Path) -> dict:
+    import tensorflow as tf
+
+    from s2bnn_tf.export import convert_run
+    from s2bnn_tf.weights import LoadedEncoder, RunDirectory, build_encoder, open_encoder
+
+    config = RunDirectory(student).config
+    convert_run(student, folder / "student.tflite")
+    tf.keras.utils.set_random_seed(config.seed)
+    return {
+        "teacher": open_encoder(teacher),
+        "student": open_encoder(student),
+        "tflite": open_encoder(folder / "student.tflite", runtime="s2bnn"),
+        "untrained": LoadedEncoder(build_encoder(config), config, student),
+    }
+
+
+def draw(labels: np.ndarray, draws: int) -> dict[int, list[np.ndarray]]:
+    """Rows of as many images of each class as there are shots; the fewer are among the more."""
+    drawn: dict[int, list[np.ndarray]] = {shots: [] for shots in SHOTS}
+    for seed in range(draws):
+        order = np.random.default_rng(seed).permutation(len(labels))
+        classes = [order[labels[order] == label] for label in np.unique(labels)]
+        for shots in SHOTS:
+            drawn[shots].append(np.concatenate([rows[:shots] for rows in classes]))
+    return drawn
+
+
+def accuracy(pool, labels, rows, features, expected) -> float:
+    """Share of the features (M, C) that are named right after the rows of the pool are enrolled."""
+    from s2bnn_runtime import PrototypeClassifier
+
+    classifier = PrototypeClassifier()
+    for label in np.unique(labels):
+        classifier.enroll(str(label), pool[rows][labels[rows] == label])
+    names = np.array(list(classifier.counts))
+    predicted = names[classifier.scores(features).argmax(axis=1)].astype(int)
+    return float(np.mean(predicted == expected))
+
+
+def make_table(accuracies: dict[str, dict]) -> str:
+    lines = ["| images per class | " + " | ".join(map(str, SHOTS)) + " |", "|---" * 5 + "|"]
+    for name, title in TITLES.items():
+        cells = []
+        for shots in SHOTS:
+            percent = 100 * np.array(accuracies[name][str(shots)])
+            cells.append(f"{percent.mean():.1f} ± {percent.std(ddof=1):.1f} %")
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write_into(page: Path, table: str) -> None:
+    """Put the table between its two marks, if the page has them."""
+    begin, end = "<!-- few-shot begins -->", "<!-- few-shot ends -->"
+    before, _, rest = page.read_text("utf-8").partition(begin)
+    _, found, after = rest.partition(end)
+    if found:
+        write_text(page, f"{before}{begin}\n\n{table}\n\n{end}{after}")
+
+
+if __name__ == "__main__":
+    main()

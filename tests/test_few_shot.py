@@ -1,0 +1,43 @@
+"""The few-shot table: fair draws, and the table where the page has its marks."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def few_shot():
+    path = Path(__file__).parent.parent / "benchmarks" / "few_shot.py"
+    spec = importlib.util.spec_from_file_location("few_shot", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_draws_are_balanced_and_the_fewer_are_among_the_more(few_shot):
+    labels = np.random.default_rng(0).integers(0, 4, 500)
+    drawn = few_shot.draw(labels, draws=3)
+    for shots in few_shot.SHOTS:
+        for rows in drawn[shots]:
+            assert np.bincount(labels[rows]).tolist() == [shots] * 4
+            assert len(set(rows)) == len(rows)
+    for fewer, more in zip(few_shot.SHOTS, few_shot.SHOTS[1:]):
+        assert all(set(a) < set(b) for a, b in zip(drawn[fewer], drawn[more]))
+    assert set(drawn[1][0]) != set(drawn[1][1])
+
+
+def test_the_table_goes_between_its_marks(few_shot, tmp_path):
+    accuracies = {name: {str(n): [0.5, 0.7] for n in few_shot.SHOTS} for name in few_shot.TITLES}
+    table = few_shot.make_table(accuracies)
+    assert "| teacher | 60.0 ± 14.1 % |" in table
+    page = tmp_path / "page.md"
+    page.write_text("a\n<!-- few-shot begins -->\nold\n<!-- few-shot ends -->\nb\n")
+    few_shot.write_into(page, table)
+    few_shot.write_into(page, table)
+    text = page.read_text()
+    assert text.startswith("a\n") and text.endswith("-->\nb\n")
+    assert "old" not in text and text.count(table) == 1
