@@ -9,6 +9,7 @@ import platform
 import shutil
 import socket
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,15 @@ SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin")
 needs_sshd = pytest.mark.skipif(SSHD is None, reason="needs an ssh server")
 # Stands for a bundle's script: what is tested here is the way to the device.
 SELFTEST = 'print(\'{"ok": %s, "cosine": %s, "largest_difference": 0.0}\')\n'
+INFO = "s2bnn_runtime-0.dist-info"
+WHEEL = {
+    "s2bnn_runtime.py": "import json, sys\n"
+    'main = lambda: print(json.dumps({"called": sys.argv[1:]}))\n',
+    f"{INFO}/METADATA": "Metadata-Version: 2.1\nName: s2bnn-runtime\nVersion: 0\n",
+    f"{INFO}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    f"{INFO}/entry_points.txt": "[console_scripts]\ns2bnn-run = s2bnn_runtime:main\n",
+    f"{INFO}/RECORD": "",
+}
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +87,15 @@ def use_key(server, monkeypatch):
 
 @pytest.fixture
 def made_bundle(tmp_path):
-    """A bundle for this machine that needs nothing installed."""
+    """A bundle for this machine, whose runtime is a real wheel of two lines."""
     folder = tmp_path / "device"
     folder.mkdir()
     card = {"target": f"linux-{platform.machine()}"}
     (folder / "card.json").write_text(json.dumps(card))
-    (folder / "requirements.txt").write_text("")
-    (folder / "s2bnn_runtime-0-py3-none-any.whl").write_text("")
+    (folder / "requirements.txt").write_text("./s2bnn_runtime-0-py3-none-any.whl\n")
+    with zipfile.ZipFile(folder / "s2bnn_runtime-0-py3-none-any.whl", "w") as wheel:
+        for name, content in WHEEL.items():
+            wheel.writestr(name, content)
     (folder / "classify.py").write_text(SELFTEST % ("true", 1.0))
     return folder
 
@@ -103,7 +115,10 @@ def test_copies_installs_and_tests(copier, server, use_key, made_bundle, tmp_pat
     use_key("user")
     target = tmp_path / "there is" / "a space"
     told: list[str] = []
-    result = deploy_bundle(made_bundle, url(server, target), progress=told.append)
+    result = deploy_bundle(
+        made_bundle, url(server, target), benchmark=True, threads=3, progress=told.append
+    )
+    assert result["benchmark"]["called"][1:] == ["--benchmark", "--json", "--threads", "3"]
     assert result["selftest"] == {"ok": True, "cosine": 1.0, "largest_difference": 0.0}
     assert result["device"]["machine"] == platform.machine()
     assert json.loads((tmp_path / "device.deployed.json").read_text()) == result
