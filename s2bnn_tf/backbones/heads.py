@@ -98,6 +98,13 @@ class Encoder(keras.Model):
         """Dimension D of the embedding."""
         return int((self.head or self.backbone).output_shape[-1])
 
+    def build(self, input_shape) -> None:
+        if self.backbone.built and (self.head is None or self.head.built):
+            # All variables are there; Keras would trace the whole network to see that.
+            keras.layers.Layer.build(self, input_shape)
+        else:
+            super().build(input_shape)
+
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.project(self.backbone(images, training=training), training=training)
 

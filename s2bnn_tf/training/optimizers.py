@@ -28,28 +28,35 @@ class Adam(keras.optimizers.Adam):
     """
 
     def __init__(self, learning_rate=1e-3, *, l2: float = 0.0, epsilon: float = 1e-8, **kwargs):
+        kwargs.setdefault("jit_compile", False)  # the update is one operation already
         super().__init__(learning_rate, epsilon=epsilon, **kwargs)
         self.l2 = l2
+
+    def _distributed_apply_gradients_fn(self, distribution, grads_and_vars, **kwargs):
+        # Once a step and not once a variable: most of the time to trace a step's updates.
+        step = tf.cast(self.iterations + 1, tf.float32)
+        beta_1_power, beta_2_power = tf.pow(self.beta_1, step), tf.pow(self.beta_2, step)
+        self._of_this_step = {
+            "beta1_power": beta_1_power,
+            "beta2_power": beta_2_power,
+            "lr": tf.convert_to_tensor(self.learning_rate),
+            "beta1": tf.constant(self.beta_1),
+            "beta2": tf.constant(self.beta_2),
+            # The operation adds epsilon to the uncorrected root.
+            "epsilon": self.epsilon * tf.sqrt(1 - beta_2_power),
+        }
+        return super()._distributed_apply_gradients_fn(distribution, grads_and_vars, **kwargs)
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         # One fused operation a variable: Keras's own form is sixteen, which doubles
         # the time to trace a step of a deep network.
         index = self._index_dict[self._var_key(variable)]
-        step = tf.cast(self.iterations + 1, variable.dtype)
-        beta_1, beta_2 = (tf.cast(b, variable.dtype) for b in (self.beta_1, self.beta_2))
-        beta_2_power = tf.pow(beta_2, step)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].handle,
             v=self._velocities[index].handle,
-            beta1_power=tf.pow(beta_1, step),
-            beta2_power=beta_2_power,
-            lr=tf.cast(self.learning_rate, variable.dtype),
-            beta1=beta_1,
-            beta2=beta_2,
-            # The operation adds epsilon to the uncorrected root.
-            epsilon=self.epsilon * tf.sqrt(1 - beta_2_power),
             grad=_with_l2(gradient, variable, self.l2),
+            **self._of_this_step,
         )
 
     def get_config(self):
