@@ -104,10 +104,14 @@ def write_pictures(run: Path, folder: Path, count: int) -> list[Path]:
 def make_bundle(run: Path, target: str, wheels: Path, work: Path) -> Path:
     from s2bnn_tf.export import bundle
 
-    (wheel,) = wheels.glob(f"*{target.removeprefix('linux-')}.whl")
+    found = sorted(wheels.glob(f"*{target.removeprefix('linux-')}.whl"))
+    if not found:
+        sys.exit(
+            f"There is no wheel for {target} in {wheels}: make it with make -C runtime wheels."
+        )
     archive = work / f"{target}.zip"
     archive.unlink(missing_ok=True)
-    bundle(run, archive, target=target, wheel=wheel)
+    bundle(run, archive, target=target, wheel=found[-1])
     return archive
 
 
