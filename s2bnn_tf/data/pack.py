@@ -131,7 +131,8 @@ def _write_images(
     source: ImageSource, indices: np.ndarray, file: Path
 ) -> tuple[list[int], list[tuple[int, ...]], list[int]]:
     """Write the images that can be decoded: their lengths in bytes, (height, width), labels."""
-    lengths, sizes, labels = [], [], []
+    lengths, labels = [], []
+    sizes: list[tuple[int, ...]] = []
     with tf.io.TFRecordWriter(str(file)) as writer:
         for index in indices:
             path = source.paths[index]
