@@ -8,10 +8,12 @@ import tensorflow as tf
 from s2bnn_tf.backbones import Encoder, ReverseImage
 from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.export import deployment_model
+from s2bnn_tf.export import convert_model, deployment_model
 from s2bnn_tf.export.fold import in_float32
+from s2bnn_tf.export.kernels import run_file
 from s2bnn_tf.export.shifts import fold_shifts, shifts_left
 from s2bnn_tf.layers import BinaryConv2D, RPReLU, RSign
+from s2bnn_tf.weights.flatbuffer import TFLiteGraph
 
 keras = tf.keras
 
@@ -45,6 +47,15 @@ def test_a_turn_of_a_part_of_what_reads_the_image_stays(wrap, noise):
     np.testing.assert_allclose(
         run(deployed, noise(8, 2)), encoder.backbone(normalize(noise(8, 2))), rtol=1e-5
     )
+
+
+def test_the_folded_file_computes_what_the_plain_one_does(small_encoder, small_model, digits):
+    plain = convert_model(deployment_model(small_encoder, 32, fold=False), output_name="features")
+    (expected,), (output,) = (run_file(file, digits, "indirect") for file in (plain, small_model))
+    lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(output, axis=1)
+    assert ((expected * output).sum(axis=1) / lengths).min() > 0.9999
+    operations = [len(TFLiteGraph(file).operations) for file in (plain, small_model)]
+    assert operations[1] <= operations[0] - 51  # one of 52 shifts stays
 
 
 def test_leaves_the_encoder_as_it_was(wrap):
