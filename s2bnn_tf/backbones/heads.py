@@ -99,7 +99,8 @@ class Encoder(keras.Model):
         return int((self.head or self.backbone).output_shape[-1])
 
     def build(self, input_shape) -> None:
-        if self.backbone.built and (self.head is None or self.head.built):
+        made_for = getattr(self.backbone, "input_shape", None)
+        if made_for == tuple(input_shape) and (self.head is None or self.head.built):
             # All variables are there; Keras would trace the whole network to see that.
             keras.layers.Layer.build(self, input_shape)
         else:
