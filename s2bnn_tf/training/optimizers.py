@@ -33,15 +33,17 @@ class Adam(keras.optimizers.Adam):
         self.l2 = l2
 
     def _distributed_apply_gradients_fn(self, distribution, grads_and_vars, **kwargs):
-        # Once a step and not once a variable: most of the time to trace a step's updates.
-        step = tf.cast(self.iterations + 1, tf.float32)
-        beta_1_power, beta_2_power = tf.pow(self.beta_1, step), tf.pow(self.beta_2, step)
+        # Once a step and not once a variable, which would take most of the time to trace updates.
+        dtype = grads_and_vars[0][1].dtype
+        beta_1, beta_2 = (tf.constant(beta, dtype) for beta in (self.beta_1, self.beta_2))
+        step = tf.cast(self.iterations + 1, dtype)
+        beta_2_power = tf.pow(beta_2, step)
         self._of_this_step = {
-            "beta1_power": beta_1_power,
+            "beta1_power": tf.pow(beta_1, step),
             "beta2_power": beta_2_power,
-            "lr": tf.convert_to_tensor(self.learning_rate),
-            "beta1": tf.constant(self.beta_1),
-            "beta2": tf.constant(self.beta_2),
+            "lr": tf.cast(self.learning_rate, dtype),
+            "beta1": beta_1,
+            "beta2": beta_2,
             # The operation adds epsilon to the uncorrected root.
             "epsilon": self.epsilon * tf.sqrt(1 - beta_2_power),
         }
