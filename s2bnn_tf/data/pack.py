@@ -129,7 +129,7 @@ def _write_shard(source: ImageSource, indices: np.ndarray, file: Path) -> int:
 
 def _write_images(
     source: ImageSource, indices: np.ndarray, file: Path
-) -> tuple[list[int], list[tuple[int, int]], list[int]]:
+) -> tuple[list[int], list[tuple[int, ...]], list[int]]:
     """Write the images that can be decoded: their lengths in bytes, (height, width), labels."""
     lengths, labels = [], []
     sizes: list[tuple[int, ...]] = []
