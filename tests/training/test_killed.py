@@ -42,10 +42,10 @@ def start(tmp_path_factory):
     recipe.write_text(RECIPE)
     started = []
 
-    def run(name: str, *options: str) -> tuple[subprocess.Popen, RunDirectory]:
+    def run(name: str) -> tuple[subprocess.Popen, RunDirectory]:
         command = [sys.executable, "-m", "s2bnn_tf", "train", str(recipe)]
         process = subprocess.Popen(
-            [*command, "--output-dir", str(folder / name), *options],
+            [*command, "--output-dir", str(folder / name)],
             cwd=ROOT,
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
             stdout=subprocess.PIPE,
@@ -85,8 +85,8 @@ def wait_for_unfinished_checkpoint(process: subprocess.Popen, run: RunDirectory)
         assert process.poll() is None, process.communicate()[1]
 
 
-@pytest.mark.slow
 def test_killed_and_started_again_is_as_if_nothing_had_happened(start, metrics):
+    """A minute, and not marked slow: that no work is lost is seen at every change."""
     process, undisturbed = start("undisturbed")
     finish(process)
     assert len(metrics(undisturbed)) == 6
@@ -107,12 +107,6 @@ def test_killed_and_started_again_is_as_if_nothing_had_happened(start, metrics):
     expected, found = (kill_training.result(r.path) for r in (undisturbed, run))
     assert sorted(expected) == sorted(found) and len(expected) > 100
     assert not [name for name in expected if expected[name] != found[name]]
-
-    process, _ = start("killed", "--no-resume")
-    _, errors = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 1
-    assert "already holds a run; choose another --output-dir" in errors
-    assert "Traceback" not in errors
 
 
 @pytest.mark.slow
