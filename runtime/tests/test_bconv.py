@@ -109,6 +109,24 @@ def test_is_right_where_lce_is_not(run, seed):
     np.testing.assert_allclose(results[0].astype(float), wanted, rtol=0, atol=tolerance, err_msg=str(case))
 
 
+class NotFinite(Bconv):
+    """Some biases are infinite or no numbers."""
+
+    def weights(self) -> dict[str, np.ndarray]:
+        weights = super().weights()
+        weights["bias"][:3] = [np.nan, np.inf, -np.inf]
+        return weights
+
+
+def test_int8_of_what_is_no_number_equals_lce(run, lce):
+    case = NotFinite(pad_value=1, output="int8")
+    x = pack_bits(case.input())
+    wanted = lce(case.model(), x)
+    assert wanted[0, 0, 0, :3].tolist() == [0, 127, -128]
+    for kernels in KERNELS:
+        np.testing.assert_array_equal(run(case.model(), x, kernels=kernels), wanted, kernels)
+
+
 @pytest.mark.parametrize("threads", [2, 3])
 def test_threads_change_nothing(run, threads):
     case = Bconv(height=7, width=9, channels_in=96, channels_out=72)

@@ -22,9 +22,11 @@ struct Scaling {
 };
 Scaling scaling_of(const Op& op, const Partition& partition);
 
-// The nearest int8, and -128 for what is not a number. Clamped while still a float: what does not fit must not be converted. Static,
-// since it is compiled for several instruction sets.
-static inline int8_t to_int8(float y) { return static_cast<int8_t>(std::min(std::max(-128.f, std::round(y)), 127.f)); }
+// The nearest int8, and 0 for what is not a number, which Larq Compute Engine makes of it. Clamped while still a float: what does not
+// fit must not be converted. Static, since it is compiled for several instruction sets.
+static inline int8_t to_int8(float y) {
+  return std::isnan(y) ? int8_t{0} : static_cast<int8_t>(std::min(std::max(std::round(y), -128.f), 127.f));
+}
 
 // Per output channel and tap, [channel][filter_height][filter_width]: the sum of the filter's +1 and -1. It is what a tap in the
 // padding contributes when SAME padding stands for 0 while its stored bits say +1, and so what has to be taken back.
