@@ -92,19 +92,13 @@ class Encoder(keras.Model):
         super().__init__(**kwargs)
         self.backbone = backbone
         self.head = head
+        # Then all variables are there; Keras's `build` would trace the whole network to see that.
+        self.built = backbone.built and (head is None or head.built)
 
     @property
     def embedding_dim(self) -> int:
         """Dimension D of the embedding."""
         return int((self.head or self.backbone).output_shape[-1])
-
-    def build(self, input_shape) -> None:
-        made_for = getattr(self.backbone, "input_shape", None)
-        if made_for == tuple(input_shape) and (self.head is None or self.head.built):
-            # All variables are there; Keras would trace the whole network to see that.
-            keras.layers.Layer.build(self, input_shape)
-        else:
-            super().build(input_shape)
 
     def call(self, images: tf.Tensor, training: bool = False) -> tf.Tensor:
         return self.project(self.backbone(images, training=training), training=training)

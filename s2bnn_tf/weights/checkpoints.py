@@ -92,7 +92,8 @@ def build_encoder(config: Config, *, image_size: int | None = None) -> Encoder:
         reverse_input=student.reverse_input,
     )
     encoder = Encoder(backbone, _build_head(backbone, student), name="encoder")
-    encoder.build((None, size, size, 3))
+    if not encoder.built:
+        encoder.build((None, size, size, 3))
     return encoder
 
 

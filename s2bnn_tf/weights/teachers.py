@@ -52,8 +52,10 @@ def load_teacher(teacher: TeacherConfig, *, image_size: int) -> Encoder:
             f"teacher.weights: {weights} is neither a run directory nor a .keras file; "
             "train a teacher first, or name one."
         )
+    images = (None, image_size, image_size, 3)
     try:
-        encoder.build((None, image_size, image_size, 3))
+        if not encoder.built or encoder.backbone.input_shape != images:
+            encoder.build(images)  # which says whether it takes them
     except ValueError as error:
         raise UserError(
             f"teacher.weights: {weights} does not take images of {image_size}x{image_size} "
@@ -61,7 +63,6 @@ def load_teacher(teacher: TeacherConfig, *, image_size: int) -> Encoder:
         ) from error
     if teacher.output == "features":
         encoder = Encoder(encoder.backbone)
-        encoder.build((None, image_size, image_size, 3))
     encoder.trainable = False
     return encoder
 

@@ -112,3 +112,21 @@ def test_a_keras_file_brings_back_every_bit(with_head, encoder, images, tmp_path
     assert (loaded.head is not None) == with_head
     np.testing.assert_array_equal(loaded(images), expected)
     np.testing.assert_array_equal(loaded.backbone(images), encoder.backbone(images))
+
+
+def test_an_encoder_of_built_parts_is_built_and_is_not_traced_to_see_that():
+    traced = []
+
+    class Noted(keras.layers.Layer):
+        def call(self, x):
+            traced.append(not tf.executing_eagerly())
+            return x
+
+    backbone = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D()])
+    image = keras.Input((8, 8, 3))
+    noted = keras.Model(image, backbone(Noted()(image)))
+    traced.clear()  # Keras made the functional model by a trace
+    encoder = Encoder(noted, projection_head(3, 4))
+    assert len(encoder.get_weights()) == 4
+    encoder(np.zeros((2, 8, 8, 3), np.float32))
+    assert traced == [False]
