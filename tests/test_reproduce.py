@@ -125,4 +125,4 @@ def test_the_commands_of_two_steps(reproduce, tmp_path):
         assert {"seed=2", f"epochs={half}", f"teacher.weights={runs / 'teacher'}"} < set(command)
     assert f"student.init_from={runs / 'one'}" in second
     assert not [part for part in first if part.startswith("student.init_from")]
-    assert "epochs=4" in table.command("baseline_sgd", "baseline_sgd", runs, None, 2)
+    assert f"epochs={2 * half}" in table.command("baseline_sgd", "baseline_sgd", runs, None, 2)
