@@ -61,7 +61,7 @@ def main() -> None:
     quiet_tensorflow()
 
     work = options.work.resolve()
-    run = options.run or leave_untrained(work / "untrained")
+    run = options.run or untrained_student(work / "untrained")
     pictures = write_pictures(run, work / "pictures", options.images)
     results = []
     for target in options.targets:
@@ -77,15 +77,13 @@ def main() -> None:
         sys.exit("A device gives something else than the host.")
 
 
-def leave_untrained(path: Path) -> Path:
+def untrained_student(path: Path) -> Path:
     from s2bnn_tf.config import load_config
-    from s2bnn_tf.weights import RunDirectory, build_encoder, save_encoder
+    from s2bnn_tf.weights import leave_untrained
 
-    run = RunDirectory(path)
     settings = ["student.width=0.125", "teacher.weights=none"]
-    run.create(load_config(ROOT / "configs" / "digits" / "distillation_one_step.yaml", settings))
-    save_encoder(build_encoder(run.config), run)
-    return path
+    recipe = ROOT / "configs" / "digits" / "distillation_one_step.yaml"
+    return leave_untrained(load_config(recipe, settings), path).path
 
 
 def write_pictures(run: Path, folder: Path, count: int) -> list[Path]:

@@ -20,9 +20,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+from reproduce_fashion_mnist import write_between_marks
 
 from s2bnn_tf.environment import quiet_tensorflow
-from s2bnn_tf.files import write_json, write_text
+from s2bnn_tf.files import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = "idx:/usr/share/datasets/fashion-mnist"
@@ -64,7 +65,7 @@ def main() -> None:
     write_json(options.output, {**about, "draws": options.draws, "accuracy": accuracies})
     table = make_table(accuracies)
     print(table)
-    write_into(options.page, table)
+    write_between_marks(options.page, "few-shot", table)
 
 
 def measure(student: Path, teacher: Path, data: str, draws: int) -> dict[str, dict]:
@@ -137,15 +138,6 @@ def make_table(accuracies: dict[str, dict]) -> str:
             cells.append(f"{percent.mean():.1f} ± {percent.std(ddof=1):.1f} %")
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def write_into(page: Path, table: str) -> None:
-    """Put the table between its two marks, if the page has them."""
-    begin, end = "<!-- few-shot begins -->", "<!-- few-shot ends -->"
-    before, _, rest = page.read_text("utf-8").partition(begin)
-    _, found, after = rest.partition(end)
-    if found:
-        write_text(page, f"{before}{begin}\n\n{table}\n\n{end}{after}")
 
 
 if __name__ == "__main__":

@@ -21,8 +21,6 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
-from PIL import Image
-from sklearn.datasets import load_sample_images
 
 RECIPE = """
 seed: 1
@@ -61,16 +59,13 @@ def train(epochs: int) -> list[float]:
 
 def stream(images: int, epochs: int) -> dict:
     """Resident memory while packed images are streamed, MB, and the size of their files."""
+    from views import write_photographs  # beside this file; imports TensorFlow
+
     from s2bnn_tf.data import Augmentation, open_source, pack, view_dataset
 
-    photographs = load_sample_images().images
-    rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "images").mkdir()
-        for number in range(images):
-            top, left = rng.integers(0, 427 - 300), rng.integers(0, 640 - 400)
-            cut = photographs[number % 2][top : top + 300, left : left + 400]
-            Image.fromarray(cut).save(Path(folder, "images", f"{number:05d}.jpg"), quality=90)
+        write_photographs(Path(folder, "images"), images, height=300, width=400)
         packed = Path(folder, "packed")
         pack(open_source(f"folder:{folder}/images"), packed)
         size = sum(file.stat().st_size for file in packed.glob("*.tfrecord"))

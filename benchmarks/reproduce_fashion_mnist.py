@@ -27,7 +27,7 @@ from pathlib import Path
 
 import numpy as np
 
-from s2bnn_tf.files import write_json
+from s2bnn_tf.files import write_json, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = Path("/usr/share/datasets/fashion-mnist")
@@ -202,7 +202,7 @@ class Table:
             train(self.command(row, recipe, runs, before, seed), run, deadline)
             before = run
         if before is None:
-            before = leave_untrained(runs / "untrained", self, seed)
+            before = untrained_student(runs / "untrained", self, seed)
         print(f"== measuring {row}, seed {seed}", file=sys.stderr, flush=True)
         measured = measure(before, self.test_source, supervised=row == "supervised", table=self)
         measured |= costs([runs / recipe for recipe in recipes])
@@ -273,11 +273,16 @@ class Table:
         """Put the table between its two marks in the documentation."""
         head = [self.HEADINGS, ["---"] * len(self.HEADINGS)]
         table = "\n".join(f"| {' | '.join(line)} |" for line in [*head, *self.lines()])
-        begin, end = (f"<!-- {self.name} {mark} -->" for mark in ("begins", "ends"))
-        before, _, rest = self.page.read_text().partition(begin)
-        _, _, after = rest.partition(end)
-        if rest and after:
-            self.page.write_text(f"{before}{begin}\n\n{table}\n\n{end}{after}")
+        write_between_marks(self.page, self.name, table)
+
+
+def write_between_marks(page: Path, name: str, table: str) -> None:
+    """Put a table between the two marks of its name, if the page has them."""
+    begin, end = (f"<!-- {name} {mark} -->" for mark in ("begins", "ends"))
+    before, _, rest = page.read_text("utf-8").partition(begin)
+    _, found, after = rest.partition(end)
+    if found:
+        write_text(page, f"{before}{begin}\n\n{table}\n\n{end}{after}")
 
 
 def spread(values: list[float], digits: int = 1) -> str:
@@ -385,21 +390,18 @@ def costs(runs: list[Path]) -> dict:
     }
 
 
-def leave_untrained(path: Path, table: Table, seed: int) -> Path:
+def untrained_student(path: Path, table: Table, seed: int) -> Path:
     """The student as training starts from it."""
     import tensorflow as tf
 
     from s2bnn_tf.config import load_config
-    from s2bnn_tf.weights import RunDirectory, build_encoder, save_encoder
+    from s2bnn_tf.weights import leave_untrained
 
     settings = [*table.settings, f"data.source={table.train_source}", f"seed={seed}"]
     recipe = ROOT / "configs" / "fashion_mnist" / "contrastive_one_step.yaml"
     config = load_config(recipe, settings)
-    run = RunDirectory(path)
-    run.create(config)
     tf.keras.utils.set_random_seed(seed)
-    save_encoder(build_encoder(config), run)
-    return path
+    return leave_untrained(config, path).path
 
 
 def measure(run: Path, source: str, *, supervised: bool, table: Table) -> dict:

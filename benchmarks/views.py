@@ -39,13 +39,15 @@ PRESETS = {
 }
 
 
-def write_photographs(folder: Path, count: int, seed: int = 0) -> None:
-    """Write random 500x375 cuts of scikit-learn's photographs (640x427) as JPEG."""
+def write_photographs(
+    folder: Path, count: int, *, seed: int = 0, height: int = 375, width: int = 500
+) -> None:
+    """Write random cuts of scikit-learn's photographs (640x427) as JPEG."""
     rng = np.random.default_rng(seed)
     photographs = load_sample_images().images
     for number in range(count):
-        top, left = rng.integers(0, 427 - 375), rng.integers(0, 640 - 500)
-        cut = photographs[number % 2][top : top + 375, left : left + 500]
+        top, left = rng.integers(0, 427 - height), rng.integers(0, 640 - width)
+        cut = photographs[number % 2][top : top + height, left : left + width]
         Image.fromarray(cut).save(folder / f"{number:04d}.jpg", quality=90)
 
 

@@ -19,7 +19,7 @@ from s2bnn_tf.evaluation.summary import Role
 from s2bnn_tf.export import convert_run, count_operations
 from s2bnn_tf.recipes import config_path
 from s2bnn_tf.training import pretrain
-from s2bnn_tf.weights import RunDirectory, build_encoder, load_encoder, save_encoder
+from s2bnn_tf.weights import RunDirectory, leave_untrained, load_encoder
 
 _HEADINGS = {"teacher": "Teacher", "step1": "Student, step 1", "student": "Student, step 2"}
 _RECIPES = {
@@ -50,7 +50,7 @@ def run_demo(output_dir: Path) -> Path:
         _say(f"[{number}/5] Training: {name}")
         monitor = knn_monitor(recipe)
         pretrain(recipe, runs[name].path, monitors={"knn": monitor} if monitor else {})
-    _leave_untrained(runs["untrained"], recipes["student"])
+    leave_untrained(recipes["student"], runs["untrained"].path)
 
     _say("[4/5] Converting and verifying the student")
     model = output_dir / "student.tflite"
@@ -78,12 +78,6 @@ def _recipes(output_dir: Path) -> dict[str, Config]:
     return {
         name: load_config(config_path(file), overrides[name]) for name, file in _RECIPES.items()
     }
-
-
-def _leave_untrained(run: RunDirectory, recipe: Config) -> None:
-    """A run directory of the student with its first, random weights: the floor to beat."""
-    run.create(recipe)
-    save_encoder(build_encoder(recipe), run)
 
 
 def _write_report(report: Path, runs: dict[str, RunDirectory], model: Path) -> None:

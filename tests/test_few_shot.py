@@ -36,8 +36,8 @@ def test_the_table_goes_between_its_marks(few_shot, tmp_path):
     assert "| teacher | 60.0 ± 14.1 % |" in table
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- few-shot begins -->\nold\n<!-- few-shot ends -->\nb\n")
-    few_shot.write_into(page, table)
-    few_shot.write_into(page, table)
+    few_shot.write_between_marks(page, "few-shot", table)
+    few_shot.write_between_marks(page, "few-shot", table)
     text = page.read_text()
     assert text.startswith("a\n") and text.endswith("-->\nb\n")
     assert "old" not in text and text.count(table) == 1

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from commands import complain, say
 from PIL import Image
 from tensorflow.lite.python import schema_py_generated as schema
 from test_float_steps import Network
@@ -35,22 +36,6 @@ def pictures(tmp_path):
     Image.new("RGBA", (30, 50), (*COLOUR, 255)).save(tmp_path / "b.png")
     (tmp_path / "notes.txt").write_text("not a picture")
     return tmp_path
-
-
-def say(capsys, *arguments) -> str:
-    assert main([str(argument) for argument in arguments]) == 0
-    return capsys.readouterr().out
-
-
-def complain(capsys, *arguments) -> str:
-    """The one line on standard error."""
-    assert main([str(argument) for argument in arguments]) == 1
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    lines = [line for line in printed.err.splitlines() if line.startswith("s2bnn-run: ")]
-    assert len(lines) == 1
-    assert "Errno" not in lines[0]
-    return lines[0]
 
 
 @pytest.mark.parametrize(

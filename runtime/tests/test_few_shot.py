@@ -6,9 +6,8 @@ import json
 
 import numpy as np
 import pytest
+from commands import complain, say
 from PIL import Image
-
-from s2bnn_runtime.cli import main
 
 
 @pytest.fixture(scope="module")
@@ -47,18 +46,6 @@ def pictures(tmp_path_factory):
             pixels[..., channel] += 150
             Image.fromarray(pixels.astype(np.uint8)).save(root / name / f"{number}.png")
     return root
-
-
-def say(capsys, *arguments) -> str:
-    assert main([str(argument) for argument in arguments]) == 0
-    return capsys.readouterr().out
-
-
-def complain(capsys, *arguments) -> str:
-    assert main([str(argument) for argument in arguments]) == 1
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    return printed.err
 
 
 def test_enrolled_colours_are_recognised(encoder, pictures, tmp_path, capsys):

@@ -5,6 +5,7 @@ from s2bnn_tf.weights.checkpoints import (
     LoadedEncoder,
     RunDirectory,
     build_encoder,
+    leave_untrained,
     load_encoder,
     save_encoder,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "TFLiteEncoder",
     "build_encoder",
     "import_torch",
+    "leave_untrained",
     "load_encoder",
     "load_teacher",
     "open_encoder",

@@ -116,6 +116,14 @@ def save_encoder(encoder: Encoder, run: RunDirectory) -> None:
     replace_file(run.weights_path, encoder.save_weights)
 
 
+def leave_untrained(config: Config, run_dir: str | Path) -> RunDirectory:
+    """A run directory of a student with its first, random weights: the floor to beat."""
+    run = RunDirectory(run_dir)
+    run.create(config)
+    save_encoder(build_encoder(config), run)
+    return run
+
+
 def load_encoder(run_dir: str | Path, *, image_size: int | None = None) -> Encoder:
     """The trained encoder of a run.
 

@@ -50,8 +50,8 @@ def restore_run(
         return
     shapes = dict(tf.train.list_variables(saved.prefix))
     stored = shapes.get("queue/keys/.ATTRIBUTES/VARIABLE_VALUE")
-    of_teacher = [c.objective.similarity_weight > 0 for c in (run.config, config)]
-    if stored is None or of_teacher[0] != of_teacher[1]:
+    of_teacher, wanted = (c.objective.similarity_weight > 0 for c in (run.config, config))
+    if stored is None or of_teacher != wanted:
         return
     if stored != queue.keys.shape.as_list():
         raise UserError(
