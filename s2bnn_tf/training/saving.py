@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import UserError, file_reason
 from s2bnn_tf.training.run_lock import RunLock
 from s2bnn_tf.weights import CheckpointStore, RunDirectory, save_encoder
 
@@ -26,9 +26,8 @@ def writing_to(run: RunDirectory) -> Iterator[None]:
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
         raise UserError(
-            f"Cannot save a checkpoint in {run.path}: {reason}; make room and run "
+            f"Cannot save a checkpoint in {run.path}: {file_reason(error)}; make room and run "
             "the same command again, which goes on from the last checkpoint."
         ) from error
 

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from s2bnn_tf import __version__
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import UserError, file_reason
 from s2bnn_tf.files import sha256, write_json
 from s2bnn_tf.weights.checkpoint_store import CheckpointStore
 from s2bnn_tf.weights.checkpoints import RunDirectory, save_encoder
@@ -131,9 +131,8 @@ def _write(run: RunDirectory, imported: Imported, record: dict[str, Any]) -> Non
             _save_classifier(run, imported.classifier, record)
         write_json(run.imported_path, record)
     except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
         raise UserError(
-            f"Cannot write to {run.path}: {reason}; choose another directory."
+            f"Cannot write to {run.path}: {file_reason(error)}; choose another directory."
         ) from error
     run.create(imported.config)
 

@@ -166,7 +166,9 @@ def test_a_full_disk(both, uninterrupted, change, tmp_path, assert_same_run, sta
         return 0.0
 
     try:
-        with pytest.raises(UserError, match="Cannot save a checkpoint in .* make room and run"):
+        with pytest.raises(
+            UserError, match=r"Cannot save a checkpoint in \S*: File too large; make room and run"
+        ):
             pretrain(change(both, monitor={"knn_every": 1}), tmp_path, monitors={"knn": fill})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
