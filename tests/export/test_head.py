@@ -66,4 +66,5 @@ def test_reactnet_a_with_1000_classes(make_encoder):
     kernel = np.random.default_rng(0).normal(size=(1024, 1000)).astype(np.float32)
     probe = (round_to_8_bits(kernel), np.zeros(1000, np.float32))
     plain = convert(make_encoder("reactnet", 224), image_size=224, head="linear", probe=probe)
-    assert len(store_8_bit_weights(plain)) < 4.45 * 2**20  # of which 3.37 are binary weights
+    # MiB: 3.37 of binary weights, 0.98 of the head, 0.16 of four floats for each channel.
+    assert len(store_8_bit_weights(plain)) < 4.6 * 2**20
