@@ -26,6 +26,9 @@ def _choice(default, *choices):
     return field(default=default, metadata={"choices": choices})
 
 
+# The losses, by the names that they have in metrics.jsonl; `objective.NAME_weight` weighs each.
+OBJECTIVES = ("contrastive", "distillation", "similarity", "regression")
+
 # The fields of DataConfig that `data.augmentation` fills in where they are not given.
 # light: section 3 of the S2-BNN paper; moco_v2: https://arxiv.org/abs/2003.04297.
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
@@ -214,10 +217,7 @@ def _check_together(config: Config) -> None:
 
 def _check_objective(objective: ObjectiveConfig, teacher: TeacherConfig | None) -> None:
     """Refuse losses that have nothing to learn from, and networks that nothing uses."""
-    weights = {
-        f"{name}_weight": getattr(objective, f"{name}_weight")
-        for name in ("contrastive", "distillation", "similarity", "regression")
-    }
+    weights = {f"{name}_weight": getattr(objective, f"{name}_weight") for name in OBJECTIVES}
     used = [name for name, weight in weights.items() if weight > 0]
     if not used:
         raise ConfigError(

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from s2bnn_tf.config import OBJECTIVES
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -62,7 +64,7 @@ def read_metrics(path: Path) -> list[dict]:
 
 def loss_chart(metrics: Sequence[dict]) -> Chart | None:
     """Draw the loss of one run over its epochs, and its parts where there are several."""
-    parts = [name for name in ("contrastive", "distillation") if _series(metrics, name)]
+    parts = [name for name in OBJECTIVES if _series(metrics, name)]
     names = ["loss", *parts] if len(parts) > 1 else ["loss"]
     return line_chart({name: _series(metrics, name) for name in names})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from html.parser import HTMLParser
@@ -9,6 +10,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from s2bnn_tf.config import OBJECTIVES
 from s2bnn_tf.evaluation import (
     Gallery,
     Mistakes,
@@ -328,13 +330,10 @@ def test_charts_leave_out_what_is_not_a_number():
 
 def test_the_parts_of_a_loss_are_shown_where_there_are_several():
     one = [{"epoch": 1, "loss": 2.0, "distillation": 2.0}]
-    two = [{"epoch": 1, "loss": 3.0, "contrastive": 1.0, "distillation": 2.0}]
     assert loss_chart(one).legend == ()
-    assert [entry.name for entry in loss_chart(two).legend] == [
-        "loss",
-        "contrastive",
-        "distillation",
-    ]
+    for parts in itertools.combinations(OBJECTIVES, 2):
+        two = [{"epoch": 1, "loss": 3.0, **dict.fromkeys(parts, 1.5)}]
+        assert [entry.name for entry in loss_chart(two).legend] == ["loss", *parts]
 
 
 def test_a_curve_looks_the_same_in_chart_and_legend():
