@@ -7,6 +7,12 @@ Trains the rows of the paper one after the other by the recipes of configs/fashi
 run in a process of its own, and measures them. Stopped at any time, or by --minutes, the same
 command goes on: finished rows are read from the JSON, an unfinished run from its checkpoint.
 
+Several processes may work on one table, as long as each has rows or seeds of its own. Small
+networks use one core better than two, so a process for each core is faster than one for all:
+
+    taskset -c 0 python benchmarks/reproduce_fashion_mnist.py --budget full --seeds 0 1
+    taskset -c 1 python benchmarks/reproduce_fashion_mnist.py --budget full --seeds 2
+
 Choices are made with --choices, which tests on training images that no row trains on. Without
 it the test split is used, once a row.
 """
@@ -15,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import fcntl
 import gzip
 import json
 import os
@@ -77,11 +84,11 @@ BUDGETS = {
     ),
     "full": Budget(
         images=55_000,
-        teacher_epochs=40,
-        epochs=16,
+        teacher_epochs=30,
+        epochs=6,
         seeds=3,
         settings=("student.width=0.25", "data.batch_size=128"),
-        teacher_settings=TEACHER,
+        teacher_settings=(*TEACHER, "optimizer.warmup_epochs=1", "precision=bfloat16"),
     ),
 }
 
@@ -144,6 +151,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, help="Stop and save after so many.")
     parser.add_argument("--choices", action="store_true", help="Test on held-out training images.")
     parser.add_argument("--rows", nargs="+", choices=ROWS, help="Only these.")
+    parser.add_argument("--seeds", nargs="+", type=int, help="Only these: one process for each.")
     parser.add_argument("--teacher", type=Path, help="A run to use instead of training seed 0's.")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="Of every run.")
     parser.add_argument("--output-dir", type=Path, default=ROOT / "runs" / "reproduce")
@@ -155,7 +163,7 @@ def main() -> None:
     table = Table(options, budget)
     deadline = time.monotonic() + 60 * options.minutes if options.minutes else None
     try:
-        for seed in range(budget.seeds):
+        for seed in options.seeds or range(budget.seeds):
             for row in options.rows or budget.rows or ROWS:
                 if (seed == 0 or row in SEVERAL_SEEDS) and not table.has(row, seed):
                     table.add(row, seed, deadline)
@@ -182,6 +190,10 @@ class Table:
         self.train_source = f"idx:{held_out}"  # the same training images in both
         self.test_source = f"idx:{held_out if options.choices else final}"
         self.content = {"budget": dataclasses.asdict(budget), "set": options.set, "rows": {}}
+        self.read()
+
+    def read(self) -> None:
+        """What has been measured so far, by other processes too."""
         if self.path.exists():
             self.content = json.loads(self.path.read_text())
 
@@ -207,8 +219,19 @@ class Table:
         measured = measure(before, self.test_source, supervised=row == "supervised", table=self)
         measured |= costs([runs / recipe for recipe in recipes])
         measured["date"] = time.strftime("%Y-%m-%d")
-        self.content["rows"].setdefault(row, {})[str(seed)] = measured
-        write_json(self.path, self.content)
+        self.record(row, seed, measured)
+
+    def record(self, row: str, seed: int, measured: dict) -> None:
+        """Add a row's numbers to the file; several processes may do so at once."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        directory = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(directory, fcntl.LOCK_EX)
+            self.read()
+            self.content["rows"].setdefault(row, {})[str(seed)] = measured
+            write_json(self.path, self.content)
+        finally:
+            os.close(directory)  # and with it the lock
 
     def command(self, row, recipe, runs: Path, before: Path | None, seed: int) -> list[str]:
         """`s2bnn train` for one run of a row."""

@@ -83,6 +83,19 @@ def test_a_partial_table_is_gone_on_with_and_written_into_the_page(reproduce, tm
     assert "| Teacher, real-valued ResNet-18 | 70.0 | 90.0 | 60.0 | – |" in text
 
 
+def test_two_processes_write_one_table(reproduce, tmp_path):
+    """Each keeps what the other has measured since it read the file."""
+    one, other = (reproduce.Table(options(tmp_path), reproduce.BUDGETS["small"]) for _ in range(2))
+    one.record("teacher", 0, {"linear": 0.9})
+    other.record("teacher", 1, {"linear": 0.8})
+    one.record("distillation", 0, {"linear": 0.7})
+    rows = json.loads((tmp_path / "fashion_mnist_small.json").read_text())["rows"]
+    assert {row: set(seeds) for row, seeds in rows.items()} == {
+        "teacher": {"0", "1"},
+        "distillation": {"0"},
+    }
+
+
 @pytest.mark.slow
 def test_rows_are_trained_measured_and_not_trained_again(reproduce, tmp_path, monkeypatch, capsys):
     """Teacher, baseline and two steps of distillation, as small as they come."""
