@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from reproduce_fashion_mnist import write_between_marks
+from fashion_mnist_table import write_between_marks
 
 from s2bnn_tf.environment import quiet_tensorflow
 from s2bnn_tf.files import write_json

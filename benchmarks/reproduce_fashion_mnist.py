@@ -33,8 +33,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+from fashion_mnist_table import ROWS, as_text, write_page, write_picture
 
-from s2bnn_tf.files import write_json, write_text
+from s2bnn_tf.files import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = Path("/usr/share/datasets/fashion-mnist")
@@ -92,41 +93,6 @@ BUDGETS = {
     ),
 }
 
-# Row: title, its recipes in order. The paper's four come first, then the one-step forms, then
-# what is beyond the paper.
-ROWS = {
-    "teacher": ("Teacher, real-valued ResNet-18", ["teacher"]),
-    "untrained": ("Untrained student", []),
-    "baseline_sgd": ("Contrastive baseline: one step, SGD, moco_v2", ["baseline_sgd"]),
-    "contrastive": (
-        "Enhanced contrastive: two steps, Adam, light",
-        ["contrastive_step1", "contrastive_step2"],
-    ),
-    "contrastive_distillation": (
-        "Contrastive + distillation, two steps",
-        ["contrastive_distillation_step1", "contrastive_distillation_step2"],
-    ),
-    "distillation": (
-        "Distillation only, two steps",
-        ["distillation_step1", "distillation_step2"],
-    ),
-    "contrastive_one_step": ("Enhanced contrastive, one step", ["contrastive_one_step"]),
-    "contrastive_distillation_one_step": (
-        "Contrastive + distillation, one step",
-        ["contrastive_distillation_one_step"],
-    ),
-    "distillation_one_step": ("Distillation only, one step", ["distillation_one_step"]),
-    "real_valued_twin": ("Real-valued twin of the student, by contrast", ["real_valued_twin"]),
-    "supervised": ("Supervised binary student, all labels", []),
-    "similarity": (
-        "Similarity to the queue (SEED), two steps",
-        ["similarity_step1", "similarity_step2"],
-    ),
-    "regression": (
-        "Regression on features (SimReg), two steps",
-        ["regression_step1", "regression_step2"],
-    ),
-}
 SEVERAL_SEEDS = (
     "teacher",
     "baseline_sgd",
@@ -169,9 +135,10 @@ def main() -> None:
                     table.add(row, seed, deadline)
     except OutOfTime:
         print("Stopped; the same command goes on from here.", file=sys.stderr)
-    print(table.text())
-    if not options.choices and options.page.exists():
-        table.write_page()
+    print(as_text(table.content["rows"]))
+    if not options.choices:
+        write_page(table.content["rows"], options.page, options.budget)
+        write_picture(table.content["rows"], options.page, options.budget)
 
 
 class Table:
@@ -179,9 +146,7 @@ class Table:
 
     def __init__(self, options: argparse.Namespace, budget: Budget):
         self.budget = budget
-        self.name = options.budget
         self.settings = (*budget.settings, *options.set)
-        self.page = options.page
         self.teacher = options.teacher
         self.runs = options.output_dir / options.budget
         suffix = "_choices" if options.choices else ""
@@ -251,79 +216,6 @@ class Table:
         command = [sys.executable, "-m", "s2bnn_tf", "train", str(config)]
         command += ["--output-dir", str(runs / recipe)]
         return command + [part for setting in settings for part in ("--set", setting)]
-
-    def lines(self) -> list[list[str]]:
-        """Title, kNN, linear, 10 labels, gap, images/s, minutes, memory; a row a line."""
-        rows = self.content["rows"]
-        lines = []
-        for row, (title, _) in ROWS.items():
-            if row not in rows:
-                continue
-            seeds = rows[row]
-            gaps = [gap_recovery(rows, row, seed) for seed in seeds]
-            costly = [m for m in seeds.values() if m.get("processor_minutes")]
-            lines.append(
-                [
-                    title,
-                    spread([100 * m["knn"] for m in seeds.values() if "knn" in m]),
-                    spread([100 * m["linear"] for m in seeds.values() if "linear" in m]),
-                    spread([100 * m["ten_labels"] for m in seeds.values() if "ten_labels" in m]),
-                    spread([100 * gap for gap in gaps if gap is not None]),
-                    spread([m["images_per_processor_second"] for m in costly]),
-                    spread([m["processor_minutes"] for m in costly]),
-                    spread([m["peak_memory_mib"] for m in costly], digits=0),
-                ]
-            )
-        return lines
-
-    HEADINGS = (
-        "row",
-        "kNN",
-        "linear",
-        "10 labels per class",
-        "gap recovery",
-        "images per processor second",
-        "processor minutes",
-        "peak MiB",
-    )
-
-    def text(self) -> str:
-        table = [self.HEADINGS, *self.lines()]
-        widths = [max(len(line[i]) for line in table) for i in range(len(self.HEADINGS))]
-        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in table)
-
-    def write_page(self) -> None:
-        """Put the table between its two marks in the documentation."""
-        head = [self.HEADINGS, ["---"] * len(self.HEADINGS)]
-        table = "\n".join(f"| {' | '.join(line)} |" for line in [*head, *self.lines()])
-        write_between_marks(self.page, self.name, table)
-
-
-def write_between_marks(page: Path, name: str, table: str) -> None:
-    """Put a table between the two marks of its name, if the page has them."""
-    begin, end = (f"<!-- {name} {mark} -->" for mark in ("begins", "ends"))
-    before, _, rest = page.read_text("utf-8").partition(begin)
-    _, found, after = rest.partition(end)
-    if found:
-        write_text(page, f"{before}{begin}\n\n{table}\n\n{end}{after}")
-
-
-def spread(values: list[float], digits: int = 1) -> str:
-    """Mean, and the sample's standard deviation where there are several."""
-    if not values:
-        return "–"
-    text = f"{np.mean(values):.{digits}f}"
-    return f"{text} ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else text
-
-
-def gap_recovery(rows: dict, row: str, seed: str) -> float | None:
-    """(row - baseline) / (teacher - baseline) on the linear probe, of the same seed."""
-    found = [rows.get(name, {}).get(seed, {}).get("linear") for name in ("baseline_sgd", "teacher")]
-    own = rows[row][seed].get("linear")
-    if None in found or own is None or row in ("teacher", "untrained", "supervised"):
-        return None
-    baseline, teacher = found
-    return (own - baseline) / (teacher - baseline)
 
 
 def make_subsets(directory: Path, images: int) -> tuple[Path, Path]:

@@ -8,7 +8,9 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
+import fashion_mnist_table as table
 import numpy as np
 import pytest
 
@@ -36,18 +38,18 @@ def options(tmp_path, **more) -> argparse.Namespace:
     return argparse.Namespace(**{**known, **more})
 
 
-def test_gap_recovery_and_spread(reproduce):
+def test_gap_recovery_and_spread():
     rows = {
         "baseline_sgd": {"0": {"linear": 0.70}, "1": {"linear": 0.72}},
         "teacher": {"0": {"linear": 0.90}},
         "distillation": {"0": {"linear": 0.82}, "1": {"linear": 0.83}},
     }
-    assert reproduce.gap_recovery(rows, "distillation", "0") == pytest.approx(0.6)
-    assert reproduce.gap_recovery(rows, "distillation", "1") is None, "no teacher of that seed yet"
-    assert reproduce.gap_recovery(rows, "baseline_sgd", "0") == 0
-    assert reproduce.gap_recovery(rows, "teacher", "0") is None
-    assert reproduce.spread([70.0, 72.0, 74.0]) == "72.0 ± 2.0"
-    assert reproduce.spread([70.0]) == "70.0"
+    assert table.gap_recovery(rows, "distillation", "0") == pytest.approx(0.6)
+    assert table.gap_recovery(rows, "distillation", "1") is None, "no teacher of that seed yet"
+    assert table.gap_recovery(rows, "baseline_sgd", "0") == 0
+    assert table.gap_recovery(rows, "teacher", "0") is None
+    assert table.spread([70.0, 72.0, 74.0]) == "72.0 ± 2.0"
+    assert table.spread([70.0]) == "70.0"
 
 
 def test_choices_and_test_share_their_training_images_only(reproduce, tmp_path):
@@ -70,17 +72,40 @@ def test_a_partial_table_is_gone_on_with_and_written_into_the_page(reproduce, tm
     content = {"rows": {"teacher": {"0": {**measured, "linear": 0.9}}, "baseline_sgd": {}}}
     content["rows"]["baseline_sgd"]["0"] = measured
     (tmp_path / "fashion_mnist_small.json").write_text(json.dumps(content))
+    started = reproduce.Table(options(tmp_path), reproduce.BUDGETS["small"])
+    assert started.has("teacher", 0)
+    assert not started.has("distillation", 0)
     page = tmp_path / "results.md"
     page.write_text("before\n<!-- small begins -->\nold\n<!-- small ends -->\nafter\n")
-    table = reproduce.Table(options(tmp_path), reproduce.BUDGETS["small"])
-    assert table.has("teacher", 0)
-    assert not table.has("distillation", 0)
-    table.write_page()
+    table.write_page(started.content["rows"], page, "small")
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("<!-- small ends -->\nafter\n")
     assert "old" not in text
     assert "| Teacher, real-valued ResNet-18 | 70.0 | 90.0 | 60.0 | – |" in text
+
+
+def test_the_picture_places_each_seed_on_the_axis(tmp_path):
+    """The best student is the marked one; teacher and untrained network recover no gap."""
+    rows = {
+        "teacher": {"0": {"linear": 0.90}, "1": {"linear": 0.92}},
+        "untrained": {"0": {"linear": 0.55}},
+        "baseline_sgd": {"0": {"linear": 0.70}, "1": {"linear": 0.72}},
+        "distillation": {"0": {"linear": 0.82}, "1": {"linear": 0.82}},
+    }
+    table.write_picture(rows, tmp_path / "results.md", "small")
+    assert not list(tmp_path.iterdir()), "a picture without a page"
+    (tmp_path / "results.md").touch()
+    table.write_picture(rows, tmp_path / "results.md", "small")
+    svg = ElementTree.parse(tmp_path / "images" / "fashion_mnist_small.svg").getroot()
+    circles = list(svg.iter("{http://www.w3.org/2000/svg}circle"))
+    at = [(float(c.get("cx")), float(c.get("cy"))) for c in circles]
+    assert [y for _, y in at] == [at[0][1]] * 2 + [at[2][1]] + [at[3][1]] * 2 + [at[5][1]] * 2
+    pixels_a_point = (at[0][0] - at[2][0]) / 35  # 90 and 55 percent
+    assert at[1][0] - at[3][0] == pytest.approx(22 * pixels_a_point, abs=0.2)  # 92 and 70
+    assert [c.get("class") for c in circles] == [None] * 5 + ["best"] * 2
+    texts = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert [text for text in texts if "%" in text] == ["55 %"]  # the mean of 60 and 50
 
 
 def test_two_processes_write_one_table(reproduce, tmp_path):
@@ -129,13 +154,13 @@ def test_rows_are_trained_measured_and_not_trained_again(reproduce, tmp_path, mo
 
 
 def test_the_commands_of_two_steps(reproduce, tmp_path):
-    table = reproduce.Table(options(tmp_path), reproduce.BUDGETS["small"])
+    started = reproduce.Table(options(tmp_path), reproduce.BUDGETS["small"])
     runs = tmp_path / "seed2"
-    first = table.command("distillation", "distillation_step1", runs, None, 2)
-    second = table.command("distillation", "distillation_step2", runs, runs / "one", 2)
+    first = started.command("distillation", "distillation_step1", runs, None, 2)
+    second = started.command("distillation", "distillation_step2", runs, runs / "one", 2)
     half = reproduce.BUDGETS["small"].epochs // 2
     for command in (first, second):
         assert {"seed=2", f"epochs={half}", f"teacher.weights={runs / 'teacher'}"} < set(command)
     assert f"student.init_from={runs / 'one'}" in second
     assert not [part for part in first if part.startswith("student.init_from")]
-    assert f"epochs={2 * half}" in table.command("baseline_sgd", "baseline_sgd", runs, None, 2)
+    assert f"epochs={2 * half}" in started.command("baseline_sgd", "baseline_sgd", runs, None, 2)

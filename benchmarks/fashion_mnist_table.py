@@ -1,0 +1,225 @@
+"""The table on Fashion-MNIST as text, in the documentation, and as a picture.
+
+    python benchmarks/fashion_mnist_table.py full
+
+prints benchmarks/results/fashion_mnist_full.json, which reproduce_fashion_mnist.py fills, puts it
+between its two marks in docs/results.md and draws docs/images/fashion_mnist_full.svg.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import json
+from pathlib import Path
+
+import numpy as np
+
+from s2bnn_tf.files import write_text
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Row: title, its recipes in order. The paper's four come first, then the one-step forms, then
+# what is beyond the paper.
+ROWS = {
+    "teacher": ("Teacher, real-valued ResNet-18", ["teacher"]),
+    "untrained": ("Untrained student", []),
+    "baseline_sgd": ("Contrastive baseline: one step, SGD, moco_v2", ["baseline_sgd"]),
+    "contrastive": (
+        "Enhanced contrastive: two steps, Adam, light",
+        ["contrastive_step1", "contrastive_step2"],
+    ),
+    "contrastive_distillation": (
+        "Contrastive + distillation, two steps",
+        ["contrastive_distillation_step1", "contrastive_distillation_step2"],
+    ),
+    "distillation": (
+        "Distillation only, two steps",
+        ["distillation_step1", "distillation_step2"],
+    ),
+    "contrastive_one_step": ("Enhanced contrastive, one step", ["contrastive_one_step"]),
+    "contrastive_distillation_one_step": (
+        "Contrastive + distillation, one step",
+        ["contrastive_distillation_one_step"],
+    ),
+    "distillation_one_step": ("Distillation only, one step", ["distillation_one_step"]),
+    "real_valued_twin": ("Real-valued twin of the student, by contrast", ["real_valued_twin"]),
+    "supervised": ("Supervised binary student, all labels", []),
+    "similarity": (
+        "Similarity to the queue (SEED), two steps",
+        ["similarity_step1", "similarity_step2"],
+    ),
+    "regression": (
+        "Regression on features (SimReg), two steps",
+        ["regression_step1", "regression_step2"],
+    ),
+}
+
+HEADINGS = (
+    "row",
+    "kNN",
+    "linear",
+    "10 labels per class",
+    "gap recovery",
+    "images per processor second",
+    "processor minutes",
+    "peak MiB",
+)
+
+# Of the picture, in pixels.
+LEFT, RIGHT, TOP, STEP, WIDTH = 330, 120, 44, 30, 880
+STYLE = """
+    text { fill: #1f2340 } line { stroke: #d8dbea } .mean { stroke: #7a80a8; stroke-width: 2 }
+    circle { fill: #2b3467 } .best { fill: #f5a623 } .small { font-size: 12px; fill: #4a4f72 }
+    .between { fill: #7a80a8; fill-opacity: 0.12 }
+    @media (prefers-color-scheme: dark) {
+      text { fill: #eef0ff } .small { fill: #b9bede } line { stroke: #3a3f63 }
+      circle { fill: #aab4ff }
+    }
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("budget", choices=("small", "full"), nargs="?", default="full")
+    budget = parser.parse_args().budget
+    path = ROOT / "benchmarks" / "results" / f"fashion_mnist_{budget}.json"
+    rows = json.loads(path.read_text())["rows"]
+    page = ROOT / "docs" / "results.md"
+    print(as_text(rows))
+    write_page(rows, page, budget)
+    write_picture(rows, page, budget)
+
+
+def lines(rows: dict) -> list[list[str]]:
+    """Title, kNN, linear, 10 labels, gap, images/s, minutes, memory; a row a line."""
+    found = []
+    for row, (title, _) in ROWS.items():
+        if row not in rows:
+            continue
+        seeds = rows[row]
+        gaps = [gap_recovery(rows, row, seed) for seed in seeds]
+        costly = [m for m in seeds.values() if m.get("processor_minutes")]
+        found.append(
+            [
+                title,
+                spread([100 * m["knn"] for m in seeds.values() if "knn" in m]),
+                spread([100 * m["linear"] for m in seeds.values() if "linear" in m]),
+                spread([100 * m["ten_labels"] for m in seeds.values() if "ten_labels" in m]),
+                spread([100 * gap for gap in gaps if gap is not None]),
+                spread([m["images_per_processor_second"] for m in costly]),
+                spread([m["processor_minutes"] for m in costly]),
+                spread([m["peak_memory_mib"] for m in costly], digits=0),
+            ]
+        )
+    return found
+
+
+def as_text(rows: dict) -> str:
+    """The table in columns of one width each."""
+    table = [HEADINGS, *lines(rows)]
+    widths = [max(len(line[i]) for line in table) for i in range(len(HEADINGS))]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in table)
+
+
+def write_page(rows: dict, page: Path, budget: str) -> None:
+    """Put the table between the two marks of its budget, if there is such a page."""
+    if page.exists():
+        head = [HEADINGS, ["---"] * len(HEADINGS)]
+        table = "\n".join(f"| {' | '.join(line)} |" for line in [*head, *lines(rows)])
+        write_between_marks(page, budget, table)
+
+
+def write_between_marks(page: Path, name: str, table: str) -> None:
+    """Put a table between the two marks of its name, if the page has them."""
+    begin, end = (f"<!-- {name} {mark} -->" for mark in ("begins", "ends"))
+    before, _, rest = page.read_text("utf-8").partition(begin)
+    _, found, after = rest.partition(end)
+    if found:
+        write_text(page, f"{before}{begin}\n\n{table}\n\n{end}{after}")
+
+
+def write_picture(rows: dict, page: Path, budget: str) -> None:
+    """Draw the linear probe of every row, a dot for each seed, beside the page."""
+    seeds = {
+        row: [100 * m["linear"] for m in rows[row].values() if "linear" in m]
+        for row in ROWS
+        if row in rows
+    }
+    if page.exists() and {"teacher", "baseline_sgd"} <= set(seeds):
+        path = page.parent / "images" / f"fashion_mnist_{budget}.svg"
+        path.parent.mkdir(exist_ok=True)
+        write_text(path, picture(rows, seeds))
+
+
+def picture(rows: dict, seeds: dict[str, list[float]]) -> str:
+    """An <svg> of accuracies in percent; the gap from baseline to teacher is shaded."""
+    every = [value for values in seeds.values() for value in values]
+    low, high = int(min(every)) - 1, int(max(every)) + 2
+
+    def x(value: float) -> float:
+        return round(LEFT + (WIDTH - LEFT - RIGHT) * (value - low) / (high - low), 1)
+
+    bottom = TOP + STEP * len(seeds)
+    ends = [x(np.mean(seeds[row])) for row in ("baseline_sgd", "teacher")]
+    parts = [
+        f'<rect class="between" x="{min(ends)}" y="{TOP - 14}" '
+        f'width="{round(max(ends) - min(ends), 1)}" height="{bottom - TOP + 8}"/>',
+        f'<text class="small" x="{LEFT}" y="16">linear probe, top-1 in percent</text>',
+        f'<text class="small" x="{WIDTH - RIGHT + 20}" y="16">gap recovered</text>',
+    ]
+    for tick in range(low + -low % 5, high, 5):
+        place = x(tick)
+        parts.append(f'<line x1="{place}" y1="{TOP - 14}" x2="{place}" y2="{bottom - 6}"/>')
+        parts.append(
+            f'<text class="small" x="{place}" y="{bottom + 12}" text-anchor="middle">{tick}</text>'
+        )
+    students = [row for row in seeds if gap_of(rows, row) is not None]
+    best = max(students, key=lambda row: np.mean(seeds[row]))
+    for index, (row, values) in enumerate(seeds.items()):
+        y = TOP + STEP * index
+        title = html.escape(ROWS[row][0])
+        parts.append(f'<text x="{LEFT - 16}" y="{y + 5}" text-anchor="end">{title}</text>')
+        mean, kind = x(np.mean(values)), ' class="best"' if row == best else ""
+        parts.append(f'<line class="mean" x1="{mean}" y1="{y - 9}" x2="{mean}" y2="{y + 9}"/>')
+        parts += [f'<circle{kind} cx="{x(value)}" cy="{y}" r="5"/>' for value in values]
+        gap = gap_of(rows, row)
+        if gap is not None and row != "baseline_sgd":
+            parts.append(f'<text x="{WIDTH - RIGHT + 20}" y="{y + 5}">{100 * gap:.0f} %</text>')
+    body = "\n".join(parts)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 24}" role="img" '
+        f'font-family="sans-serif" font-size="14" aria-label="Accuracy of every row of the table">'
+        f"\n<style>{STYLE}</style>\n{body}\n</svg>\n"
+    )
+
+
+def gap_of(rows: dict, row: str) -> float | None:
+    """The mean of a row's gap recovery over its seeds."""
+    gaps = [gap_recovery(rows, row, seed) for seed in rows[row]]
+    known = [gap for gap in gaps if gap is not None]
+    return float(np.mean(known)) if known else None
+
+
+def spread(values: list[float], digits: int = 1) -> str:
+    """Mean, and the sample's standard deviation where there are several."""
+    if not values:
+        return "–"
+    text = f"{np.mean(values):.{digits}f}"
+    return f"{text} ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else text
+
+
+def gap_recovery(rows: dict, row: str, seed: str) -> float | None:
+    """(row - baseline) / (teacher - baseline) on the linear probe, of the same seed."""
+    found = [rows.get(name, {}).get(seed, {}).get("linear") for name in ("baseline_sgd", "teacher")]
+    own = rows[row][seed].get("linear")
+    if None in found or own is None or row in ("teacher", "untrained", "supervised"):
+        return None
+    baseline, teacher = found
+    return (own - baseline) / (teacher - baseline)
+
+
+if __name__ == "__main__":
+    main()
