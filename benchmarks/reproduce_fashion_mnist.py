@@ -55,25 +55,13 @@ class Budget:
     rows: tuple[str, ...] = ()  # all if empty
 
 
-TEACHER = (  # the best of the trials in docs/results.md
-    "student.stem=medium",
-    "student.width=0.5",
-    "student.head=linear bn relu linear bn relu linear",
-    "student.hidden_dim=512",
-    "data.jitter_probability=0.9",
-    "data.blur_probability=0",
-    "data.grayscale_probability=0",
-    "objective.temperature=0.1",
-    "objective.key_statistics=batch",
-)
 BUDGETS = {
     "small": Budget(
         images=10_000,
         teacher_epochs=12,
         epochs=6,
         seeds=1,
-        settings=("student.width=0.25", "objective.queue_size=4096", "data.batch_size=128"),
-        teacher_settings=TEACHER,
+        settings=("objective.queue_size=4096", "data.batch_size=128"),
         rows=(
             "teacher",
             "untrained",
@@ -88,8 +76,8 @@ BUDGETS = {
         teacher_epochs=30,
         epochs=6,
         seeds=3,
-        settings=("student.width=0.25", "data.batch_size=128"),
-        teacher_settings=(*TEACHER, "optimizer.warmup_epochs=1", "precision=bfloat16"),
+        settings=("data.batch_size=128",),
+        teacher_settings=("precision=bfloat16",),
     ),
 }
 

@@ -286,12 +286,15 @@ def test_a_recipe_of_ours_says_what_its_name_says(path):
         return
     if path.stem == "real_valued_twin":
         twin = load_config(path.with_stem("contrastive_one_step"))
-        changed = dataclasses.replace(
-            student, backbone="reactnet", binarize_weights=twin.student.binarize_weights
-        )
+        binary = ("backbone", "binarize_weights", "kernel_initializer")
+        changed = {name: getattr(twin.student, name) for name in binary}
+        assert student.backbone == "reactnet_real"
+        changed = dataclasses.replace(student, **changed)
         assert dataclasses.replace(config, student=changed) == twin
         return
     assert student.backbone == "reactnet"
+    # The digits' recipes have the demo's own, with which it was measured.
+    assert (student.kernel_initializer == "small_positive") == (path.parent.name != "digits")
     assert student.binarize_weights is not path.stem.endswith("step1")
     contrast = path.stem.startswith(("contrastive", "baseline"))
     assert (objective.contrastive_weight > 0) == contrast
