@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import html
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -86,11 +87,18 @@ def main() -> None:
     parser.add_argument("budget", choices=("small", "full"), nargs="?", default="full")
     budget = parser.parse_args().budget
     path = ROOT / "benchmarks" / "results" / f"fashion_mnist_{budget}.json"
+    if not path.exists():
+        sys.exit(f"{path} is not there: run reproduce_fashion_mnist.py --budget {budget} first.")
     rows = json.loads(path.read_text())["rows"]
-    page = ROOT / "docs" / "results.md"
     print(as_text(rows))
-    write_page(rows, page, budget)
-    write_picture(rows, page, budget)
+    publish(rows, ROOT / "docs" / "results.md", budget)
+
+
+def publish(rows: dict, page: Path, budget: str) -> None:
+    """Put table and picture into the documentation, if there is such a page."""
+    if page.exists():
+        write_page(rows, page, budget)
+        write_picture(rows, page, budget)
 
 
 def lines(rows: dict) -> list[list[str]]:
@@ -99,16 +107,12 @@ def lines(rows: dict) -> list[list[str]]:
     for row, (title, _) in ROWS.items():
         if row not in rows:
             continue
-        seeds = rows[row]
-        gaps = [gap_recovery(rows, row, seed) for seed in seeds]
-        costly = [m for m in seeds.values() if m.get("processor_minutes")]
+        costly = [m for m in rows[row].values() if m.get("processor_minutes")]
         found.append(
             [
                 title,
-                spread([100 * m["knn"] for m in seeds.values() if "knn" in m]),
-                spread([100 * m["linear"] for m in seeds.values() if "linear" in m]),
-                spread([100 * m["ten_labels"] for m in seeds.values() if "ten_labels" in m]),
-                spread([100 * gap for gap in gaps if gap is not None]),
+                *(spread(percents(rows, row, key)) for key in ("knn", "linear", "ten_labels")),
+                spread(gaps(rows, row)),
                 spread([m["images_per_processor_second"] for m in costly]),
                 spread([m["processor_minutes"] for m in costly]),
                 spread([m["peak_memory_mib"] for m in costly], digits=0),
@@ -125,11 +129,10 @@ def as_text(rows: dict) -> str:
 
 
 def write_page(rows: dict, page: Path, budget: str) -> None:
-    """Put the table between the two marks of its budget, if there is such a page."""
-    if page.exists():
-        head = [HEADINGS, ["---"] * len(HEADINGS)]
-        table = "\n".join(f"| {' | '.join(line)} |" for line in [*head, *lines(rows)])
-        write_between_marks(page, budget, table)
+    """Put the table between the two marks of its budget."""
+    head = [HEADINGS, ["---"] * len(HEADINGS)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in [*head, *lines(rows)])
+    write_between_marks(page, budget, table)
 
 
 def write_between_marks(page: Path, name: str, table: str) -> None:
@@ -142,20 +145,19 @@ def write_between_marks(page: Path, name: str, table: str) -> None:
 
 
 def write_picture(rows: dict, page: Path, budget: str) -> None:
-    """Draw the linear probe of every row, a dot for each seed, beside the page."""
-    seeds = {
-        row: [100 * m["linear"] for m in rows[row].values() if "linear" in m]
-        for row in ROWS
-        if row in rows
-    }
-    if page.exists() and {"teacher", "baseline_sgd"} <= set(seeds):
+    """Draw the table beside the page, as soon as a gap is known."""
+    if any(gaps(rows, row) for row in rows):
         path = page.parent / "images" / f"fashion_mnist_{budget}.svg"
         path.parent.mkdir(exist_ok=True)
-        write_text(path, picture(rows, seeds))
+        write_text(path, picture(rows))
 
 
-def picture(rows: dict, seeds: dict[str, list[float]]) -> str:
-    """An <svg> of accuracies in percent; the gap from baseline to teacher is shaded."""
+def picture(rows: dict) -> str:
+    """An <svg>: the linear probe of every row, a dot for each seed, in percent.
+
+    The gap from baseline to teacher is shaded.
+    """
+    seeds = {row: percents(rows, row, "linear") for row in ROWS if row in rows}
     every = [value for values in seeds.values() for value in values]
     low, high = int(min(every)) - 1, int(max(every)) + 2
 
@@ -176,7 +178,7 @@ def picture(rows: dict, seeds: dict[str, list[float]]) -> str:
         parts.append(
             f'<text class="small" x="{place}" y="{bottom + 12}" text-anchor="middle">{tick}</text>'
         )
-    students = [row for row in seeds if gap_of(rows, row) is not None]
+    students = [row for row in seeds if gaps(rows, row)]
     best = max(students, key=lambda row: np.mean(seeds[row]))
     for index, (row, values) in enumerate(seeds.items()):
         y = TOP + STEP * index
@@ -185,9 +187,9 @@ def picture(rows: dict, seeds: dict[str, list[float]]) -> str:
         mean, kind = x(np.mean(values)), ' class="best"' if row == best else ""
         parts.append(f'<line class="mean" x1="{mean}" y1="{y - 9}" x2="{mean}" y2="{y + 9}"/>')
         parts += [f'<circle{kind} cx="{x(value)}" cy="{y}" r="5"/>' for value in values]
-        gap = gap_of(rows, row)
-        if gap is not None and row != "baseline_sgd":
-            parts.append(f'<text x="{WIDTH - RIGHT + 20}" y="{y + 5}">{100 * gap:.0f} %</text>')
+        if row in students and row != "baseline_sgd":
+            gap = f"{np.mean(gaps(rows, row)):.0f} %"
+            parts.append(f'<text x="{WIDTH - RIGHT + 20}" y="{y + 5}">{gap}</text>')
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + 24}" role="img" '
@@ -196,11 +198,15 @@ def picture(rows: dict, seeds: dict[str, list[float]]) -> str:
     )
 
 
-def gap_of(rows: dict, row: str) -> float | None:
-    """The mean of a row's gap recovery over its seeds."""
-    gaps = [gap_recovery(rows, row, seed) for seed in rows[row]]
-    known = [gap for gap in gaps if gap is not None]
-    return float(np.mean(known)) if known else None
+def percents(rows: dict, row: str, key: str) -> list[float]:
+    """An accuracy of every seed of a row that has it, in percent."""
+    return [100 * measured[key] for measured in rows[row].values() if key in measured]
+
+
+def gaps(rows: dict, row: str) -> list[float]:
+    """The gap recovery of every seed of a row that has one, in percent."""
+    found = [gap_recovery(rows, row, seed) for seed in rows[row]]
+    return [100 * gap for gap in found if gap is not None]
 
 
 def spread(values: list[float], digits: int = 1) -> str:

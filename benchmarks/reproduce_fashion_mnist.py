@@ -33,7 +33,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from fashion_mnist_table import ROWS, as_text, write_page, write_picture
+from fashion_mnist_table import ROWS, as_text, publish
 
 from s2bnn_tf.files import write_json
 
@@ -125,8 +125,7 @@ def main() -> None:
         print("Stopped; the same command goes on from here.", file=sys.stderr)
     print(as_text(table.content["rows"]))
     if not options.choices:
-        write_page(table.content["rows"], options.page, options.budget)
-        write_picture(table.content["rows"], options.page, options.budget)
+        publish(table.content["rows"], options.page, options.budget)
 
 
 class Table:

@@ -2,23 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
+import few_shot
 import numpy as np
-import pytest
 
 
-@pytest.fixture(scope="module")
-def few_shot():
-    path = Path(__file__).parent.parent / "benchmarks" / "few_shot.py"
-    spec = importlib.util.spec_from_file_location("few_shot", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_draws_are_balanced_and_the_fewer_are_among_the_more(few_shot):
+def test_draws_are_balanced_and_the_fewer_are_among_the_more():
     labels = np.random.default_rng(0).integers(0, 4, 500)
     drawn = few_shot.draw(labels, draws=3)
     for shots in few_shot.SHOTS:
@@ -30,7 +18,7 @@ def test_draws_are_balanced_and_the_fewer_are_among_the_more(few_shot):
     assert set(drawn[1][0]) != set(drawn[1][1])
 
 
-def test_the_table_goes_between_its_marks(few_shot, tmp_path):
+def test_the_table_goes_between_its_marks(tmp_path):
     accuracies = {name: {str(n): [0.5, 0.7] for n in few_shot.SHOTS} for name in few_shot.TITLES}
     table = few_shot.make_table(accuracies)
     assert "| teacher | 60.0 ± 14.1 % |" in table

@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.util
 import json
 import sys
-from pathlib import Path
 from xml.etree import ElementTree
 
 import fashion_mnist_table as table
 import numpy as np
 import pytest
+import reproduce_fashion_mnist as reproduce
 
 from s2bnn_tf.data import open_source
 
-ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def reproduce():
-    path = ROOT / "benchmarks" / "reproduce_fashion_mnist.py"
-    spec = importlib.util.spec_from_file_location("reproduce_fashion_mnist", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look themselves up
-    spec.loader.exec_module(module)
-    if not module.SOURCE.is_dir():
-        pytest.skip("Debian's package dataset-fashion-mnist is not installed")
-    return module
+needs_fashion_mnist = pytest.mark.skipif(
+    not reproduce.SOURCE.is_dir(), reason="Debian's package dataset-fashion-mnist is not installed"
+)
 
 
 def options(tmp_path, **more) -> argparse.Namespace:
@@ -52,7 +41,8 @@ def test_gap_recovery_and_spread():
     assert table.spread([70.0]) == "70.0"
 
 
-def test_choices_and_test_share_their_training_images_only(reproduce, tmp_path):
+@needs_fashion_mnist
+def test_choices_and_test_share_their_training_images_only(tmp_path):
     folders = reproduce.make_subsets(tmp_path, 300)
     held_out, final = (
         {split: open_source(f"idx:{folder}", split) for split in ("train", "test")}
@@ -67,7 +57,8 @@ def test_choices_and_test_share_their_training_images_only(reproduce, tmp_path):
     assert "ankle boot" in final["train"].class_names
 
 
-def test_a_partial_table_is_gone_on_with_and_written_into_the_page(reproduce, tmp_path):
+@needs_fashion_mnist
+def test_a_partial_table_is_gone_on_with_and_written_into_the_page(tmp_path):
     measured = {"knn": 0.7, "linear": 0.8, "ten_labels": 0.6}
     content = {"rows": {"teacher": {"0": {**measured, "linear": 0.9}}, "baseline_sgd": {}}}
     content["rows"]["baseline_sgd"]["0"] = measured
@@ -77,7 +68,7 @@ def test_a_partial_table_is_gone_on_with_and_written_into_the_page(reproduce, tm
     assert not started.has("distillation", 0)
     page = tmp_path / "results.md"
     page.write_text("before\n<!-- small begins -->\nold\n<!-- small ends -->\nafter\n")
-    table.write_page(started.content["rows"], page, "small")
+    table.publish(started.content["rows"], page, "small")
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("<!-- small ends -->\nafter\n")
@@ -93,10 +84,14 @@ def test_the_picture_places_each_seed_on_the_axis(tmp_path):
         "baseline_sgd": {"0": {"linear": 0.70}, "1": {"linear": 0.72}},
         "distillation": {"0": {"linear": 0.82}, "1": {"linear": 0.82}},
     }
-    table.write_picture(rows, tmp_path / "results.md", "small")
+    page = tmp_path / "results.md"
+    table.publish(rows, page, "small")
     assert not list(tmp_path.iterdir()), "a picture without a page"
-    (tmp_path / "results.md").touch()
-    table.write_picture(rows, tmp_path / "results.md", "small")
+    page.touch()
+    other_seeds = {"teacher": {"1": rows["teacher"]["1"]}, "baseline_sgd": {"0": {"linear": 0.7}}}
+    table.publish(other_seeds, page, "small")
+    assert list(tmp_path.iterdir()) == [page], "a picture where no gap is known"
+    table.publish(rows, page, "small")
     svg = ElementTree.parse(tmp_path / "images" / "fashion_mnist_small.svg").getroot()
     circles = list(svg.iter("{http://www.w3.org/2000/svg}circle"))
     at = [(float(c.get("cx")), float(c.get("cy"))) for c in circles]
@@ -108,7 +103,8 @@ def test_the_picture_places_each_seed_on_the_axis(tmp_path):
     assert [text for text in texts if "%" in text] == ["55 %"]  # the mean of 60 and 50
 
 
-def test_two_processes_write_one_table(reproduce, tmp_path):
+@needs_fashion_mnist
+def test_two_processes_write_one_table(tmp_path):
     """Each keeps what the other has measured since it read the file."""
     one, other = (reproduce.Table(options(tmp_path), reproduce.BUDGETS["small"]) for _ in range(2))
     one.record("teacher", 0, {"linear": 0.9})
@@ -121,8 +117,9 @@ def test_two_processes_write_one_table(reproduce, tmp_path):
     }
 
 
+@needs_fashion_mnist
 @pytest.mark.slow
-def test_rows_are_trained_measured_and_not_trained_again(reproduce, tmp_path, monkeypatch, capsys):
+def test_rows_are_trained_measured_and_not_trained_again(tmp_path, monkeypatch, capsys):
     """Teacher, baseline and two steps of distillation, as small as they come."""
     rows = ("teacher", "untrained", "baseline_sgd", "distillation")
     tiny = dataclasses.replace(
@@ -153,7 +150,8 @@ def test_rows_are_trained_measured_and_not_trained_again(reproduce, tmp_path, mo
     reproduce.main()
 
 
-def test_the_commands_of_two_steps(reproduce, tmp_path):
+@needs_fashion_mnist
+def test_the_commands_of_two_steps(tmp_path):
     started = reproduce.Table(options(tmp_path), reproduce.BUDGETS["small"])
     runs = tmp_path / "seed2"
     first = started.command("distillation", "distillation_step1", runs, None, 2)

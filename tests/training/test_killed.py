@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import kill_training
 import pytest
 
 from s2bnn_tf.weights import RunDirectory
@@ -28,9 +28,6 @@ objective: {contrastive_weight: 1, distillation_weight: 0, queue_size: 400, mome
 optimizer: {learning_rate: 1e-3, weight_decay: 1e-4}
 monitor: {knn_every: 0, checkpoint_minutes: 0.001}
 """
-spec = importlib.util.spec_from_file_location("kill", ROOT / "benchmarks" / "kill_training.py")
-kill_training = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(kill_training)
 DEADLINE = 600  # seconds, for a step that takes ten on a machine of its own
 
 
