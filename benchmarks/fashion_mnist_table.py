@@ -46,6 +46,10 @@ ROWS = {
     "distillation_one_step": ("Distillation only, one step", ["distillation_one_step"]),
     "real_valued_twin": ("Real-valued twin of the student, by contrast", ["real_valued_twin"]),
     "supervised": ("Supervised binary student, all labels", []),
+    "distillation_two_temperatures": (
+        "Distillation, a temperature for each network, two steps",
+        ["distillation_two_temperatures_step1", "distillation_two_temperatures_step2"],
+    ),
     "similarity": (
         "Similarity to the queue (SEED), two steps",
         ["similarity_step1", "similarity_step2"],
@@ -68,7 +72,7 @@ HEADINGS = (
 )
 
 # Of the picture, in pixels.
-LEFT, RIGHT, TOP, STEP, WIDTH = 330, 120, 44, 30, 880
+LEFT, RIGHT, TOP, STEP, WIDTH = 400, 120, 44, 30, 880
 STYLE = """
     text { fill: #1f2340 } line { stroke: #d8dbea } .mean { stroke: #7a80a8; stroke-width: 2 }
     circle { fill: #2b3467 } .best { fill: #f5a623 } .small { font-size: 12px; fill: #4a4f72 }

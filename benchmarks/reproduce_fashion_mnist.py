@@ -87,6 +87,7 @@ SEVERAL_SEEDS = (
     "contrastive",
     "contrastive_distillation",
     "distillation",
+    "distillation_two_temperatures",
     "similarity",
     "regression",
 )

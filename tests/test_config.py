@@ -268,7 +268,8 @@ def test_every_data_set_has_the_whole_matrix():
     forms = ("one_step", "step1", "step2")
     expected = {f"{recipe}_{form}" for recipe in recipes for form in forms}
     names["imagenet"].remove("real_valued_student")
-    more = {f"{guide}_step{step}" for guide in ("similarity", "regression") for step in (1, 2)}
+    guides = ("similarity", "regression", "distillation_two_temperatures")
+    more = {f"{guide}_step{step}" for guide in guides for step in (1, 2)}
     assert more | {"real_valued_twin"} <= names["fashion_mnist"]
     names["fashion_mnist"] -= more | {"real_valued_twin"}
     assert names == dict.fromkeys(names, expected | {"teacher", "baseline_sgd"})
@@ -302,6 +303,8 @@ def test_a_recipe_of_ours_says_what_its_name_says(path):
     assert (objective.similarity_weight > 0) == path.stem.startswith("similarity")
     assert (objective.regression_weight > 0) == path.stem.startswith("regression")
     assert (config.teacher is None) == (contrast and "distillation" not in path.stem)
+    two_temperatures = path.stem.startswith(("similarity", "distillation_two_temperatures"))
+    assert (objective.teacher_temperature is not None) == two_temperatures
     assert (config.optimizer.name == "sgd") == path.stem.startswith("baseline")
     if path.stem.endswith("step2"):
         step1 = path.with_name(path.name.replace("step2", "step1"))
