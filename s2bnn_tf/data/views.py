@@ -113,7 +113,7 @@ def view_dataset(
     made = made.rebatch(share, drop_remainder=True)
     if source.images is None:
         made = made.map(_normalize, num_parallel_calls=2, deterministic=True)
-    return made.prefetch(2)
+    return _without_autotuning(made.prefetch(2))
 
 
 def _memory_views(rows, source, augmentation, image_size, views, seed) -> tf.data.Dataset:
@@ -219,7 +219,7 @@ def labelled_dataset(
             images, kept = centre(indices)
         return images, tf.gather(labels, kept)
 
-    return (
+    return _without_autotuning(
         tf.data.Dataset.from_tensor_slices(order)
         .batch(_chunk_size(batch_size, image_size * image_size * 3))
         .enumerate()
@@ -227,6 +227,17 @@ def labelled_dataset(
         .rebatch(batch_size)
         .prefetch(2)
     )
+
+
+def _without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """All numbers of threads are given, so there is nothing to tune.
+
+    The thread that would do so sleeps up to a minute between two looks, and whoever lets go of
+    the iterator, as a training does that is stopped, waits until it wakes.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _permutation(count: int, seed: tf.Tensor) -> tf.Tensor:
