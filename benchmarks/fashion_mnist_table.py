@@ -50,6 +50,10 @@ ROWS = {
         "Distillation, a temperature for each network, two steps",
         ["distillation_two_temperatures_step1", "distillation_two_temperatures_step2"],
     ),
+    "contrastive_distillation_weighted": (
+        "Contrastive + 10 x distillation, likewise, two steps",
+        ["contrastive_distillation_weighted_step1", "contrastive_distillation_weighted_step2"],
+    ),
     "similarity": (
         "Similarity to the queue (SEED), two steps",
         ["similarity_step1", "similarity_step2"],

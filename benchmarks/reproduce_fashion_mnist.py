@@ -87,6 +87,7 @@ SEVERAL_SEEDS = (
     "contrastive",
     "contrastive_distillation",
     "distillation",
+    "distillation_two_temperatures",
     "regression",  # the best of those beyond the paper
 )
 GUIDED = ("distillation", "similarity", "regression")

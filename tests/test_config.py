@@ -269,6 +269,7 @@ def test_every_data_set_has_the_whole_matrix():
     expected = {f"{recipe}_{form}" for recipe in recipes for form in forms}
     names["imagenet"].remove("real_valued_student")
     guides = ("similarity", "regression", "distillation_two_temperatures")
+    guides += ("contrastive_distillation_weighted",)
     more = {f"{guide}_step{step}" for guide in guides for step in (1, 2)}
     assert more | {"real_valued_twin"} <= names["fashion_mnist"]
     names["fashion_mnist"] -= more | {"real_valued_twin"}
@@ -303,8 +304,11 @@ def test_a_recipe_of_ours_says_what_its_name_says(path):
     assert (objective.similarity_weight > 0) == path.stem.startswith("similarity")
     assert (objective.regression_weight > 0) == path.stem.startswith("regression")
     assert (config.teacher is None) == (contrast and "distillation" not in path.stem)
-    two_temperatures = path.stem.startswith(("similarity", "distillation_two_temperatures"))
+    two_temperatures = any(
+        name in path.stem for name in ("similarity", "two_temperatures", "weighted")
+    )
     assert (objective.teacher_temperature is not None) == two_temperatures
+    assert (objective.distillation_weight > 1) == ("_weighted" in path.stem)
     assert (config.optimizer.name == "sgd") == path.stem.startswith("baseline")
     if path.stem.endswith("step2"):
         step1 = path.with_name(path.name.replace("step2", "step1"))
