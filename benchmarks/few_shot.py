@@ -23,6 +23,7 @@ import numpy as np
 from fashion_mnist_table import write_between_marks
 
 from s2bnn_tf.environment import quiet_tensorflow
+from s2bnn_tf.errors import UserError
 from s2bnn_tf.files import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,7 +37,7 @@ SHOTS = (1, 5, 10, 50)
 POOL = 10_000  # training images to draw from
 TITLES = {
     "teacher": "teacher",
-    "student": "distilled binary student",
+    "student": "binary student",
     "tflite": "its `.tflite`, in s2bnn_runtime",
     "untrained": "the same student, untrained",
 }
@@ -60,7 +61,11 @@ def main() -> None:
     if options.student is None or options.teacher is None:
         subprocess.run([sys.executable, *REPRODUCE], check=True)
     student = options.student or RUNS / "distillation_step2"
-    accuracies = measure(student, options.teacher or RUNS / "teacher", options.data, options.draws)
+    teacher = options.teacher or RUNS / "teacher"
+    try:
+        accuracies = measure(student, teacher, options.data, options.draws)
+    except UserError as error:
+        sys.exit(str(error))
     about = {"date": time.strftime("%Y-%m-%d"), "data": options.data, "pool": POOL}
     write_json(options.output, {**about, "draws": options.draws, "accuracy": accuracies})
     table = make_table(accuracies)

@@ -29,7 +29,7 @@ POSITIVE, NEGATIVE = (245, 166, 35), (43, 52, 103)  # amber and indigo, for +1 a
 STYLE = """
     text { fill: #1f2340; text-anchor: middle }
     .small { font-size: 11px; fill: #4a4f72 }
-    .other { font-size: 11px; fill: #b5500b }
+    .other { font-size: 10px; fill: #b5500b }
     image { image-rendering: pixelated }
     path { stroke: #7a80a8; stroke-width: 1.5; fill: none; marker-end: url(#arrow) }
     @media (prefers-color-scheme: dark) {
