@@ -50,7 +50,7 @@ class Budget:
     teacher_epochs: int
     epochs: int  # of every row: two steps have half of them each
     seeds: int  # of the paper's rows and the teacher; the others have one
-    settings: tuple[str, ...]  # of every run
+    settings: tuple[str, ...] = ()  # of every run
     teacher_settings: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()  # all if empty
 
@@ -61,7 +61,7 @@ BUDGETS = {
         teacher_epochs=12,
         epochs=6,
         seeds=1,
-        settings=("objective.queue_size=4096", "data.batch_size=128"),
+        settings=("objective.queue_size=4096",),
         rows=(
             "teacher",
             "untrained",
@@ -76,7 +76,6 @@ BUDGETS = {
         teacher_epochs=30,
         epochs=6,
         seeds=3,
-        settings=("data.batch_size=128",),
         teacher_settings=("precision=bfloat16",),
     ),
 }

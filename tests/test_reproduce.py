@@ -127,7 +127,7 @@ def test_rows_are_trained_measured_and_not_trained_again(tmp_path, monkeypatch, 
         images=256,
         teacher_epochs=1,
         epochs=2,
-        settings=("student.width=0.0625", "objective.queue_size=256", "data.batch_size=128"),
+        settings=("student.width=0.0625", "objective.queue_size=256"),
         teacher_settings=("optimizer.warmup_epochs=0",),
         rows=rows,
     )
