@@ -62,10 +62,7 @@ def main() -> None:
         subprocess.run([sys.executable, *REPRODUCE], check=True)
     student = options.student or RUNS / "distillation_step2"
     teacher = options.teacher or RUNS / "teacher"
-    try:
-        accuracies = measure(student, teacher, options.data, options.draws)
-    except UserError as error:
-        sys.exit(str(error))
+    accuracies = measure(student, teacher, options.data, options.draws)
     about = {"date": time.strftime("%Y-%m-%d"), "data": options.data, "pool": POOL}
     write_json(options.output, {**about, "draws": options.draws, "accuracy": accuracies})
     table = make_table(accuracies)
@@ -146,4 +143,7 @@ def make_table(accuracies: dict[str, dict]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))

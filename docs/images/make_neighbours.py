@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import base64
 import io
+import sys
 import tempfile
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from s2bnn_tf.environment import quiet_tensorflow
+from s2bnn_tf.errors import UserError
 from s2bnn_tf.files import write_text
 
 SOURCE = "idx:/usr/share/datasets/fashion-mnist"
@@ -141,4 +143,7 @@ def image(pixels: np.ndarray, x: int, y: int, size: int) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(str(error))

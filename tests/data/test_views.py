@@ -126,6 +126,14 @@ def test_a_dataset_from_a_later_step_is_the_tail(source, images_at_a_time, monke
         np.testing.assert_array_equal(whole[first_step : first_step + 2], tail)
 
 
+def test_no_thread_has_to_wake_up_before_an_iterator_is_let_go_of(source):
+    """The autotuning thread sleeps up to a minute, and holds up a training that is stopped."""
+    views = view_dataset(source, LIGHT, image_size=8, batch_size=4, views=1, seed=0)
+    labelled = labelled_dataset(source, image_size=8, batch_size=4, center_crop=1.0)
+    assert views.options().autotune.enabled is False
+    assert labelled.options().autotune.enabled is False
+
+
 def test_the_dataset_is_the_operations_run_eagerly():
     source = open_source("digits").select(range(12))
     dataset = view_dataset(source, LIGHT, image_size=32, batch_size=12, views=1, seed=2)
