@@ -320,8 +320,8 @@ def measure(run: Path, source: str, *, supervised: bool, table: Table) -> dict:
         "ten_labels_interval": few["confidence_interval"],
     }
     found = evaluation.evaluate_calibration(run, source, views=1024)
-    keys = ("temperature", "uniform_entropy", "kl_mean", "kl_of_uniform_mean")
-    keys += ("rank_agreement_mean", "same_largest_coordinate")
+    keys = ("temperature", "teacher_temperature", "uniform_entropy", "kl_mean")
+    keys += ("kl_of_uniform_mean", "rank_agreement_mean", "same_largest_coordinate")
     measured["calibration"] = {key: found[key] for key in keys if key in found}
     for side in ("student", "teacher"):
         if side in found:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from s2bnn_tf.config import TeacherConfig
+from s2bnn_tf.config import Config, TeacherConfig
 from s2bnn_tf.data import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -60,7 +60,8 @@ def evaluate_calibration(
         path: a run directory, or a `.tflite` converted with a projection or linear head.
         data: the images, as for `open_source`; by default those it was trained on.
         teacher: a run directory or `.keras` file; by default the teacher of the run's recipe.
-        temperature: T of both distributions; by default the recipe's.
+        temperature: T of both distributions; by default those of the recipe, which may have
+            another one for the teacher (`objective.teacher_temperature`).
         views: how many, at most: one of each test image, drawn as in the training.
         seed: of the views.
         runtime: what runs a `.tflite`, as for `open_encoder`.
@@ -104,11 +105,12 @@ def _compare(session: Session, teacher, temperature, views: int, seed: int) -> d
     """The distributions over coordinates, of the student and, where there is one, its teacher."""
     run = RunDirectory(session.path)
     config = run.config if run.exists() else None
-    if temperature is None:
-        temperature = config.objective.temperature if config else 0.2
-    known = TeacherConfig(weights=str(teacher)) if teacher else config.teacher if config else None
+    temperature, teacher_temperature = _temperatures(config, temperature)
+    known = (config and config.teacher) or TeacherConfig()
+    if teacher:
+        known = TeacherConfig(weights=str(teacher), output=known.output)
     size = session.encoder.image_size
-    network = load_teacher(known, image_size=size) if known and known.weights else None
+    network = load_teacher(known, image_size=size) if known.weights else None
     images = _views(session, config, views, seed)
     student = np.concatenate([session.encoder.embed(_to_rgb(batch)) for batch in images])
     p_student = coordinate_distribution(student, temperature)
@@ -120,7 +122,7 @@ def _compare(session: Session, teacher, temperature, views: int, seed: int) -> d
         "uniform_entropy": float(np.log(student.shape[1])),
         "student": _describe(p_student),
     }
-    if known is None or network is None:
+    if network is None:
         return result
     target = np.concatenate([network(batch, training=False).numpy() for batch in images])
     if target.shape != student.shape:
@@ -128,11 +130,12 @@ def _compare(session: Session, teacher, temperature, views: int, seed: int) -> d
             f"The teacher's embedding has {target.shape[1]} dimensions and the student's "
             f"{student.shape[1]}: name the teacher it was trained with by --teacher."
         )
-    p_teacher = coordinate_distribution(target, temperature)
+    p_teacher = coordinate_distribution(target, teacher_temperature)
     lowest = float(min(entropy(p).min() for p in (p_teacher, p_student)))
     same = p_teacher.argmax(axis=1) == p_student.argmax(axis=1)
     return result | {
         "teacher_weights": known.weights,
+        "teacher_temperature": teacher_temperature,
         "teacher": _describe(p_teacher, lowest),
         "student": _describe(p_student, lowest),
         "kl_mean": float(kl_divergence(p_teacher, p_student).mean()),
@@ -141,6 +144,15 @@ def _compare(session: Session, teacher, temperature, views: int, seed: int) -> d
         "same_largest_coordinate": float(same.mean()),
         "cosine_mean": float(np.sum(target * student, axis=1).mean()),
     }
+
+
+def _temperatures(config: Config | None, given: float | None) -> tuple[float, float]:
+    """T of the student's and of the teacher's distribution, as the run was trained with."""
+    if given is not None or config is None:
+        both = 0.2 if given is None else given
+        return both, both
+    objective = config.objective
+    return objective.temperature, objective.teacher_temperature or objective.temperature
 
 
 def _describe(distribution: np.ndarray, lowest: float | None = None) -> dict:

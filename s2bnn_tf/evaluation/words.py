@@ -30,7 +30,8 @@ def describe_calibration(result: dict) -> str:
         )
     if "teacher" in result:
         lines += [
-            f"  teacher's entropy {result['teacher']['entropy_mean']:.3f} nats",
+            f"  teacher's entropy {result['teacher']['entropy_mean']:.3f} nats "
+            f"(at temperature {result['teacher_temperature']:g})",
             f"  KL(teacher || student) {result['kl_mean']:.4f} nats "
             f"(of a uniform student: {result['kl_of_uniform_mean']:.4f})",
             f"  rank agreement {result['rank_agreement_mean']:.3f}, same largest coordinate "

@@ -24,6 +24,8 @@ from s2bnn_tf.evaluation.calibration import (
 from s2bnn_tf.objectives import distillation_loss
 from s2bnn_tf.weights import RunDirectory, build_encoder, save_encoder
 
+FEATURES = 24  # of the tiny network
+
 
 def unit(seed, count=6, dim=16):
     x = np.random.default_rng(seed).normal(size=(count, dim))
@@ -69,15 +71,29 @@ def test_reliability_by_hand():
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, tiny_backbone):
-    """Two untrained networks on digits: a student, and the teacher that its recipe names."""
+    """Untrained networks on digits: students, and the teacher that their recipes name."""
     path = tmp_path_factory.mktemp("runs")
-    for seed, name in enumerate(("teacher", "student")):
+    embedding, features = (
+        TeacherConfig(weights=str(path / "teacher"), output=output)
+        for output in ("embedding", "features")
+    )
+    one, two = (
+        ObjectiveConfig(temperature=0.1),
+        ObjectiveConfig(temperature=0.1, teacher_temperature=0.05),
+    )
+    recipes = {
+        "teacher": (12, embedding, one),
+        "student": (12, embedding, one),
+        "two_temperatures": (12, embedding, two),
+        "features": (FEATURES, features, one),
+    }
+    for seed, (name, (dim, teacher, objective)) in enumerate(recipes.items()):
         tf.keras.utils.set_random_seed(seed)
         config = Config(
             data=DataConfig(source="digits", image_size=8, center_crop=1.0),
-            student=StudentConfig(backbone="tiny_real", embedding_dim=12),
-            teacher=TeacherConfig(weights=str(path / "teacher")),
-            objective=ObjectiveConfig(temperature=0.1),
+            student=StudentConfig(backbone="tiny_real", embedding_dim=dim),
+            teacher=teacher,
+            objective=objective,
         )
         run = RunDirectory(path / name)
         run.create(config)
@@ -126,3 +142,21 @@ def test_another_teacher_and_none_that_fits(runs):
     assert own["rank_agreement_mean"] == pytest.approx(1, abs=1e-3)
     with pytest.raises(UserError, match=r"neither a run directory nor a \.keras"):
         evaluate_calibration(runs / "student", teacher=runs / "nobody")
+
+
+def test_each_network_has_the_temperature_it_was_trained_with(runs):
+    run = runs / "two_temperatures"
+    own = evaluate_calibration(run, views=64)
+    same = evaluate_calibration(run, views=64, temperature=0.1)
+    assert (own["temperature"], own["teacher_temperature"]) == (0.1, 0.05)
+    assert (same["temperature"], same["teacher_temperature"]) == (0.1, 0.1)
+    assert own["student"]["entropy_mean"] == same["student"]["entropy_mean"]
+    assert own["teacher"]["entropy_mean"] < same["teacher"]["entropy_mean"]
+    assert own["kl_of_uniform_mean"] == pytest.approx(np.log(12) - own["teacher"]["entropy_mean"])
+
+
+def test_another_teacher_gives_what_the_recipe_asks_for(runs):
+    """Features, where the student was trained to match features."""
+    result = evaluate_calibration(runs / "features", teacher=runs / "teacher", views=64)
+    assert result["dimensions"] == FEATURES
+    assert result["kl_mean"] == evaluate_calibration(runs / "features", views=64)["kl_mean"]
