@@ -59,9 +59,9 @@ BUDGETS = {
     "small": Budget(
         images=10_000,
         teacher_epochs=12,
-        epochs=6,
+        epochs=4,
         seeds=1,
-        settings=("objective.queue_size=4096",),
+        settings=("objective.queue_size=4096", "data.batch_size=64"),
         rows=(
             "teacher",
             "untrained",
@@ -69,6 +69,8 @@ BUDGETS = {
             "contrastive",
             "contrastive_distillation",
             "distillation",
+            "distillation_two_temperatures",
+            "regression",
         ),
     ),
     "full": Budget(
