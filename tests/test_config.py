@@ -269,8 +269,10 @@ def test_every_data_set_has_the_whole_matrix():
     expected = {f"{recipe}_{form}" for recipe in recipes for form in forms}
     names["imagenet"].remove("real_valued_student")
     guides = (
-        *("similarity", "regression"),
-        *("distillation_two_temperatures", "contrastive_distillation_weighted"),
+        "similarity",
+        "regression",
+        "distillation_two_temperatures",
+        "contrastive_distillation_weighted",
     )
     more = {f"{guide}_step{step}" for guide in guides for step in (1, 2)}
     assert more | {"real_valued_twin"} <= names["fashion_mnist"]

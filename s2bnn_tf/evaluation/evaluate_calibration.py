@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from s2bnn_tf.config import Config, TeacherConfig
+from s2bnn_tf.config import Config, ObjectiveConfig, TeacherConfig
 from s2bnn_tf.data import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -148,10 +148,9 @@ def _compare(session: Session, teacher, temperature, views: int, seed: int) -> d
 
 def _temperatures(config: Config | None, given: float | None) -> tuple[float, float]:
     """T of the student's and of the teacher's distribution, as the run was trained with."""
-    if given is not None or config is None:
-        both = 0.2 if given is None else given
-        return both, both
-    objective = config.objective
+    if given is not None:
+        return given, given
+    objective = config.objective if config else ObjectiveConfig()
     return objective.temperature, objective.teacher_temperature or objective.temperature
 
 
