@@ -168,11 +168,32 @@ class Table:
             before = run
         if before is None:
             before = untrained_student(runs / "untrained", self, seed)
-        print(f"== measuring {row}, seed {seed}", file=sys.stderr, flush=True)
-        measured = measure(before, self.test_source, supervised=row == "supervised", table=self)
-        measured |= costs([runs / recipe for recipe in recipes])
+        if row == "supervised":
+            measured = self.supervise(before, seed, deadline)
+        else:
+            print(f"== measuring {row}, seed {seed}", file=sys.stderr, flush=True)
+            measured = measure(before, self.test_source)
+            measured |= costs([runs / recipe for recipe in recipes])
         measured["date"] = time.strftime("%Y-%m-%d")
         self.record(row, seed, measured)
+
+    def supervise(self, untrained: Path, seed: int, deadline: float | None) -> dict:
+        """Train a student on all labels, with the crops of the other rows, and measure it."""
+        from s2bnn_tf.evaluation import results_dir
+        from s2bnn_tf.weights import RunDirectory
+
+        command = [sys.executable, "-m", "s2bnn_tf", "eval", "finetune", str(untrained)]
+        command += ["--data", self.test_source, "--epochs", str(self.budget.epochs)]
+        command += ["--seed", str(seed)]
+        command += ["--min-crop", str(RunDirectory(untrained).config.data.crop_scale[0])]
+        (untrained / "cost.json").unlink(missing_ok=True)  # what was not finished starts anew
+        started = time.monotonic()
+        train(command, untrained, deadline)
+        wall = time.monotonic() - started
+        other = None if self.test_source == self.train_source else self.test_source
+        result = json.loads((results_dir(untrained, other) / "finetune.json").read_text())
+        images = result["n_train"] * result["epochs"]
+        return {"linear": result["top1"]} | cost_of([untrained], images, wall)
 
     def record(self, row: str, seed: int, measured: dict) -> None:
         """Add a row's numbers to the file; several processes may do so at once."""
@@ -275,21 +296,25 @@ def costs(runs: list[Path]) -> dict:
     """
     if not runs:
         return {}
-    seconds, images, memory, wall = 0.0, 0.0, 0.0, 0.0
+    images, wall = 0.0, 0.0
     for run in runs:
-        cost = json.loads((run / "cost.json").read_text())
-        seconds += cost["processor_seconds"]
-        memory = max(memory, cost["peak_memory_mib"])
         for line in (run / "metrics.jsonl").read_text().splitlines():
             epoch = json.loads(line)
             wall += epoch["seconds"]
             images += epoch["seconds"] * epoch["images_per_second"]
+    return cost_of(runs, images, wall)
+
+
+def cost_of(runs: list[Path], images: float, wall: float) -> dict:
+    """What `train` wrote of the runs, for so many images in so many seconds."""
+    found = [json.loads((run / "cost.json").read_text()) for run in runs]
+    seconds = sum(cost["processor_seconds"] for cost in found)
     return {
         "processor_minutes": seconds / 60,
         "wall_minutes": wall / 60,
         "images_per_processor_second": images / seconds,
         "images_per_second": images / wall,
-        "peak_memory_mib": memory,
+        "peak_memory_mib": max(cost["peak_memory_mib"] for cost in found),
     }
 
 
@@ -307,13 +332,10 @@ def untrained_student(path: Path, table: Table, seed: int) -> Path:
     return leave_untrained(config, path).path
 
 
-def measure(run: Path, source: str, *, supervised: bool, table: Table) -> dict:
+def measure(run: Path, source: str) -> dict:
     """The numbers of one row."""
     from s2bnn_tf import evaluation
 
-    if supervised:
-        result = evaluation.evaluate_finetune(run, source, epochs=table.budget.epochs)
-        return {"linear": result["top1"]}
     few = evaluation.evaluate_low_label(run, source, amounts=["10"])["amounts"]["10"]
     measured = {
         "knn": evaluation.evaluate_knn(run, source)["top1"],

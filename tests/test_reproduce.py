@@ -120,8 +120,8 @@ def test_two_processes_write_one_table(tmp_path):
 @needs_fashion_mnist
 @pytest.mark.slow
 def test_rows_are_trained_measured_and_not_trained_again(tmp_path, monkeypatch, capsys):
-    """Teacher, baseline and two steps of distillation, as small as they come."""
-    rows = ("teacher", "untrained", "baseline_sgd", "distillation")
+    """Teacher, baseline, two steps of distillation and all labels, as small as they come."""
+    rows = ("teacher", "untrained", "baseline_sgd", "distillation", "supervised")
     tiny = dataclasses.replace(
         reproduce.BUDGETS["small"],
         images=256,
@@ -142,6 +142,12 @@ def test_rows_are_trained_measured_and_not_trained_again(tmp_path, monkeypatch, 
     assert distilled["peak_memory_mib"] > 100
     assert distilled["processor_minutes"] > 0
     assert distilled["calibration"]["teacher_entropy"] > 0
+    supervised = content["rows"]["supervised"]["0"]
+    assert 0.1 < supervised["linear"] < 1
+    assert supervised["peak_memory_mib"] > 100
+    assert supervised["images_per_processor_second"] == pytest.approx(
+        256 * 2 / 60 / supervised["processor_minutes"]
+    )
     step2 = tmp_path / "runs" / "small" / "seed0" / "distillation_step2"
     assert str(step2.with_name("distillation_step1")) in (step2 / "config.yaml").read_text()
     assert "Distillation only, two steps" in capsys.readouterr().out

@@ -142,6 +142,13 @@ def low_label(
 @click.option("--labels", default="100%", show_default=True, help="A share, or images per class.")
 @click.option("--epochs", default=20, show_default=True, type=click.IntRange(1))
 @click.option("--learning-rate", default=1e-3, show_default=True, type=click.FloatRange(1e-9))
+@click.option(
+    "--min-crop",
+    default=0.08,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Share of the area that a training crop has at least; more suits small images.",
+)
 @click.option("--batch-size", default=128, show_default=True, type=click.IntRange(2))
 @click.option("--seed", default=0, show_default=True, type=int)
 @json_option
@@ -151,6 +158,7 @@ def finetune(
     labels: str,
     epochs: int,
     learning_rate: float,
+    min_crop: float,
     batch_size: int,
     seed: int,
     as_json: bool,
@@ -171,6 +179,7 @@ def finetune(
         labels=labels,
         epochs=epochs,
         learning_rate=learning_rate,
+        min_crop=min_crop,
         batch_size=batch_size,
         seed=seed,
         progress=show_progress,

@@ -20,7 +20,6 @@ from s2bnn_tf.data.readers import (
 from s2bnn_tf.data.sources import ImageSource
 from s2bnn_tf.errors import UserError
 
-PROBE_CROP_SCALE = (0.08, 1.0)
 PROBE_FLIP_PROBABILITY = 0.5
 _PARALLEL_CALLS = os.cpu_count() or 1
 _CHUNK_VALUES = 2**20  # float32 values worked on at a time: few enough to stay in the cache
@@ -180,7 +179,7 @@ def labelled_dataset(
     image_size: int,
     batch_size: int,
     center_crop: float,
-    augment: bool = False,
+    crop_scale: tuple[float, float] | None = None,
     seed: int = 0,
 ) -> tf.data.Dataset:
     """Build a finite dataset of images and labels, for evaluation.
@@ -193,25 +192,27 @@ def labelled_dataset(
         image_size: Side S of the images.
         batch_size: Images in a batch; the last one may be smaller.
         center_crop: Share of the shorter side that is kept: 0.875 for 224 of 256, 1.0 for all.
-        augment: Draw random resized crops (0.08-1 of the area) and flips instead, in random
-            order: one epoch of a linear probe's training. Give each epoch its own seed.
+        crop_scale: Draw random resized crops of this share of the area, (smallest, largest) in
+            (0, 1], and flips instead, in random order: one epoch of a classifier's training.
+            Give each epoch its own seed.
         seed: Of the crops and the order.
 
     Returns:
         A dataset of `(images, labels)`: RGB 0-255 float32 `(B, S, S, 3)`, not normalised, and
-        int64 `(B,)`, -1 where there is no label; in the order of the source unless `augment`.
+        int64 `(B,)`, -1 where there is no label; in the order of the source
+        unless there is a `crop_scale`.
     """
     count = len(source)
     labels = tf.constant(np.full(count, -1) if source.labels is None else source.labels, tf.int64)
-    if augment:
+    if crop_scale is not None:
         order = _permutation(count, _seed(seed, _ORDER, 0))
-        crop = random_labelled(source, image_size, PROBE_CROP_SCALE)
+        crop = random_labelled(source, image_size, crop_scale)
     else:
         order = tf.range(count, dtype=tf.int64)
         centre = centre_labelled(source, image_size, round(image_size / center_crop))
 
     def load(row: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if augment:
+        if crop_scale is not None:
             seeds = tf.unstack(tf.random.split(_seed(seed, _VIEWS, row)), axis=0)
             images, kept = crop(indices, seeds[0])
             images = ops.random_flip(images, PROBE_FLIP_PROBABILITY, seeds[1])

@@ -176,6 +176,7 @@ def evaluate_finetune(
     labels: str = "100%",
     epochs: int = 20,
     learning_rate: float = 1e-3,
+    min_crop: float = 0.08,
     batch_size: int = 128,
     seed: int = 0,
     progress: Progress | None = None,
@@ -190,6 +191,7 @@ def evaluate_finetune(
         labels: how many of the training labels are seen; see `draw_labelled`.
         epochs: passes over the labelled images.
         learning_rate: at the start.
+        min_crop: share of the area that a training crop has at least, in (0, 1].
         batch_size: images per step.
         seed: of the draw, the classifier's initial weights and the augmentation.
         progress: told after each step.
@@ -216,6 +218,7 @@ def evaluate_finetune(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        min_crop=min_crop,
         seed=seed,
         progress=progress,
     )

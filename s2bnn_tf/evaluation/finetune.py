@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from s2bnn_tf.data import ImageSource, labelled_dataset, normalize
-from s2bnn_tf.data.views import PROBE_CROP_SCALE, PROBE_FLIP_PROBABILITY
+from s2bnn_tf.data.views import PROBE_FLIP_PROBABILITY
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.evaluation.features import Progress
 from s2bnn_tf.evaluation.knn import top_accuracies
@@ -24,13 +24,14 @@ def finetune(
     epochs: int = 20,
     batch_size: int = 128,
     learning_rate: float = 1e-3,
+    min_crop: float = 0.08,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> dict:
     """Train backbone and classifier by Adam on augmented views, and test them.
 
-    The learning rate falls to zero along a cosine, step by step. Crops (8 to 100 % of
-    the area) and flips are drawn anew in each epoch. The last epoch is what counts.
+    The learning rate falls to zero along a cosine, step by step. Crops and flips
+    are drawn anew in each epoch. The last epoch is what counts.
 
     Args:
         encoder: its backbone is trained, in memory; its files stay as they are.
@@ -39,6 +40,7 @@ def finetune(
         epochs: passes over the training images.
         batch_size: images per step.
         learning_rate: at the start.
+        min_crop: share of the area that a crop has at least, in (0, 1]; the largest has all of it.
         seed: of the classifier's initial weights and the augmentation.
         progress: told after each step.
 
@@ -62,7 +64,7 @@ def finetune(
             image_size=encoder.image_size,
             batch_size=batch_size,
             center_crop=encoder.center_crop,
-            augment=True,
+            crop_scale=(min_crop, 1.0),
             seed=seed + epoch,
         )
         for step, (images, labels) in enumerate(views, 1):
@@ -84,7 +86,7 @@ def finetune(
         "schedule": "cosine",
         "weight_decay": 0.0,
         "augmentation": {
-            "crop_scale": list(PROBE_CROP_SCALE),
+            "crop_scale": [min_crop, 1.0],
             "flip_probability": PROBE_FLIP_PROBABILITY,
         },
         "final_training_loss": float(loss),

@@ -6,13 +6,14 @@ import numpy as np
 import tensorflow as tf
 
 from s2bnn_tf.data import ImageSource, labelled_dataset
-from s2bnn_tf.data.views import PROBE_CROP_SCALE, PROBE_FLIP_PROBABILITY
+from s2bnn_tf.data.views import PROBE_FLIP_PROBABILITY
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.evaluation.features import ImageEncoder, Progress, extract_features
 from s2bnn_tf.evaluation.knn import top_accuracies
 from s2bnn_tf.evaluation.linear_probe import require_two_classes
 from s2bnn_tf.weights import LinearProbe
 
+CROP_SCALE = (0.08, 1.0)  # of the area, as in torchvision's RandomResizedCrop
 DROPS = (0.6, 0.8)  # of the epochs: 60 and 80 of 100
 
 
@@ -64,7 +65,7 @@ def train_linear_probe(
             image_size=encoder.image_size,
             batch_size=batch_size,
             center_crop=encoder.center_crop,
-            augment=True,
+            crop_scale=CROP_SCALE,
             seed=seed + epoch,
         )
         for images, labels in views.as_numpy_iterator():
@@ -94,7 +95,7 @@ def train_linear_probe(
             "weight_decay": 0.0,
             "initial_weights": "N(0, 0.01), bias 0",
             "augmentation": {
-                "crop_scale": list(PROBE_CROP_SCALE),
+                "crop_scale": list(CROP_SCALE),
                 "flip_probability": PROBE_FLIP_PROBABILITY,
             },
             "final_training_loss": float(loss),

@@ -201,9 +201,9 @@ def test_a_truncated_file_is_left_out_with_its_label(numbered_folder):
     )
     truncate(source.paths[2])
     expected = np.delete(labels, 2)
-    for augment in (False, True):
+    for crop_scale in (None, (0.08, 1.0)):
         result = labelled_dataset(
-            source, image_size=8, batch_size=3, center_crop=1.0, augment=augment
+            source, image_size=8, batch_size=3, center_crop=1.0, crop_scale=crop_scale
         )
         images, found = (list(part) for part in zip(*result))
         assert [len(batch) for batch in images] == [3, 3, 1]
@@ -253,7 +253,12 @@ def test_augmented_labelled_images_keep_their_labels_and_range(source):
     def epoch(seed):
         parts = zip(
             *labelled_dataset(
-                source, image_size=12, batch_size=4, center_crop=1.0, augment=True, seed=seed
+                source,
+                image_size=12,
+                batch_size=4,
+                center_crop=1.0,
+                crop_scale=(0.08, 1.0),
+                seed=seed,
             )
         )
         return [np.concatenate(list(part)) for part in parts]
@@ -267,9 +272,24 @@ def test_augmented_labelled_images_keep_their_labels_and_range(source):
         assert abs(image.mean() - source.read(int(label)).mean()) < 90
 
 
+def test_a_crop_scale_of_one_keeps_square_images_whole():
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3)).astype(np.uint8)
+    source = ImageSource("squares", "train", np.arange(20), (), images=pixels)
+    whole, half = (
+        labelled_dataset(source, image_size=8, batch_size=20, center_crop=1.0, crop_scale=scale)
+        for scale in ((1.0, 1.0), (0.5, 0.5))
+    )
+    images, labels = (part.numpy() for part in next(iter(whole)))
+    flipped = pixels[labels][:, :, ::-1]
+    kept = [np.abs(images - p).max(axis=(1, 2, 3)) < 0.01 for p in (pixels[labels], flipped)]
+    assert np.all(kept[0] ^ kept[1]) and kept[0].any() and kept[1].any()
+    images, labels = (part.numpy() for part in next(iter(half)))
+    assert np.abs(images - pixels[labels]).max(axis=(1, 2, 3)).min() > 10
+
+
 def test_augmented_labels_belong_to_their_images():
     dataset = labelled_dataset(
-        numbered_source(30), image_size=4, batch_size=7, center_crop=1.0, augment=True
+        numbered_source(30), image_size=4, batch_size=7, center_crop=1.0, crop_scale=(0.08, 1.0)
     )
     for images, labels in dataset:
         np.testing.assert_allclose(images[:, 0, 0, 0], labels, atol=1e-3)
