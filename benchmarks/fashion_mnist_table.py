@@ -76,7 +76,7 @@ HEADINGS = (
 )
 
 # Of the picture, in pixels.
-LEFT, RIGHT, TOP, STEP, WIDTH = 400, 120, 44, 30, 880
+LEFT, RIGHT, TOP, STEP, WIDTH = 420, 120, 44, 30, 880
 STYLE = """
     text { fill: #1f2340 } line { stroke: #d8dbea } .mean { stroke: #7a80a8; stroke-width: 2 }
     circle { fill: #2b3467 } .best { fill: #f5a623 } .small { font-size: 12px; fill: #4a4f72 }
