@@ -148,6 +148,8 @@ def test_rows_are_trained_measured_and_not_trained_again(tmp_path, monkeypatch, 
     assert supervised["images_per_processor_second"] == pytest.approx(
         256 * 2 / 60 / supervised["processor_minutes"]
     )
+    finetuned = tmp_path / "runs" / "small" / "seed0" / "untrained" / "eval" / "finetune.json"
+    assert json.loads(finetuned.read_text())["augmentation"]["crop_scale"] == [0.3, 1.0]
     step2 = tmp_path / "runs" / "small" / "seed0" / "distillation_step2"
     assert str(step2.with_name("distillation_step1")) in (step2 / "config.yaml").read_text()
     assert "Distillation only, two steps" in capsys.readouterr().out

@@ -199,8 +199,8 @@ def labelled_dataset(
 
     Returns:
         A dataset of `(images, labels)`: RGB 0-255 float32 `(B, S, S, 3)`, not normalised, and
-        int64 `(B,)`, -1 where there is no label; in the order of the source
-        unless there is a `crop_scale`.
+        int64 `(B,)`, -1 where there is no label; in the order of the source unless
+        there is a `crop_scale`.
     """
     count = len(source)
     labels = tf.constant(np.full(count, -1) if source.labels is None else source.labels, tf.int64)

@@ -51,6 +51,7 @@ def finetune(
         UserError: if the training split shows fewer than two classes, or training diverges.
     """
     require_two_classes(train.labels)
+    crop_scale = (min_crop, 1.0)
     steps = -(-len(train) // batch_size)
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * steps)
     classifier = _classifier(encoder, len(train.class_names), seed)
@@ -64,7 +65,7 @@ def finetune(
             image_size=encoder.image_size,
             batch_size=batch_size,
             center_crop=encoder.center_crop,
-            crop_scale=(min_crop, 1.0),
+            crop_scale=crop_scale,
             seed=seed + epoch,
         )
         for step, (images, labels) in enumerate(views, 1):
@@ -86,7 +87,7 @@ def finetune(
         "schedule": "cosine",
         "weight_decay": 0.0,
         "augmentation": {
-            "crop_scale": [min_crop, 1.0],
+            "crop_scale": list(crop_scale),
             "flip_probability": PROBE_FLIP_PROBABILITY,
         },
         "final_training_loss": float(loss),

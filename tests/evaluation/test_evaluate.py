@@ -227,7 +227,13 @@ def test_fine_tuning_trains_everything_and_leaves_the_run_alone(tmp_path, tiny_b
     expected = {"metric": "finetune", "labels": "50%", "n_train": 718, "n_test": 360}
     assert expected.items() <= result.items()
     assert result["augmentation"]["crop_scale"] == [0.6, 1.0]
-    assert 0.2 < result["top1"] < 1
+    assert 0.2 < result["top1"] < 1, "far above chance"
+    standing = {"labels": "50%", "epochs": 1, "batch_size": 718, "learning_rate": 1e-9}
+    whole, again, parts = (
+        evaluate_finetune(tmp_path, min_crop=share, **standing)["final_training_loss"]
+        for share in (1.0, 1.0, 0.08)
+    )
+    assert abs(whole - again) < 1e-6 < 1e-5 < abs(whole - parts), "other crops are learned from"
     with pytest.raises(UserError, match="diverged .*smaller"):
         evaluate_finetune(tmp_path, labels="5", epochs=1, batch_size=10, learning_rate=1e30)
 
