@@ -34,7 +34,7 @@ setup(
     package_data={
         "s2bnn_tf": ["py.typed"],
         "s2bnn_tf.configs": ["*/*.yaml"],
-        "s2bnn_tf.evaluation": ["templates/*"],
+        "s2bnn_tf.report": ["templates/*"],
         "s2bnn_tf.export": ["bundle_files/*"],
     },
     python_requires=">=3.10,<3.12",

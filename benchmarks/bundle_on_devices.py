@@ -79,7 +79,7 @@ def main() -> None:
 
 def untrained_student(path: Path) -> Path:
     from s2bnn_tf.config import load_config
-    from s2bnn_tf.weights import leave_untrained
+    from s2bnn_tf.runs import leave_untrained
 
     settings = ["student.width=0.125", "teacher.weights=none"]
     recipe = ROOT / "configs" / "digits" / "distillation_one_step.yaml"
@@ -88,7 +88,7 @@ def untrained_student(path: Path) -> Path:
 
 def write_pictures(run: Path, folder: Path, count: int) -> list[Path]:
     from s2bnn_tf.data import open_source
-    from s2bnn_tf.weights import RunDirectory
+    from s2bnn_tf.runs import RunDirectory
 
     source = open_source(RunDirectory(run).config.data.source, "test")
     shutil.rmtree(folder, ignore_errors=True)
@@ -178,7 +178,7 @@ def compare(folder: Path, python: list[str], pictures: list[Path]) -> dict:
 def on_host(folder: Path, pictures: list[Path]) -> tuple[np.ndarray, list[str] | None]:
     """Features (N, C) by Larq Compute Engine, and the class of each picture."""
     from s2bnn_tf.export.bundle import prepare
-    from s2bnn_tf.weights import TFLiteEncoder
+    from s2bnn_tf.tflite import TFLiteEncoder
 
     encoder = TFLiteEncoder(folder / "encoder.tflite", "lce")
     opened = [np.asarray(Image.open(path).convert("RGB")) for path in pictures]

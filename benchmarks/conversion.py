@@ -2,7 +2,7 @@
 
     python benchmarks/conversion.py [--image-size 224] [--output conversion.json]
 
-Compares `larq_compute_engine.convert_keras_model` with `s2bnn_tf.export.convert`, one after the
+Compares `larq_compute_engine.convert_keras_model` with `s2bnn_tf.export.lce`, one after the
 other in one process, and prints where the time goes: by wall clock and by processor time, which
 a busy machine does not distort.
 """
@@ -29,7 +29,7 @@ def main() -> None:
 
     from s2bnn_tf.backbones import Encoder, build_backbone
     from s2bnn_tf.export import convert_model, deployment_model
-    from s2bnn_tf.weights.flatbuffer import TFLiteGraph
+    from s2bnn_tf.tflite.graph import TFLiteGraph
 
     size = options.image_size
     encoder = Encoder(build_backbone("reactnet", (size, size, 3)))

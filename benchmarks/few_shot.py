@@ -95,7 +95,7 @@ def open_encoders(student: Path, teacher: Path, folder: Path) -> dict:
     import tensorflow as tf
 
     from s2bnn_tf.export import convert_run
-    from s2bnn_tf.weights import LoadedEncoder, RunDirectory, build_encoder, open_encoder
+    from s2bnn_tf.runs import LoadedEncoder, RunDirectory, build_encoder, open_encoder
 
     config = RunDirectory(student).config
     convert_run(student, folder / "student.tflite")

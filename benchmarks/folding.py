@@ -55,7 +55,7 @@ def convert(fold: bool, size: int) -> bytes:
 
 
 def describe(model: bytes) -> dict[str, int]:
-    from s2bnn_tf.weights.flatbuffer import TFLiteGraph
+    from s2bnn_tf.tflite.graph import TFLiteGraph
 
     return {"operations": len(TFLiteGraph(model).operations), "size_bytes": len(model)}
 

@@ -95,7 +95,7 @@ def result(directory: Path) -> dict:
     """All that a finished run holds and that must be the same."""
     import tensorflow as tf
 
-    from s2bnn_tf.weights import CheckpointStore, load_encoder
+    from s2bnn_tf.runs import CheckpointStore, load_encoder
 
     reader = tf.train.load_checkpoint(CheckpointStore(directory / "checkpoints").newest().prefix)
     names = [name for name in reader.get_variable_to_shape_map() if "VARIABLE_VALUE" in name]

@@ -23,7 +23,7 @@ from oracle.networks import ReActNet, ResNet, mlp  # noqa: E402
 from oracle.publishers import fill, prefixed  # noqa: E402
 
 from s2bnn_tf.layers import BinaryConv2D  # noqa: E402
-from s2bnn_tf.weights.torch_assembly import import_tensors  # noqa: E402
+from s2bnn_tf.torch_import.assembly import import_tensors  # noqa: E402
 
 keras = tf.keras
 

@@ -180,7 +180,7 @@ class Table:
     def supervise(self, untrained: Path, seed: int, deadline: float | None) -> dict:
         """Train a student on all labels, with the crops of the other rows, and measure it."""
         from s2bnn_tf.evaluation import results_dir
-        from s2bnn_tf.weights import RunDirectory
+        from s2bnn_tf.runs import RunDirectory
 
         command = [sys.executable, "-m", "s2bnn_tf", "eval", "finetune", str(untrained)]
         command += ["--data", self.test_source, "--epochs", str(self.budget.epochs)]
@@ -323,7 +323,7 @@ def untrained_student(path: Path, table: Table, seed: int) -> Path:
     import tensorflow as tf
 
     from s2bnn_tf.config import load_config
-    from s2bnn_tf.weights import leave_untrained
+    from s2bnn_tf.runs import leave_untrained
 
     settings = [*table.settings, f"data.source={table.train_source}", f"seed={seed}"]
     recipe = ROOT / "configs" / "fashion_mnist" / "contrastive_one_step.yaml"

@@ -82,7 +82,7 @@ def edit(model: bytes, change: Callable, images: np.ndarray) -> bytes:
     import flatbuffers
     from tensorflow.lite.python import schema_py_generated as schema
 
-    from s2bnn_tf.weights.flatbuffer import TFLiteGraph
+    from s2bnn_tf.tflite.graph import TFLiteGraph
 
     names = [operation.name for operation in TFLiteGraph(model).operations]
     flat = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model))
@@ -147,8 +147,8 @@ def affine(low: float, high: float) -> tuple[float, int]:
 
 
 def minimum_and_maximum(model: bytes, index: int, images: np.ndarray) -> tuple[float, float]:
-    from s2bnn_tf.export.kernels import run_file
-    from s2bnn_tf.weights.flatbuffer import with_outputs
+    from s2bnn_tf.export.lce import run_file
+    from s2bnn_tf.tflite.graph import with_outputs
 
     (values,) = run_file(with_outputs(model, [index]), images, "indirect")
     return float(values.min()), float(values.max())
@@ -208,8 +208,8 @@ def insert(flat, place: int, name: str, version: int, source: int, target: int) 
 
 def compare(reference: bytes, model: bytes, images: np.ndarray) -> dict[str, float]:
     """Signs that the first binary convolution reads, and features, beside the float stem's."""
-    from s2bnn_tf.export.kernels import run_file
-    from s2bnn_tf.weights.flatbuffer import TFLiteGraph, with_outputs
+    from s2bnn_tf.export.lce import run_file
+    from s2bnn_tf.tflite.graph import TFLiteGraph, with_outputs
 
     seen = []
     for file in (reference, model):
@@ -232,8 +232,9 @@ def accuracies(run: Path) -> dict[str, float]:
     from s2bnn_tf.data import open_source
     from s2bnn_tf.evaluation import extract_features
     from s2bnn_tf.export import convert_run
-    from s2bnn_tf.export.deploy import sample_images
-    from s2bnn_tf.weights import RunDirectory, TFLiteEncoder
+    from s2bnn_tf.export.convert import sample_images
+    from s2bnn_tf.runs import RunDirectory
+    from s2bnn_tf.tflite import TFLiteEncoder
 
     data = RunDirectory(run).config.data
     train, test = open_source(data.source, "train"), open_source(data.source, "test")

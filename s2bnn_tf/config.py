@@ -14,7 +14,8 @@ from typing import Any
 
 import yaml
 
-from s2bnn_tf.config_loader import ConfigError, apply_override, build, read_tree
+from s2bnn_tf.config_loader import apply_override, build, read_tree
+from s2bnn_tf.errors import ConfigError
 
 
 def _number(default, *, at_least=None, above=None, at_most=None):
@@ -100,7 +101,7 @@ class TeacherConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """What is minimised: the sum of four losses (s2bnn_tf.objectives), each by its weight."""
+    """What is minimized: the sum of four losses (s2bnn_tf.objectives), each by its weight."""
 
     contrastive_weight: float = _number(0.0, at_least=0.0)
     distillation_weight: float = _number(1.0, at_least=0.0)
@@ -117,7 +118,7 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """How it is minimised. Weight decay is L2 inside the gradient, not decoupled."""
+    """How it is minimized. Weight decay is L2 inside the gradient, not decoupled."""
 
     name: str = _choice("adam", "adam", "sgd", "lamb")
     learning_rate: float = _number(3e-4, above=0.0)

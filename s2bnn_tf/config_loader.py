@@ -15,11 +15,7 @@ from typing import Any
 
 import yaml
 
-from s2bnn_tf.errors import UserError
-
-
-class ConfigError(UserError):
-    """A recipe that cannot be used; the message has the dotted path and what was expected."""
+from s2bnn_tf.errors import ConfigError
 
 
 def read_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -7,19 +7,12 @@ import time
 from pathlib import Path
 
 from s2bnn_tf.config import Config, load_config
-from s2bnn_tf.evaluation import (
-    evaluate_knn,
-    evaluate_linear,
-    knn_monitor,
-    read_column,
-    read_gallery,
-    write_report,
-)
-from s2bnn_tf.evaluation.summary import Role
+from s2bnn_tf.evaluation import evaluate_knn, evaluate_linear, knn_monitor
 from s2bnn_tf.export import convert_run, count_operations
 from s2bnn_tf.recipes import config_path
+from s2bnn_tf.report import Role, read_column, read_gallery, write_report
+from s2bnn_tf.runs import RunDirectory, leave_untrained, load_encoder
 from s2bnn_tf.training import pretrain
-from s2bnn_tf.weights import RunDirectory, leave_untrained, load_encoder
 
 _HEADINGS = {"teacher": "Teacher", "step1": "Student, step 1", "student": "Student, step 2"}
 _RECIPES = {
@@ -56,7 +49,7 @@ def run_demo(output_dir: Path) -> Path:
     model = output_dir / "student.tflite"
     convert_run(runs["student"].path, model, progress=_say)
 
-    _say("[5/5] Evaluating by nearest neighbours and by a linear probe")
+    _say("[5/5] Evaluating by nearest neighbors and by a linear probe")
     for path in (*(runs[name].path for name in ("teacher", "student", "untrained")), model):
         for evaluate in (evaluate_knn, evaluate_linear):
             result = evaluate(path)

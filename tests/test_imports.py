@@ -13,69 +13,116 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "s2bnn_tf"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-ANYWHERE = {"errors", "environment", "files", "recipes", "config_loader"}
-LEAVES = {"config", "data", "layers", "objectives"}
-BELOW_SIBLINGS = LEAVES | {"backbones", "weights"}
-MAY_IMPORT = {
-    **{name: set() for name in ANYWHERE | LEAVES},
-    "backbones": {"layers", "objectives"},
-    "weights": LEAVES | {"backbones"},
-    "training": BELOW_SIBLINGS,
-    "evaluation": BELOW_SIBLINGS,
-    "export": BELOW_SIBLINGS,
-}
+# From below to above: a package imports those in earlier lines, never one in its own line or later.
+ORDER = (
+    ("errors",),
+    ("environment", "files", "progress", "recipes", "config_loader"),
+    ("config", "data", "layers", "objectives", "tflite"),
+    ("backbones",),
+    ("runs",),
+    ("torch_import",),
+    ("teachers",),
+    ("training", "evaluation", "export"),
+    ("report",),
+    ("demo",),
+    ("cli",),
+)
+LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
+NO_CONFIG = {"layers", "backbones", "objectives", "data", "tflite"}  # these take plain arguments
 ONLY_IN = {
-    "torch": ["weights/torch_import.py"],
-    "larq_compute_engine": ["export/", "weights/runtime.py"],
-    "larq_zoo": ["backbones/zoo.py"],
-    "tensorflow_addons": ["data/", "training/"],
-    "s2bnn_runtime": ["weights/runtime.py", "export/"],
+    "torch": {"torch_import"},
+    "larq_compute_engine": {"export", "tflite"},
+    "larq_zoo": {"backbones/zoo.py"},
+    "tensorflow_addons": {"training"},
+    "s2bnn_runtime": {"export", "tflite"},
 }
+TOP_LEVEL = {"__init__", "__main__"}
 
 
-def imported(tree: ast.AST) -> list[str]:
-    """Dotted names of all imports, those inside functions too; a relative one starts with a dot."""
-    names = []
-    for node in ast.walk(tree):
+def imports(path: Path) -> list[tuple[str, str]]:
+    """All imports of a file, those inside functions too, as (module, name); name is "" for all."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            found += [(alias.name, "") for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
-            # `from s2bnn_tf import data` imports a module of ours as well
-            names += [f"{module}.{alias.name}" for alias in node.names]
-    return names
+            found += [(module, alias.name) for alias in node.names]
+    return found
 
 
 def top_level_imports(path: Path) -> list[str]:
-    tree = ast.parse(path.read_text())
-    return imported(ast.Module([node for node in tree.body if "Import" in type(node).__name__], []))
+    body = ast.parse(path.read_text()).body
+    plain = [alias.name for node in body if isinstance(node, ast.Import) for alias in node.names]
+    return plain + [node.module or "" for node in body if isinstance(node, ast.ImportFrom)]
+
+
+def room(path: Path) -> str:
+    """The package or top-level module that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def ours(path: Path) -> list[tuple[str, str]]:
+    """What a file imports from other rooms of the package: (room, what is left of the path)."""
+    found = []
+    for module, name in imports(path):
+        whole = f"{module}.{name}" if module == "s2bnn_tf" else module
+        package, _, rest = whole.partition(".")
+        target, _, inside = rest.partition(".")
+        if package == "s2bnn_tf" and not target.startswith("__") and target != room(path):
+            found.append((target, inside))
+    return found
+
+
+def inside(path: Path, places: set[str]) -> bool:
+    where = path.relative_to(PACKAGE).as_posix()
+    return any(where == place or where.startswith(f"{place}/") for place in places)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_module_imports_only_what_is_below_it(path):
-    where = path.relative_to(PACKAGE)
-    own = where.parts[0].removesuffix(".py")
-    for name in imported(ast.parse(path.read_text())):
-        assert not name.startswith("."), f"{where}: relative import {name}"
-        package, *rest = name.split(".")
-        if package == "s2bnn_tf" and own in MAY_IMPORT and not rest[0].startswith("__"):
-            assert rest[0] in MAY_IMPORT[own] | ANYWHERE | {own}, f"{where} imports {name}"
+    for module, _ in imports(path):
+        assert not module.startswith("."), f"relative import of {module}"
+        package = module.split(".")[0]
         if package in ONLY_IN:
-            allowed = any(where.as_posix().startswith(place) for place in ONLY_IN[package])
-            assert allowed, f"{where} imports {package}, which belongs in {ONLY_IN[package]}"
+            assert inside(path, ONLY_IN[package]), f"{package} belongs in {ONLY_IN[package]}"
+    if room(path) in TOP_LEVEL:
+        return
+    for target, _ in ours(path):
+        assert LEVEL[target] < LEVEL[room(path)], f"imports {target}, which is not below it"
+        assert target != "config" or room(path) not in NO_CONFIG
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_package_is_imported_through_its_public_names(path):
+    """What another package uses is in that package's `__init__`, where a reader finds it."""
+    deep = [f"{target}.{rest}" for target, rest in ours(path) if rest]
+    assert not deep, f"imports {deep} past the package's __init__"
 
 
 def test_every_package_has_a_place_in_the_order():
-    packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
-    assert packages <= MAY_IMPORT.keys() | {"cli"}  # which stands above all of them
+    rooms = {room(path) for path in FILES} - TOP_LEVEL
+    assert rooms == LEVEL.keys()
+
+
+def test_every_exception_to_the_rules_is_needed():
+    used = {
+        (package, place)
+        for path in FILES
+        for module, _ in imports(path)
+        if (package := module.split(".")[0]) in ONLY_IN
+        for place in ONLY_IN[package]
+        if inside(path, {place})
+    }
+    assert used == {(package, place) for package, places in ONLY_IN.items() for place in places}
 
 
 def test_the_runtime_does_not_know_the_package():
     """Nor do its tests; its benchmarks build the networks that they measure with it."""
     runtime = ROOT / "runtime"
     for path in (*runtime.glob("s2bnn_runtime/*.py"), *runtime.glob("t*/**/*.py")):
-        names = imported(ast.parse(path.read_text()))
-        assert not [name for name in names if name.split(".")[0] == "s2bnn_tf"], path
+        packages = {module.split(".")[0] for module, _ in imports(path)}
+        assert "s2bnn_tf" not in packages, path
 
 
 COMMAND_LINE = [PACKAGE / "__init__.py", PACKAGE / "__main__.py", *PACKAGE.glob("cli/*.py")]

@@ -47,7 +47,7 @@ def _build_binary(name: str, paths: dict[str, Path]) -> None:
 
         family = larq_zoo.sota if name == "QuickNet" else larq_zoo.literature
         model = getattr(family, name)(input_shape=(IMAGE_SIZE, IMAGE_SIZE, 3), weights=None)
-        _randomise(model)
+        _randomize(model)
         paths["binary"].write_bytes(larq_compute_engine.convert_keras_model(model))
     twin = _float_twin(model)
     paths["float"].write_bytes(_convert_float(twin))
@@ -58,20 +58,20 @@ def _reactnet():
     from s2bnn_tf.backbones import build_backbone
 
     model = build_backbone("reactnet", (IMAGE_SIZE, IMAGE_SIZE, 3))
-    _randomise(model)
+    _randomize(model)
     return model
 
 
 def _convert_reactnet(model) -> bytes:
     from s2bnn_tf.backbones import Encoder
-    from s2bnn_tf.export.convert import convert_model
-    from s2bnn_tf.export.fold import deployment_model
+    from s2bnn_tf.export.lce import convert_model
+    from s2bnn_tf.export.deployment import deployment_model
 
     return convert_model(deployment_model(Encoder(model), IMAGE_SIZE), output_name="features")
 
 
-def _randomise(model) -> None:
-    """Statistics and scales of batch normalisation: at initialisation it would be folded away."""
+def _randomize(model) -> None:
+    """Statistics and scales of batch normalization: at initialization it would be folded away."""
     rng = np.random.default_rng(0)
     for variable in (v for layer in model.layers for v in layer.weights):
         part = variable.name.split("/")[-1].split(":")[0]
@@ -93,7 +93,7 @@ def _float_twin(model):
         )
 
     twin = tf.keras.models.clone_model(model, clone_function=as_float)
-    _randomise(twin)
+    _randomize(twin)
     return twin
 
 

@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         "--preprocessing",
         choices=[p.value for p in Preprocessing],
         default=Preprocessing.RAW.value,
-        help="what the model expects: RGB of 0 to 255 (raw), of -1 to 1 (symmetric), or normalised by the mean and "
+        help="what the model expects: RGB of 0 to 255 (raw), of -1 to 1 (symmetric), or normalized by the mean and "
         "deviation of ImageNet (imagenet); default raw",
     )
     parser.add_argument(

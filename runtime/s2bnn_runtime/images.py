@@ -23,7 +23,7 @@ class Preprocessing(Enum):
 
     RAW = "raw"  # 0 to 255
     SYMMETRIC = "symmetric"  # -1 to 1
-    IMAGENET = "imagenet"  # normalised by ImageNet's mean and standard deviation
+    IMAGENET = "imagenet"  # normalized by ImageNet's mean and standard deviation
 
 
 def picture_files(paths: Iterable[Path]) -> list[Path]:

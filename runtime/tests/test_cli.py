@@ -14,7 +14,7 @@ from test_float_steps import Network
 from s2bnn_runtime import Interpreter
 from s2bnn_runtime.cli import main
 
-COLOUR = (200, 100, 50)
+COLOR = (200, 100, 50)
 CLASSES = 7
 
 
@@ -31,9 +31,9 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def pictures(tmp_path):
-    """A folder with a JPEG and a transparent PNG of one colour, and a file that is no picture."""
-    Image.new("RGB", (300, 200), COLOUR).save(tmp_path / "a.jpg", quality=100, subsampling=0)
-    Image.new("RGBA", (30, 50), (*COLOUR, 255)).save(tmp_path / "b.png")
+    """A folder with a JPEG and a transparent PNG of one color, and a file that is no picture."""
+    Image.new("RGB", (300, 200), COLOR).save(tmp_path / "a.jpg", quality=100, subsampling=0)
+    Image.new("RGBA", (30, 50), (*COLOR, 255)).save(tmp_path / "b.png")
     (tmp_path / "notes.txt").write_text("not a picture")
     return tmp_path
 
@@ -52,7 +52,7 @@ def test_scores_of_a_folder(model, pictures, capsys, preprocessing, prepare):
     arguments = ["--labels", labels, "--top-k", 3, "--preprocessing", preprocessing, "--json"]
     result = json.loads(say(capsys, model, pictures, *arguments).splitlines()[-1])
     assert [image["path"] for image in result["images"]] == [str(pictures / "a.jpg"), str(pictures / "b.png")]
-    pixels = np.broadcast_to(prepare(np.array(COLOUR, float)), (1, 12, 8, 3)).astype(np.float32)
+    pixels = np.broadcast_to(prepare(np.array(COLOR, float)), (1, 12, 8, 3)).astype(np.float32)
     (wanted,) = Interpreter(model).predict(pixels)
     best = np.argsort(-wanted, kind="stable")[:3]
     for entry, index in zip(result["images"][1]["top"], best):

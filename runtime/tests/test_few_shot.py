@@ -12,7 +12,7 @@ from PIL import Image
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
-    """A small binary network of random weights: colours already tell it things apart."""
+    """A small binary network of random weights: colors already tell it things apart."""
     import larq as lq
     import larq_compute_engine as lce
     import tensorflow as tf
@@ -36,7 +36,7 @@ def encoder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Folders red, green and blue: noisy pictures of that colour."""
+    """Folders red, green and blue: noisy pictures of that color."""
     root = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(0)
     for channel, name in enumerate(("red", "green", "blue")):
@@ -48,8 +48,8 @@ def pictures(tmp_path_factory):
     return root
 
 
-def test_enrolled_colours_are_recognised(encoder, pictures, tmp_path, capsys):
-    classes = tmp_path / "colours.npz"
+def test_enrolled_colors_are_recognized(encoder, pictures, tmp_path, capsys):
+    classes = tmp_path / "colors.npz"
     for name in ("red", "green", "blue"):
         enrolled = say(capsys, "enroll", encoder, classes, name, pictures / name / "0.png")
     assert enrolled.strip().endswith("red 1, green 1, blue 1")

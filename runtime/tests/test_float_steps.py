@@ -111,7 +111,7 @@ def test_large_float_convolutions_stay_with_the_host(host, lce):
 
 
 @pytest.mark.parametrize("height, width", [(8, 16), (8, 8), (7, 9)])
-def test_an_image_is_normalised_several_pixels_at_a_time(host, lce, height, width):
+def test_an_image_is_normalized_several_pixels_at_a_time(host, lce, height, width):
     network = Network((1, height, width, 3))
     x, shape = network.x
     scaled = network.op("MUL", [x, network.values(3)], shape, schema.MulOptionsT())

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Saved-model conversion failed")
 
 @functools.lru_cache(maxsize=1)
 def network(name: str) -> tf.keras.Model:
-    """The network with random weights and statistics: at initialisation, batch normalisation does nothing."""
+    """The network with random weights and statistics: at initialization, batch normalization does nothing."""
     import larq_zoo
 
     tf.keras.utils.set_random_seed(0)

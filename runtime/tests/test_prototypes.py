@@ -8,10 +8,10 @@ from s2bnn_runtime import PrototypeClassifier
 
 def blobs(seed: int, count: int, classes: int = 4, dim: int = 6):
     """Examples (N, D) around fixed directions, and their classes."""
-    centres = np.random.default_rng(7).normal(size=(classes, dim))
+    centers = np.random.default_rng(7).normal(size=(classes, dim))
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, count)
-    return centres[labels] * rng.uniform(0.5, 2, (count, 1)) + 0.4 * rng.normal(size=(count, dim)), labels
+    return centers[labels] * rng.uniform(0.5, 2, (count, 1)) + 0.4 * rng.normal(size=(count, dim)), labels
 
 
 def enrolled(examples, labels, **options) -> PrototypeClassifier:

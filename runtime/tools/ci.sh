@@ -16,7 +16,7 @@ for tool in cmake g++; do
 done
 
 make test PYTHON="$python"
-PYTHONPATH=. "$python" -m pytest -q ../tests/weights/test_runtime.py
+PYTHONPATH=. "$python" -m pytest -q ../tests/tflite/test_interpreter.py
 if command -v clang++-14 > /dev/null; then
   make sanitize CLANG=clang++-14 FUZZ_SECONDS=20
 else

@@ -84,7 +84,7 @@ class Encoder(keras.Model):
         backbone: A model, `(B, H, W, 3)` to `(B, C)`.
         head: A model, `(B, C)` to `(B, D)`; None uses the features themselves.
 
-    Input shape:  `(B, H, W, 3)`, normalised images.
+    Input shape:  `(B, H, W, 3)`, normalized images.
     Output shape: `(B, D)`, rows of unit length.
     """
 

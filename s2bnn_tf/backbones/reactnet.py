@@ -61,7 +61,7 @@ def reactnet(
             from PyTorch are, and the image with them; see `ReverseImage`.
 
     Returns:
-        A Keras model from normalised images `(B, H, W, 3)` to features
+        A Keras model from normalized images `(B, H, W, 3)` to features
         `(B, 1024 * width)`.
 
     Raises:

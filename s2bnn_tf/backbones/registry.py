@@ -21,14 +21,14 @@ def register_backbone(name: str) -> Callable[[BackboneBuilder], BackboneBuilder]
 
     The decorated function takes `input_shape` and, as keyword arguments with
     defaults, whichever of the options `stem`, `width`, `binarize_weights`,
-    `kernel_initializer` and `reverse_input` it supports. It returns a Keras model from normalised
+    `kernel_initializer` and `reverse_input` it supports. It returns a Keras model from normalized
     images `(B, H, W, 3)` to pooled features `(B, C)`.
 
-    >>> @register_backbone("mean_colour")
-    ... def mean_colour(input_shape):
+    >>> @register_backbone("mean_color")
+    ... def mean_color(input_shape):
     ...     image = keras.Input(input_shape)
     ...     return keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
-    >>> build_backbone("mean_colour", (32, 32, 3)).output_shape
+    >>> build_backbone("mean_color", (32, 32, 3)).output_shape
     (None, 3)
 
     Args:
@@ -63,7 +63,7 @@ def build_backbone(name: str, input_shape: tuple[int, int, int], **options) -> k
             backbone's own default.
 
     Returns:
-        A Keras model from normalised images `(B, H, W, 3)` to features `(B, C)`.
+        A Keras model from normalized images `(B, H, W, 3)` to features `(B, C)`.
 
     Raises:
         UserError: if the name is unknown, the backbone has no such option, or

@@ -58,7 +58,7 @@ def resnet50(
             from PyTorch are, and the image with them; see `ReverseImage`.
 
     Returns:
-        A Keras model from normalised images `(B, H, W, 3)` to features
+        A Keras model from normalized images `(B, H, W, 3)` to features
         `(B, 2048 * width)`.
 
     Raises:

@@ -22,7 +22,7 @@ def compare(runs_or_models: tuple[Path, ...], report: Path | None, as_json: bool
     Example:
       s2bnn compare runs/digits/teacher runs/digits/step2 student.tflite --report compare.html
     """
-    from s2bnn_tf.evaluation import compare_models, describe_comparison
+    from s2bnn_tf.report import compare_models, describe_comparison
 
     compared = compare_models(runs_or_models, report)
     print_result(compared, as_json, lambda: describe_comparison(compared, report))

@@ -25,7 +25,7 @@ from s2bnn_tf.cli.output import print_result, say
     "--fold/--no-fold",
     default=True,
     show_default=True,
-    help="Fold the shifts around the activations into their neighbours: the same network, faster.",
+    help="Fold the shifts around the activations into their neighbors: the same network, faster.",
 )
 @click.option(
     "--head-bits",

@@ -17,7 +17,7 @@ Describe = Callable[[dict], str]
 
 @main.group(name="eval")
 def evaluate() -> None:
-    """Measure a run directory or a .tflite on labelled images.
+    """Measure a run directory or a .tflite on labeled images.
 
     \b
     Example:
@@ -28,7 +28,7 @@ def evaluate() -> None:
 @evaluate.command()
 @click.argument("run_or_model", type=RUN_OR_MODEL)
 @data_option
-@click.option("--k", default=20, show_default=True, type=click.IntRange(1), help="Neighbours.")
+@click.option("--k", default=20, show_default=True, type=click.IntRange(1), help="Neighbors.")
 @click.option("--temperature", default=0.07, show_default=True, type=click.FloatRange(1e-3))
 @runtime_option
 @json_option
@@ -40,7 +40,7 @@ def knn(
     runtime: str | None,
     as_json: bool,
 ) -> None:
-    """Accuracy of a weighted nearest-neighbour vote on the features.
+    """Accuracy of a weighted nearest-neighbor vote on the features.
 
     \b
     Example:
@@ -128,7 +128,8 @@ def low_label(
       s2bnn eval low-label runs/digits/step2
       s2bnn eval low-label student.tflite --labels 5 --labels 20% --draws 10
     """
-    from s2bnn_tf.evaluation import describe_low_label, evaluate_low_label
+    from s2bnn_tf.evaluation import evaluate_low_label
+    from s2bnn_tf.report import describe_low_label
 
     result = evaluate_low_label(
         run_or_model, data, amounts=labels, draws=draws, runtime=runtime, progress=show_progress
@@ -214,7 +215,8 @@ def calibration(
       s2bnn eval calibration runs/digits/step2
       s2bnn eval calibration student.tflite --teacher runs/digits/teacher
     """
-    from s2bnn_tf.evaluation import describe_calibration, evaluate_calibration
+    from s2bnn_tf.evaluation import evaluate_calibration
+    from s2bnn_tf.report import describe_calibration
 
     result = evaluate_calibration(
         run_or_model,
@@ -230,7 +232,7 @@ def calibration(
 
 def _after_eval(path: Path, result: dict, as_json: bool, describe: Describe | None = None) -> None:
     if path.is_dir():
-        from s2bnn_tf.evaluation import write_run_report
+        from s2bnn_tf.report import write_run_report
 
         write_run_report(path)
     print_result(result, as_json, lambda: (describe or _describe_accuracy)(result))

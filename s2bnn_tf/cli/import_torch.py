@@ -18,7 +18,7 @@ from s2bnn_tf.cli.output import print_result, say
     "--architecture",
     metavar="NAME",
     help="resnet18, resnet34, resnet50, resnet50_w2, resnet50_w4 or reactnet. "
-    "Recognised from the file unless given; refused if the file is of another.",
+    "Recognized from the file unless given; refused if the file is of another.",
 )
 @click.option(
     "--step",
@@ -53,7 +53,7 @@ def import_torch(
       s2bnn import-torch moco_v2_800ep_pretrain.pth.tar runs/imagenet/teacher
       s2bnn import-torch checkpoint_0199.pth.tar runs/s2bnn --architecture reactnet --step 2
     """
-    from s2bnn_tf.weights import import_torch as import_checkpoint
+    from s2bnn_tf.torch_import import import_torch as import_checkpoint
 
     record = import_checkpoint(
         checkpoint,

@@ -22,7 +22,7 @@ def summary(config_or_run: Path, as_json: bool) -> None:
       s2bnn summary configs/imagenet/distillation_step2.yaml
     """
     from s2bnn_tf.config import load_config
-    from s2bnn_tf.weights import RunDirectory, build_encoder
+    from s2bnn_tf.runs import RunDirectory, build_encoder
 
     is_run = config_or_run.is_dir()
     recipe = RunDirectory(config_or_run).config if is_run else load_config(config_or_run)

@@ -35,7 +35,8 @@ def train(config: Path, output_dir: Path, overrides: tuple[str, ...], resume: bo
 
     recipe = load_config(config, overrides)
 
-    from s2bnn_tf.evaluation import knn_monitor, write_run_report
+    from s2bnn_tf.evaluation import knn_monitor
+    from s2bnn_tf.report import write_run_report
     from s2bnn_tf.training import TrainingStopped, is_chief, open_strategy, pretrain
 
     strategy = open_strategy(recipe.distribution)  # before anything is computed

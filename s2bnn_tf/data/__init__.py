@@ -5,8 +5,9 @@ from s2bnn_tf.data.decode import load_image
 from s2bnn_tf.data.pack import pack
 from s2bnn_tf.data.sources import ImageSource, open_images, open_source
 from s2bnn_tf.data.views import (
+    PROBE_FLIP_PROBABILITY,
     batch_indices,
-    labelled_dataset,
+    labeled_dataset,
     steps_per_epoch,
     view_dataset,
 )
@@ -14,10 +15,11 @@ from s2bnn_tf.data.views import (
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "PROBE_FLIP_PROBABILITY",
     "Augmentation",
     "ImageSource",
     "batch_indices",
-    "labelled_dataset",
+    "labeled_dataset",
     "load_image",
     "normalize",
     "open_images",

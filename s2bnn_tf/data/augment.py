@@ -18,7 +18,7 @@ from s2bnn_tf.data.resample import gaussian_matrix, interpolation_matrix, resamp
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-GREY_WEIGHTS = (0.2989, 0.587, 0.114)
+GRAY_WEIGHTS = (0.2989, 0.587, 0.114)
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 JITTER_STRENGTH = 0.4  # of brightness, contrast and saturation
@@ -36,7 +36,7 @@ class Augmentation:
     Attributes:
         crop_scale: Smallest and largest share of the area that a crop keeps.
         jitter_probability: Of brightness, contrast, saturation and hue to change.
-        grayscale_probability: Of the colours to go.
+        grayscale_probability: Of the colors to go.
         blur_probability: Of a Gaussian blur.
         flip_probability: Of mirroring left to right.
     """
@@ -61,7 +61,7 @@ def sample_crop_boxes(sizes: tf.Tensor, crop_scale: tuple[float, float], seed) -
     """Draw the boxes of random resized crops.
 
     Ten tries at an area, uniform in `crop_scale` of the image, and an aspect ratio, log-uniform
-    in (3/4, 4/3); the first that fits is placed uniformly. If none does: the largest centred
+    in (3/4, 4/3); the first that fits is placed uniformly. If none does: the largest centered
     box with an aspect ratio in that range.
 
     Args:
@@ -88,7 +88,7 @@ def sample_crop_boxes(sizes: tf.Tensor, crop_scale: tuple[float, float], seed) -
     spare = sizes - chosen
     place = tf.floor(_uniform(tf.shape(sizes), seeds[2]) * (spare + 1))
     sampled = tf.concat([tf.minimum(place, spare), chosen], axis=1)
-    boxes = tf.where(tf.reduce_any(fits, axis=1, keepdims=True), sampled, _centre_boxes(sizes))
+    boxes = tf.where(tf.reduce_any(fits, axis=1, keepdims=True), sampled, _center_boxes(sizes))
     return tf.cast(boxes, tf.int32)
 
 
@@ -154,7 +154,7 @@ def sample_jitter(count: int | tf.Tensor, seed) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def apply_jitter(images: tf.Tensor, amounts: tf.Tensor, order: tf.Tensor) -> tf.Tensor:
-    """Apply the four operations of the colour jitter, clipping to 0-255 after each.
+    """Apply the four operations of the color jitter, clipping to 0-255 after each.
 
     Args:
         images: `(B, H, W, 3)`.
@@ -177,7 +177,7 @@ def apply_jitter(images: tf.Tensor, amounts: tf.Tensor, order: tf.Tensor) -> tf.
 
 
 def shift_hue(images: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
-    """Turn the hue of each image by `shift` `(B,)`, in turns of the colour circle."""
+    """Turn the hue of each image by `shift` `(B,)`, in turns of the color circle."""
     # Image by image, since TensorFlow's fused kernel takes one shift for all it is given; that
     # is still half the time of the conversions to HSV and back on the whole batch.
     return tf.map_fn(
@@ -187,15 +187,15 @@ def shift_hue(images: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
     )
 
 
-def to_grey(images: tf.Tensor) -> tf.Tensor:
+def to_gray(images: tf.Tensor) -> tf.Tensor:
     """Return the luma on all three channels, `(B, H, W, 3)`, with torchvision's weights."""
-    return tf.tensordot(images, tf.constant([[weight] * 3 for weight in GREY_WEIGHTS]), axes=1)
+    return tf.tensordot(images, tf.constant([[weight] * 3 for weight in GRAY_WEIGHTS]), axes=1)
 
 
 def random_grayscale(images: tf.Tensor, probability: float, seed) -> tf.Tensor:
-    """Replace some images by their grey, on all three channels."""
+    """Replace some images by their gray, on all three channels."""
     chosen = _choose(images, probability, seed)
-    return tf.tensor_scatter_nd_update(images, chosen, to_grey(tf.gather_nd(images, chosen)))
+    return tf.tensor_scatter_nd_update(images, chosen, to_gray(tf.gather_nd(images, chosen)))
 
 
 def gaussian_blur(images: tf.Tensor, probability: float, seed) -> tf.Tensor:
@@ -236,7 +236,7 @@ def _uniform(shape, seed, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
     return tf.random.stateless_uniform(shape, seed, low, high)
 
 
-def _centre_boxes(sizes: tf.Tensor) -> tf.Tensor:
+def _center_boxes(sizes: tf.Tensor) -> tf.Tensor:
     height, width = sizes[:, 0], sizes[:, 1]
     narrowest, widest = CROP_ASPECT
     size = tf.stack(
@@ -250,18 +250,18 @@ def _centre_boxes(sizes: tf.Tensor) -> tf.Tensor:
 
 
 def _blend(images: tf.Tensor, operation: tf.Tensor, amount: tf.Tensor) -> tf.Tensor:
-    """Move images away from, or towards, black, their mean grey or their grey.
+    """Move images away from, or toward, black, their mean gray or their gray.
 
     Brightness, contrast and saturation differ in nothing but this other end, so that one pass
     serves a batch in which every image is at a different operation.
     """
-    grey = _rows(to_grey(images))
+    gray = _rows(to_gray(images))
     factor = tf.where(operation == HUE, 1.0, amount)[:, tf.newaxis]
     rest = 1 - factor
-    of_grey = tf.where(operation[:, tf.newaxis] == SATURATION, rest, 0.0)
+    of_gray = tf.where(operation[:, tf.newaxis] == SATURATION, rest, 0.0)
     of_mean = tf.where(operation[:, tf.newaxis] == CONTRAST, rest, 0.0)
-    mean = tf.reduce_mean(grey, axis=1, keepdims=True)
-    blended = _rows(images) * factor + grey * of_grey + mean * of_mean
+    mean = tf.reduce_mean(gray, axis=1, keepdims=True)
+    blended = _rows(images) * factor + gray * of_gray + mean * of_mean
     return tf.reshape(tf.clip_by_value(blended, 0.0, 255.0), tf.shape(images))
 
 

@@ -19,9 +19,9 @@ class Changes(NamedTuple):
     """The draws for N views, each of shape `(N, ...)`, as tensors or arrays.
 
     Attributes:
-        jitter: bool, whether colours change.
-        amounts, order: Of the colour jitter, as `augment.sample_jitter` draws them, `(N, 4)`.
-        grey: bool, whether the colours go.
+        jitter: bool, whether colors change.
+        amounts, order: Of the color jitter, as `augment.sample_jitter` draws them, `(N, 4)`.
+        gray: bool, whether the colors go.
         sigma: Of the Gaussian blur in pixels; 0 for none.
         mirror: bool, whether left and right change places.
     """
@@ -29,7 +29,7 @@ class Changes(NamedTuple):
     jitter: tf.Tensor | np.ndarray
     amounts: tf.Tensor | np.ndarray
     order: tf.Tensor | np.ndarray
-    grey: tf.Tensor | np.ndarray
+    gray: tf.Tensor | np.ndarray
     sigma: tf.Tensor | np.ndarray
     mirror: tf.Tensor | np.ndarray
 
@@ -48,7 +48,7 @@ def sample_changes(count: int, augmentation, seed: tf.Tensor) -> Changes:
         jitter=chance[0] < augmentation.jitter_probability,
         amounts=amounts,
         order=order,
-        grey=chance[1] < augmentation.grayscale_probability,
+        gray=chance[1] < augmentation.grayscale_probability,
         sigma=tf.where(chance[2] < augmentation.blur_probability, sigma, 0.0),
         mirror=chance[3] < augmentation.flip_probability,
     )
@@ -67,8 +67,8 @@ def change_view(image: np.ndarray, changes: Changes) -> np.ndarray:
     if changes.jitter:
         for operation in changes.order:
             image = pixels.JITTER[operation](image, float(changes.amounts[operation]))
-    if changes.grey:
-        image = pixels.to_grey(image)
+    if changes.gray:
+        image = pixels.to_gray(image)
     if changes.sigma > 0:
         image = pixels.blur(image, float(changes.sigma))
     return cv2.flip(image, 1) if changes.mirror else image

@@ -25,7 +25,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 def load_image(path: str | Path | Record) -> np.ndarray:
     """Read one image file.
 
-    Greyscale, palette, CMYK and 16-bit files become 8-bit RGB (16 bits are scaled, not
+    Grayscale, palette, CMYK and 16-bit files become 8-bit RGB (16 bits are scaled, not
     clipped), transparent pixels are laid over white, the EXIF orientation is applied, and of
     an animation the first frame is taken.
 

@@ -74,13 +74,13 @@ def crop_readable_files(
 def resize_readable_files(
     source: ImageSource, indices: np.ndarray, shorter_side: int, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Resize each image that can be read, and keep its centre.
+    """Resize each image that can be read, and keep its center.
 
     Args:
         source: Images in files.
         indices: `(B,)` which images.
         shorter_side: Its length after resizing.
-        size: Side of the centre that is kept, at most `shorter_side`.
+        size: Side of the center that is kept, at most `shorter_side`.
 
     Returns:
         uint8 `(M, size, size, 3)` and the `(M,)` indices they come from, M at most B.
@@ -93,7 +93,7 @@ def resize_readable_files(
         height, width = resized_shape(image.shape, shorter_side)
         # By Pillow, to the pixel what torchvision does: published scores are measured on these.
         resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-        top, left = centre_offset(height, size), centre_offset(width, size)
+        top, left = center_offset(height, size), center_offset(width, size)
         return np.asarray(resized.crop((left, top, left + size, top + size)))
 
     return _readable(list(map(read, indices)), indices, size)
@@ -107,8 +107,8 @@ def resized_shape(shape: tuple[int, ...], shorter_side: int) -> tuple[int, int]:
     return int(shorter_side * height / width), shorter_side
 
 
-def centre_offset(length: int, size: int) -> int:
-    """Where the centred `size` pixels of `length` begin, as torchvision rounds it."""
+def center_offset(length: int, size: int) -> int:
+    """Where the centered `size` pixels of `length` begin, as torchvision rounds it."""
     return round((length - size) / 2)
 
 

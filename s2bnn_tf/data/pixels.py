@@ -14,14 +14,14 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from s2bnn_tf.data.augment import GREY_WEIGHTS, IMAGENET_MEAN, IMAGENET_STD
+from s2bnn_tf.data.augment import GRAY_WEIGHTS, IMAGENET_MEAN, IMAGENET_STD
 
 cv2.setNumThreads(1)  # many images are worked on at once already
 
 _SHARP_ENOUGH = 1.1  # times the size: shrinking by less needs no antialiasing
 _NEAR = 2.2  # times the size: where four samples for a pixel begin to miss what is between
 _ALIGNMENT = 64  # bytes, TensorFlow's own
-_GREY = np.array(GREY_WEIGHTS, np.float32)
+_GRAY = np.array(GRAY_WEIGHTS, np.float32)
 
 
 def resize(image: np.ndarray, size: int) -> np.ndarray:
@@ -41,35 +41,35 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def change_brightness(image: np.ndarray, factor: float) -> np.ndarray:
-    """Move away from, or towards, black."""
+    """Move away from, or toward, black."""
     return cv2.convertScaleAbs(image, alpha=factor)
 
 
 def change_contrast(image: np.ndarray, factor: float) -> np.ndarray:
-    """Move away from, or towards, the mean grey."""
-    mean = float(_GREY @ cv2.mean(image)[:3])
+    """Move away from, or toward, the mean gray."""
+    mean = float(_GRAY @ cv2.mean(image)[:3])
     return cv2.addWeighted(image, factor, image, 0.0, (1 - factor) * mean)
 
 
 def change_saturation(image: np.ndarray, factor: float) -> np.ndarray:
-    """Move each pixel away from, or towards, its own grey: one matrix."""
-    matrix = factor * np.eye(3, dtype=np.float32) + (1 - factor) * _GREY
+    """Move each pixel away from, or toward, its own gray: one matrix."""
+    matrix = factor * np.eye(3, dtype=np.float32) + (1 - factor) * _GRAY
     return cv2.transform(image, matrix)
 
 
 def change_hue(image: np.ndarray, shift: float) -> np.ndarray:
-    """Turn the hue by `shift`, in turns of the colour circle, in HSV."""
+    """Turn the hue by `shift`, in turns of the color circle, in HSV."""
     # In floats, which take no longer: OpenCV's HSV in bytes has 180 or 256 hues.
     hsv = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2HSV)
     hue = hsv[..., 0]
-    np.add(hue, 360 * (shift % 1), out=hue)  # OpenCV turns negative hues to other colours
+    np.add(hue, 360 * (shift % 1), out=hue)  # OpenCV turns negative hues to other colors
     return cv2.convertScaleAbs(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
 
 
 JITTER = (change_brightness, change_contrast, change_saturation, change_hue)  # as in `augment`
 
 
-def to_grey(image: np.ndarray) -> np.ndarray:
+def to_gray(image: np.ndarray) -> np.ndarray:
     """The luma on all three channels."""
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 

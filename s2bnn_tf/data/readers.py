@@ -11,7 +11,7 @@ from s2bnn_tf.data import augment as ops
 from s2bnn_tf.data.augment import Augmentation
 from s2bnn_tf.data.changes import Changes, sample_changes
 from s2bnn_tf.data.files import (
-    centre_offset,
+    center_offset,
     crop_readable_files,
     make_views,
     resize_readable_files,
@@ -58,7 +58,7 @@ def random_file_views(
     return make
 
 
-def random_labelled(
+def random_labeled(
     source: ImageSource, size: int, crop_scale: tuple[float, float]
 ) -> Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
     """Return a function from B indices and a seed to crops of the readable ones, and those."""
@@ -71,7 +71,7 @@ def random_labelled(
             images = ops.random_resized_crop(images, size, crop_scale, seed)
         else:
             boxes = ops.sample_crop_boxes(tf.gather(sizes, indices), crop_scale, seed)
-            images, kept = _read_labelled(
+            images, kept = _read_labeled(
                 lambda i, b: crop_readable_files(source, i, b, size), [indices, boxes], size
             )
         return images, kept
@@ -79,14 +79,14 @@ def random_labelled(
     return load
 
 
-def centre_labelled(
+def center_labeled(
     source: ImageSource, size: int, shorter_side: int
 ) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-    """Return a function from B indices to the centres of the readable images, and those."""
+    """Return a function from B indices to the centers of the readable images, and those."""
     if source.images is None:
 
         def load_paths(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return _read_labelled(
+            return _read_labeled(
                 lambda i: resize_readable_files(source, i, shorter_side, size), [indices], size
             )
 
@@ -97,7 +97,7 @@ def centre_labelled(
     matrices = []
     for length, resized in zip(shape, resized_shape(shape, shorter_side)):
         matrix = interpolation_matrix(tf.zeros(1), tf.constant([float(length)]), length, resized)
-        offset = centre_offset(resized, size)
+        offset = center_offset(resized, size)
         matrices.append(matrix[:, offset : offset + size])
 
     def load_memory(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -106,7 +106,7 @@ def centre_labelled(
     return load_memory
 
 
-def _read_labelled(
+def _read_labeled(
     read: Callable[..., tuple[np.ndarray, np.ndarray]], inputs: list[tf.Tensor], size: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
     def blank(indices: np.ndarray, *_: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -159,8 +159,8 @@ def scan_files(files: Sequence[Path], class_names: tuple[str, ...] = ()) -> Inde
             offset.append(begin + data.index(image))
             length.append(len(image))
             label.append(_feature(features, LABEL_KEYS, "int64_list"))
-    labelled = bool(label) and all(value is not None for value in label)
-    labels = np.array(label, np.int64) if labelled else None
+    labeled = bool(label) and all(value is not None for value in label)
+    labels = np.array(label, np.int64) if labeled else None
     if labels is not None and not class_names:
         class_names = tuple(str(i) for i in range(int(labels.max()) + 1))
     places = np.array(number, np.int32), np.array(offset, np.int64), np.array(length, np.int64)

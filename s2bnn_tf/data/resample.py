@@ -49,11 +49,11 @@ def interpolation_matrix(
         float32 `(B, output_size, input_size)`, each row summing to 1.
     """
     scale = (extent / output_size)[:, tf.newaxis, tf.newaxis]
-    centres = (tf.range(output_size, dtype=tf.float32) + 0.5)[:, tf.newaxis] * scale
+    centers = (tf.range(output_size, dtype=tf.float32) + 0.5)[:, tf.newaxis] * scale
     pixels = tf.range(input_size, dtype=tf.float32) + 0.5 - start[:, tf.newaxis]
     inside = tf.cast((pixels > 0) & (pixels < extent[:, tf.newaxis]), tf.float32)
     pixels, inside = pixels[:, tf.newaxis], inside[:, tf.newaxis]
-    weights = tf.nn.relu(1 - tf.abs(pixels - centres) / tf.maximum(scale, 1.0)) * inside
+    weights = tf.nn.relu(1 - tf.abs(pixels - centers) / tf.maximum(scale, 1.0)) * inside
     return weights / tf.reduce_sum(weights, axis=-1, keepdims=True)
 
 

@@ -1,4 +1,4 @@
-"""Datasets: random views for pretraining, labelled images for evaluation."""
+"""Datasets: random views for pretraining, labeled images for evaluation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from s2bnn_tf.data.augment import Augmentation
 from s2bnn_tf.data.numpy_op import numpy_op
 from s2bnn_tf.data.pixels import normalize_batch
 from s2bnn_tf.data.readers import (
-    centre_labelled,
+    center_labeled,
     random_file_views,
-    random_labelled,
+    random_labeled,
     random_memory_crops,
 )
 from s2bnn_tf.data.sources import ImageSource
@@ -74,7 +74,7 @@ def view_dataset(
         pipelines: How many those are; each feeds R / pipelines devices, in turn.
 
     Returns:
-        A dataset of tuples of `views` tensors, normalised float32 `(B / R, S, S, 3)`.
+        A dataset of tuples of `views` tensors, normalized float32 `(B / R, S, S, 3)`.
 
     Raises:
         UserError: If the source has fewer images than a batch.
@@ -164,7 +164,7 @@ def batch_indices(count: int, batch_size: int, *, seed: int, step: int) -> np.nd
 
 
 def augment_view(images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
-    """Turn crops, RGB 0-255 `(B, S, S, 3)`, into normalised views of the same shape."""
+    """Turn crops, RGB 0-255 `(B, S, S, 3)`, into normalized views of the same shape."""
     seeds = tf.unstack(tf.random.split(seed, 4), axis=0)
     images = ops.color_jitter(images, augmentation.jitter_probability, seeds[0])
     images = ops.random_grayscale(images, augmentation.grayscale_probability, seeds[1])
@@ -173,7 +173,7 @@ def augment_view(images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor)
     return ops.normalize(images)
 
 
-def labelled_dataset(
+def labeled_dataset(
     source: ImageSource,
     *,
     image_size: int,
@@ -184,7 +184,7 @@ def labelled_dataset(
 ) -> tf.data.Dataset:
     """Build a finite dataset of images and labels, for evaluation.
 
-    Images are resized so that the shorter side is `image_size / center_crop`, and the centre
+    Images are resized so that the shorter side is `image_size / center_crop`, and the center
     of `image_size` is kept. A file that turns out to be damaged is left out with its label.
 
     Args:
@@ -198,7 +198,7 @@ def labelled_dataset(
         seed: Of the crops and the order.
 
     Returns:
-        A dataset of `(images, labels)`: RGB 0-255 float32 `(B, S, S, 3)`, not normalised, and
+        A dataset of `(images, labels)`: RGB 0-255 float32 `(B, S, S, 3)`, not normalized, and
         int64 `(B,)`, -1 where there is no label; in the order of the source unless
         there is a `crop_scale`.
     """
@@ -206,10 +206,10 @@ def labelled_dataset(
     labels = tf.constant(np.full(count, -1) if source.labels is None else source.labels, tf.int64)
     if crop_scale is not None:
         order = _permutation(count, _seed(seed, _ORDER, 0))
-        crop = random_labelled(source, image_size, crop_scale)
+        crop = random_labeled(source, image_size, crop_scale)
     else:
         order = tf.range(count, dtype=tf.int64)
-        centre = centre_labelled(source, image_size, round(image_size / center_crop))
+        center = center_labeled(source, image_size, round(image_size / center_crop))
 
     def load(row: tf.Tensor, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         if crop_scale is not None:
@@ -217,7 +217,7 @@ def labelled_dataset(
             images, kept = crop(indices, seeds[0])
             images = ops.random_flip(images, PROBE_FLIP_PROBABILITY, seeds[1])
         else:
-            images, kept = centre(indices)
+            images, kept = center(indices)
         return images, tf.gather(labels, kept)
 
     return _without_autotuning(

@@ -10,7 +10,8 @@ import numpy as np
 from s2bnn_tf.data import open_images
 from s2bnn_tf.evaluation.features import Progress, extract_features, readable
 from s2bnn_tf.files import replace_file
-from s2bnn_tf.weights import TFLiteEncoder, open_encoder
+from s2bnn_tf.runs import open_encoder
+from s2bnn_tf.tflite import TFLiteEncoder
 
 
 def embed_images(

@@ -13,13 +13,13 @@ from s2bnn_tf.evaluation.features import Progress, readable
 from s2bnn_tf.evaluation.finetune import finetune
 from s2bnn_tf.evaluation.gallery import make_gallery
 from s2bnn_tf.evaluation.knn import knn_accuracy, top_accuracies
-from s2bnn_tf.evaluation.linear_probe import fit_linear_probe
-from s2bnn_tf.evaluation.linear_protocol import train_linear_probe
-from s2bnn_tf.evaluation.low_label import draw_labelled, low_label_accuracy
+from s2bnn_tf.evaluation.linear_lbfgs import fit_linear_probe
+from s2bnn_tf.evaluation.linear_sgd import train_linear_probe
+from s2bnn_tf.evaluation.low_label import draw_labeled, low_label_accuracy
 from s2bnn_tf.evaluation.mistakes import find_mistakes
 from s2bnn_tf.evaluation.results import results_dir
 from s2bnn_tf.evaluation.session import Session
-from s2bnn_tf.weights import LinearProbe, LoadedEncoder
+from s2bnn_tf.runs import LinearProbe, LoadedEncoder
 
 
 def evaluate_knn(
@@ -34,13 +34,13 @@ def evaluate_knn(
 ) -> dict:
     """Measure the weighted kNN accuracy of a run or a `.tflite` and write it to knn.json.
 
-    A gallery (gallery.npz: a sample of embeddings, some neighbours) is kept
+    A gallery (gallery.npz: a sample of embeddings, some neighbors) is kept
     beside it for the report.
 
     Args:
         path: a run directory or a `.tflite`.
         data: the images, as for `open_source`; by default those it was trained on.
-        k: neighbours that vote.
+        k: neighbors that vote.
         temperature: of the votes.
         batch_size: images encoded at a time.
         runtime: what runs a `.tflite`, as for `open_encoder`.
@@ -158,7 +158,7 @@ def evaluate_low_label(
     _require_features(session)
     assert session.train.labels is not None
     for amount in amounts:  # refused before anything takes long
-        draw_labelled(session.train.labels, amount, seed=0)
+        draw_labeled(session.train.labels, amount, seed=0)
     train, test = session.extract(session.train), session.extract(session.test)
     measured = {}
     for number, amount in enumerate(amounts):
@@ -188,8 +188,8 @@ def evaluate_finetune(
     Args:
         path: a run directory.
         data: the images, as for `open_source`; by default those it was trained on.
-        labels: how many of the training labels are seen; see `draw_labelled`.
-        epochs: passes over the labelled images.
+        labels: how many of the training labels are seen; see `draw_labeled`.
+        epochs: passes over the labeled images.
         learning_rate: at the start.
         min_crop: share of the area that a training crop has at least, in (0, 1].
         batch_size: images per step.
@@ -210,7 +210,7 @@ def evaluate_finetune(
             "that it was converted from."
         )
     assert session.train.labels is not None
-    chosen = draw_labelled(session.train.labels, labels, seed)
+    chosen = draw_labeled(session.train.labels, labels, seed)
     measured = finetune(
         encoder,
         session.train.select(chosen),

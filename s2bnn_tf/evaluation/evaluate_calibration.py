@@ -23,16 +23,17 @@ from s2bnn_tf.evaluation.calibration import (
     rank_agreement,
     reliability,
 )
-from s2bnn_tf.evaluation.calibration_charts import (
+from s2bnn_tf.evaluation.evaluate import own_logits
+from s2bnn_tf.evaluation.features import Progress
+from s2bnn_tf.evaluation.session import Session
+from s2bnn_tf.report.calibration_charts import (
     calibration_chart,
     entropy_chart,
     reliability_chart,
     save_chart,
 )
-from s2bnn_tf.evaluation.evaluate import own_logits
-from s2bnn_tf.evaluation.features import Progress
-from s2bnn_tf.evaluation.session import Session
-from s2bnn_tf.weights import LinearProbe, RunDirectory, load_teacher
+from s2bnn_tf.runs import LinearProbe, RunDirectory
+from s2bnn_tf.teachers import load_teacher
 
 VIEWS = 2048
 BATCH = 128
@@ -170,7 +171,7 @@ def _describe(distribution: np.ndarray, lowest: float | None = None) -> dict:
 
 
 def _views(session: Session, config, views: int, seed: int) -> list[np.ndarray]:
-    """Normalised views (B, S, S, 3), drawn as the run drew them, or nearly whole images."""
+    """Normalized views (B, S, S, 3), drawn as the run drew them, or nearly whole images."""
     source: ImageSource = open_source(session.data, "test")
     names = Augmentation.__dataclass_fields__
     still = Augmentation((0.9, 1.0), 0.0, 0.0, 0.0, 0.5)

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from s2bnn_tf.data import ImageSource, labelled_dataset
+from s2bnn_tf.data import ImageSource, labeled_dataset
 from s2bnn_tf.errors import UserError
 
 Progress = Callable[[str, int, int], None]
@@ -51,7 +51,7 @@ def extract_features(
     """Encode every readable image of a source.
 
     Args:
-        encoder: as returned by `s2bnn_tf.weights.open_encoder`.
+        encoder: as returned by `s2bnn_tf.runs.open_encoder`.
         source: the images; unreadable ones are skipped (see `readable`).
         batch_size: images at a time; it changes the memory needed, not the result.
         output: "features" (pooled backbone) or "embedding" (head output, unit length).
@@ -63,7 +63,7 @@ def extract_features(
     Raises:
         UserError: if no image can be read or a feature is not finite.
     """
-    dataset = labelled_dataset(
+    dataset = labeled_dataset(
         source,
         image_size=encoder.image_size,
         batch_size=batch_size,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from s2bnn_tf.data import ImageSource, labelled_dataset, normalize
-from s2bnn_tf.data.views import PROBE_FLIP_PROBABILITY
+from s2bnn_tf.data import PROBE_FLIP_PROBABILITY, ImageSource, labeled_dataset, normalize
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.evaluation.features import Progress
 from s2bnn_tf.evaluation.knn import top_accuracies
-from s2bnn_tf.evaluation.linear_probe import require_two_classes
-from s2bnn_tf.weights import LoadedEncoder
+from s2bnn_tf.evaluation.linear_lbfgs import require_two_classes
+from s2bnn_tf.runs import LoadedEncoder
 
 keras = tf.keras
 
@@ -35,8 +34,8 @@ def finetune(
 
     Args:
         encoder: its backbone is trained, in memory; its files stay as they are.
-        train: labelled images to learn from.
-        test: labelled images of the same classes.
+        train: labeled images to learn from.
+        test: labeled images of the same classes.
         epochs: passes over the training images.
         batch_size: images per step.
         learning_rate: at the start.
@@ -60,7 +59,7 @@ def finetune(
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     for epoch in range(epochs):
-        views = labelled_dataset(
+        views = labeled_dataset(
             train,
             image_size=encoder.image_size,
             batch_size=batch_size,
@@ -104,7 +103,7 @@ def _classifier(encoder: LoadedEncoder, classes: int, seed: int) -> keras.Model:
 
 
 def _test(classifier, encoder: LoadedEncoder, test: ImageSource, batch_size: int) -> dict:
-    images = labelled_dataset(
+    images = labeled_dataset(
         test,
         image_size=encoder.image_size,
         batch_size=batch_size,

@@ -1,4 +1,4 @@
-"""What a person looks at to judge an encoder: some embeddings and some neighbours."""
+"""What a person looks at to judge an encoder: some embeddings and some neighbors."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 
 from s2bnn_tf.data import ImageSource
 from s2bnn_tf.evaluation.arrays import ArrayRecord
-from s2bnn_tf.evaluation.knn import nearest_neighbours, unit_length
+from s2bnn_tf.evaluation.knn import nearest_neighbors, unit_length
 
 PLACES = 1500
-MAPPED_CLASSES = 20  # more colours cannot be told apart
+MAPPED_CLASSES = 20  # more colors cannot be told apart
 QUERIES = 10
-NEIGHBOURS = 8
+NEIGHBORS = 8
 THUMBNAIL = 64  # pixels, at most
 
 
 @dataclass(frozen=True)
 class Gallery(ArrayRecord):
-    """A sample of a model's features, and the nearest neighbours of a few test images.
+    """A sample of a model's features, and the nearest neighbors of a few test images.
 
     Attributes:
         places: (N, 2) float32, test images in the plane, similar features close together.
@@ -48,8 +48,8 @@ def make_gallery(
     """Choose what is shown; by rule, never by how well it looks.
 
     Args:
-        train: labelled images, row by row those of `train_features` (N, D).
-        test: labelled images, row by row those of `test_features` (M, D).
+        train: labeled images, row by row those of `train_features` (N, D).
+        test: labeled images, row by row those of `test_features` (M, D).
         train_features: (N, D).
         test_features: (M, D).
 
@@ -65,9 +65,7 @@ def make_gallery(
     if len(sample) < 10:
         sample = sample[:0]
     queries = _evenly(first, QUERIES)
-    similarities, neighbours = nearest_neighbours(
-        train_features, test_features[queries], NEIGHBOURS
-    )
+    similarities, neighbors = nearest_neighbors(train_features, test_features[queries], NEIGHBORS)
     size = min(THUMBNAIL, max(train.read(0).shape[:2]))
     return Gallery(
         places=flatten(test_features[sample]) if len(sample) else np.zeros((0, 2), np.float32),
@@ -75,9 +73,9 @@ def make_gallery(
         query_images=np.stack([thumbnail(test.read(i), size) for i in queries]),
         query_labels=test.labels[queries],
         neighbour_images=np.stack(
-            [[thumbnail(train.read(i), size) for i in row] for row in neighbours]
+            [[thumbnail(train.read(i), size) for i in row] for row in neighbors]
         ),
-        neighbour_labels=train.labels[neighbours],
+        neighbour_labels=train.labels[neighbors],
         similarities=similarities,
         class_names=np.array(train.class_names, dtype=np.str_),
     )

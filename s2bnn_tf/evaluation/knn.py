@@ -1,4 +1,4 @@
-"""Weighted k-nearest-neighbour classification: the quickest honest look at an encoder.
+"""Weighted k-nearest-neighbor classification: the quickest honest look at an encoder.
 
 Nothing is trained and nothing is tuned, so the number says what the features
 hold by themselves.
@@ -12,7 +12,7 @@ import tensorflow as tf
 CHUNK_BYTES = 128 * 2**20  # of similarities held at once
 
 
-def nearest_neighbours(
+def nearest_neighbors(
     train_features: np.ndarray, test_features: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the `k` training features most similar to each test feature, by cosine.
@@ -20,7 +20,7 @@ def nearest_neighbours(
     Args:
         train_features: (N, D) floats of any length (norm).
         test_features: (M, D) floats.
-        k: neighbours per query; at most N are returned.
+        k: neighbors per query; at most N are returned.
 
     Returns:
         (similarities, indices), each (M, min(k, N)), most similar first, equal
@@ -34,7 +34,7 @@ def nearest_neighbours(
             f"expected (N, D) and (M, D), got {train_features.shape} and {test_features.shape}"
         )
     if not len(train_features) or k < 1:
-        raise ValueError(f"no neighbours among {len(train_features)} features with k = {k}")
+        raise ValueError(f"no neighbors among {len(train_features)} features with k = {k}")
     k = min(k, len(train_features))
     bank = tf.constant(unit_length(train_features))  # (N, D)
     queries = unit_length(test_features)
@@ -59,14 +59,14 @@ def knn_accuracy(
 ) -> dict:
     """Classify test features by a weighted vote of their nearest training features.
 
-    Each of the `k` neighbours votes for its class with exp(cosine / temperature).
+    Each of the `k` neighbors votes for its class with exp(cosine / temperature).
     Classes with equal votes keep the order of their labels, as do those without
-    any, which fill the top 5 up where the neighbours know fewer classes.
+    any, which fill the top 5 up where the neighbors know fewer classes.
 
     Args:
         train_features: (N, D); train_labels: (N,) integers, 0 and up.
         test_features: (M, D); test_labels: (M,) integers, 0 and up.
-        k: neighbours that vote; all N of them where k is larger.
+        k: neighbors that vote; all N of them where k is larger.
         temperature: of the weights; smaller listens to the nearest ones only.
 
     Returns:
@@ -84,7 +84,7 @@ def knn_accuracy(
         raise ValueError("features and labels differ in number")
     if not len(test_labels) or min(np.min(train_labels), np.min(test_labels)) < 0:
         raise ValueError("every feature needs a label of 0 or more, and there must be a test set")
-    similarities, indices = nearest_neighbours(train_features, test_features, k)
+    similarities, indices = nearest_neighbors(train_features, test_features, k)
     weights = np.exp(similarities.astype(np.float64) / temperature)  # (M, k)
     classes = int(max(np.max(train_labels), np.max(test_labels))) + 1
     votes = np.zeros((len(test_labels), classes))

@@ -7,12 +7,12 @@ import re
 import numpy as np
 
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.evaluation.linear_probe import fit_linear_probe
+from s2bnn_tf.evaluation.linear_lbfgs import fit_linear_probe
 
 CONFIDENCE = 0.95
 
 
-def draw_labelled(labels: np.ndarray, amount: str, seed: int) -> np.ndarray:
+def draw_labeled(labels: np.ndarray, amount: str, seed: int) -> np.ndarray:
     """Draw the images whose labels are seen, the same share or number of every class.
 
     Args:
@@ -41,7 +41,7 @@ def draw_labelled(labels: np.ndarray, amount: str, seed: int) -> np.ndarray:
         count = max(1, round(len(rows) * number / 100)) if percent else int(number)
         if count > len(rows):
             raise UserError(
-                f"A class has {len(rows)} labelled images, fewer than {amount}: ask for fewer."
+                f"A class has {len(rows)} labeled images, fewer than {amount}: ask for fewer."
             )
         chosen.append(generator.choice(rows, count, replace=False))
     return np.sort(np.concatenate(chosen))
@@ -61,7 +61,7 @@ def low_label_accuracy(
     Args:
         train_features: (N, C); train_labels: (N,) integers in [0, K).
         test_features: (M, C); test_labels: (M,) integers in [0, K).
-        amount: as for `draw_labelled`.
+        amount: as for `draw_labeled`.
         draws: how many, by the seeds 0, 1, ...
 
     Returns:
@@ -69,12 +69,12 @@ def low_label_accuracy(
         for a single draw), "top1_of_draws", "n_train"}.
 
     Raises:
-        UserError: as of `draw_labelled`.
+        UserError: as of `draw_labeled`.
     """
     names = [str(i) for i in range(int(max(train_labels.max(), test_labels.max())) + 1)]
     accuracies = []
     for seed in range(draws):
-        rows = draw_labelled(train_labels, amount, seed)
+        rows = draw_labeled(train_labels, amount, seed)
         probe = fit_linear_probe(
             train_features[rows],
             train_labels[rows],

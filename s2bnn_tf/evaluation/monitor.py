@@ -11,7 +11,7 @@ from s2bnn_tf.config import Config
 from s2bnn_tf.data import ImageSource, open_source
 from s2bnn_tf.evaluation.features import extract_features
 from s2bnn_tf.evaluation.knn import knn_accuracy
-from s2bnn_tf.weights import LoadedEncoder
+from s2bnn_tf.runs import LoadedEncoder
 
 # Enough for a score that is good to a percent, at a small part of an epoch's cost.
 _BANK = 5000
@@ -19,7 +19,7 @@ _QUERIES = 1000
 
 
 def knn_monitor(config: Config) -> Callable[[Encoder], float] | None:
-    """A function from the student to its kNN accuracy on part of the labelled images.
+    """A function from the student to its kNN accuracy on part of the labeled images.
 
     Up to 5,000 images of the training split vote on up to 1,000 held out of the
     same split, both drawn once: the test split is not looked at.
@@ -32,10 +32,10 @@ def knn_monitor(config: Config) -> Callable[[Encoder], float] | None:
         are too few.
     """
     source = open_source(config.data.source, "train")
-    labelled = np.flatnonzero(source.labels >= 0) if source.labels is not None else np.array([])
-    if len(labelled) < 50:
+    labeled = np.flatnonzero(source.labels >= 0) if source.labels is not None else np.array([])
+    if len(labeled) < 50:
         return None
-    order = np.random.default_rng(config.seed).permutation(labelled)
+    order = np.random.default_rng(config.seed).permutation(labeled)
     held_out = min(_QUERIES, len(order) // 5)
     queries = source.select(order[:held_out])
     bank = source.select(order[held_out : held_out + _BANK])

@@ -14,11 +14,12 @@ from s2bnn_tf.evaluation.feature_cache import FeatureCache
 from s2bnn_tf.evaluation.features import Output, Progress
 from s2bnn_tf.evaluation.results import results_dir
 from s2bnn_tf.files import write_json
-from s2bnn_tf.weights import LoadedEncoder, TFLiteEncoder, open_encoder
+from s2bnn_tf.runs import LoadedEncoder, open_encoder
+from s2bnn_tf.tflite import TFLiteEncoder
 
 
 class Session:
-    """What every measure needs: the encoder, labelled images of both splits, the cache.
+    """What every measure needs: the encoder, labeled images of both splits, the cache.
 
     Args:
         path: a run directory or a `.tflite`.
@@ -62,13 +63,13 @@ class Session:
 
     @cached_property
     def train(self) -> ImageSource:
-        """The labelled training images; UserError if there are none."""
-        return _only_labelled(open_source(self.data, "train"))
+        """The labeled training images; UserError if there are none."""
+        return _only_labeled(open_source(self.data, "train"))
 
     @cached_property
     def test(self) -> ImageSource:
-        """The labelled test images; UserError if there are none."""
-        return _only_labelled(open_source(self.data, "test"))
+        """The labeled test images; UserError if there are none."""
+        return _only_labeled(open_source(self.data, "test"))
 
     def extract(
         self, source: ImageSource, output: Output = "features"
@@ -107,10 +108,10 @@ class Session:
         return whole
 
 
-def _only_labelled(source: ImageSource) -> ImageSource:
+def _only_labeled(source: ImageSource) -> ImageSource:
     if source.labels is None or max(source.labels, default=-1) < 0:
         raise UserError(
             f"The {source.split} images of {source.name} have no labels to compare with: sort "
-            "them into one subfolder per class, or name a labelled source with --data."
+            "them into one subfolder per class, or name a labeled source with --data."
         )
     return source.select(np.flatnonzero(source.labels >= 0))

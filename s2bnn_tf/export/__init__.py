@@ -1,13 +1,13 @@
 """Checkpoint to `.tflite`: convert, verify against the network, measure."""
 
+from s2bnn_tf.errors import ParityError
 from s2bnn_tf.export.benchmark import benchmark, describe_benchmark
 from s2bnn_tf.export.bundle import bundle
-from s2bnn_tf.export.convert import convert, convert_model
-from s2bnn_tf.export.deploy import convert_run, export_encoder
-from s2bnn_tf.export.fold import deployment_model
-from s2bnn_tf.export.layers import ParityError
+from s2bnn_tf.export.convert import convert_run, export_encoder
+from s2bnn_tf.export.deploy import deploy_bundle
+from s2bnn_tf.export.deployment import deployment_model
+from s2bnn_tf.export.lce import convert, convert_model
 from s2bnn_tf.export.operations import count_operations
-from s2bnn_tf.export.remote import deploy_bundle
 from s2bnn_tf.export.verify import ParityReport, verify
 
 __all__ = [

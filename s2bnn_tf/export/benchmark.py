@@ -16,9 +16,7 @@ import numpy as np
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.export import benchmark_worker
 from s2bnn_tf.export.operations import file_operations, operation_table
-from s2bnn_tf.weights.flatbuffer import TFLiteGraph
-from s2bnn_tf.weights.runtime import RUNTIMES, kernel_options
-from s2bnn_tf.weights.tflite_model import TFLiteEncoder, read_graph
+from s2bnn_tf.tflite import RUNTIMES, TFLiteEncoder, TFLiteGraph, kernel_options, read_graph
 
 Progress = Callable[[str, int, int], None]
 

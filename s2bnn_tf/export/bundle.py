@@ -14,10 +14,10 @@ from PIL import Image
 from s2bnn_tf import __version__
 from s2bnn_tf.data import ImageSource, open_source
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.export.deploy import Tell, convert_run
+from s2bnn_tf.export.convert import Tell, convert_run
 from s2bnn_tf.files import replaced, sha256, write_json
-from s2bnn_tf.weights import LinearProbe, RunDirectory
-from s2bnn_tf.weights.tflite_model import TFLiteEncoder
+from s2bnn_tf.runs import LinearProbe, RunDirectory
+from s2bnn_tf.tflite import TFLiteEncoder
 
 _FILES = Path(__file__).with_name("bundle_files")
 # Each has wheels for both targets, on Python 3.10 to 3.13 together.
@@ -49,7 +49,7 @@ def bundle(
         progress: Told what is being done.
 
     Returns:
-        What `card.json` holds: target, input, metrics, licences, SHA-256 of the other files.
+        What `card.json` holds: target, input, metrics, licenses, SHA-256 of the other files.
 
     Raises:
         UserError: if something is missing or cannot be written.
@@ -157,12 +157,12 @@ def _card(run: RunDirectory, folder: Path, converted: dict, target: str) -> dict
         "input": converted["input"],
         "preprocessing": {
             "square": f"the central {converted['center_crop']:g} of the shorter side, bilinear",
-            "values": "RGB, 0 to 255; normalised inside",
+            "values": "RGB, 0 to 255; normalized inside",
         },
         "operations": converted["operations"],
         "parity": converted["parity"],
         "metrics": metrics,
-        "licences": {
+        "licenses": {
             "classify.py, embed.py, s2bnn_runtime": "Apache-2.0",
             "encoder.tflite": "of whoever trained it, on the images of " + run.config.data.source,
         },

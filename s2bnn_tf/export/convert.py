@@ -1,130 +1,234 @@
-"""From an encoder to the bytes of a `.tflite`, in seconds.
-
-Saving a Keras model, as `larq_compute_engine.convert_keras_model` does, spends most of its time
-tracing every layer several times and handling the weights in pure-Python protobuf. Here the
-deployed network is traced once, its variables are written into the traced graph as constants,
-and the graph goes to the converter as it is.
-"""
+"""Convert, verify, and put file and card in place: what `s2bnn convert` does."""
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
-import tensorflow as tf
+import numpy as np
 
+from s2bnn_tf import __version__
 from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.data import labeled_dataset, open_source
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.export.fold import Probe, deployment_model
-from s2bnn_tf.export.terminal import captured_terminal
-from s2bnn_tf.weights.flatbuffer import TFLiteGraph
-from s2bnn_tf.weights.tflite_model import OUTPUT_NAMES
+from s2bnn_tf.export.deployment import Probe, deployment_model, in_float32
+from s2bnn_tf.export.fold import shifts_left
+from s2bnn_tf.export.lce import convert_model
+from s2bnn_tf.export.operations import file_operations
+from s2bnn_tf.export.quantize_head import round_to_8_bits, store_8_bit_weights, with_rounded_head
+from s2bnn_tf.export.verify import ParityReport, run_keras, verify
+from s2bnn_tf.files import replaced, write_json
+from s2bnn_tf.runs import LinearProbe, RunDirectory, load_encoder
+from s2bnn_tf.tflite import OUTPUT_NAMES, TFLiteGraph
 
-keras = tf.keras
+# Kernel (C, K), bias (K,) and the K class names of a linear classifier.
+NamedProbe = tuple[np.ndarray, np.ndarray, tuple[str, ...]]
+Tell = Callable[[str], None]
 
-_log = logging.getLogger(__name__)
+# Images to verify on: of up to 64 pixels, and larger. One of 224 pixels takes about a second.
+_IMAGES_SMALL, _IMAGES_LARGE = 64, 16
+_SMALL = 64
 
 
-def convert(
-    encoder: Encoder, *, image_size: int, head: str = "none", probe: Probe | None = None
-) -> bytes:
-    """Convert an encoder, without verifying the result; `export_encoder` does both.
+def convert_run(
+    run: str | Path,
+    output: str | Path,
+    *,
+    head: str = "none",
+    fold: bool = True,
+    head_bits: int = 8,
+    data: str | None = None,
+    progress: Tell | None = None,
+) -> dict:
+    """Convert the encoder of a run directory, verified on images of its data source.
 
     Args:
-        encoder: Normalised images to embeddings.
-        image_size: Pixels S of the square input.
-        head: `"none"`, `"projection"` or `"linear"`.
-        probe: Kernel `(C, K)` and bias `(K,)` for `"linear"`.
+        run: A run directory.
+        output: The `.tflite` to write; its card goes beside it.
+        head: `"none"`, `"projection"` or `"linear"` (the run's eval/linear_probe.npz).
+        fold: Whether shifts are folded; see `deployment_model`.
+        head_bits: 8 or 32, of the weights of the head; see `export_encoder`.
+        data: Images to verify on, as for `open_source`; by default those of training.
+        progress: Told what is being done.
 
     Returns:
-        A `.tflite`: input "image", RGB 0-255, float32 `(1, S, S, 3)`; output "features",
-        "embedding" or "logits", float32 `(1, C)`.
+        The card; see `export_encoder`.
 
     Raises:
-        UserError: if the encoder cannot be deployed so, or not be converted.
+        UserError: if something is missing or cannot be written.
+        ParityError: if the file does not compute what the encoder computes.
     """
-    deployed = deployment_model(encoder, image_size, head, probe)
-    return convert_model(deployed, output_name=OUTPUT_NAMES[head])
+    directory = RunDirectory(run)
+    settings = directory.config.data
+    source = data or settings.source
+    probe: NamedProbe | None = None
+    if head == "linear":
+        found = LinearProbe.load(directory.eval_dir / "linear_probe.npz")
+        probe = found.kernel, found.bias, found.class_names
+    return export_encoder(
+        load_encoder(run),
+        Path(output),
+        image_size=settings.image_size,
+        center_crop=settings.center_crop,
+        head=head,
+        fold=fold,
+        head_bits=head_bits,
+        probe=probe,
+        images=sample_images(source, settings.image_size, settings.center_crop),
+        source=settings.source,
+        progress=progress,
+    )
 
 
-def convert_model(model: keras.Model, *, output_name: str) -> bytes:
-    """Convert a frozen Keras model with one input, of a fixed shape, and one output.
+def export_encoder(
+    encoder: Encoder,
+    output: Path,
+    *,
+    image_size: int,
+    center_crop: float,
+    images: np.ndarray,
+    head: str = "none",
+    fold: bool = True,
+    head_bits: int = 8,
+    probe: NamedProbe | None = None,
+    source: str | None = None,
+    progress: Tell | None = None,
+) -> dict:
+    """Convert an encoder, verify the file, write it and its JSON card.
+
+    File and card appear whole, after verification, or not at all.
+
+    Args:
+        encoder: Normalized images to embeddings.
+        output: The `.tflite` to write. The card has the same name with `.json`.
+        image_size: Pixels S of the square input.
+        center_crop: Fraction of the shorter side that evaluation keeps; for the card.
+        images: Real images to verify on, RGB 0-255 `(N, S, S, 3)`.
+        head: `"none"`, `"projection"` or `"linear"`.
+        fold: Whether shifts are folded; see `deployment_model`.
+        head_bits: 8 or 32. The weights of a head's dense layers are rounded to 8 bits and
+            stored so; the card says what that changed.
+        probe: Kernel, bias and class names for `"linear"`.
+        source: What the encoder was trained on; for the card.
+        progress: Told what is being done.
+
+    Returns:
+        The card: input, output, head, labels, sizes, operations, shifts that were not folded,
+        parity, SHA-256.
 
     Raises:
-        UserError: if Larq Compute Engine cannot convert it. Its output is logged.
+        UserError: if the encoder cannot be deployed so, or the file not be written.
+        ParityError: if the file does not compute what the encoder computes.
     """
-    from larq_compute_engine.mlir._tf_tfl_flatbuffer import convert_graphdef_to_tflite_flatbuffer
+    tell = progress or (lambda message: None)
+    if output.suffix != ".tflite":
+        raise UserError(f"The output is to be named *.tflite, not {output.name!r}.")
+    weights: Probe | None = None if probe is None else (probe[0], probe[1])
+    with _writing(output), replaced(output, output.with_suffix(".json")) as (model_file, card_file):
+        exact = encoder, weights = in_float32(encoder), weights
+        if head_bits == 8:
+            encoder = with_rounded_head(encoder)
+            weights = weights and (round_to_8_bits(weights[0]), weights[1])
+        tell("Converting by Larq Compute Engine")
+        deployed = deployment_model(encoder, image_size, head, weights, fold=fold)
+        left = shifts_left(deployed.get_layer(encoder.backbone.name)) if fold else {}
+        for shift, reason in left.items():
+            tell(f"Not folded: {shift}, because {reason}")
+        model = convert_model(deployed, output_name=OUTPUT_NAMES[head])
+        if head_bits == 8:
+            model = store_8_bit_weights(model)
+        tell(f"Verifying {len(model) / 1024:.0f} KiB on {len(images)} images")
+        report = verify(encoder, model, images, deployed=deployed, head=head, probe=weights)
+        card = _card(model, report, head=head, center_crop=center_crop, source=source)
+        card["not_folded"] = left
+        if head != "none" and head_bits == 8:
+            card["head_rounding"] = _rounding(exact, (encoder, weights), images, head)
+        card["labels"] = list(probe[2]) if probe is not None and head == "linear" else None
+        model_file.write_bytes(model)
+        write_json(card_file, card)
+    return card
 
-    (spec,) = model.inputs
-    graph_def = _frozen_graph(model, output_name)
-    with captured_terminal() as log:
-        try:
-            data = convert_graphdef_to_tflite_flatbuffer(
-                graph_def.SerializeToString(),
-                ["image"],
-                ["DT_FLOAT"],
-                [list(spec.shape)],
-                [output_name],
-                False,  # should_quantize: to int8, which is not wanted
-                "arm",
-                None,
-            )
-        except Exception as error:
-            details = log.read()
-            _log.error("%s", details)
-            reasons = [line for line in details.splitlines() if "error: " in line]
-            reason = reasons[0].split("error: ")[-1] if reasons else str(error).strip()
-            raise UserError(f"Larq Compute Engine cannot convert the network: {reason}") from error
-    _refuse_foreign_operations(data)
-    return data
+
+def sample_images(
+    source: str, image_size: int, center_crop: float, count: int | None = None
+) -> np.ndarray:
+    """Images spread over a source's test split, or its only one: float32 `(N, S, S, 3)`.
+
+    Args:
+        source: As for `open_source`.
+        image_size: Pixels S.
+        center_crop: Fraction of the shorter side that is kept.
+        count: N; 64 unless given, 16 of more than 64 pixels. Fewer if there are no more.
+
+    Raises:
+        UserError: if the source cannot be opened or no image of it be read.
+    """
+    try:
+        images = open_source(source, "test")
+    except UserError:
+        images = open_source(source, "train")
+    count = count or (_IMAGES_SMALL if image_size <= _SMALL else _IMAGES_LARGE)
+    chosen = np.unique(np.linspace(0, len(images) - 1, count).astype(int))
+    dataset = labeled_dataset(
+        images.select(chosen), image_size=image_size, batch_size=count, center_crop=center_crop
+    )
+    batches = [batch for batch, _ in dataset.as_numpy_iterator()]
+    if not batches:
+        raise UserError(f"No image of {source} can be read to verify the file on.")
+    return np.concatenate(batches)
 
 
-def _refuse_foreign_operations(data: bytes) -> None:
-    """The converter passes on, under its own name, what TensorFlow Lite has no operation for."""
-    names = {item.name for item in TFLiteGraph(data).operations}
-    foreign = sorted(name for name in names if not (name.isupper() or name.startswith("Lce")))
-    if foreign:
+def _rounding(
+    exact: tuple[Encoder, Probe | None],
+    rounded: tuple[Encoder, Probe | None],
+    images: np.ndarray,
+    head: str,
+) -> dict[str, float]:
+    """What 8 bits in the weights of the head change, in Keras: for the card."""
+    before, after = (run_keras(encoder, images, head, probe) for encoder, probe in (exact, rounded))
+    lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    changed = {"cosine_min": float(np.min((before * after).sum(axis=1) / lengths))}
+    if head == "linear":
+        changed["same_class"] = float(np.mean(before.argmax(axis=1) == after.argmax(axis=1)))
+    return changed
+
+
+def _card(
+    model: bytes, report: ParityReport, *, head: str, center_crop: float, source: str | None
+) -> dict:
+    graph = TFLiteGraph(model)
+    (image,), (output,) = (
+        [graph.tensors[index] for index in indices] for indices in (graph.inputs, graph.outputs)
+    )
+    return {
+        "input": {
+            "name": image.name,
+            "shape": list(image.shape),
+            "dtype": str(image.dtype),
+            "range": "RGB 0-255",
+        },
+        "output": {"name": output.name, "shape": list(output.shape), "dtype": str(output.dtype)},
+        "head": head,
+        "image_size": image.shape[1],
+        "center_crop": center_crop,
+        "size_bytes": len(model),
+        "float_weights_bytes": graph.constant_bytes(np.float32),
+        "binary_convolutions": report.binary_convolutions,
+        "operations": file_operations(graph),
+        "parity": report.to_dict(),
+        "sha256": hashlib.sha256(model).hexdigest(),
+        "source": source,
+        "created_by": f"s2bnn_tf {__version__}",
+    }
+
+
+@contextlib.contextmanager
+def _writing(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
         raise UserError(
-            f"The network has operations that TensorFlow Lite lacks ({', '.join(foreign)}): "
-            "replace the layers that use them."
-        )
-
-
-def _frozen_graph(model: keras.Model, output_name: str):
-    """The GraphDef of a model, with the values of its variables as constants.
-
-    `convert_variables_to_constants_v2` does the same, after copying all weights through
-    TensorFlow's function library and Python protobuf several times.
-    """
-    (spec,) = model.inputs
-
-    @tf.function(autograph=False)
-    def deployed(image):
-        return tf.identity(model(image, training=False), name=output_name)
-
-    function = deployed.get_concrete_function(tf.TensorSpec(spec.shape, spec.dtype, name="image"))
-    captured = {inner.op.name: outer for outer, inner in function.graph.captures}
-    graph_def = function.graph.as_graph_def()
-    kept = []
-    for node in graph_def.node:
-        outer = captured.get(node.name)
-        if outer is not None and outer.dtype == tf.resource:
-            continue  # a variable's handle, which nothing will read any more
-        if outer is not None:
-            _make_constant(node, outer)
-        elif node.op == "ReadVariableOp":
-            dtype = tf.dtypes.as_dtype(node.attr["dtype"].type)
-            handle = captured[node.input[0]]
-            _make_constant(node, tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype))
-        kept.append(node)
-    del graph_def.node[:]
-    graph_def.node.extend(kept)
-    return graph_def
-
-
-def _make_constant(node, value: tf.Tensor) -> None:
-    """Turn a node into a constant."""
-    node.op = "Const"
-    del node.input[:]
-    for name in [name for name in node.attr if name != "dtype"]:
-        del node.attr[name]
-    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value.numpy()))
+            f"Cannot write to {output.parent}: {error.strerror}; choose another output."
+        ) from error

@@ -1,235 +1,231 @@
-"""Convert, verify, and put file and card in place: what `s2bnn convert` does."""
+"""Put a bundle on a device over ssh: check, copy, install, self-test, measure.
+
+The system's own `ssh`, and `rsync` or `scp`, do the work, with the user's keys and configuration.
+Every step can be repeated: what is there already is not copied or installed again.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import json
+import shlex
+import shutil
+import subprocess
+import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-import numpy as np
-
-from s2bnn_tf import __version__
-from s2bnn_tf.backbones import Encoder
-from s2bnn_tf.data import labelled_dataset, open_source
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.export.convert import convert_model
-from s2bnn_tf.export.fold import Probe, deployment_model, in_float32
-from s2bnn_tf.export.head import round_to_8_bits, store_8_bit_weights, with_rounded_head
-from s2bnn_tf.export.operations import file_operations
-from s2bnn_tf.export.shifts import shifts_left
-from s2bnn_tf.export.verify import ParityReport, run_keras, verify
-from s2bnn_tf.files import replaced, write_json
-from s2bnn_tf.weights import LinearProbe, RunDirectory, load_encoder
-from s2bnn_tf.weights.flatbuffer import TFLiteGraph
-from s2bnn_tf.weights.tflite_model import OUTPUT_NAMES
+from s2bnn_tf.files import write_json
 
-# Kernel (C, K), bias (K,) and the K class names of a linear classifier.
-NamedProbe = tuple[np.ndarray, np.ndarray, tuple[str, ...]]
 Tell = Callable[[str], None]
 
-# Images to verify on: of up to 64 pixels, and larger. One of 224 pixels takes about a second.
-_IMAGES_SMALL, _IMAGES_LARGE = 64, 16
-_SMALL = 64
+_OLDEST_GLIBC = (2, 27)  # of ai-edge-litert's wheels
+_PYTHONS = ("3.10", "3.11", "3.12", "3.13")  # for which all pinned requirements have wheels
+_NEEDED_KIB = 400 * 1024  # the environment, mostly numpy and LiteRT
+
+_ASK = """
+echo machine=$(uname -m)
+echo bits=$(getconf LONG_BIT)
+echo glibc=$(getconf GNU_LIBC_VERSION 2>/dev/null | cut -d' ' -f2)
+echo python=$(python3 -c '
+import sys, venv, ensurepip
+print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+echo rsync=$(command -v rsync)
+mkdir -p {folder} 2>/dev/null
+test -d {folder} && echo free_kib=$(df -Pk {folder} | tail -n 1 | tr -s ' ' | cut -d' ' -f4)
+test -w {folder} && echo writable=yes || true
+"""
+_INSTALL = """
+cd {folder} || exit 1
+wanted=$(sha256sum requirements.txt *.whl | sha256sum)
+[ "$(cat .venv/installed 2>/dev/null)" = "$wanted" ] && exit 0
+python3 -m venv .venv && .venv/bin/pip install -q --disable-pip-version-check -r requirements.txt &&
+echo "$wanted" > .venv/installed
+"""
+# What ssh says, and what to do about it.
+_COMPLAINTS = (
+    ("Permission denied", "it does not accept your key: `ssh-copy-id {where}` installs one"),
+    ("Host key verification failed", "its host key is not known: run `ssh {where}` once"),
+    ("Could not resolve", "there is no such host; check the name"),
+    ("Connection refused", "it has no ssh server there; check the port, or start one"),
+    ("timed out", "it does not answer; check that it is on, and the network"),
+    ("No route to host", "it does not answer; check that it is on, and the network"),
+    ("No space left", "its disk is full; make room"),
+)
 
 
-def convert_run(
-    run: str | Path,
-    output: str | Path,
+@dataclass(frozen=True)
+class Destination:
+    """Where a bundle goes: `ssh://user@host:port/folder`; `/~/x` is below the home folder."""
+
+    host: str
+    port: int | None
+    folder: str
+
+    @classmethod
+    def parse(cls, url: str) -> Destination:
+        """Read a URL.
+
+        Raises:
+            UserError: if it is not one of ssh with a host and a folder.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            parts, port = urlsplit(""), None
+        folder = parts.path.removeprefix("/~/") if parts.path.startswith("/~/") else parts.path
+        host = parts.netloc.rsplit(":", 1)[0] if port else parts.netloc
+        if parts.scheme != "ssh" or not parts.hostname or not folder.strip("/"):
+            raise UserError(
+                f"The destination is ssh://user@host/folder, not {url!r}; "
+                "ssh://pi@raspberrypi/~/digits is below the home folder."
+            )
+        if host.startswith("-"):
+            raise UserError(f"{host!r} is not a host.")
+        return cls(host, port, folder)
+
+
+def deploy_bundle(
+    bundle: str | Path,
+    destination: str,
     *,
-    head: str = "none",
-    fold: bool = True,
-    head_bits: int = 8,
-    data: str | None = None,
+    benchmark: bool = False,
+    threads: int = 1,
     progress: Tell | None = None,
 ) -> dict:
-    """Convert the encoder of a run directory, verified on images of its data source.
+    """Copy a bundle to a device, install it there, and let it test itself.
 
     Args:
-        run: A run directory.
-        output: The `.tflite` to write; its card goes beside it.
-        head: `"none"`, `"projection"` or `"linear"` (the run's eval/linear_probe.npz).
-        fold: Whether shifts are folded; see `deployment_model`.
-        head_bits: 8 or 32, of the weights of the head; see `export_encoder`.
-        data: Images to verify on, as for `open_source`; by default those of training.
+        bundle: A folder or zip that `bundle` has written.
+        destination: `ssh://user@host[:port]/folder`.
+        benchmark: Measure the latency there too.
+        threads: Of the benchmark.
         progress: Told what is being done.
 
     Returns:
-        The card; see `export_encoder`.
+        `device` (machine, glibc, python), `selftest` (ok, cosine, largest_difference) and,
+        if asked for, `benchmark`. The same is written beside the bundle, `NAME.deployed.json`.
 
     Raises:
-        UserError: if something is missing or cannot be written.
-        ParityError: if the file does not compute what the encoder computes.
-    """
-    directory = RunDirectory(run)
-    settings = directory.config.data
-    source = data or settings.source
-    probe: NamedProbe | None = None
-    if head == "linear":
-        found = LinearProbe.load(directory.eval_dir / "linear_probe.npz")
-        probe = found.kernel, found.bias, found.class_names
-    return export_encoder(
-        load_encoder(run),
-        Path(output),
-        image_size=settings.image_size,
-        center_crop=settings.center_crop,
-        head=head,
-        fold=fold,
-        head_bits=head_bits,
-        probe=probe,
-        images=sample_images(source, settings.image_size, settings.center_crop),
-        source=settings.source,
-        progress=progress,
-    )
-
-
-def export_encoder(
-    encoder: Encoder,
-    output: Path,
-    *,
-    image_size: int,
-    center_crop: float,
-    images: np.ndarray,
-    head: str = "none",
-    fold: bool = True,
-    head_bits: int = 8,
-    probe: NamedProbe | None = None,
-    source: str | None = None,
-    progress: Tell | None = None,
-) -> dict:
-    """Convert an encoder, verify the file, write it and its JSON card.
-
-    File and card appear whole, after verification, or not at all.
-
-    Args:
-        encoder: Normalised images to embeddings.
-        output: The `.tflite` to write. The card has the same name with `.json`.
-        image_size: Pixels S of the square input.
-        center_crop: Fraction of the shorter side that evaluation keeps; for the card.
-        images: Real images to verify on, RGB 0-255 `(N, S, S, 3)`.
-        head: `"none"`, `"projection"` or `"linear"`.
-        fold: Whether shifts are folded; see `deployment_model`.
-        head_bits: 8 or 32. The weights of a head's dense layers are rounded to 8 bits and
-            stored so; the card says what that changed.
-        probe: Kernel, bias and class names for `"linear"`.
-        source: What the encoder was trained on; for the card.
-        progress: Told what is being done.
-
-    Returns:
-        The card: input, output, head, labels, sizes, operations, shifts that were not folded,
-        parity, SHA-256.
-
-    Raises:
-        UserError: if the encoder cannot be deployed so, or the file not be written.
-        ParityError: if the file does not compute what the encoder computes.
+        UserError: if there is no such bundle, the device cannot be reached or is of another
+            kind, a step fails, or the device computes something else.
     """
     tell = progress or (lambda message: None)
-    if output.suffix != ".tflite":
-        raise UserError(f"The output is to be named *.tflite, not {output.name!r}.")
-    weights: Probe | None = None if probe is None else (probe[0], probe[1])
-    with _writing(output), replaced(output, output.with_suffix(".json")) as (model_file, card_file):
-        exact = encoder, weights = in_float32(encoder), weights
-        if head_bits == 8:
-            encoder = with_rounded_head(encoder)
-            weights = weights and (round_to_8_bits(weights[0]), weights[1])
-        tell("Converting by Larq Compute Engine")
-        deployed = deployment_model(encoder, image_size, head, weights, fold=fold)
-        left = shifts_left(deployed.get_layer(encoder.backbone.name)) if fold else {}
-        for shift, reason in left.items():
-            tell(f"Not folded: {shift}, because {reason}")
-        model = convert_model(deployed, output_name=OUTPUT_NAMES[head])
-        if head_bits == 8:
-            model = store_8_bit_weights(model)
-        tell(f"Verifying {len(model) / 1024:.0f} KiB on {len(images)} images")
-        report = verify(encoder, model, images, deployed=deployed, head=head, probe=weights)
-        card = _card(model, report, head=head, center_crop=center_crop, source=source)
-        card["not_folded"] = left
-        if head != "none" and head_bits == 8:
-            card["head_rounding"] = _rounding(exact, (encoder, weights), images, head)
-        card["labels"] = list(probe[2]) if probe is not None and head == "linear" else None
-        model_file.write_bytes(model)
-        write_json(card_file, card)
-    return card
-
-
-def sample_images(
-    source: str, image_size: int, center_crop: float, count: int | None = None
-) -> np.ndarray:
-    """Images spread over a source's test split, or its only one: float32 `(N, S, S, 3)`.
-
-    Args:
-        source: As for `open_source`.
-        image_size: Pixels S.
-        center_crop: Fraction of the shorter side that is kept.
-        count: N; 64 unless given, 16 of more than 64 pixels. Fewer if there are no more.
-
-    Raises:
-        UserError: if the source cannot be opened or no image of it be read.
-    """
-    try:
-        images = open_source(source, "test")
-    except UserError:
-        images = open_source(source, "train")
-    count = count or (_IMAGES_SMALL if image_size <= _SMALL else _IMAGES_LARGE)
-    chosen = np.unique(np.linspace(0, len(images) - 1, count).astype(int))
-    dataset = labelled_dataset(
-        images.select(chosen), image_size=image_size, batch_size=count, center_crop=center_crop
-    )
-    batches = [batch for batch, _ in dataset.as_numpy_iterator()]
-    if not batches:
-        raise UserError(f"No image of {source} can be read to verify the file on.")
-    return np.concatenate(batches)
-
-
-def _rounding(
-    exact: tuple[Encoder, Probe | None],
-    rounded: tuple[Encoder, Probe | None],
-    images: np.ndarray,
-    head: str,
-) -> dict[str, float]:
-    """What 8 bits in the weights of the head change, in Keras: for the card."""
-    before, after = (run_keras(encoder, images, head, probe) for encoder, probe in (exact, rounded))
-    lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
-    changed = {"cosine_min": float(np.min((before * after).sum(axis=1) / lengths))}
-    if head == "linear":
-        changed["same_class"] = float(np.mean(before.argmax(axis=1) == after.argmax(axis=1)))
-    return changed
-
-
-def _card(
-    model: bytes, report: ParityReport, *, head: str, center_crop: float, source: str | None
-) -> dict:
-    graph = TFLiteGraph(model)
-    (image,), (output,) = (
-        [graph.tensors[index] for index in indices] for indices in (graph.inputs, graph.outputs)
-    )
-    return {
-        "input": {
-            "name": image.name,
-            "shape": list(image.shape),
-            "dtype": str(image.dtype),
-            "range": "RGB 0-255",
-        },
-        "output": {"name": output.name, "shape": list(output.shape), "dtype": str(output.dtype)},
-        "head": head,
-        "image_size": image.shape[1],
-        "center_crop": center_crop,
-        "size_bytes": len(model),
-        "float_weights_bytes": graph.constant_bytes(np.float32),
-        "binary_convolutions": report.binary_convolutions,
-        "operations": file_operations(graph),
-        "parity": report.to_dict(),
-        "sha256": hashlib.sha256(model).hexdigest(),
-        "source": source,
-        "created_by": f"s2bnn_tf {__version__}",
-    }
+    where = Destination.parse(destination)
+    with _unpacked(Path(bundle)) as folder:
+        card = json.loads((folder / "card.json").read_text("utf-8"))
+        tell(f"Looking at {where.host}")
+        device = _ask(where, card["target"], folder)
+        tell(f"Copying {_size(folder) // 1024} KiB to {where.folder}")
+        _copy(folder, where, rsync=bool(device.pop("rsync")))
+    tell("Installing")
+    _ssh(where, _INSTALL.format(folder=shlex.quote(where.folder)), "cannot install the bundle")
+    tell("Testing")
+    python = f"cd {shlex.quote(where.folder)} && .venv/bin/"
+    tested = _ssh(where, f"{python}python classify.py --selftest 2>&1 || true", "cannot run it")
+    result = {"device": device, "selftest": _last_json(tested, "the self-test")}
+    if not result["selftest"]["ok"]:
+        raise UserError(
+            f"{where.host} computes something else than the host (cosine "
+            f"{result['selftest']['cosine']:.4f}): do not use it, and report its processor."
+        )
+    if benchmark:
+        tell("Measuring")
+        command = f"s2bnn-run encoder.tflite --benchmark --json --threads {threads} 2>/dev/null"
+        result["benchmark"] = _last_json(_ssh(where, python + command, "cannot measure"), "it")
+    write_json(Path(bundle).with_suffix(".deployed.json"), result)
+    return result
 
 
 @contextlib.contextmanager
-def _writing(output: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
+def _unpacked(bundle: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = bundle
+        if bundle.suffix == ".zip" and zipfile.is_zipfile(bundle):
+            with zipfile.ZipFile(bundle) as archive:
+                archive.extractall(temporary)  # which keeps every name inside of the folder
+            folder = next(Path(temporary).iterdir())
+        if not (folder / "card.json").is_file():
+            raise UserError(f"{bundle} is not a bundle: make one with `s2bnn bundle`.")
+        yield folder
+
+
+def _ask(where: Destination, target: str, folder: Path) -> dict[str, str]:
+    """Ask the device what it is, and refuse what cannot work before anything is copied."""
+    answer = _ssh(where, _ASK.format(folder=shlex.quote(where.folder)), "cannot be asked")
+    told = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
+    machine = target.removeprefix("linux-")
+    if told.get("bits") == "32" or told.get("machine", "").startswith(("armv6", "armv7")):
+        raise UserError(f"{where.host} runs a 32-bit system; install a 64-bit one.")
+    if told.get("machine") != machine:
         raise UserError(
-            f"Cannot write to {output.parent}: {error.strerror}; choose another output."
-        ) from error
+            f"{where.host} is {told.get('machine')} and the bundle is for {machine}: "
+            f"make one with --target linux-{told.get('machine')}."
+        )
+    glibc = tuple(int(part) for part in told.get("glibc", "").split(".") if part.isdigit())
+    if glibc < _OLDEST_GLIBC:
+        found = told.get("glibc") or "none"
+        raise UserError(f"{where.host} has glibc {found}; 2.27 or newer is needed.")
+    if told.get("python") not in _PYTHONS:
+        raise UserError(
+            f"{where.host} has Python {told.get('python') or 'without venv, or none'}; install one "
+            f"of {', '.join(_PYTHONS)} (Debian: apt install python3-venv)."
+        )
+    if told.get("writable") != "yes":
+        raise UserError(f"{where.folder} cannot be written on {where.host}; choose another.")
+    if int(told.get("free_kib") or 0) < _NEEDED_KIB + _size(folder) // 1024:
+        free = int(told.get("free_kib") or 0) // 1024
+        raise UserError(
+            f"{where.host} has too little room in {where.folder}: 400 MB are needed, {free} MB "
+            "are free; make room, or choose another folder."
+        )
+    return {key: told[key] for key in ("machine", "glibc", "python", "rsync")}
+
+
+def _copy(folder: Path, where: Destination, *, rsync: bool) -> None:
+    port = [] if where.port is None else ["-p", str(where.port)]
+    target = f"{where.host}:{where.folder}/"
+    if rsync and shutil.which("rsync"):
+        shell = shlex.join(["ssh", "-o", "BatchMode=yes", *port])
+        command = ["rsync", "-rt", "--partial", "-e", shell, f"{folder}/", target]
+    else:
+        port = [option.upper() for option in port]
+        files = sorted(map(str, folder.iterdir()))
+        command = ["scp", "-q", "-o", "BatchMode=yes", *port, *files, target]
+    _run(command, where, "cannot be copied to")
+
+
+def _ssh(where: Destination, script: str, failure: str) -> str:
+    port = [] if where.port is None else ["-p", str(where.port)]
+    return _run(["ssh", "-o", "BatchMode=yes", *port, where.host, script], where, failure)
+
+
+def _run(command: list[str], where: Destination, failure: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError as error:
+        raise UserError(f"{command[0]} is not installed on this machine.") from error
+    if done.returncode == 0:
+        return done.stdout
+    for complaint, advice in _COMPLAINTS:
+        if complaint in done.stderr:
+            raise UserError(f"{where.host}: {advice.format(where=where.host)}.")
+    last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["no reason given"]
+    raise UserError(f"{where.host} {failure}: {last[0]}")
+
+
+def _last_json(text: str, what: str) -> dict:
+    for line in reversed(text.splitlines()):
+        if line.startswith("{"):
+            return json.loads(line)
+    last = text.strip().splitlines()[-1:] or ["it said nothing"]
+    raise UserError(f"On the device, {what} failed: {last[0]}")
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())

@@ -1,243 +1,142 @@
-"""The network to deploy: frozen, in float32, from RGB 0-255, with its shifts folded away."""
+"""Fold the shifts around RPReLU into their neighbors, so that a device need not add them.
+
+With `y = prelu(x + shift_in) + shift_out`, everything that reads y in a ReActNet begins by
+adding a constant of its own or only adds things up:
+
+- `sign(y + bias)` becomes `sign(z + (bias + shift_out))`,
+- the shortcut `y + batch_norm(...)`, pooled or repeated on its way, carries `shift_out` on to
+  the next RPReLU, whose `shift_in` takes it up,
+- and `shift_in` itself becomes part of the BatchNormalization before it, which Larq Compute
+  Engine makes part of the binary convolution.
+
+Two of the seven passes over each float map disappear. The function stays the same: only the
+order in which constants are added changes, thus float rounding.
+"""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-
-import larq as lq
 import numpy as np
 import tensorflow as tf
 
-from s2bnn_tf.backbones import Encoder, ReverseImage
-from s2bnn_tf.data import IMAGENET_MEAN, IMAGENET_STD
-from s2bnn_tf.errors import UserError
-from s2bnn_tf.export.shifts import fold_shifts
-from s2bnn_tf.weights.tflite_model import OUTPUT_NAMES
+from s2bnn_tf.layers import RPReLU, RSign
 
 keras = tf.keras
 
-# Kernel and bias of a linear classifier, (C, K) and (K,).
-Probe = tuple[np.ndarray, np.ndarray]
 
-_WEIGHT_QUANTIZERS = {
-    "kernel_quantizer": "kernel",
-    "depthwise_quantizer": "depthwise_kernel",
-    "pointwise_quantizer": "pointwise_kernel",
-}
-# Larq Compute Engine takes a smaller scale for zero, and then keeps the whole layer in float.
-_SMALLEST_SCALE = 1e-6
+def fold_shifts(model: keras.Model) -> None:
+    """Fold the shifts of every RPReLU of a functional model, in place, where it is exact.
 
-
-def deployment_model(
-    encoder: Encoder,
-    image_size: int,
-    head: str = "none",
-    probe: Probe | None = None,
-    *,
-    fold: bool = True,
-) -> keras.Model:
-    """The network that goes into the file. The encoder itself stays as it is.
-
-    - Weights are what their quantizers make of them: plain constants, no quantizer is left.
-    - Everything is float32, whatever the policy under which it was trained.
-    - Images are normalised inside, by a multiply-add of its own. Folded into a zero-padded
-      convolution it would change the borders.
-    - A network that begins by turning the image gets it turned before it is normalised: the
-      same bits, and nothing stands between normalisation and the first convolution.
-    - The shifts around RPReLU are folded into their neighbours (`fold_shifts`).
-
-    Args:
-        encoder: Normalised images to embeddings.
-        image_size: Pixels S of the square input.
-        head: `"none"`: pooled features; `"projection"`: embeddings of unit length;
-            `"linear"`: logits of `probe`.
-        probe: Kernel `(C, K)` and bias `(K,)`.
-        fold: Whether shifts are folded.
-
-    Returns:
-        A Keras model, RGB images 0-255, float32 `(1, S, S, 3)`, to `(1, C)`. Its layer
-        with the name of the encoder's backbone is the frozen backbone.
-
-    Raises:
-        UserError: if the encoder takes another size, lacks the head, is not a functional
-            model, or the probe does not fit.
+    A shift that something else reads (a pooling at the end, say) stays where it is.
     """
-    _check(encoder, image_size, head, probe)
-    encoder = in_float32(encoder)
-    backbone = frozen_copy(encoder.backbone)
-    if fold:
-        fold_shifts(backbone)
-    image = keras.Input((image_size, image_size, 3), 1, name="image", dtype="float32")
-    x = image
-    if _turns_image(encoder.backbone):
-        x = ReverseImage(name="reverse_image", dtype="float32")(x)
-    x = keras.layers.Rescaling(
-        [1 / (255 * std) for std in IMAGENET_STD],
-        [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD)],
-        name="normalize",
-        dtype="float32",
-    )(x)
-    x = backbone(x)
-    if head == "projection" and encoder.head is not None:
-        x = frozen_copy(encoder.head)(x)
-    elif head == "linear" and probe is not None:
-        classifier = keras.layers.Dense(probe[0].shape[1], name="linear", dtype="float32")
-        classifier.build(x.shape)
-        classifier.set_weights(list(probe))
-        x = classifier(x)
-    if head == "projection":
-        x = keras.layers.UnitNormalization(name="unit_length", dtype="float32")(x)
-    return keras.Model(image, x, name="deployed")
+    if _layer_used_twice(model) is not None:
+        return  # it could not take up two different shifts
+    pending: dict[str, np.ndarray] = {}  # what must still be added to the output of a layer
+    for layer in model.layers:  # in order of execution
+        shift = _incoming(layer, pending)
+        if isinstance(layer, RPReLU):
+            _take_in(layer, shift, model)
+            if _blocker(layer, model) is None:
+                pending[layer.name] = layer.shift_out.numpy()
+                layer.shift_out.assign(tf.zeros_like(layer.shift_out))
+        elif (sign := _sign(layer)) is not None:
+            sign.bias.assign_add(np.broadcast_to(shift, sign.bias.shape))
+        elif np.any(shift):
+            pending[layer.name] = np.asarray(shift)
 
 
-def frozen_copy(model: keras.Model) -> keras.Model:
-    """A copy of a float32 model whose weights are what their quantizers make of them.
-
-    A turn of the image, which `deployment_model` makes, is left out.
-    """
-    left_out = model.layers[1].name if _turns_image(model) else None
-
-    def clone(layer):
-        if layer.name == left_out:
-            return keras.layers.Activation("linear", name=left_out)
-        return _frozen(layer)
-
-    copy = _clone(model, clone)
-    copy.set_weights(model.get_weights())
-    for source, target in zip(leaf_layers(model), leaf_layers(copy)):
-        for attribute, name in _WEIGHT_QUANTIZERS.items():
-            quantizer = getattr(source, attribute, None)
-            if quantizer is not None:
-                weight = getattr(target, name)
-                weight.assign(quantizer(weight.value()))
-        if is_binary(source):
-            _revive_dead_channels(target)
-    return copy
-
-
-def _turns_image(model: keras.Model) -> bool:
-    """Whether a model reads its image through a `ReverseImage` alone."""
-    if len(model.layers) < 2 or not isinstance(model.layers[1], ReverseImage):
-        return False
-    readers = {node.outbound_layer for node in model.layers[0].outbound_nodes}
-    return readers == {model.layers[1]}
-
-
-def _revive_dead_channels(layer: lq.layers.QuantConv2D) -> None:
-    """Move the scale of channels that are zero, or nearly, from the kernel behind the convolution.
-
-    There the converter makes it a part of the multiplier of the same binary convolution.
-    """
-    kernel = layer.kernel.numpy()
-    scale = np.abs(kernel).max(axis=(0, 1, 2))
-    dead = scale < _SMALLEST_SCALE
-    if not dead.any():
-        return
-    layer.kernel.assign(np.where(dead, np.where(kernel < 0, -1, 1), kernel))
-    multiplier = tf.constant(np.where(dead, scale, 1), tf.float32)
-    convolve = layer.convolution_op
-    layer.convolution_op = lambda inputs, kernel: convolve(inputs, kernel) * multiplier
-
-
-def in_float32(encoder: Encoder) -> Encoder:
-    """The encoder itself if it is all float32, otherwise a copy that is.
-
-    Raises:
-        UserError: if a part of it is not a functional model.
-    """
-    policies = {layer.dtype_policy.compute_dtype for layer in leaf_layers(encoder.backbone)}
-    if encoder.head is not None:
-        policies |= {layer.dtype_policy.compute_dtype for layer in leaf_layers(encoder.head)}
-    if policies <= {"float32"}:
-        return encoder
-    parts = []
-    for part in (encoder.backbone, encoder.head):
-        copy = None if part is None else _clone(part, _float32)
-        if part is not None and copy is not None:
-            copy.set_weights(part.get_weights())
-        parts.append(copy)
-    return Encoder(*parts)
-
-
-def leaf_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """The layers of a functional model in order of execution, those of nested models too."""
+def shifts_left(model: keras.Model) -> dict[str, str]:
+    """What `fold_shifts` left in a model: the name of each shift that is not zero, and why."""
+    twice = _layer_used_twice(model)
+    left = {}
     for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from leaf_layers(layer)
-        else:
-            yield layer
+        if not isinstance(layer, RPReLU):
+            continue
+        if np.any(layer.shift_in):
+            left[f"{layer.name}/shift_in"] = "no BatchNormalization before it feeds it alone"
+        if np.any(layer.shift_out) and twice is None:
+            left[f"{layer.name}/shift_out"] = f"{_blocker(layer, model).name} reads it"
+        elif np.any(layer.shift_out):
+            left[f"{layer.name}/shift_out"] = f"{twice.name} is used twice in the network"
+    return left
 
 
-def is_binary(layer: keras.layers.Layer) -> bool:
-    """Whether a layer is a convolution of binary inputs with binary weights."""
-    return isinstance(layer, lq.layers.QuantConv2D) and all(
-        getattr(quantizer, "precision", None) == 1
-        for quantizer in (layer.input_quantizer, layer.kernel_quantizer)
-    )
+def _layer_used_twice(model: keras.Model):
+    return next((layer for layer in model.layers if len(layer.inbound_nodes) > 1), None)
 
 
-def _check(encoder: Encoder, image_size: int, head: str, probe: Probe | None) -> None:
-    expected = encoder.backbone.input_shape[1:3]
-    if not all(size in (None, image_size) for size in expected):
-        raise UserError(
-            f"The encoder was built for images of {expected[0]}x{expected[1]} pixels and cannot "
-            f"be converted for {image_size}; build it with that image_size."
-        )
-    if head not in OUTPUT_NAMES:
-        raise UserError(f"head is one of {', '.join(OUTPUT_NAMES)}, not {head!r}.")
-    if head == "linear":
-        width = encoder.backbone.output_shape[-1]
-        if probe is None:
-            raise UserError("The head 'linear' needs a classifier: run `s2bnn eval linear` first.")
-        kernel, bias = probe
-        if kernel.shape != (width, len(bias)):
-            raise UserError(
-                f"The linear classifier takes {kernel.shape[0]} features but the backbone gives "
-                f"{width}: run `s2bnn eval linear` on this encoder again."
-            )
+def _incoming(layer, pending: dict[str, np.ndarray]) -> np.ndarray | float:
+    """What must still be added to the input of a layer, per channel."""
+    if not any(source.name in pending for source in _sources(layer)):
+        return 0.0
+    shifts = [
+        np.broadcast_to(pending.get(source.name, np.float32(0)), source.output.shape[-1:])
+        for source in _sources(layer)
+    ]
+    if isinstance(layer, keras.layers.Concatenate):
+        return np.concatenate(shifts)
+    return np.sum(shifts, axis=0)
 
 
-def _clone(model: keras.Model, clone_layer: Callable) -> keras.Model:
-    def clone(layer):
-        if isinstance(layer, keras.Model):
-            return _clone(layer, clone_layer)
-        return clone_layer(layer)
-
-    try:
-        with warnings.catch_warnings():
-            # Larq Zoo initialises the blur of QuickNet by a function, of which Keras warns.
-            warnings.filterwarnings("ignore", "The `keras.initializers.serialize")
-            return keras.models.clone_model(model, clone_function=clone)
-    except TypeError as error:
-        raise UserError(
-            f"A layer of {model.name!r} cannot be copied: give its class a get_config() and "
-            "the decorator keras.saving.register_keras_serializable()."
-        ) from error
-    except ValueError as error:
-        raise UserError(
-            f"{model.name!r} cannot be converted because it is not a functional Keras model: "
-            "build it with keras.Model(inputs, outputs)."
-        ) from error
+def _take_in(layer: RPReLU, shift: np.ndarray | float, model: keras.Model) -> None:
+    """Add a shift before an RPReLU: in the BatchNormalization before it if there is one."""
+    total = np.broadcast_to(shift + layer.shift_in.numpy(), layer.shift_in.shape)
+    norm = _batch_norm_before(layer, model)
+    if norm is None:
+        layer.shift_in.assign(total)
+    else:
+        norm.beta.assign_add(total)
+        layer.shift_in.assign(tf.zeros_like(layer.shift_in))
 
 
-def _float32(layer: keras.layers.Layer) -> keras.layers.Layer:
-    return type(layer).from_config(_with_float32(layer.get_config()))
+def _batch_norm_before(layer, model: keras.Model):
+    """The BatchNormalization that feeds this layer and nothing else, directly or through an Add."""
+    (before,) = _sources(layer)
+    if isinstance(before, keras.layers.Add) and _readers(before, model) == [layer]:
+        candidates = [source for source in _sources(before) if _readers(source, model) == [before]]
+    else:
+        candidates = [before] if _readers(before, model) == [layer] else []
+    for candidate in candidates:
+        if isinstance(candidate, keras.layers.BatchNormalization) and candidate.center:
+            return candidate
+    return None
 
 
-def _frozen(layer: keras.layers.Layer) -> keras.layers.Layer:
-    copy = type(layer).from_config(_with_float32(layer.get_config()))
-    for attribute in _WEIGHT_QUANTIZERS:
-        if getattr(copy, attribute, None) is not None:
-            setattr(copy, attribute, None)
-    return copy
+def _blocker(layer, model: keras.Model):
+    """The first thing that reads a layer and can neither take up a constant nor hand it on."""
+    for reader in _readers(layer, model):
+        if isinstance(reader, RPReLU) or _sign(reader) is not None:
+            continue
+        blocker = _blocker(reader, model) if _passes_on(reader) else reader
+        if blocker is not None:
+            return blocker
+    return None
 
 
-def _with_float32(config):
-    """A layer's configuration with every dtype in it, also of its quantizers, set to float32."""
-    if isinstance(config, dict):
-        return {
-            key: "float32" if key == "dtype" else _with_float32(value)
-            for key, value in config.items()
-        }
-    return config
+def _passes_on(layer) -> bool:
+    """Whether a constant per channel comes out of a layer as it went in."""
+    if isinstance(layer, keras.layers.Concatenate):
+        return layer.axis in (-1, len(layer.output.shape) - 1)
+    # Average pooling leaves padding out of its mean.
+    return isinstance(layer, (keras.layers.Add, keras.layers.AveragePooling2D))
+
+
+def _sign(layer) -> RSign | None:
+    """The RSign through which a layer reads its input, if it does."""
+    if isinstance(layer, RSign):
+        return layer
+    quantizer = getattr(layer, "input_quantizer", None)
+    return quantizer if isinstance(quantizer, RSign) else None
+
+
+def _sources(layer) -> list:
+    """The layers whose outputs a layer reads, in order."""
+    return [
+        source for node in layer.inbound_nodes for source in tf.nest.flatten(node.inbound_layers)
+    ]
+
+
+def _readers(layer, model: keras.Model) -> list:
+    """The layers that read the output of a layer; the model itself if it is an output."""
+    readers = list(dict.fromkeys(node.outbound_layer for node in layer.outbound_nodes))
+    outputs = [output for output in model.outputs if output is layer.output]
+    return readers + [model] * len(outputs)

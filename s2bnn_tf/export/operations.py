@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 
 from s2bnn_tf.backbones import Encoder
-from s2bnn_tf.weights.flatbuffer import BINARY_CONVOLUTION, Operation, TFLiteGraph
+from s2bnn_tf.tflite import BINARY_CONVOLUTION, Operation, TFLiteGraph
 
 
 def count_operations(encoder: Encoder) -> dict[str, int]:

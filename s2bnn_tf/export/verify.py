@@ -9,7 +9,7 @@ One tolerance on the output proves nothing. So there are three checks, each shar
    Compute Engine.
 2. The whole network with the signs of the file dictated: Keras must then give the file's
    output to float rounding, and a sign of its own may differ only next to zero.
-3. The whole network, free: cosine per image, and nearest neighbours among the images.
+3. The whole network, free: cosine per image, and nearest neighbors among the images.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.data import normalize
-from s2bnn_tf.export.fold import Probe, leaf_layers
-from s2bnn_tf.export.kernels import run_file, run_kernels
-from s2bnn_tf.export.layers import (
+from s2bnn_tf.export.deployment import Probe
+from s2bnn_tf.export.lce import run_file, run_kernels
+from s2bnn_tf.export.verify_layers import (
     TOLERANCE,
     BinaryPair,
     ParityError,
@@ -32,8 +32,9 @@ from s2bnn_tf.export.layers import (
     layer_error,
     pair_layers,
 )
-from s2bnn_tf.export.signs import Layer, SignRecord, compared_signs
-from s2bnn_tf.weights.flatbuffer import TFLiteGraph, with_outputs
+from s2bnn_tf.export.verify_signs import Layer, SignRecord, compared_signs
+from s2bnn_tf.layers import leaf_layers
+from s2bnn_tf.tflite import TFLiteGraph, with_outputs
 
 keras = tf.keras
 
@@ -222,11 +223,11 @@ def _compare_outputs(expected: np.ndarray, outputs: np.ndarray) -> tuple[np.ndar
         )
     if len(expected) < 3:
         return cosines, None
-    neighbours = [
+    neighbors = [
         np.argmax(values @ values.T - 4 * np.eye(len(values)), axis=-1)
         for values in (expected, outputs)
     ]
-    return cosines, float(np.mean(neighbours[0] == neighbours[1]))
+    return cosines, float(np.mean(neighbors[0] == neighbors[1]))
 
 
 def _relative_error(expected: np.ndarray, outputs: np.ndarray) -> float:

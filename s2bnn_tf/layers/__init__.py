@@ -1,6 +1,6 @@
 """1-bit building blocks: Keras layers for binary networks, usable in any model.
 
-They serialise with `.keras` files, are understood by `larq.models.summary` and
+They serialize with `.keras` files, are understood by `larq.models.summary` and
 converted by Larq Compute Engine.
 """
 
@@ -11,5 +11,15 @@ require_keras_2()
 from s2bnn_tf.layers.activations import ChannelBias, RPReLU, RSign  # noqa: E402
 from s2bnn_tf.layers.conv import BinaryConv2D  # noqa: E402
 from s2bnn_tf.layers.quantizers import ScaledSign, scaled_sign  # noqa: E402
+from s2bnn_tf.layers.structure import is_binary, leaf_layers  # noqa: E402
 
-__all__ = ["BinaryConv2D", "ChannelBias", "RPReLU", "RSign", "ScaledSign", "scaled_sign"]
+__all__ = [
+    "BinaryConv2D",
+    "ChannelBias",
+    "RPReLU",
+    "RSign",
+    "ScaledSign",
+    "is_binary",
+    "leaf_layers",
+    "scaled_sign",
+]

@@ -34,7 +34,7 @@ class ChannelBias(keras.layers.Layer):
 
 @keras.utils.register_keras_serializable(package="s2bnn_tf")
 class RSign(lq.quantizers.Quantizer):
-    """Binarise activations around a learned, per-channel threshold.
+    """Binarize activations around a learned, per-channel threshold.
 
     Forward:   `y = sign(x + bias)`, with `sign(0) = +1`.
     Backward:  `dy/dx = max(0, 2 - 2|x + bias|)`, the derivative of the
@@ -95,6 +95,6 @@ class RPReLU(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         shifted = inputs + self.shift_in
-        # The form that the TFLite converter recognises as one PRELU operation.
+        # The form that the TFLite converter recognizes as one PRELU operation.
         rectified = tf.nn.relu(shifted) + (-self.slope * tf.nn.relu(-shifted))
         return rectified + self.shift_out

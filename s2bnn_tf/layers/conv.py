@@ -39,7 +39,7 @@ class BinaryConv2D(lq.layers.QuantConv2D):
         filters: Number of output channels.
         kernel_size: An integer or a pair of them.
         binarize_weights: Whether weights are binary too (step 2).
-        input_quantizer: What binarises the input; `RSign()` unless given.
+        input_quantizer: What binarizes the input; `RSign()` unless given.
         padding: `"same"` pads with zeros, as the reference does.
         **kwargs: All else that `lq.layers.QuantConv2D` takes.
 

@@ -12,7 +12,7 @@ _SMALLEST_SCALE = 1e-6
 
 @tf.custom_gradient
 def scaled_sign(kernel: tf.Tensor) -> tf.Tensor:
-    """Binarise a kernel to `-scale` and `+scale`, one scale for each output channel.
+    """Binarize a kernel to `-scale` and `+scale`, one scale for each output channel.
 
     Forward:   `y = mean(|w|) * sign(w)`, the mean taken over all axes but the
                last, with `sign(0) = +1`.

@@ -76,7 +76,7 @@ class DeadChannels:
         self.probe = keras.Model(model.inputs, inputs or model.inputs)
 
     def count(self, images: tf.Tensor) -> dict[str, int]:
-        """By layer, the number of dead channels; `images` are normalised `(B, H, W, 3)`."""
+        """By layer, the number of dead channels; `images` are normalized `(B, H, W, 3)`."""
         if not self.layers:
             return {}
         counts = self._count(images)

@@ -10,10 +10,11 @@ from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import Config
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.objectives import KeyQueue
+from s2bnn_tf.runs import build_encoder, restore_run
+from s2bnn_tf.teachers import load_teacher
 from s2bnn_tf.training.optimizers import build_optimizer
 from s2bnn_tf.training.pretrainer import Pretrainer
 from s2bnn_tf.training.schedules import build_schedule
-from s2bnn_tf.weights import build_encoder, load_teacher, restore_run
 
 keras = tf.keras
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from s2bnn_tf.config import Config
 from s2bnn_tf.data import Augmentation, ImageSource, batch_indices, view_dataset
 from s2bnn_tf.errors import UserError
+from s2bnn_tf.runs import CheckpointStore, RunDirectory
 from s2bnn_tf.training.binary_health import BinaryHealth, SignFlips
 from s2bnn_tf.training.distribution import agreement
 from s2bnn_tf.training.pretrainer import Pretrainer
@@ -18,7 +19,6 @@ from s2bnn_tf.training.progress import MetricsLog, Monitor, Monitors, Progress
 from s2bnn_tf.training.run_lock import RunLock
 from s2bnn_tf.training.saving import Checkpoints
 from s2bnn_tf.training.stopping import Interrupted, StopOnNotFinite, StopOnSignal
-from s2bnn_tf.weights import CheckpointStore, RunDirectory
 
 keras = tf.keras
 

@@ -16,7 +16,7 @@ def update_momentum(
     *,
     statistics: bool = False,
 ) -> None:
-    """Move the momentum encoder a little towards the student.
+    """Move the momentum encoder a little toward the student.
 
     `m = momentum * m + (1 - momentum) * s` for every trainable parameter.
     BatchNormalization's statistics are not averaged unless `statistics` is set: the

@@ -15,6 +15,7 @@ import tensorflow as tf
 from s2bnn_tf.config import Config
 from s2bnn_tf.data import ImageSource, open_source, steps_per_epoch
 from s2bnn_tf.errors import UserError
+from s2bnn_tf.runs import CheckpointStore, RunDirectory
 from s2bnn_tf.training.build import build_pretrainer
 from s2bnn_tf.training.distribution import is_chief, open_strategy
 from s2bnn_tf.training.fitting import Training
@@ -22,7 +23,6 @@ from s2bnn_tf.training.progress import Monitor
 from s2bnn_tf.training.resuming import check_resumable, check_same_images
 from s2bnn_tf.training.run_lock import RunLock
 from s2bnn_tf.training.stopping import TrainingStopped
-from s2bnn_tf.weights import CheckpointStore, RunDirectory
 
 log = logging.getLogger(__name__)
 

@@ -48,7 +48,7 @@ class Pretrainer(keras.Model):
         seed: Of the shuffling between replicas.
         key_statistics: What BatchNormalization in the momentum encoder uses: `"batch"`,
             the batch's own statistics, as MoCo does, or `"averaged"`, a moving
-            average of the student's. On one device `"batch"` lets a query recognise
+            average of the student's. On one device `"batch"` lets a query recognize
             its key by the statistics that they share, and the features suffer: MoCo
             shuffles the batch between devices for that reason, and so does this.
 
@@ -57,7 +57,7 @@ class Pretrainer(keras.Model):
 
     Raises:
         ValueError: if there is neither teacher nor momentum encoder, nothing to
-            minimise, or a queue that nothing fills, nothing uses, or that is missing.
+            minimize, or a queue that nothing fills, nothing uses, or that is missing.
 
     References:
         S2-BNN, https://arxiv.org/abs/2102.08946.
@@ -93,7 +93,7 @@ class Pretrainer(keras.Model):
             weights["regression"] = regression_weight
         self.objective_weights = {name: weight for name, weight in weights.items() if weight > 0}
         if not self.objective_weights:
-            raise ValueError("A Pretrainer needs a weight above 0 for what it is to minimise.")
+            raise ValueError("A Pretrainer needs a weight above 0 for what it is to minimize.")
         uses = [name for name in ("contrastive", "similarity") if name in self.objective_weights]
         if len(uses) != (queue is not None):
             raise ValueError("A queue comes with contrast, or with similarity to a teacher's.")

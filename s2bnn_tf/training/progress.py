@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.files import write_text
+from s2bnn_tf.runs import RunDirectory
 from s2bnn_tf.training.run_lock import RunLock
 from s2bnn_tf.training.saving import writing_to
 from s2bnn_tf.training.stopping import StopOnSignal
-from s2bnn_tf.weights import RunDirectory
 
 keras = tf.keras
 

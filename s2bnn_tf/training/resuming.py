@@ -7,7 +7,7 @@ from typing import Any
 
 from s2bnn_tf.config import Config, to_dict
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.weights import RunDirectory
+from s2bnn_tf.runs import RunDirectory
 
 # These change nothing that is learned ...
 _FREE = {"distribution", "deterministic", "monitor"}

@@ -10,8 +10,8 @@ from typing import Any
 import tensorflow as tf
 
 from s2bnn_tf.errors import UserError, file_reason
+from s2bnn_tf.runs import CheckpointStore, RunDirectory, save_encoder
 from s2bnn_tf.training.run_lock import RunLock
-from s2bnn_tf.weights import CheckpointStore, RunDirectory, save_encoder
 
 keras = tf.keras
 

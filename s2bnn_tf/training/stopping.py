@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.files import write_json
-from s2bnn_tf.weights import CheckpointStore, RunDirectory
+from s2bnn_tf.runs import CheckpointStore, RunDirectory
 
 keras = tf.keras
 

@@ -73,7 +73,7 @@ def test_the_head_starts_like_pytorchs_linear():
         np.testing.assert_allclose(weight.std(), limit / 3**0.5, rtol=0.2)
 
 
-def test_embeddings_are_normalised_head_outputs(encoder, images):
+def test_embeddings_are_normalized_head_outputs(encoder, images):
     embeddings = encoder(images).numpy()
     assert embeddings.shape == (5, encoder.embedding_dim) == (5, 16)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-5)

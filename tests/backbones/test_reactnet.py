@@ -68,7 +68,7 @@ def test_output_and_last_map(reactnet_a, small):
         assert model.get_layer("pool").input_shape == (None, last_map, last_map, channels)
 
 
-def test_batch_normalisation_and_slopes_are_the_references(reactnet_a):
+def test_batch_normalization_and_slopes_are_the_references(reactnet_a):
     norms = [n for n in reactnet_a.layers if isinstance(n, keras.layers.BatchNormalization)]
     assert len(norms) == 27
     assert {(norm.momentum, norm.epsilon) for norm in norms} == {(0.9, 1e-5)}

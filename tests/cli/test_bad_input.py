@@ -9,7 +9,7 @@ from PIL import Image
 
 from s2bnn_tf.cli import main
 from s2bnn_tf.config import load_config
-from s2bnn_tf.weights import RunDirectory, build_encoder, save_encoder
+from s2bnn_tf.runs import RunDirectory, build_encoder, save_encoder
 
 RECIPE = """
 epochs: 1
@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
     """Recipes, runs, images and files, whole and broken."""
     root = tmp_path_factory.mktemp("bad")
     (root / "recipe.yaml").write_text(RECIPE)
-    (root / "misspelt.yaml").write_text(RECIPE.replace("epochs", "epoch"))
+    (root / "misspelled.yaml").write_text(RECIPE.replace("epochs", "epoch"))
     (root / "list.yaml").write_text("- a\n- b\n")
     (root / "nothing").mkdir()
     (root / "text").mkdir()
@@ -58,7 +58,7 @@ def complaint(command: str, folder, *overrides: str) -> str:
     ("command", "words"),
     [
         ("train @/none.yaml --output-dir @/new", "Cannot read the recipe"),
-        ("train @/misspelt.yaml --output-dir @/new", "epoch: unknown key; expected one of seed"),
+        ("train @/misspelled.yaml --output-dir @/new", "epoch: unknown key; expected one of seed"),
         ("train @/list.yaml --output-dir @/new", "expected keys and values"),
         ("train @/file --output-dir @/new", "expected keys and values"),
         ("train @/recipe.yaml", "Missing option '--output-dir'"),
@@ -162,12 +162,12 @@ def test_a_damaged_probe_is_refused(folder):
 
 
 def test_odd_but_whole_images_are_read(folder, tmp_path):
-    """CMYK, 16 bits, greyscale and transparent files are images; a truncated one is skipped."""
-    grey = np.arange(40 * 40).reshape(40, 40)
-    Image.fromarray(grey.astype(np.uint8)).convert("CMYK").save(tmp_path / "cmyk.jpg")
-    Image.fromarray((grey * 40).astype(np.uint16)).save(tmp_path / "deep.png")
-    Image.fromarray(grey.astype(np.uint8)).save(tmp_path / "grey.bmp")
-    Image.fromarray(grey.astype(np.uint8)).convert("RGBA").save(tmp_path / "clear.webp")
+    """CMYK, 16 bits, grayscale and transparent files are images; a truncated one is skipped."""
+    gray = np.arange(40 * 40).reshape(40, 40)
+    Image.fromarray(gray.astype(np.uint8)).convert("CMYK").save(tmp_path / "cmyk.jpg")
+    Image.fromarray((gray * 40).astype(np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(gray.astype(np.uint8)).save(tmp_path / "gray.bmp")
+    Image.fromarray(gray.astype(np.uint8)).convert("RGBA").save(tmp_path / "clear.webp")
     whole = (folder / "photos" / "0.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     output = tmp_path / "out" / "new.npz"

@@ -50,7 +50,7 @@ def pillow_resize(image: np.ndarray, box, size: int) -> np.ndarray:
     return np.stack([np.asarray(plane) for plane in planes], axis=-1)
 
 
-def grey_of(image: np.ndarray) -> np.ndarray:
+def gray_of(image: np.ndarray) -> np.ndarray:
     return (image @ np.array([0.2989, 0.587, 0.114]))[..., np.newaxis]
 
 
@@ -71,8 +71,8 @@ def jitter_reference(image: np.ndarray, amounts, order) -> np.ndarray:
             continue
         other = {
             augment.BRIGHTNESS: 0.0,
-            augment.CONTRAST: grey_of(image).mean(),
-            augment.SATURATION: grey_of(image),
+            augment.CONTRAST: gray_of(image).mean(),
+            augment.SATURATION: gray_of(image),
         }[operation]
         image = np.clip(amount * image + (1 - amount) * other, 0, 255)
     return image
@@ -97,7 +97,7 @@ def test_crop_boxes_follow_torchvision(height, width, scale):
 
 
 @pytest.mark.parametrize("height, width", [(1000, 10), (10, 1000), (1, 1)])
-def test_an_image_no_crop_fits_in_gives_its_centre(height, width):
+def test_an_image_no_crop_fits_in_gives_its_center(height, width):
     sizes = np.array([[height, width]], np.int32)
     box = augment.sample_crop_boxes(sizes, (0.9, 1.0), SEED).numpy()[0]
     expected = torchvision_box(np.random.default_rng(0), height, width, (0.9, 1.0))
@@ -131,7 +131,7 @@ def test_nothing_outside_the_box_is_sampled():
 @pytest.mark.parametrize("order", list(itertools.permutations(range(4)))[::5])
 def test_jitter_is_the_reference(order):
     images = random_images(3, 6, 5, 3)
-    images[0, :3] = images[0, :3, :, :1]  # grey pixels have no hue
+    images[0, :3] = images[0, :3, :, :1]  # gray pixels have no hue
     images[1] = 0
     amounts = np.array(
         [[1.4, 0.6, 1.3, 0.1], [0.6, 1.4, 0.7, -0.1], [1.2, 1.35, 1.4, -0.07]], np.float32
@@ -196,18 +196,18 @@ class TestRandomOperations:
         np.testing.assert_array_equal(operation(images, probability, SEED), again)
         assert np.any(operation(images, probability, (3, 8)) != again)
 
-    def test_grey_images_stay_grey_and_finite(self, operation, probability):
-        grey = np.repeat(random_images(16, 9, 8, 1), 3, axis=-1)
-        grey[0], grey[1] = 0, 255
-        result = operation(grey, 1.0, SEED).numpy()
+    def test_gray_images_stay_gray_and_finite(self, operation, probability):
+        gray = np.repeat(random_images(16, 9, 8, 1), 3, axis=-1)
+        gray[0], gray[1] = 0, 255
+        result = operation(gray, 1.0, SEED).numpy()
         assert np.isfinite(result).all() and result.min() >= 0 and result.max() <= 255.01
         np.testing.assert_allclose(result, np.repeat(result[..., :1], 3, axis=-1), atol=1e-2)
 
 
-def test_grey_is_the_luma():
+def test_gray_is_the_luma():
     images = random_images(5, 4, 4, 3)
     result = augment.random_grayscale(images, 1.0, SEED)
-    np.testing.assert_allclose(result, np.repeat(grey_of(images), 3, axis=-1), rtol=1e-5)
+    np.testing.assert_allclose(result, np.repeat(gray_of(images), 3, axis=-1), rtol=1e-5)
 
 
 def test_flip_mirrors_left_to_right():

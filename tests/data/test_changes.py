@@ -16,7 +16,7 @@ NOTHING = Changes(
     jitter=np.array(False),
     amounts=np.array([1.0, 1.0, 1.0, 0.0], np.float32),
     order=np.array([0, 1, 2, 3]),
-    grey=np.array(False),
+    gray=np.array(False),
     sigma=np.array(0.0, np.float32),
     mirror=np.array(False),
 )
@@ -25,7 +25,7 @@ TRUE = np.array(True)
 
 @pytest.fixture(scope="module")
 def image() -> np.ndarray:
-    """Strong colours, with values at both ends, as a JPEG has them."""
+    """Strong colors, with values at both ends, as a JPEG has them."""
     noise = np.random.default_rng(0).normal(size=(24, 24, 3))
     return np.clip(128 + 90 * noise, 0, 255).astype(np.uint8)
 
@@ -68,8 +68,8 @@ def test_the_blur_is_the_gaussian_but_for_its_far_ends(sigma, image):
     assert_is(view, ops.blur_by(batch(image), tf.constant([sigma])), 1)
 
 
-def test_grey_and_mirrored(image):
-    assert_is(change_view(image, NOTHING._replace(grey=TRUE)), ops.to_grey(batch(image)), 0.6)
+def test_gray_and_mirrored(image):
+    assert_is(change_view(image, NOTHING._replace(gray=TRUE)), ops.to_gray(batch(image)), 0.6)
     mirrored = change_view(image, NOTHING._replace(mirror=TRUE))
     np.testing.assert_array_equal(mirrored, image[:, ::-1])
 
@@ -78,19 +78,19 @@ def test_they_come_in_torchvisions_order(image):
     everything = NOTHING._replace(
         jitter=TRUE,
         amounts=np.array([1.2, 0.8, 1.3, -0.05], np.float32),
-        grey=TRUE,
+        gray=TRUE,
         sigma=np.array(1.0),
         mirror=TRUE,
     )
     x = ops.apply_jitter(batch(image), everything.amounts[None], everything.order[None])
-    x = ops.blur_by(ops.to_grey(x), tf.constant([1.0]))[:, :, ::-1]
+    x = ops.blur_by(ops.to_gray(x), tf.constant([1.0]))[:, :, ::-1]
     assert_is(change_view(image, everything), x, 2)
 
 
 def test_draws_have_their_probabilities_and_ranges():
     augmentation = Augmentation((0.2, 1.0), 0.6, 0.3, 0.2, 0.5)
     drawn = sample_changes(4000, augmentation, tf.constant([1, 2]))
-    shares = [np.mean(x) for x in (drawn.jitter, drawn.grey, drawn.sigma > 0, drawn.mirror)]
+    shares = [np.mean(x) for x in (drawn.jitter, drawn.gray, drawn.sigma > 0, drawn.mirror)]
     np.testing.assert_allclose(shares, [0.6, 0.3, 0.2, 0.5], atol=0.03)
     sigma = drawn.sigma[drawn.sigma > 0].numpy()
     assert 0.1 <= sigma.min() < 0.2 and 1.9 < sigma.max() <= 2.0

@@ -41,7 +41,7 @@ def test_formats(tmp_path, name, tolerance):
     assert np.abs(image - gradient()).mean() <= tolerance
 
 
-def test_greyscale_becomes_three_equal_channels(tmp_path):
+def test_grayscale_becomes_three_equal_channels(tmp_path):
     image = load_image(save(tmp_path / "a.png", gradient()[..., 0]))
     np.testing.assert_array_equal(image, np.repeat(gradient()[..., :1], 3, axis=-1))
 
@@ -52,7 +52,7 @@ def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
     np.testing.assert_allclose(image[..., 1], values / 257, atol=0.51)
 
 
-def test_cmyk_keeps_its_colours(tmp_path):
+def test_cmyk_keeps_its_colors(tmp_path):
     path = tmp_path / "a.jpg"
     Image.fromarray(gradient()).convert("CMYK").save(path, quality=95)
     with Image.open(path) as stored:

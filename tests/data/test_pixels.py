@@ -57,7 +57,7 @@ def test_a_plain_jpeg_has_pillows_pixels(photographs, tmp_path):
 
 
 @pytest.mark.parametrize("size", [5, 96])
-def test_a_batch_is_normalised_where_tensorflow_takes_it_over(size):
+def test_a_batch_is_normalized_where_tensorflow_takes_it_over(size):
     images = np.random.default_rng(0).integers(0, 256, (3, size, size, 3)).astype(np.uint8)
     result = pixels.normalize_batch(images)
     np.testing.assert_allclose(result, normalize(images), atol=1e-5)

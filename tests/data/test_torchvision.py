@@ -46,7 +46,7 @@ def measure_boxes(boxes: np.ndarray, size: tuple[int, int]) -> dict[str, np.ndar
         "top": top,
         "left": left,
         "middle": (top + height / 2) / size[0],
-        "centre": (left + width / 2) / size[1],
+        "center": (left + width / 2) / size[1],
     }
 
 
@@ -120,9 +120,9 @@ def test_jitter_makes_the_same_pixels(golden):
     np.testing.assert_allclose(ours, golden["jittered"], atol=2e-3)
 
 
-def test_grey_and_blur_make_the_same_pixels(golden):
+def test_gray_and_blur_make_the_same_pixels(golden):
     images = tf.constant(golden["small"][np.newaxis])
-    np.testing.assert_allclose(augment.to_grey(images)[0], golden["grey"], atol=1e-3)
+    np.testing.assert_allclose(augment.to_gray(images)[0], golden["grey"], atol=1e-3)
     sigmas = golden["sigmas"].astype(np.float32)
     ours = augment.blur_by(tf.tile(images, (len(sigmas), 1, 1, 1)), tf.constant(sigmas)).numpy()
     # torchvision's kernel ends after 7 pixels, at 3.5 sigma for the widest.

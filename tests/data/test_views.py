@@ -1,4 +1,4 @@
-"""View datasets and labelled datasets, from memory and from files."""
+"""View datasets and labeled datasets, from memory and from files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from s2bnn_tf.data import (
     Augmentation,
     ImageSource,
     batch_indices,
-    labelled_dataset,
+    labeled_dataset,
     normalize,
     open_source,
     steps_per_epoch,
@@ -31,7 +31,7 @@ PLAIN = Augmentation((1.0, 1.0), 0.0, 0.0, 0.0, 0.0)
 
 
 def numbered_source(count: int) -> ImageSource:
-    """Each image is one flat colour, its own number."""
+    """Each image is one flat color, its own number."""
     images = (
         np.ones((count, 6, 6, 3), np.uint8) * np.arange(count, dtype=np.uint8)[:, None, None, None]
     )
@@ -80,7 +80,7 @@ def test_each_epoch_is_another_permutation_without_its_remainder():
 
 
 @pytest.mark.parametrize("views", [1, 2])
-def test_views_are_normalised_batches(source, views):
+def test_views_are_normalized_batches(source, views):
     dataset = view_dataset(source, LIGHT, image_size=16, batch_size=5, views=views, seed=0)
     assert len(dataset.element_spec) == views
     for spec in dataset.element_spec:
@@ -129,9 +129,9 @@ def test_a_dataset_from_a_later_step_is_the_tail(source, images_at_a_time, monke
 def test_no_thread_has_to_wake_up_before_an_iterator_is_let_go_of(source):
     """The autotuning thread sleeps up to a minute, and holds up a training that is stopped."""
     views = view_dataset(source, LIGHT, image_size=8, batch_size=4, views=1, seed=0)
-    labelled = labelled_dataset(source, image_size=8, batch_size=4, center_crop=1.0)
+    labeled = labeled_dataset(source, image_size=8, batch_size=4, center_crop=1.0)
     assert views.options().autotune.enabled is False
-    assert labelled.options().autotune.enabled is False
+    assert labeled.options().autotune.enabled is False
 
 
 def test_the_dataset_is_the_operations_run_eagerly():
@@ -202,7 +202,7 @@ def test_a_truncated_file_is_left_out_with_its_label(numbered_folder):
     truncate(source.paths[2])
     expected = np.delete(labels, 2)
     for crop_scale in (None, (0.08, 1.0)):
-        result = labelled_dataset(
+        result = labeled_dataset(
             source, image_size=8, batch_size=3, center_crop=1.0, crop_scale=crop_scale
         )
         images, found = (list(part) for part in zip(*result))
@@ -224,8 +224,8 @@ def resize_reference(image: np.ndarray, size: int, center_crop: float) -> np.nda
 
 
 @pytest.mark.parametrize("size, center_crop", [(32, 1.0), (32, 0.875), (16, 1.0), (13, 0.8)])
-def test_labelled_images_are_resized_and_centred(source, size, center_crop):
-    dataset = labelled_dataset(source, image_size=size, batch_size=4, center_crop=center_crop)
+def test_labeled_images_are_resized_and_centered(source, size, center_crop):
+    dataset = labeled_dataset(source, image_size=size, batch_size=4, center_crop=center_crop)
     images, labels = (np.concatenate(list(part)) for part in zip(*dataset))
     assert images.shape == (10, size, size, 3) and images.dtype == np.float32
     assert labels.dtype == np.int64
@@ -237,22 +237,22 @@ def test_labelled_images_are_resized_and_centred(source, size, center_crop):
     assert [len(batch) for batch, _ in dataset] == [4, 4, 2]
 
 
-def test_a_wide_image_is_centred():
+def test_a_wide_image_is_centered():
     pixels = np.random.default_rng(0).integers(0, 256, (1, 21, 47, 3)).astype(np.uint8)
     source = ImageSource("wide", "test", None, (), images=pixels)
-    dataset = labelled_dataset(source, image_size=18, batch_size=1, center_crop=0.875)
+    dataset = labeled_dataset(source, image_size=18, batch_size=1, center_crop=0.875)
     image = next(iter(dataset))[0][0].numpy()
     assert np.abs(image - resize_reference(pixels[0], 18, 0.875)).max() <= 1.01
 
 
-def test_augmented_labelled_images_keep_their_labels_and_range(source):
+def test_augmented_labeled_images_keep_their_labels_and_range(source):
     source = ImageSource(
         source.name, "train", np.arange(10), (), source.images, source.paths, source.sizes
     )
 
     def epoch(seed):
         parts = zip(
-            *labelled_dataset(
+            *labeled_dataset(
                 source,
                 image_size=12,
                 batch_size=4,
@@ -276,7 +276,7 @@ def test_a_crop_scale_of_one_keeps_square_images_whole():
     pixels = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3)).astype(np.uint8)
     source = ImageSource("squares", "train", np.arange(20), (), images=pixels)
     whole, half = (
-        labelled_dataset(source, image_size=8, batch_size=20, center_crop=1.0, crop_scale=scale)
+        labeled_dataset(source, image_size=8, batch_size=20, center_crop=1.0, crop_scale=scale)
         for scale in ((1.0, 1.0), (0.5, 0.5))
     )
     images, labels = (part.numpy() for part in next(iter(whole)))
@@ -288,7 +288,7 @@ def test_a_crop_scale_of_one_keeps_square_images_whole():
 
 
 def test_augmented_labels_belong_to_their_images():
-    dataset = labelled_dataset(
+    dataset = labeled_dataset(
         numbered_source(30), image_size=4, batch_size=7, center_crop=1.0, crop_scale=(0.08, 1.0)
     )
     for images, labels in dataset:

@@ -54,11 +54,11 @@ def blobs():
 
 
 def make_blobs(count: int, dim: int, classes: int, seed: int, spread: float = 1.0):
-    """Gaussian classes around fixed centres: (features (N, D) float32, labels (N,))."""
-    centres = np.random.default_rng(99).normal(size=(classes, dim)) * 2
+    """Gaussian classes around fixed centers: (features (N, D) float32, labels (N,))."""
+    centers = np.random.default_rng(99).normal(size=(classes, dim)) * 2
     generator = np.random.default_rng(seed)
     labels = np.arange(count) % classes
-    features = centres[labels] + spread * generator.normal(size=(count, dim))
+    features = centers[labels] + spread * generator.normal(size=(count, dim))
     return features.astype(np.float32), labels.astype(np.int64)
 
 

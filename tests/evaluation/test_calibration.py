@@ -22,7 +22,7 @@ from s2bnn_tf.evaluation.calibration import (
     reliability,
 )
 from s2bnn_tf.objectives import distillation_loss
-from s2bnn_tf.weights import RunDirectory, build_encoder, save_encoder
+from s2bnn_tf.runs import RunDirectory, build_encoder, save_encoder
 
 FEATURES = 24  # of the tiny network
 

@@ -16,11 +16,10 @@ from s2bnn_tf.evaluation import (
     evaluate_knn,
     evaluate_linear,
     evaluate_low_label,
-    read_gallery,
-    read_mistakes,
     session,
 )
-from s2bnn_tf.weights import LinearProbe, RunDirectory, build_encoder, save_encoder
+from s2bnn_tf.report import read_gallery, read_mistakes
+from s2bnn_tf.runs import LinearProbe, RunDirectory, build_encoder, save_encoder
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +111,7 @@ def test_the_papers_protocol_on_another_source(tmp_path, model):
 
 
 def test_a_linear_head_is_measured_as_it_is(tmp_path, model, make_encoder):
-    """Its own logits are right for every image whose brightest colour channel names the class."""
+    """Its own logits are right for every image whose brightest color channel names the class."""
     projection = np.tile(np.eye(3, dtype=np.float32), (64, 1))  # (192, 3): sums of each channel
     encoder = model(projection=projection, head="linear")
     data = folder_of(tmp_path / "photos", {s: ("b", "g", "r") for s in ("train", "test")})

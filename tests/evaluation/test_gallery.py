@@ -16,7 +16,7 @@ def digits(split: str, count: int) -> ImageSource:
     return open_source("digits", split).select(np.arange(count))
 
 
-def test_neighbours_are_the_most_similar_training_images():
+def test_neighbors_are_the_most_similar_training_images():
     train, test = digits("train", 200), digits("test", 60)
     gallery = make_gallery(train, test, flat(train), flat(test))
     assert gallery.query_labels.tolist() == list(range(10))
@@ -32,7 +32,7 @@ def test_neighbours_are_the_most_similar_training_images():
     np.testing.assert_array_equal(gallery.place_labels, test.labels)
 
 
-def test_the_map_keeps_neighbours_together():
+def test_the_map_keeps_neighbors_together():
     test = digits("test", 100)
     gallery = make_gallery(test, test, flat(test), flat(test))
     again = make_gallery(test, test, flat(test), flat(test))
@@ -53,7 +53,7 @@ def test_large_images_and_many_classes_are_cut_down():
     assert len(np.unique(gallery.place_labels)) == 20
 
 
-def test_few_images_have_neighbours_but_no_map():
+def test_few_images_have_neighbors_but_no_map():
     test = digits("test", 4)
     gallery = make_gallery(test, test, flat(test), flat(test))
     assert gallery.places.shape == (0, 2)

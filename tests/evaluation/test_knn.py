@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from s2bnn_tf.evaluation import knn, knn_accuracy, nearest_neighbours
+from s2bnn_tf.evaluation import knn, knn_accuracy, nearest_neighbors
 
 
 def slow_knn(train, train_labels, test, test_labels, k, temperature):
@@ -51,12 +51,12 @@ def test_agrees_with_a_slow_loop(n_train, n_test, dim, classes, k, temperature):
     assert (result["n_train"], result["n_test"]) == (n_train, n_test)
 
 
-def test_chunks_do_not_change_the_neighbours(monkeypatch):
+def test_chunks_do_not_change_the_neighbors(monkeypatch):
     generator = np.random.default_rng(0)
     train, test = generator.normal(size=(40, 6)), generator.normal(size=(23, 6))
-    whole = nearest_neighbours(train, test, 5)
+    whole = nearest_neighbors(train, test, 5)
     monkeypatch.setattr(knn, "CHUNK_BYTES", 4 * 40 * 3)  # three queries at a time
-    chunked = nearest_neighbours(train, test, 5)
+    chunked = nearest_neighbors(train, test, 5)
     np.testing.assert_array_equal(whole[1], chunked[1])
     np.testing.assert_allclose(whole[0], chunked[0], rtol=1e-5)
 
@@ -65,11 +65,11 @@ def test_only_directions_count():
     generator = np.random.default_rng(1)
     train, test = generator.normal(size=(30, 5)), generator.normal(size=(9, 5))
     scale = np.array(generator.uniform(0.1, 50, size=(30, 1)))
-    first, second = nearest_neighbours(train, test, 4), nearest_neighbours(train * scale, test, 4)
+    first, second = nearest_neighbors(train, test, 4), nearest_neighbors(train * scale, test, 4)
     np.testing.assert_array_equal(first[1], second[1])
 
 
-def test_close_neighbours_outvote_many_distant_ones():
+def test_close_neighbors_outvote_many_distant_ones():
     train = np.array([[1.0, 0.0], [0.6, 0.8], [0.6, 0.8], [0.6, 0.8]])
     labels = np.array([0, 1, 1, 1])
     query, answer = np.array([[1.0, 0.0]]), np.array([0])
@@ -78,7 +78,7 @@ def test_close_neighbours_outvote_many_distant_ones():
 
 
 def test_a_zero_feature_is_not_a_division_by_zero():
-    similarities, _ = nearest_neighbours(np.eye(3), np.zeros((1, 3)), 2)
+    similarities, _ = nearest_neighbors(np.eye(3), np.zeros((1, 3)), 2)
     np.testing.assert_array_equal(similarities, np.zeros((1, 2)))
 
 

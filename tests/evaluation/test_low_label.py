@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.evaluation.low_label import confidence_interval, draw_labelled, low_label_accuracy
+from s2bnn_tf.evaluation.low_label import confidence_interval, draw_labeled, low_label_accuracy
 
 LABELS = np.repeat([0, 1, 3], [200, 100, 40])
 
@@ -16,26 +16,26 @@ LABELS = np.repeat([0, 1, 3], [200, 100, 40])
     ("amount", "counts"), [("10", [10, 10, 10]), ("10%", [20, 10, 4]), ("0.5%", [1, 1, 1])]
 )
 def test_every_class_has_its_share(amount, counts):
-    rows = draw_labelled(LABELS, amount, seed=0)
+    rows = draw_labeled(LABELS, amount, seed=0)
     assert np.unique(LABELS[rows], return_counts=True)[1].tolist() == counts
     assert len(set(rows)) == len(rows)
-    np.testing.assert_array_equal(rows, draw_labelled(LABELS, amount, seed=0))
-    assert rows.tolist() != draw_labelled(LABELS, amount, seed=1).tolist()
+    np.testing.assert_array_equal(rows, draw_labeled(LABELS, amount, seed=0))
+    assert rows.tolist() != draw_labeled(LABELS, amount, seed=1).tolist()
 
 
 def test_all_of_them():
-    np.testing.assert_array_equal(draw_labelled(LABELS, "100%", seed=3), np.arange(340))
+    np.testing.assert_array_equal(draw_labeled(LABELS, "100%", seed=3), np.arange(340))
 
 
 @pytest.mark.parametrize("amount", ["0", "-1", "1.5", "101%", "ten", "", "1 %%", "nan", "1e3"])
 def test_what_is_no_amount(amount):
     with pytest.raises(UserError, match="images per class"):
-        draw_labelled(LABELS, amount, seed=0)
+        draw_labeled(LABELS, amount, seed=0)
 
 
 def test_more_than_there_are():
-    with pytest.raises(UserError, match="40 labelled images"):
-        draw_labelled(LABELS, "41", seed=0)
+    with pytest.raises(UserError, match="40 labeled images"):
+        draw_labeled(LABELS, "41", seed=0)
 
 
 def test_the_interval_is_students():

@@ -13,7 +13,7 @@ from s2bnn_tf.backbones import Encoder, build_backbone, projection_head
 from s2bnn_tf.data import open_source
 from s2bnn_tf.export import ParityReport, convert_model, deployment_model, verify
 from s2bnn_tf.layers import ChannelBias, RPReLU, RSign
-from s2bnn_tf.weights.tflite_model import OUTPUT_NAMES
+from s2bnn_tf.tflite.encoder import OUTPUT_NAMES
 
 keras = tf.keras
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from s2bnn_tf.config import load_config
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.export import bundle
-from s2bnn_tf.weights import LinearProbe, RunDirectory, build_encoder, save_encoder
+from s2bnn_tf.runs import LinearProbe, RunDirectory, build_encoder, save_encoder
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """

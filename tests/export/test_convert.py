@@ -1,163 +1,158 @@
-"""The bytes that come out: names, shapes, operations; and what is shown on the way."""
+"""File and card in place, whole and verified, or nothing."""
 
-import os
-import subprocess
-import sys
+import hashlib
+import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from s2bnn_tf.backbones import register_backbone
+from s2bnn_tf.config import load_config
+from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.export import convert, convert_model
-from s2bnn_tf.export.operations import operation_table
-from s2bnn_tf.export.terminal import captured_terminal
+from s2bnn_tf.export import ParityError, convert_run, export_encoder
+from s2bnn_tf.export.convert import sample_images
 from s2bnn_tf.layers import BinaryConv2D
-from s2bnn_tf.weights.flatbuffer import TFLiteGraph
+from s2bnn_tf.runs import LinearProbe, RunDirectory, build_encoder, save_encoder
+from s2bnn_tf.tflite import TFLiteEncoder
 
 keras = tf.keras
 
-
-def counts(graph: TFLiteGraph) -> dict[str, int]:
-    return {row["name"]: row["count"] for row in operation_table(graph)}
-
-
-def test_reactnet_has_the_fewest_operations_possible(small_model):
-    """Per binary convolution: add, quantize, convolve, add the shortcut, PReLU. Nothing else."""
-    assert counts(TFLiteGraph(small_model)) == {
-        "LceBconv2d": 26,
-        "LceQuantize": 26,
-        "PRELU": 26,
-        "ADD": 54,  # two for each, one to normalise, the last shift
-        "CONCATENATION": 5,
-        "AVERAGE_POOL_2D": 3,
-        "CONV_2D": 1,
-        "MUL": 1,
-        "MEAN": 1,
-    }
-
-
-def test_input_and_output(small_model):
-    graph = TFLiteGraph(small_model)
-    (image,), (output,) = graph.inputs, graph.outputs
-    assert graph.tensors[image].name == "image"
-    assert graph.tensors[image].shape == (1, 32, 32, 3)
-    assert graph.tensors[image].dtype == np.float32
-    assert graph.tensors[output].name == "features"
-    assert graph.tensors[output].shape == (1, 256)
-
-
-def test_normalisation_is_not_folded_into_the_padded_stem(small_model):
-    graph = TFLiteGraph(small_model)
-    assert [item.name for item in graph.operations[:3]] == ["MUL", "ADD", "CONV_2D"]
-    scale = graph.tensors[graph.operations[0].inputs[1]].constant
-    np.testing.assert_allclose(scale, 1 / (255 * np.array([0.229, 0.224, 0.225])), rtol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("head", "name", "width"), [("projection", "embedding", 16), ("linear", "logits", 3)]
-)
-def test_heads_name_their_output(wrap, head, name, width):
-    encoder = wrap(lambda image: BinaryConv2D(12, 3)(image), embedding_dim=16)
-    probe = (np.ones((12, 3), np.float32), np.zeros(3, np.float32))
-    graph = TFLiteGraph(convert(encoder, image_size=8, head=head, probe=probe))
-    output = graph.tensors[graph.outputs[0]]
-    assert (output.name, output.shape) == (name, (1, width))
-
-
-def test_weights_of_one_bit_take_one_bit(small_encoder, small_model):
-    binary = sum(
-        int(tf.size(layer.kernel))
-        for layer in small_encoder.backbone.layers
-        if "block" in layer.name and hasattr(layer, "kernel")
-    )
-    stored = TFLiteGraph(small_model).constant_bytes(np.int32)
-    # Channels are stored in words of 32; the narrow layers of this network fill them partly.
-    assert binary / 8 < stored < binary / 8 * 1.1
-
-
-@keras.utils.register_keras_serializable(package="test_convert")
-class InPython(keras.layers.Layer):
-    def call(self, inputs):
-        outputs = tf.py_function(lambda x: x, [inputs], tf.float32)
-        outputs.set_shape(inputs.shape)
-        return outputs
-
-
-def test_operation_that_no_device_has_is_named(wrap):
-    encoder = wrap(lambda image: InPython()(image))
-    with pytest.raises(UserError, match=r"TensorFlow Lite lacks \(EagerPyFunc\)"):
-        convert(encoder, image_size=8)
-
-
-def test_captured_terminal(capfd):
-    with captured_terminal() as log:
-        os.write(1, b"one ")
-        os.write(2, b"two ")
-        print("three", file=sys.__stderr__, flush=True)
-        assert log.read() == "one two three"
-    os.write(2, b"after")
-    assert capfd.readouterr() == ("", "after")
-
-
-def test_captured_terminal_is_given_back_after_an_error(capfd):
-    with pytest.raises(RuntimeError), captured_terminal():
-        raise RuntimeError
-    os.write(1, b"after")
-    assert capfd.readouterr().out == "after"
-
-
-def test_terminal_stays_clean_and_works_afterwards(tmp_path):
-    """In a process of its own: the converter writes to the file descriptors."""
-    code = """
-import logging, sys
-import tensorflow as tf
-from s2bnn_tf.export import convert_model
-image = tf.keras.Input((8, 8, 3), 1)
-model = tf.keras.Model(image, tf.keras.layers.Conv2D(4, 3)(image))
-print("before")
-data = convert_model(model, output_name="features")
-print("after", len(data) > 0)
-print("error stream works", file=sys.stderr)
+CONFIG = """
+data: {source: digits, image_size: 32, center_crop: 1.0, batch_size: 8}
+student: {backbone: of_test_deploy, embedding_dim: 16}
+objective: {contrastive_weight: 1.0, distillation_weight: 0.0, queue_size: 64}
 """
-    script = tmp_path / "script.py"
-    script.write_text(code)
-    environment = {
-        **os.environ,
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "PYTHONPATH": os.pathsep.join(sys.path),
+
+
+@register_backbone("of_test_deploy")
+def small_backbone(input_shape):
+    """Small, so that a run directory is converted in a second."""
+    image = keras.Input(input_shape)
+    x = keras.layers.Conv2D(32, 3, strides=2)(image)
+    x = keras.layers.BatchNormalization()(BinaryConv2D(24, 3)(x))
+    return keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
+
+
+def export(encoder, output, images, **options):
+    settings = {"image_size": images.shape[1], "center_crop": 1.0, "source": "digits", **options}
+    return export_encoder(encoder, output, images=images, **settings)
+
+
+@pytest.fixture
+def broken(wrap):
+    """A network that Larq's default kernel computes wrongly: a 3x3 filter on a 2x2 map."""
+    return wrap(lambda x: BinaryConv2D(8, 3, name="tiny")(keras.layers.Conv2D(4, 4, 4)(x)))
+
+
+def test_card_says_what_the_file_is(wrap, digits, tmp_path):
+    encoder = wrap(lambda image: BinaryConv2D(8, 3, strides=2)(image), 32, embedding_dim=16)
+    messages = []
+    output = tmp_path / "deep" / "student.tflite"
+    card = export(encoder, output, digits, head="projection", progress=messages.append)
+    data = output.read_bytes()
+    assert json.loads((tmp_path / "deep" / "student.json").read_text()) == card
+    assert card["sha256"] == hashlib.sha256(data).hexdigest()
+    assert card["size_bytes"] == len(data)
+    assert card["input"] == {
+        "name": "image",
+        "shape": [1, 32, 32, 3],
+        "dtype": "float32",
+        "range": "RGB 0-255",
     }
-    done = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.stdout == "before\nafter True\n"
-    assert done.stderr == "error stream works\n"
+    assert card["output"] == {"name": "embedding", "shape": [1, 16], "dtype": "float32"}
+    assert (card["head"], card["image_size"], card["center_crop"]) == ("projection", 32, 1.0)
+    assert card["labels"] is None
+    assert card["source"] == "digits"
+    assert card["binary_convolutions"] == 1
+    assert card["operations"] == {"binary_macs": 16 * 16 * 8 * 27, "float_macs": 8 * 8 + 8 * 16}
+    assert card["parity"]["cosine_min"] > 0.999
+    assert 0 < card["float_weights_bytes"] < card["size_bytes"]
+    assert len(messages) == 2
+    assert sorted(path.name for path in output.parent.iterdir()) == [
+        "student.json",
+        "student.tflite",
+    ]
 
 
-def test_variables_of_every_kind_are_frozen():
-    """Integers and scalars too, read once or twice."""
-    image = keras.Input((4, 4, 3), 1)
+def test_labels_of_a_linear_head(wrap, noise, tmp_path):
+    encoder = wrap(lambda image: BinaryConv2D(16, 3)(image))
+    probe = (np.eye(16, 3, dtype=np.float32), np.zeros(3, np.float32), ("ä", "b", "c"))
+    output = tmp_path / "classifier.tflite"
+    card = export(encoder, output, noise(), head="linear", probe=probe)
+    assert card["labels"] == ["ä", "b", "c"]
+    opened = TFLiteEncoder(output)
+    assert (opened.head, opened.labels) == ("linear", ["ä", "b", "c"])
+    expected = encoder.backbone(normalize(noise())).numpy()[:, :3]
+    np.testing.assert_allclose(opened.features(noise()), expected, rtol=1e-4, atol=1e-5)
 
-    class Own(keras.layers.Layer):
-        def build(self, shape):
-            self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
-            self.index = self.add_weight(
-                name="index", shape=(2,), dtype="int32", trainable=False, initializer="zeros"
-            )
 
-        def call(self, inputs):
-            picked = tf.gather(inputs, self.index, axis=3)
-            return tf.reduce_sum(picked * self.scale + self.scale, axis=(1, 2))
+def test_step_1_card_says_all_float(wrap, noise, tmp_path):
+    encoder = wrap(lambda image: BinaryConv2D(16, 3, binarize_weights=False)(image))
+    card = export(encoder, tmp_path / "a.tflite", noise())
+    assert card["binary_convolutions"] == 0
+    assert card["operations"]["binary_macs"] == 0
 
-    layer = Own()
-    model = keras.Model(image, layer(image))
-    layer.scale.assign(2.0)
-    layer.index.assign([2, 0])
-    data = convert_model(model, output_name="features")
-    interpreter = tf.lite.Interpreter(model_content=data)
-    interpreter.allocate_tensors()
-    picture = np.random.default_rng(0).normal(size=(1, 4, 4, 3)).astype(np.float32)
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture)
-    interpreter.invoke()
-    (output,) = (interpreter.get_tensor(o["index"]) for o in interpreter.get_output_details())
-    np.testing.assert_allclose(output, 2 * picture[..., [2, 0]].sum(axis=(1, 2)) + 32, rtol=1e-5)
+
+def test_a_mismatch_leaves_nothing(broken, noise, tmp_path):
+    with pytest.raises(ParityError, match="'tiny'"):
+        export(broken, tmp_path / "a.tflite", noise())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mismatch_keeps_what_was_there(broken, noise, tmp_path):
+    (tmp_path / "a.tflite").write_text("of yesterday")
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(ParityError):
+        export(broken, tmp_path / "a.tflite", noise())
+    assert (tmp_path / "a.tflite").read_text() == "of yesterday"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_names_and_places_that_cannot_be(small_encoder, digits, tmp_path):
+    with pytest.raises(UserError, match=r"named \*.tflite, not 'model.json'"):
+        export(small_encoder, tmp_path / "model.json", digits)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="Cannot write to .*file: .*choose another output"):
+        export(small_encoder, tmp_path / "file" / "a.tflite", digits)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    config_file = tmp_path_factory.mktemp("config") / "config.yaml"
+    config_file.write_text(CONFIG)
+    directory = RunDirectory(tmp_path_factory.mktemp("runs") / "student")
+    config = load_config(config_file)
+    directory.create(config)
+    tf.keras.utils.set_random_seed(0)
+    save_encoder(build_encoder(config), directory)
+    return directory
+
+
+def test_run_directory(run, tmp_path):
+    card = convert_run(run.path, tmp_path / "a.tflite")
+    assert card["source"] == "digits"
+    assert card["parity"]["images"] == 64
+    assert card["binary_convolutions"] == 1
+
+
+def test_run_directory_with_its_linear_probe(run, tmp_path):
+    output = tmp_path / "a.tflite"
+    with pytest.raises(UserError, match="no linear classifier at .*: run `s2bnn eval linear`"):
+        convert_run(run.path, output, head="linear")
+    run.eval_dir.mkdir()
+    probe = run.eval_dir / "linear_probe.npz"
+    probe.write_bytes(b"not a zip file")
+    with pytest.raises(UserError, match=r"or damaged \(.*\): run `s2bnn eval linear` again"):
+        convert_run(run.path, output, head="linear")
+    kernel, bias = np.ones((24, 2), np.float32), np.zeros(2, np.float32)
+    LinearProbe(kernel, bias, ("even", "odd"), {}, {}).save(probe)
+    assert convert_run(run.path, output, head="linear")["labels"] == ["even", "odd"]
+
+
+def test_sample_images_are_real_and_spread():
+    images = sample_images("digits", 32, 1.0, count=5)
+    assert images.shape == (5, 32, 32, 3)
+    assert images.max() > 200
+    assert len(np.unique(images, axis=0)) == 5

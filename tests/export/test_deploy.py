@@ -1,157 +1,225 @@
-"""File and card in place, whole and verified, or nothing."""
+"""Deployment to a real ssh server on this machine, and what it says when something is wrong."""
 
-import hashlib
+from __future__ import annotations
+
+import getpass
 import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import zipfile
+from pathlib import Path
 
-import numpy as np
 import pytest
-import tensorflow as tf
 
-from s2bnn_tf.backbones import register_backbone
-from s2bnn_tf.config import load_config
-from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.export import ParityError, convert_run, export_encoder
-from s2bnn_tf.export.deploy import sample_images
-from s2bnn_tf.layers import BinaryConv2D
-from s2bnn_tf.weights import LinearProbe, RunDirectory, TFLiteEncoder, build_encoder, save_encoder
+from s2bnn_tf.export.deploy import Destination, deploy_bundle
 
-keras = tf.keras
-
-CONFIG = """
-data: {source: digits, image_size: 32, center_crop: 1.0, batch_size: 8}
-student: {backbone: of_test_deploy, embedding_dim: 16}
-objective: {contrastive_weight: 1.0, distillation_weight: 0.0, queue_size: 64}
-"""
-
-
-@register_backbone("of_test_deploy")
-def small_backbone(input_shape):
-    """Small, so that a run directory is converted in a second."""
-    image = keras.Input(input_shape)
-    x = keras.layers.Conv2D(32, 3, strides=2)(image)
-    x = keras.layers.BatchNormalization()(BinaryConv2D(24, 3)(x))
-    return keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
-
-
-def export(encoder, output, images, **options):
-    settings = {"image_size": images.shape[1], "center_crop": 1.0, "source": "digits", **options}
-    return export_encoder(encoder, output, images=images, **settings)
-
-
-@pytest.fixture
-def broken(wrap):
-    """A network that Larq's default kernel computes wrongly: a 3x3 filter on a 2x2 map."""
-    return wrap(lambda x: BinaryConv2D(8, 3, name="tiny")(keras.layers.Conv2D(4, 4, 4)(x)))
-
-
-def test_card_says_what_the_file_is(wrap, digits, tmp_path):
-    encoder = wrap(lambda image: BinaryConv2D(8, 3, strides=2)(image), 32, embedding_dim=16)
-    messages = []
-    output = tmp_path / "deep" / "student.tflite"
-    card = export(encoder, output, digits, head="projection", progress=messages.append)
-    data = output.read_bytes()
-    assert json.loads((tmp_path / "deep" / "student.json").read_text()) == card
-    assert card["sha256"] == hashlib.sha256(data).hexdigest()
-    assert card["size_bytes"] == len(data)
-    assert card["input"] == {
-        "name": "image",
-        "shape": [1, 32, 32, 3],
-        "dtype": "float32",
-        "range": "RGB 0-255",
-    }
-    assert card["output"] == {"name": "embedding", "shape": [1, 16], "dtype": "float32"}
-    assert (card["head"], card["image_size"], card["center_crop"]) == ("projection", 32, 1.0)
-    assert card["labels"] is None
-    assert card["source"] == "digits"
-    assert card["binary_convolutions"] == 1
-    assert card["operations"] == {"binary_macs": 16 * 16 * 8 * 27, "float_macs": 8 * 8 + 8 * 16}
-    assert card["parity"]["cosine_min"] > 0.999
-    assert 0 < card["float_weights_bytes"] < card["size_bytes"]
-    assert len(messages) == 2
-    assert sorted(path.name for path in output.parent.iterdir()) == [
-        "student.json",
-        "student.tflite",
-    ]
-
-
-def test_labels_of_a_linear_head(wrap, noise, tmp_path):
-    encoder = wrap(lambda image: BinaryConv2D(16, 3)(image))
-    probe = (np.eye(16, 3, dtype=np.float32), np.zeros(3, np.float32), ("ä", "b", "c"))
-    output = tmp_path / "classifier.tflite"
-    card = export(encoder, output, noise(), head="linear", probe=probe)
-    assert card["labels"] == ["ä", "b", "c"]
-    opened = TFLiteEncoder(output)
-    assert (opened.head, opened.labels) == ("linear", ["ä", "b", "c"])
-    expected = encoder.backbone(normalize(noise())).numpy()[:, :3]
-    np.testing.assert_allclose(opened.features(noise()), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_step_1_card_says_all_float(wrap, noise, tmp_path):
-    encoder = wrap(lambda image: BinaryConv2D(16, 3, binarize_weights=False)(image))
-    card = export(encoder, tmp_path / "a.tflite", noise())
-    assert card["binary_convolutions"] == 0
-    assert card["operations"]["binary_macs"] == 0
-
-
-def test_a_mismatch_leaves_nothing(broken, noise, tmp_path):
-    with pytest.raises(ParityError, match="'tiny'"):
-        export(broken, tmp_path / "a.tflite", noise())
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_mismatch_keeps_what_was_there(broken, noise, tmp_path):
-    (tmp_path / "a.tflite").write_text("of yesterday")
-    (tmp_path / "a.json").write_text("{}")
-    with pytest.raises(ParityError):
-        export(broken, tmp_path / "a.tflite", noise())
-    assert (tmp_path / "a.tflite").read_text() == "of yesterday"
-    assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_names_and_places_that_cannot_be(small_encoder, digits, tmp_path):
-    with pytest.raises(UserError, match=r"named \*.tflite, not 'model.json'"):
-        export(small_encoder, tmp_path / "model.json", digits)
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="Cannot write to .*file: .*choose another output"):
-        export(small_encoder, tmp_path / "file" / "a.tflite", digits)
+SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin")
+needs_sshd = pytest.mark.skipif(SSHD is None, reason="needs an ssh server")
+# Stands for a bundle's script: what is tested here is the way to the device.
+SELFTEST = 'print(\'{"ok": %s, "cosine": %s, "largest_difference": 0.0}\')\n'
+INFO = "s2bnn_runtime-0.dist-info"
+WHEEL = {
+    "s2bnn_runtime.py": "import json, sys\n"
+    'main = lambda: print(json.dumps({"called": sys.argv[1:]}))\n',
+    f"{INFO}/METADATA": "Metadata-Version: 2.1\nName: s2bnn-runtime\nVersion: 0\n",
+    f"{INFO}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    f"{INFO}/entry_points.txt": "[console_scripts]\ns2bnn-run = s2bnn_runtime:main\n",
+    f"{INFO}/RECORD": "",
+}
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    config_file = tmp_path_factory.mktemp("config") / "config.yaml"
-    config_file.write_text(CONFIG)
-    directory = RunDirectory(tmp_path_factory.mktemp("runs") / "student")
-    config = load_config(config_file)
-    directory.create(config)
-    tf.keras.utils.set_random_seed(0)
-    save_encoder(build_encoder(config), directory)
-    return directory
+def server(tmp_path_factory):
+    """A server for this user on a free port, and `ssh` in PATH with a configuration of its own."""
+    folder = tmp_path_factory.mktemp("ssh")
+    for name in ("host", "user", "disguised", "stranger"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+        subprocess.run(command, check=True)
+    # With this key the machine is what the programs in a folder of the test say it is.
+    disguise = f'PATH={folder}/disguise:$PATH; export PATH; eval \\"$SSH_ORIGINAL_COMMAND\\"'
+    keys = {name: (folder / f"{name}.pub").read_text() for name in ("user", "disguised")}
+    (folder / "authorized").write_text(keys["user"] + f'command="{disguise}" ' + keys["disguised"])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "sshd_config").write_text(
+        f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nPidFile none\nStrictModes no\n"
+        f"AuthorizedKeysFile {folder}/authorized\nPasswordAuthentication no\nUsePAM no\n"
+        "KbdInteractiveAuthentication no\nPermitRootLogin yes\nSubsystem sftp internal-sftp\n"
+    )
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    running = subprocess.Popen(
+        [SSHD, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=subprocess.PIPE, text=True
+    )
+    assert "Server listening" in running.stderr.readline()
+    yield folder, port
+    running.terminate()
+    running.communicate()
 
 
-def test_run_directory(run, tmp_path):
-    card = convert_run(run.path, tmp_path / "a.tflite")
-    assert card["source"] == "digits"
-    assert card["parity"]["images"] == 64
-    assert card["binary_convolutions"] == 1
+@pytest.fixture
+def use_key(server, monkeypatch):
+    """Make `ssh` and `scp` use one of the keys, as a user's configuration would."""
+    folder, _ = server
+
+    def use(key: str) -> None:
+        programs = folder / f"bin-{key}"
+        programs.mkdir(exist_ok=True)
+        (programs / "config").write_text(
+            f"Host *\nIdentityFile {folder}/{key}\nIdentitiesOnly yes\n"
+            f"StrictHostKeyChecking no\nUserKnownHostsFile {folder}/known\nLogLevel ERROR\n"
+        )
+        for program in ("ssh", "scp"):
+            script = programs / program
+            script.write_text(
+                f'#!/bin/sh\nexec {shutil.which(program)} -F {programs}/config "$@"\n'
+            )
+            script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+
+    return use
 
 
-def test_run_directory_with_its_linear_probe(run, tmp_path):
-    output = tmp_path / "a.tflite"
-    with pytest.raises(UserError, match="no linear classifier at .*: run `s2bnn eval linear`"):
-        convert_run(run.path, output, head="linear")
-    run.eval_dir.mkdir()
-    probe = run.eval_dir / "linear_probe.npz"
-    probe.write_bytes(b"not a zip file")
-    with pytest.raises(UserError, match=r"or damaged \(.*\): run `s2bnn eval linear` again"):
-        convert_run(run.path, output, head="linear")
-    kernel, bias = np.ones((24, 2), np.float32), np.zeros(2, np.float32)
-    LinearProbe(kernel, bias, ("even", "odd"), {}, {}).save(probe)
-    assert convert_run(run.path, output, head="linear")["labels"] == ["even", "odd"]
+@pytest.fixture
+def made_bundle(tmp_path):
+    """A bundle for this machine, whose runtime is a real wheel of two lines."""
+    folder = tmp_path / "device"
+    folder.mkdir()
+    card = {"target": f"linux-{platform.machine()}"}
+    (folder / "card.json").write_text(json.dumps(card))
+    (folder / "requirements.txt").write_text("./s2bnn_runtime-0-py3-none-any.whl\n")
+    with zipfile.ZipFile(folder / "s2bnn_runtime-0-py3-none-any.whl", "w") as wheel:
+        for name, content in WHEEL.items():
+            wheel.writestr(name, content)
+    (folder / "classify.py").write_text(SELFTEST % ("true", 1.0))
+    return folder
 
 
-def test_sample_images_are_real_and_spread():
-    images = sample_images("digits", 32, 1.0, count=5)
-    assert images.shape == (5, 32, 32, 3)
-    assert images.max() > 200
-    assert len(np.unique(images, axis=0)) == 5
+def url(server, folder: Path) -> str:
+    return f"ssh://{getpass.getuser()}@127.0.0.1:{server[1]}{folder}"
+
+
+@needs_sshd
+@pytest.mark.parametrize("copier", ["rsync", "scp"])
+def test_copies_installs_and_tests(copier, server, use_key, made_bundle, tmp_path, monkeypatch):
+    if copier == "rsync" and not shutil.which("rsync"):
+        pytest.skip("needs rsync")
+    if copier == "scp":
+        which = shutil.which
+        monkeypatch.setattr(shutil, "which", lambda name: None if name == "rsync" else which(name))
+    use_key("user")
+    target = tmp_path / "there is" / "a space"
+    told: list[str] = []
+    result = deploy_bundle(
+        made_bundle, url(server, target), benchmark=True, threads=3, progress=told.append
+    )
+    assert result["benchmark"]["called"][1:] == ["--benchmark", "--json", "--threads", "3"]
+    assert result["selftest"] == {"ok": True, "cosine": 1.0, "largest_difference": 0.0}
+    assert result["device"]["machine"] == platform.machine()
+    assert json.loads((tmp_path / "device.deployed.json").read_text()) == result
+    for path in made_bundle.iterdir():
+        assert (target / path.name).read_bytes() == path.read_bytes()
+    installed = (target / ".venv" / "pyvenv.cfg").stat().st_mtime_ns
+    deploy_bundle(made_bundle, url(server, target))
+    assert (target / ".venv" / "pyvenv.cfg").stat().st_mtime_ns == installed
+
+
+@needs_sshd
+def test_a_device_that_computes_something_else_is_named(server, use_key, made_bundle, tmp_path):
+    use_key("user")
+    (made_bundle / "classify.py").write_text(SELFTEST % ("false", 0.5))
+    with pytest.raises(UserError, match=r"computes something else than the host \(cosine 0.5000\)"):
+        deploy_bundle(made_bundle, url(server, tmp_path / "there"))
+
+
+@needs_sshd
+def test_what_ssh_refuses_is_told(server, use_key, made_bundle, tmp_path):
+    use_key("stranger")
+    with pytest.raises(UserError, match="does not accept your key: `ssh-copy-id"):
+        deploy_bundle(made_bundle, url(server, tmp_path / "there"))
+    use_key("user")
+    with pytest.raises(UserError, match="has no ssh server there; check the port"):
+        deploy_bundle(made_bundle, f"ssh://127.0.0.1:1{tmp_path}/there")
+    with pytest.raises(UserError, match="there is no such host"):
+        deploy_bundle(made_bundle, f"ssh://nowhere.invalid{tmp_path}/there")
+
+
+@needs_sshd
+def test_a_bundle_for_another_machine_is_not_copied(server, use_key, made_bundle, tmp_path):
+    use_key("user")
+    (made_bundle / "card.json").write_text('{"target": "linux-riscv64"}')
+    with pytest.raises(UserError, match=f"make one with --target linux-{platform.machine()}"):
+        deploy_bundle(made_bundle, url(server, tmp_path / "there"))
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+@needs_sshd
+@pytest.mark.parametrize(
+    ("program", "says", "expected"),
+    [
+        ("uname", "armv7l", "runs a 32-bit system; install a 64-bit one"),
+        ("getconf", "32", "runs a 32-bit system; install a 64-bit one"),
+        ("getconf", "", "has glibc none; 2.27 or newer is needed"),
+        ("getconf", "glibc 2.24", "has glibc 2.24; 2.27 or newer is needed"),
+        ("python3", "3.7", "has Python 3.7; install one of 3.10, 3.11, 3.12, 3.13"),
+        ("python3", "", r"has Python without venv, or none; .*apt install python3-venv"),
+        (
+            "df",
+            "/dev/x 9 9 2000 9% /",
+            "has too little room in .*: 400 MB are needed, 1 MB are free",
+        ),
+    ],
+)
+def test_a_device_that_cannot_do_it_is_told_and_left_as_it_was(
+    program, says, expected, server, use_key, made_bundle, tmp_path
+):
+    disguise = server[0] / "disguise"
+    shutil.rmtree(disguise, ignore_errors=True)
+    disguise.mkdir()
+    (disguise / program).write_text(f"#!/bin/sh\necho '{says}'\n")
+    (disguise / program).chmod(0o755)
+    use_key("disguised")
+    with pytest.raises(UserError, match=expected):
+        deploy_bundle(made_bundle, url(server, tmp_path / "there"))
+    assert list((tmp_path / "there").iterdir()) == []
+
+
+@needs_sshd
+def test_a_folder_that_cannot_be_written_is_told(server, use_key, made_bundle, tmp_path):
+    use_key("user")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file/there cannot be written on .*; choose another"):
+        deploy_bundle(made_bundle, url(server, tmp_path / "file" / "there"))
+
+
+def test_what_is_no_bundle(tmp_path):
+    (tmp_path / "text.zip").write_text("no zip")
+    for path in (tmp_path, tmp_path / "text.zip", tmp_path / "none"):
+        with pytest.raises(UserError, match="is not a bundle: make one with `s2bnn bundle`"):
+            deploy_bundle(path, "ssh://pi@device/~/x")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("ssh://pi@device/home/pi/x", Destination("pi@device", None, "/home/pi/x")),
+        ("ssh://pi@device:2222/~/x", Destination("pi@device", 2222, "x")),
+        ("ssh://device/x", Destination("device", None, "/x")),
+    ],
+)
+def test_destinations(text, expected):
+    assert Destination.parse(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["pi@device:x", "http://device/x", "ssh://device", "ssh:///x", "ssh://a:b/x", "ssh://-oX/x"],
+)
+def test_what_is_no_destination(text):
+    with pytest.raises(UserError, match="ssh://user@host/folder|is not a host"):
+        Destination.parse(text)

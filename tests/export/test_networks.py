@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from s2bnn_tf.export.fold import is_binary, leaf_layers
+from s2bnn_tf.layers.structure import is_binary, leaf_layers
 
 slow = pytest.mark.slow
 

@@ -7,7 +7,7 @@ from s2bnn_tf.backbones import Encoder, build_backbone
 from s2bnn_tf.export import convert, count_operations
 from s2bnn_tf.export.operations import file_operations, operation_table
 from s2bnn_tf.layers import BinaryConv2D
-from s2bnn_tf.weights.flatbuffer import TFLiteGraph
+from s2bnn_tf.tflite.graph import TFLiteGraph
 
 keras = tf.keras
 

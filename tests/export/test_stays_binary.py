@@ -27,13 +27,13 @@ def magnitude_aware_conv():
 
 
 @pytest.mark.parametrize("dead", [0.0, 1e-20, 1e-7, 9e-7])
-@pytest.mark.parametrize("normalised", [True, False])
-def test_a_dead_channel_stays_binary(wrap, normalised, dead, noise, convert_and_verify):
+@pytest.mark.parametrize("normalized", [True, False])
+def test_a_dead_channel_stays_binary(wrap, normalized, dead, noise, convert_and_verify):
     """Larq Compute Engine alone would keep the whole layer in float."""
 
     def layers(image):
         x = magnitude_aware_conv()(keras.layers.BatchNormalization()(image))
-        return keras.layers.BatchNormalization()(x) if normalised else x
+        return keras.layers.BatchNormalization()(x) if normalized else x
 
     encoder = wrap(layers)
     layer = encoder.backbone.get_layer("conv")

@@ -10,9 +10,9 @@ import tensorflow as tf
 from tensorflow.lite.python import schema_py_generated as schema
 
 from s2bnn_tf.export import ParityError, convert_model, deployment_model, verify
-from s2bnn_tf.export.layers import TOLERANCE, pair_layers
+from s2bnn_tf.export.verify_layers import TOLERANCE, pair_layers
 from s2bnn_tf.layers import BinaryConv2D, RPReLU
-from s2bnn_tf.weights.flatbuffer import TFLiteGraph
+from s2bnn_tf.tflite.graph import TFLiteGraph
 
 keras = tf.keras
 

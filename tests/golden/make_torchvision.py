@@ -49,7 +49,7 @@ def draws() -> dict[str, np.ndarray]:
 
 
 def chosen() -> dict[str, np.ndarray]:
-    """How many of many images change: a colour image that goes grey, or is mirrored, or blurred."""
+    """How many of many images change: a color image that goes gray, or is mirrored, or blurred."""
     torch.manual_seed(1)
     image = torch.linspace(0, 1, 3 * 8 * 8).reshape(3, 8, 8)
     operations = {

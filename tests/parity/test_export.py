@@ -8,9 +8,9 @@ from sklearn.datasets import load_sample_images
 
 from s2bnn_tf.data import IMAGENET_MEAN, IMAGENET_STD
 from s2bnn_tf.export import convert_model, deployment_model, verify
-from s2bnn_tf.export.kernels import run_file
-from s2bnn_tf.weights.flatbuffer import TFLiteGraph
-from s2bnn_tf.weights.torch_assembly import import_tensors
+from s2bnn_tf.export.lce import run_file
+from s2bnn_tf.tflite.graph import TFLiteGraph
+from s2bnn_tf.torch_import.assembly import import_tensors
 
 torch = pytest.importorskip("torch")
 publishers = pytest.importorskip("oracle.publishers")
@@ -30,10 +30,10 @@ def photographs(count: int = 4) -> np.ndarray:
 
 
 def oracle_features(network, images: np.ndarray) -> np.ndarray:
-    """In float64, from ordinary images that PyTorch's users normalise themselves."""
-    normalised = (images / 255.0 - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
+    """In float64, from ordinary images that PyTorch's users normalize themselves."""
+    normalized = (images / 255.0 - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
     with torch.no_grad():
-        return network.double()(torch.from_numpy(normalised).permute(0, 3, 1, 2)).numpy()
+        return network.double()(torch.from_numpy(normalized).permute(0, 3, 1, 2)).numpy()
 
 
 def cosines(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:

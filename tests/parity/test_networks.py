@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from s2bnn_tf.weights.torch_assembly import import_tensors
+from s2bnn_tf.torch_import.assembly import import_tensors
 
 torch = pytest.importorskip("torch")
 networks = pytest.importorskip("oracle.networks")
@@ -51,7 +51,7 @@ def imported(name: str, network, size: int):
 
 
 def outputs(encoder, images: np.ndarray, *, training: bool) -> np.ndarray:
-    """Of the head, before they are normalised."""
+    """Of the head, before they are normalized."""
     features = encoder.backbone(images, training=training)
     return encoder.head(features, training=training).numpy()
 

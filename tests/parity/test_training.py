@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.torch_import import naming
+from s2bnn_tf.torch_import.assembly import Imported, import_tensors
 from s2bnn_tf.training import Adam, Pretrainer
-from s2bnn_tf.weights import torch_naming
-from s2bnn_tf.weights.torch_assembly import Imported, import_tensors
 
 torch = pytest.importorskip("torch")
 networks = pytest.importorskip("oracle.networks")
@@ -37,10 +37,10 @@ def short_reactnet(monkeypatch) -> None:
     ours = sys.modules["s2bnn_tf.backbones.reactnet"]
     monkeypatch.setattr(ours, "_BLOCKS", ours._BLOCKS[:BLOCKS])
     monkeypatch.setattr(ours, "_SMALLEST_MAP", 1)
-    monkeypatch.setattr(torch_naming, "_REACTNET_BLOCKS", BLOCKS)
+    monkeypatch.setattr(naming, "_REACTNET_BLOCKS", BLOCKS)
     channels = networks.ReActNet.CHANNELS[: BLOCKS + 1]
     monkeypatch.setattr(networks.ReActNet, "CHANNELS", channels)
-    monkeypatch.setitem(torch_naming._FEATURES, "reactnet", channels[-1])
+    monkeypatch.setitem(naming._FEATURES, "reactnet", channels[-1])
 
 
 def make_views(size: int) -> np.ndarray:

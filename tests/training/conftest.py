@@ -22,8 +22,8 @@ from s2bnn_tf.config import (
     TeacherConfig,
 )
 from s2bnn_tf.layers import BinaryConv2D, RPReLU
+from s2bnn_tf.runs import CheckpointStore, RunDirectory
 from s2bnn_tf.training import pretrain
-from s2bnn_tf.weights import CheckpointStore, RunDirectory
 
 keras = tf.keras
 

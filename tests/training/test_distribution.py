@@ -16,9 +16,9 @@ import pytest
 import tensorflow as tf
 
 from s2bnn_tf.errors import UserError
+from s2bnn_tf.runs import RunDirectory
 from s2bnn_tf.training import pretrain
 from s2bnn_tf.training.distribution import _resolver, is_chief, open_strategy
-from s2bnn_tf.weights import RunDirectory
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("replicas.py")

@@ -9,8 +9,8 @@ import pytest
 
 from s2bnn_tf.config import TeacherConfig
 from s2bnn_tf.errors import UserError
+from s2bnn_tf.runs import RunDirectory, load_encoder
 from s2bnn_tf.training import build_pretrainer, pretrain
-from s2bnn_tf.weights import RunDirectory, load_encoder
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from pathlib import Path
 import kill_training
 import pytest
 
-from s2bnn_tf.weights import RunDirectory
+from s2bnn_tf.runs import RunDirectory
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """

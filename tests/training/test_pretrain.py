@@ -17,9 +17,9 @@ import pytest
 from s2bnn_tf.config import TeacherConfig
 from s2bnn_tf.data import batch_indices, open_source
 from s2bnn_tf.errors import UserError
+from s2bnn_tf.runs import RunDirectory, load_encoder
 from s2bnn_tf.training import NotFiniteError, Pretrainer, TrainingStopped, pretrain
 from s2bnn_tf.training.stopping import StopOnNotFinite
-from s2bnn_tf.weights import RunDirectory, load_encoder
 
 STEPS = 5  # an epoch of 1437 digits in batches of 256
 

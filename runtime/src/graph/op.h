@@ -37,7 +37,7 @@ enum class OpKind {
   kDequantize,   // bits -> float32 | int8 | bool
   kBconv,        // bits, filter, multiplier, bias, thresholds -> float32 | int8 | bits
   kBMaxPool,     // bits -> bits
-  kAdd,          // the others are float32 -> float32, claimed to run in the same pass over memory as their neighbours
+  kAdd,          // the others are float32 -> float32, claimed to run in the same pass over memory as their neighbors
   kSub,
   kMul,
   kPrelu,

@@ -42,7 +42,7 @@ void reuse_tiles(Step* step) {
   step->tiles = places;
 }
 
-// A pass over a map of few channels, as the normalisation of an image, would leave most lanes of a register empty. Where a program
+// A pass over a map of few channels, as the normalization of an image, would leave most lanes of a register empty. Where a program
 // treats all channels alike it may take several pixels for one of as many channels.
 void widen(const Partition& partition, Step* step) {
   const int channels = step->shape.back();

@@ -10,7 +10,7 @@
 namespace s2bnn {
 namespace {
 
-// A chunk's share of `count` pieces of work: neighbours, since they share memory.
+// A chunk's share of `count` pieces of work: neighbors, since they share memory.
 struct Share {
   Share(size_t count, int chunk, int chunks) : first(count * chunk / chunks), last(count * (chunk + 1) / chunks) {}
   size_t first, last;

@@ -32,7 +32,7 @@ struct NeonIsa {
   }
 };
 
-// The sums of 16 channels, a byte each, for four neighbouring pixels. Named, not an array: compilers keep arrays in memory.
+// The sums of 16 channels, a byte each, for four neighboring pixels. Named, not an array: compilers keep arrays in memory.
 struct FourPixels {
   uint8x16_t p0 = vdupq_n_u8(0), p1 = p0, p2 = p0, p3 = p0;
 

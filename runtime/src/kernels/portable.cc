@@ -5,7 +5,7 @@
 namespace s2bnn {
 namespace {
 
-// Counts bits in the way of the textbooks: unlike a population count instruction it can be vectorised everywhere.
+// Counts bits in the way of the textbooks: unlike a population count instruction it can be vectorized everywhere.
 inline uint32_t count_bits(uint32_t x) {
   x -= (x >> 1) & 0x55555555u;
   x = (x & 0x33333333u) + ((x >> 2) & 0x33333333u);

@@ -11,7 +11,7 @@ int64_t prepared_bytes(int64_t words, PreparedFormat format);
 
 int bytes_of_unit(PreparedFormat format);
 
-// Rewrites `groups` times `count` words, each time those of one pixel and group, in a kernel's format; its units are neighbours.
+// Rewrites `groups` times `count` words, each time those of one pixel and group, in a kernel's format; its units are neighbors.
 void prepare_words(const uint32_t* words, size_t groups, int count, PreparedFormat format, uint8_t* output);
 
 }  // namespace s2bnn

@@ -133,7 +133,7 @@ TfLiteStatus MiniHost::resize_tensor(TfLiteContext* context, TfLiteTensor* tenso
   return host.set_shape(static_cast<int>(tensor - host.tensors_.data()), sizes) ? kTfLiteOk : kTfLiteError;
 }
 
-// Neighbours in the execution plan make up a partition.
+// Neighbors in the execution plan make up a partition.
 TfLiteStatus MiniHost::replace(TfLiteContext* context, TfLiteRegistration registration, const TfLiteIntArray* nodes,
                                TfLiteDelegate* delegate) {
   MiniHost& host = of(context);

@@ -26,7 +26,7 @@ class Published:
 
     Attributes:
         content: For `torch.save`.
-        network: Images to embeddings, before they are normalised, in inference mode.
+        network: Images to embeddings, before they are normalized, in inference mode.
         named_as: Part of the publisher's name.
         backbone: Its name here.
         head: Its words here.

@@ -32,5 +32,5 @@ def _random(random: np.random.RandomState, name: str, shape: tuple[int, ...]) ->
 
 
 def random_images(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
-    """Normalised images, float64."""
+    """Normalized images, float64."""
     return np.random.RandomState(seed).normal(size=shape)

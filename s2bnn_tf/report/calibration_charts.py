@@ -1,0 +1,95 @@
+"""Pictures of calibration: distributions over coordinates, their entropy, reliability."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from s2bnn_tf.files import write_text
+from s2bnn_tf.report.charts import (
+    COLORS,
+    MUTED,
+    Chart,
+    LegendEntry,
+    line_chart,
+    new_figure,
+    palette,
+    style,
+    to_svg,
+)
+
+
+def calibration_chart(result: Mapping[str, Any]) -> Chart | None:
+    """Draw the mean distributions over coordinates, the largest probability of each view first."""
+    curves = {
+        name: list(enumerate(result[name]["mean_sorted_distribution"], 1))
+        for name in ("teacher", "student")
+        if name in result
+    }
+    if not curves:
+        return None
+    curves["uniform"] = [
+        (1, 1 / result["dimensions"]),
+        (result["dimensions"], 1 / result["dimensions"]),
+    ]
+    return line_chart(curves, x_label="coordinates of a view, most probable first", log=True)
+
+
+def entropy_chart(result: Mapping[str, Any]) -> Chart | None:
+    """Draw how many views have which entropy, teacher and student side by side."""
+    curves = {}
+    for name in ("teacher", "student"):
+        if name in result:
+            histogram = result[name]["entropy_histogram"]
+            counts = histogram["counts"]
+            width = (histogram["to"] - histogram["from"]) / len(counts)
+            middles = [histogram["from"] + width * (i + 0.5) for i in range(len(counts))]
+            curves[name] = (middles, counts, width)
+    if not curves:
+        return None
+    figure, axes = new_figure(4.6, 2.9)
+    legend = []
+    for index, (name, (middles, counts, width)) in enumerate(curves.items()):
+        color, _ = style(index)
+        legend.append(LegendEntry(name, index % COLORS, "■"))
+        part = width / len(curves)
+        places = [x + (index - (len(curves) - 1) / 2) * part for x in middles]
+        axes.bar(places, counts, width=part, color=color)
+    axes.axvline(result["uniform_entropy"], color=MUTED, linewidth=1, linestyle="dashed")
+    axes.set_xlabel("entropy of a view, nats (dashed: uniform)")
+    return Chart(to_svg(figure, "Views by their entropy"), tuple(legend))
+
+
+def reliability_chart(result: Mapping[str, Any]) -> Chart | None:
+    """Draw how often a classifier is right against how sure it is."""
+    if "reliability" not in result:
+        return None
+    from matplotlib.ticker import PercentFormatter
+
+    rows = [row for row in result["reliability"]["bins"] if row["count"]]
+    figure, axes = new_figure(4.6, 2.9)
+    middles = [50 * (row["from"] + row["to"]) for row in rows]
+    widths = [92 * (row["to"] - row["from"]) for row in rows]
+    axes.bar(middles, [100 * row["accuracy"] for row in rows], width=widths, color=style(0)[0])
+    axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle="dashed")
+    axes.set_xlim(0, 100)
+    axes.set_ylim(0, 100)
+    axes.set_xlabel("confidence (dashed: as often right as sure)")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(decimals=0, symbol=" %"))
+    return Chart(to_svg(figure, "How often it is right, by how sure it is"), ())
+
+
+def save_chart(chart: Chart, path: Path) -> None:
+    """Write a chart as an SVG file of its own, which follows light and dark like the report."""
+    spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    names = (
+        f'<text x="{10 + 90 * i}" y="12" fill="var(--c{entry.color})">{entry.marker} '
+        f"{html.escape(entry.name)}</text>"
+        for i, entry in enumerate(chart.legend)
+    )
+    rules = f"<style>{palette()} text {{ font: 10px sans-serif }}</style>{''.join(names)}"
+    svg = chart.svg.replace("<svg ", f"<svg {spaces} width='660' ", 1).replace(">", f">{rules}", 1)
+    write_text(path, svg)

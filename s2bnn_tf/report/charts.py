@@ -1,0 +1,196 @@
+"""Charts as inline SVG whose colors are CSS variables, so that they follow light and dark."""
+
+from __future__ import annotations
+
+import html
+import io
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from s2bnn_tf.config import OBJECTIVES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+INK, MUTED, GRID = "#010203", "#010204", "#010205"  # stand-ins, see to_svg
+_VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid"}
+COLORS = 10  # of the style sheet, --c0 to --c9
+MARKED = 10  # points of a curve, about; more would hide it
+MARKERS = {"o": "●", "D": "◆", "s": "■", "^": "▲"}  # as matplotlib and as a reader knows them
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """A name, the number of its color (--c0 to --c9) and the character of its marker."""
+
+    name: str
+    color: int
+    marker: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """An <svg> element and what its colors mean; the legend is empty where there is one curve."""
+
+    svg: str
+    legend: tuple[LegendEntry, ...]
+
+
+def read_metrics(path: Path) -> list[dict]:
+    """Read metrics.jsonl, one object per epoch; a line cut off by a kill is passed over.
+
+    Where a resumed run wrote an epoch twice, the later line counts.
+    """
+    epochs: dict[int, dict] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+    for line in lines:
+        try:
+            entry = json.loads(line)
+            epochs[int(entry["epoch"])] = entry
+        except (ValueError, KeyError, TypeError):
+            continue
+    return [epochs[epoch] for epoch in sorted(epochs)]
+
+
+def loss_chart(metrics: Sequence[dict]) -> Chart | None:
+    """Draw the loss of one run over its epochs, and its parts where there are several."""
+    parts = [name for name in OBJECTIVES if _series(metrics, name)]
+    names = ["loss", *parts] if len(parts) > 1 else ["loss"]
+    return line_chart({name: _series(metrics, name) for name in names})
+
+
+def knn_chart(runs: Mapping[str, Sequence[dict]]) -> Chart | None:
+    """Draw the kNN accuracy of several runs over their epochs, in percent."""
+    curves = {name: _series(metrics, "knn") for name, metrics in runs.items()}
+    return line_chart(
+        {name: [(x, 100 * y) for x, y in curve] for name, curve in curves.items()}, unit=" %"
+    )
+
+
+def embedding_map(places: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Chart | None:
+    """Draw points (N, 2) with labels (N,); None if there are none.
+
+    Classes are told apart by color, by marker and by their name in their middle.
+    """
+    if not len(places):
+        return None
+    figure, axes = new_figure(4.6, 4.6)
+    axes.set_axis_off()
+    legend = []
+    for index, label in enumerate(np.unique(labels)):
+        chosen = places[labels == label]
+        color, marker = style(index, per_marker=COLORS)
+        legend.append(LegendEntry(str(names[label]), index % COLORS, MARKERS[marker]))
+        axes.plot(*chosen.T, marker, color=color, markersize=3.4, markeredgewidth=0, alpha=0.8)
+        middle = chosen[np.argmin(np.abs(chosen - np.median(chosen, axis=0)).sum(axis=1))]
+        axes.annotate(
+            _shorten(str(names[label])),
+            middle,
+            ha="center",
+            va="center",
+            color=INK,
+            parse_math=False,
+        )
+    return Chart(to_svg(figure, "Map of the embeddings"), tuple(legend))
+
+
+def _series(metrics: Sequence[dict], key: str) -> list[tuple[int, float]]:
+    """Return the (epoch, value) pairs that exist and are finite."""
+    values = [(entry["epoch"], entry.get(key)) for entry in metrics]
+    return [(x, y) for x, y in values if isinstance(y, (int, float)) and math.isfinite(y)]
+
+
+def palette() -> str:
+    """Return the colors of light and dark as CSS, those of the report and of single charts."""
+    return (Path(__file__).parent / "templates" / "palette.css").read_text("utf-8")
+
+
+def style(index: int, per_marker: int = 1) -> tuple[str, str]:
+    """Return the stand-in color and the marker of the index-th series."""
+    markers = list(MARKERS)
+    return f"#0201{index % COLORS:02x}", markers[index // per_marker % len(markers)]
+
+
+def line_chart(
+    curves: Mapping[str, Sequence[tuple[int, float]]],
+    unit: str = "",
+    x_label: str = "epoch",
+    log: bool = False,
+) -> Chart | None:
+    """Draw named curves of (x, y) points; None if all are empty."""
+    if not any(curves.values()):
+        return None
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    figure, axes = new_figure(4.6, 2.9)
+    legend = []
+    for index, (name, curve) in enumerate(curves.items()):
+        if not curve:
+            continue
+        color, marker = style(index)
+        legend.append(LegendEntry(name, index % COLORS, MARKERS[marker]))
+        every = max(1, len(curve) // MARKED)
+        x, y = zip(*curve, strict=True)
+        axes.plot(x, y, color=color, marker=marker, markersize=4.5, markevery=every)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
+    if log:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.minorticks_off()
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 2.5, 5, 10]))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}{unit}")
+    axes.set_xlabel(x_label)
+    title = f"{' and '.join(entry.name for entry in legend)} by {x_label}"
+    return Chart(to_svg(figure, title), tuple(legend) if len(curves) > 1 else ())
+
+
+def new_figure(width: float, height: float) -> tuple[Figure, Any]:
+    """Make a figure without pyplot, whose state and back end belong to the user."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(GRID)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(colors=MUTED, length=0, labelsize=9)
+    axes.xaxis.label.set_color(MUTED)
+    return figure, axes
+
+
+def to_svg(figure: Figure, title: str) -> str:
+    """Render for inlining in HTML: no prologue, no fixed size, colors as CSS variables."""
+    import matplotlib
+
+    for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
+        patch.set_visible(False)
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": None}):
+        figure.savefig(buffer, format="svg", metadata=nothing)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    opening = f'<svg viewBox="\\1" role="img" aria-label="{html.escape(title)}">'
+    svg = re.sub(r'<svg [^>]*viewBox="([^"]+)"[^>]*>', opening, svg, count=1)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # these would repeat on the page
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"font-family: [^;]*; ", "", svg)
+    for color, variable in _VARIABLES.items():
+        svg = svg.replace(color, f"var({variable})")
+    return re.sub(r"#02010(\d)", r"var(--c\1)", svg)
+
+
+def _shorten(name: str, length: int = 18) -> str:
+    return name if len(name) <= length else name[: length - 1] + "…"

@@ -1,0 +1,89 @@
+"""Several models side by side: one table, one page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.report.page import (
+    MEASURES,
+    read_column,
+    read_gallery,
+    read_mistakes,
+    write_report,
+)
+from s2bnn_tf.report.table import make_table
+from s2bnn_tf.runs import RunDirectory
+
+
+def compare_models(paths: Sequence[Path], report: Path | str | None = None) -> dict:
+    """Collect what has been measured of several runs and `.tflite` files.
+
+    Args:
+        paths: run directories and `.tflite` files.
+        report: an HTML page to write.
+
+    Returns:
+        {"models": {name: {measure: what its JSON holds}}, "table": {heading: [text of each]}}.
+
+    Raises:
+        UserError: if a path is no model, two are the same, or nothing was measured.
+    """
+    for path in paths:
+        if not RunDirectory(path).exists() and not path.is_file():
+            raise UserError(f"{path} is neither a run directory nor a .tflite file.")
+    named = _distinct_names(paths)
+    columns = [read_column(path, name) for name, path in named.items()]
+    for column, path in zip(columns, paths, strict=True):
+        if not any(getattr(column, measure) for measure in MEASURES):
+            raise UserError(f"Nothing was measured of {path} yet: run `s2bnn eval knn {path}`.")
+    if report is not None:
+        runs = {name: RunDirectory(path) for name, path in named.items() if path.is_dir()}
+        write_report(
+            report,
+            title="Comparison",
+            headline=_headline(columns),
+            columns=columns,
+            curves={name: run.metrics_path for name, run in runs.items()},
+            galleries={name: read_gallery(path) for name, path in named.items()},
+            mistakes={name: read_mistakes(path) for name, path in named.items()},
+            configs={name: run.config_path.read_text("utf-8") for name, run in runs.items()},
+        )
+    table = make_table(columns)
+    return {
+        "models": {c.name: {m: getattr(c, m) for m in MEASURES if getattr(c, m)} for c in columns},
+        "table": {heading: [cell.text for cell in row] for heading, row in table.items()},
+    }
+
+
+def describe_comparison(compared: dict, report: Path | str | None = None) -> str:
+    """The result of `compare_models` as a table of text, a model a column."""
+    lines = [["", *compared["models"]], *([h, *row] for h, row in compared["table"].items())]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    text = "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
+        for line in lines
+    )
+    return f"{text}\n\nThe report is {report}" if report else text
+
+
+def _headline(columns) -> str | None:
+    """Name the best by linear probe, or by kNN where not all have one."""
+    for measure, words in (("linear", "linear probe"), ("knn", "nearest neighbors")):
+        if all(getattr(c, measure) for c in columns):
+            best = max(columns, key=lambda c: getattr(c, measure)["top1"])
+            return f"Best by {words}: {best.name}, {100 * getattr(best, measure)['top1']:.1f} %."
+    return None
+
+
+def _distinct_names(paths: Sequence[Path]) -> dict[str, Path]:
+    """The last part of each path, or as many parts as tell them apart."""
+    resolved = [path.resolve() for path in paths]
+    if len(set(resolved)) < len(resolved):
+        raise UserError("The same model is named twice.")
+    for depth in range(1, max(len(path.parts) for path in resolved) + 1):
+        names = ["/".join(path.parts[-depth:]) for path in resolved]
+        if len(set(names)) == len(names):
+            return dict(zip(names, paths, strict=True))
+    raise AssertionError("paths that differ have names that differ")

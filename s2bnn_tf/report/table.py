@@ -1,0 +1,233 @@
+"""What the models of a report achieved: as a table, and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+NBSP = "\u00a0"  # a space that does not break
+
+Role = Literal["teacher", "student", "untrained", "tflite"]
+
+
+@dataclass(frozen=True)
+class ReportColumn:
+    """One model in the table; what is None is left out.
+
+    Attributes:
+        name: its heading.
+        role: its part in the headline.
+        knn: as `evaluate_knn` returns it.
+        linear: as `evaluate_linear` returns it.
+        size_bytes: of the `.tflite`, or of a run's weights.
+        binary_macs: 1-bit multiply-adds per image.
+        float_macs: floating-point multiply-adds per image.
+        parity: a few words on how it agrees with the checkpoint it was made from.
+        low_label: as `evaluate_low_label` returns it.
+        finetune: as `evaluate_finetune` returns it.
+        calibration: as `evaluate_calibration` returns it.
+        latency: as `s2bnn benchmark` measured it.
+    """
+
+    name: str
+    role: Role | None = None
+    knn: Mapping[str, Any] | None = None
+    linear: Mapping[str, Any] | None = None
+    size_bytes: int | None = None
+    binary_macs: int | None = None
+    float_macs: int | None = None
+    parity: str | None = None
+    low_label: Mapping[str, Any] | None = None
+    finetune: Mapping[str, Any] | None = None
+    calibration: Mapping[str, Any] | None = None
+    latency: Mapping[str, Any] | None = None
+
+
+def summarize(columns: Sequence[ReportColumn]) -> str | None:
+    """Say what happened in one sentence, good or bad; None if there is no accuracy yet.
+
+    The student is judged by its deployed file where there is one.
+    """
+    measured = {column.role: column for column in reversed(columns) if column.knn}
+    student = measured.get("tflite") or measured.get("student")
+    if student is None or student.knn is None:
+        return next((f"{c.name} {_knn_words(c.knn)}." for c in columns if c.knn), None)
+    sentence = f"A 1-bit encoder{_of_size(student)} {_knn_words(student.knn)}"
+    teacher, untrained = measured.get("teacher"), measured.get("untrained")
+    if teacher is not None and teacher.knn is not None:
+        sentence += f"; its teacher{_of_size(teacher)}, {_percent(teacher.knn['top1'])}"
+    if untrained is not None and untrained.knn is not None:
+        better = student.knn["top1"] > untrained.knn["top1"]
+        words = "before training, it was" if better else "that is no better than before training,"
+        sentence += f"; {words} {_percent(untrained.knn['top1'])}"
+    return sentence + "."
+
+
+def _of_size(column: ReportColumn) -> str:
+    return f" of {_bytes(column.size_bytes)}" if column.size_bytes else ""
+
+
+def _knn_words(knn: Mapping[str, Any]) -> str:
+    return f"recognizes {_percent(knn['top1'])} of test images by their nearest neighbors"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in a place of the table.
+
+    Attributes:
+        text: the value, as read.
+        share: length of its bar.
+    """
+
+    text: str
+    share: float | None  # of the longest bar, 0 to 1; None for no bar
+
+
+def make_table(columns: Sequence[ReportColumn]) -> dict[str, list[Cell]]:
+    """Return the rows that have a value, each a cell per column."""
+    rows: dict[str, list[Cell]] = {}
+    for heading, values, text, scale in _rows(columns):
+        known = [value for value in values if value is not None]
+        if known:
+            longest = scale or (max(known) if len(columns) > 1 else 0)
+            rows[heading] = [
+                Cell("–", None) if v is None else Cell(text(v), v / longest if longest else None)
+                for v in values
+            ]
+    for amount in _amounts(columns):
+        rows[_few(amount)] = [
+            _with_interval(cell, _low_label(column, amount, "confidence_interval"))
+            for cell, column in zip(rows[_few(amount)], columns, strict=True)
+        ]
+    if any(c.parity for c in columns):
+        rows["Against the checkpoint"] = [Cell(c.parity or "–", None) for c in columns]
+    return rows
+
+
+Row = tuple[str, list[Any], Callable[[Any], str], float | None]
+
+
+def _rows(columns: Sequence[ReportColumn]) -> list[Row]:
+    """Heading, value of each column, how a value is written, length of the longest bar."""
+
+    def of(attribute: str, key: str) -> list[Any]:
+        return [(getattr(c, attribute) or {}).get(key) for c in columns]
+
+    reliability = [
+        (r or {}).get("expected_calibration_error") for r in of("calibration", "reliability")
+    ]
+    students = [(s or {}).get("entropy_mean") for s in of("calibration", "student")]
+    return [
+        ("kNN accuracy", of("knn", "top1"), _percent, 1.0),
+        ("Linear probe", of("linear", "top1"), _percent, 1.0),
+        *(
+            (_few(amount), [_low_label(c, amount, "top1") for c in columns], _percent, 1.0)
+            for amount in _amounts(columns)
+        ),
+        ("Fine-tuned", of("finetune", "top1"), _percent, 1.0),
+        ("Expected calibration error", reliability, _percent, None),
+        ("Entropy over coordinates", students, _nats, None),
+        ("KL from the teacher", of("calibration", "kl_mean"), _nats, None),
+        ("File size", [c.size_bytes for c in columns], _bytes, None),
+        ("1-bit multiply-adds", [c.binary_macs for c in columns], _count, None),
+        ("Float multiply-adds", [c.float_macs for c in columns], _count, None),
+        ("Latency", [_median(c.latency) for c in columns], _milliseconds, None),
+    ]
+
+
+def _amounts(columns: Sequence[ReportColumn]) -> list[str]:
+    return list(dict.fromkeys(a for c in columns for a in (c.low_label or {}).get("amounts", {})))
+
+
+def _few(amount: str) -> str:
+    return (
+        f"Linear probe, {amount} of labels"
+        if "%" in amount
+        else f"Linear probe, {amount} labels a class"
+    )
+
+
+def _low_label(column: ReportColumn, amount: str, key: str) -> Any:
+    return (column.low_label or {}).get("amounts", {}).get(amount, {}).get(key)
+
+
+def _with_interval(cell: Cell, interval: Sequence[float] | None) -> Cell:
+    if not interval:
+        return cell
+    half = 50 * (interval[1] - interval[0])
+    return Cell(f"{cell.text.removesuffix(f'{NBSP}%')} ± {half:.1f}{NBSP}%", cell.share)
+
+
+def _median(latency: Mapping[str, Any] | None) -> float | None:
+    return latency["latency_ms"]["median"] if latency else None
+
+
+def describe_parity(parity: Mapping[str, Any]) -> str:
+    """Say in a few words what the verification of a `.tflite` found."""
+    words = f"{parity['binary_convolutions']} binary convolutions equal, cosine "
+    words += f"{parity['cosine_mean']:.4f}"
+    if parity["neighbour_agreement"] is not None:
+        words += f", same neighbor for {_percent(parity['neighbour_agreement'])}"
+    return words
+
+
+def describe_protocol(columns: Sequence[ReportColumn]) -> list[str]:
+    """Say how the first model's accuracies were measured; the rest is under "parameters"."""
+    sentences = []
+    knn = next((c.knn for c in columns if c.knn), None)
+    linear = next((c.linear for c in columns if c.linear and "C" in c.linear), None)
+    if knn:
+        sentences.append(
+            f"kNN: each of {knn['n_test']:,} test images takes the class that its {knn['k']} most "
+            f"similar of {knn['n_train']:,} training images vote for (cosine, weights "
+            f"exp(similarity / {knn['temperature']:g})). Nothing is trained on labels."
+        )
+        if "classes" in knn:
+            sentences.append(
+                f"Guessing among {knn['classes']} classes: {_percent(1 / knn['classes'])}."
+            )
+    if linear:
+        sentences.append(
+            "Linear probe: logistic regression on frozen, standardized features (L-BFGS), "
+            f"its regularization chosen on {linear['C_chosen_on']}; test images decide nothing."
+        )
+    few = next((c.low_label for c in columns if c.low_label), None)
+    if few:
+        sentences.append(
+            f"Probes on few labels: the mean of {few['draws']} draws, ± half of its 95{NBSP}% "
+            "confidence interval."
+        )
+    latency = next((c.latency for c in columns if c.latency), None)
+    if latency:
+        sentences.append(
+            f"Latency: the median of {latency['runs']} images, one at a time, {latency['threads']} "
+            f"thread(s), on {latency['machine']} by {latency['engine']}."
+        )
+    return sentences
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}{NBSP}%"
+
+
+def _nats(value: float) -> str:
+    return f"{value:.2f}{NBSP}nats"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.2f}{NBSP}ms"
+
+
+def _bytes(value: float) -> str:
+    if value < 1024**2:
+        return f"{value / 1024:.0f}{NBSP}KiB"
+    return f"{value / 1024**2:.1f}{NBSP}MiB"
+
+
+def _count(value: float) -> str:
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g}{NBSP}{unit}"
+    return f"{value:.0f}"

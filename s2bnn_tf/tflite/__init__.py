@@ -1,0 +1,28 @@
+"""A `.tflite` file: its graph read and checked, and the file opened as an encoder."""
+
+from s2bnn_tf.tflite.encoder import OUTPUT_NAMES, TFLiteEncoder, read_graph
+from s2bnn_tf.tflite.graph import (
+    BINARY_CONVOLUTION,
+    FlatbufferError,
+    Operation,
+    TFLiteGraph,
+    filter_exceeds_input,
+    unpack_signs,
+    with_outputs,
+)
+from s2bnn_tf.tflite.interpreter import RUNTIMES, kernel_options
+
+__all__ = [
+    "BINARY_CONVOLUTION",
+    "OUTPUT_NAMES",
+    "RUNTIMES",
+    "FlatbufferError",
+    "Operation",
+    "TFLiteEncoder",
+    "TFLiteGraph",
+    "filter_exceeds_input",
+    "kernel_options",
+    "read_graph",
+    "unpack_signs",
+    "with_outputs",
+]

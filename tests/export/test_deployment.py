@@ -1,0 +1,286 @@
+"""The deployed network is the trained one: float32, frozen, folded, normalized inside."""
+
+import larq as lq
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from s2bnn_tf.backbones import Encoder, ReverseImage
+from s2bnn_tf.data import normalize
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.export import convert_model, deployment_model
+from s2bnn_tf.export.deployment import in_float32
+from s2bnn_tf.export.fold import fold_shifts, shifts_left
+from s2bnn_tf.export.lce import run_file
+from s2bnn_tf.layers import BinaryConv2D, RPReLU, RSign
+from s2bnn_tf.tflite.graph import TFLiteGraph
+
+keras = tf.keras
+
+
+def run(model: keras.Model, images: np.ndarray) -> np.ndarray:
+    return np.concatenate([model(images[i : i + 1]).numpy() for i in range(len(images))])
+
+
+def test_computes_what_the_encoder_computes(small_encoder, small_deployed, digits):
+    expected = small_encoder.backbone(normalize(digits)).numpy()
+    np.testing.assert_allclose(run(small_deployed, digits), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_the_image_is_turned_before_it_is_normalized(make_encoder, digits):
+    """To the bit what turning the normalized image gives, and nothing stands before the stem."""
+    encoder = make_encoder("resnet18", 32, stem="small", width=0.125, reverse_input=True)
+    deployed = deployment_model(encoder, 32)
+    names = [type(layer).__name__ for layer in deployed.layers]
+    assert names[:4] == ["InputLayer", "ReverseImage", "Rescaling", "Functional"]
+    normalized = run(deployed.get_layer("normalize"), digits)
+    np.testing.assert_array_equal(run(deployed, digits), run(encoder.backbone, normalized))
+
+
+def test_a_turn_of_a_part_of_what_reads_the_image_stays(wrap, noise):
+    def layers(image):
+        return keras.layers.Concatenate()([ReverseImage()(image), image])
+
+    encoder = wrap(layers)
+    deployed = deployment_model(encoder, 8)
+    assert isinstance(deployed.layers[1], keras.layers.Rescaling)
+    np.testing.assert_allclose(
+        run(deployed, noise(8, 2)), encoder.backbone(normalize(noise(8, 2))), rtol=1e-5
+    )
+
+
+def test_the_folded_file_computes_what_the_plain_one_does(small_encoder, small_model, digits):
+    plain = convert_model(deployment_model(small_encoder, 32, fold=False), output_name="features")
+    (expected,), (output,) = (run_file(file, digits, "indirect") for file in (plain, small_model))
+    lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(output, axis=1)
+    assert ((expected * output).sum(axis=1) / lengths).min() > 0.9999
+    operations = [len(TFLiteGraph(file).operations) for file in (plain, small_model)]
+    assert operations[1] <= operations[0] - 51  # one of 52 shifts stays
+
+
+def test_leaves_the_encoder_as_it_was(wrap):
+    def layers(image):
+        return RPReLU()(keras.layers.BatchNormalization()(BinaryConv2D(8, 3)(RPReLU()(image))))
+
+    encoder = wrap(layers)
+    before = encoder.get_weights()
+    deployment_model(encoder, 8)
+    for old, new in zip(before, encoder.get_weights()):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_binary_kernels_are_constants_of_one_magnitude_per_channel(small_deployed):
+    layer = small_deployed.get_layer("reactnet").get_layer("block3_conv3x3")
+    assert layer.kernel_quantizer is None
+    kernel = layer.kernel.numpy()
+    assert (np.abs(kernel) == np.abs(kernel[:1, :1, :1])).all()
+    assert len(np.unique(np.abs(kernel))) > 1
+
+
+def test_all_shifts_are_folded_but_the_last(small_deployed):
+    """52 shifts of 26 RPReLUs; only the one before the pooling has nowhere to go."""
+    left = [
+        weight.name
+        for layer in small_deployed.get_layer("reactnet").layers
+        if isinstance(layer, RPReLU)
+        for weight in (layer.shift_in, layer.shift_out)
+        if np.any(weight)
+    ]
+    assert len(left) == 1
+    assert left[0].startswith("block13_rprelu2/shift_out")
+    told = shifts_left(small_deployed.get_layer("reactnet"))
+    assert told == {"block13_rprelu2/shift_out": "pool reads it"}
+
+
+def test_a_shift_that_something_else_reads_stays(wrap):
+    def layers(image):
+        x = RPReLU(name="first")(image)
+        binary = BinaryConv2D(8, 3, name="binary")(x)
+        pooled = keras.layers.MaxPooling2D(2, name="max")(x)  # does not add things up
+        return keras.layers.Concatenate()([keras.layers.MaxPooling2D(2)(binary), pooled])
+
+    encoder = wrap(layers)
+    backbone = deployment_model(encoder, 8).get_layer("own")
+    np.testing.assert_array_equal(
+        backbone.get_layer("first").shift_out, encoder.backbone.get_layer("first").shift_out
+    )
+    assert shifts_left(backbone) == {
+        "first/shift_in": "no BatchNormalization before it feeds it alone",
+        "first/shift_out": "max reads it",
+    }
+    np.testing.assert_array_equal(
+        backbone.get_layer("binary").input_quantizer.bias,
+        encoder.backbone.get_layer("binary").input_quantizer.bias,
+    )
+
+
+def test_a_shift_passes_through_pooling_and_repetition(wrap, noise):
+    def layers(image):
+        x = RPReLU(name="first")(image)
+        pooled = keras.layers.AveragePooling2D(2, padding="same")(x)
+        twice = keras.layers.Concatenate()([pooled, pooled])
+        x = BinaryConv2D(6, 3, strides=2)(x)
+        x = keras.layers.BatchNormalization()(x)
+        x = keras.layers.Add()([x, twice])
+        return RPReLU(name="second")(x)
+
+    encoder = wrap(layers, size=7)  # odd: the last window of the pooling is not full
+    deployed = deployment_model(encoder, 7)
+    images = noise(7, 4)
+    assert not np.any(deployed.get_layer("own").get_layer("first").shift_out)
+    assert not np.any(deployed.get_layer("own").get_layer("second").shift_in)
+    np.testing.assert_allclose(
+        run(deployed, images), encoder.backbone(normalize(images)), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_a_shift_does_not_pass_through_maps_put_side_by_side(wrap, noise):
+    """Joined along the height, one channel would need two shifts."""
+
+    def layers(image):
+        halves = [RPReLU()(image), RPReLU()(keras.layers.ReLU()(image))]
+        return BinaryConv2D(6, 3)(keras.layers.Concatenate(axis=1)(halves))
+
+    encoder = wrap(layers)
+    images = noise(8, 4)
+    np.testing.assert_allclose(
+        run(deployment_model(encoder, 8), images),
+        encoder.backbone(normalize(images)),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_a_layer_used_twice_is_left_alone(wrap, noise):
+    shared = RSign(name="shared")
+
+    def layers(image):
+        x = RPReLU(name="first")(image)
+        return keras.layers.Add()([shared(x), shared(keras.layers.ReLU()(x))])
+
+    encoder = wrap(layers)
+    images = noise(8, 2)
+    deployed = deployment_model(encoder, 8)
+    told = shifts_left(deployed.get_layer("own"))
+    assert told["first/shift_out"] == "shared is used twice in the network"
+    np.testing.assert_allclose(
+        run(deployed, images),
+        encoder.backbone(normalize(images)),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+
+
+def test_mixed_precision_becomes_float32(wrap, noise):
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        encoder = wrap(
+            lambda x: lq.layers.QuantConv2D(
+                8,
+                3,
+                input_quantizer="ste_sign",
+                kernel_quantizer="ste_sign",
+                kernel_constraint="weight_clip",
+            )(keras.layers.Conv2D(8, 3)(x))
+        )
+        deployed = deployment_model(encoder, 8)
+    finally:
+        keras.mixed_precision.set_global_policy(None)
+    exact = in_float32(encoder)
+    assert exact is not encoder
+    for model in (exact.backbone, deployed.get_layer("own")):
+        for layer in model.layers:
+            assert layer.dtype_policy.compute_dtype == "float32"
+    images = noise(8, 2)
+    expected = exact.backbone(normalize(images)).numpy()
+    assert expected.dtype == np.float32
+    np.testing.assert_allclose(run(deployed, images), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_float32_encoder_is_not_copied(small_encoder):
+    assert in_float32(small_encoder) is small_encoder
+
+
+def test_heads(wrap, noise):
+    encoder = wrap(lambda image: BinaryConv2D(12, 3)(image), embedding_dim=16)
+    images = noise()
+    features = encoder.backbone(normalize(images)).numpy()
+    kernel = np.random.default_rng(0).normal(size=(features.shape[1], 3)).astype(np.float32)
+    bias = np.array([1.0, -2.0, 3.0], np.float32)
+    logits = run(deployment_model(encoder, 8, "linear", (kernel, bias)), images)
+    np.testing.assert_allclose(logits, features @ kernel + bias, rtol=1e-4, atol=1e-4)
+    embedding = run(deployment_model(encoder, 8, "projection"), images)
+    np.testing.assert_allclose(np.linalg.norm(embedding, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(embedding, encoder(normalize(images)), atol=1e-5)
+
+
+def test_what_cannot_be_deployed_is_told(small_encoder):
+    with pytest.raises(UserError, match="32x32 pixels and cannot be converted for 64"):
+        deployment_model(small_encoder, 64)
+    with pytest.raises(UserError, match="head is one of none, projection, linear"):
+        deployment_model(small_encoder, 32, "softmax")
+    with pytest.raises(UserError, match="s2bnn eval linear"):
+        deployment_model(small_encoder, 32, "linear")
+    probe = (np.zeros((5, 2), np.float32), np.zeros(2, np.float32))
+    with pytest.raises(UserError, match="takes 5 features but the backbone gives 256"):
+        deployment_model(small_encoder, 32, "linear", probe)
+
+
+def test_a_subclassed_backbone_is_told():
+    class Own(keras.Model):
+        def call(self, inputs):
+            return tf.reduce_mean(inputs, axis=(1, 2))
+
+    own = Own(name="own")
+    own.build((None, 8, 8, 3))
+    own.compute_output_shape((None, 8, 8, 3))
+    encoder = Encoder(own, None)
+    with pytest.raises(UserError, match="'own' cannot be converted because it is not a functional"):
+        deployment_model(encoder, 8)
+
+
+def test_nested_models_are_frozen_too(wrap):
+    inner_input = keras.Input((8, 8, 3))
+    inner = keras.Model(inner_input, BinaryConv2D(4, 3, name="inside")(inner_input), name="inner")
+    encoder = wrap(lambda image: inner(image))
+    deployed = deployment_model(encoder, 8)
+    frozen = deployed.get_layer("own").get_layer("inner").get_layer("inside")
+    with lq.context.quantized_scope(True):
+        expected = inner.get_layer("inside").get_weights()
+    np.testing.assert_array_equal(frozen.kernel, expected[0])
+
+
+@pytest.fixture
+def float64():
+    keras.backend.set_floatx("float64")
+    yield
+    keras.backend.set_floatx("float32")
+
+
+@pytest.mark.parametrize("strides", [1, 2])
+def test_folding_is_exact_but_for_rounding(float64, strides):
+    """In float64, where no sign is near enough to its threshold to flip: 1e-10."""
+    rng = np.random.default_rng(0)
+    image = x = keras.Input((12, 12, 8))
+    for channels in (8, 16):
+        shortcut = keras.layers.AveragePooling2D(strides, padding="same")(x)
+        y = BinaryConv2D(x.shape[-1], 3, strides=strides)(x)
+        y = keras.layers.BatchNormalization()(y)
+        x = RPReLU()(keras.layers.Add()([y, shortcut]))
+        if channels != x.shape[-1]:
+            shortcut = keras.layers.Concatenate()([x, x])
+            y = keras.layers.BatchNormalization()(BinaryConv2D(channels, 1)(x))
+            x = RPReLU()(keras.layers.Add()([y, shortcut]))
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
+    for weight in model.weights:
+        weight.assign(rng.uniform(0.5, 1.5, weight.shape) * rng.choice([-1, 1], weight.shape))
+        if "variance" in weight.name:
+            weight.assign(np.abs(weight))
+    images = rng.normal(size=(4, 12, 12, 8))
+    before = model(images).numpy()
+    weights = model.get_weights()
+    fold_shifts(model)
+    after = model(images).numpy()
+    assert after.dtype == np.float64
+    assert any(np.any(old != new) for old, new in zip(weights, model.get_weights()))
+    np.testing.assert_allclose(after, before, rtol=1e-10, atol=1e-10 * np.abs(before).max())

@@ -1,0 +1,65 @@
+"""Several models in one table and one page."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from s2bnn_tf.config import Config, save_config
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.report import compare_models, describe_comparison
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two runs of the same name in different places, and a deployed file."""
+    for place, top1 in (("first", 0.5), ("second", 0.75)):
+        run = tmp_path / place / "student"
+        (run / "eval").mkdir(parents=True)
+        save_config(Config(), run / "config.yaml")
+        (run / "metrics.jsonl").write_text('{"epoch": 1, "loss": 2.0, "knn": 0.5}\n')
+        result = {"metric": "knn", "top1": top1, "top5": 1.0, "size_bytes": 2048}
+        result |= {"k": 20, "temperature": 0.07, "n_train": 100, "n_test": 10}
+        (run / "eval" / "knn.json").write_text(json.dumps(result))
+    model = tmp_path / "student.tflite"
+    model.write_bytes(b"model")
+    (tmp_path / "student.eval").mkdir()
+    (tmp_path / "student.eval" / "knn.json").write_text(json.dumps({**result, "top1": 0.7}))
+    latency = {
+        "latency_ms": {"median": 2.5},
+        "runs": 3,
+        "threads": 1,
+        "machine": "m",
+        "engine": "e",
+    }
+    (tmp_path / "student.eval" / "benchmark.json").write_text(json.dumps(latency))
+    return [tmp_path / "first" / "student", tmp_path / "second" / "student", model]
+
+
+def test_one_table_and_one_page(runs, tmp_path):
+    report = tmp_path / "compare.html"
+    compared = compare_models(runs, report)
+    assert [model["knn"]["top1"] for model in compared["models"].values()] == [0.5, 0.75, 0.7]
+    text = describe_comparison(compared, report).replace("\N{NO-BREAK SPACE}", " ")
+    lines = text.splitlines()
+    assert lines[0].split() == [
+        "first/student",
+        "second/student",
+        f"{tmp_path.name}/student.tflite",
+    ]
+    assert lines[1].split() == ["kNN", "accuracy", "50.0", "%", "75.0", "%", "70.0", "%"]
+    assert any(line.split() == ["Latency", "–", "–", "2.50", "ms"] for line in lines)
+    page = report.read_text(encoding="utf-8")
+    assert "Best by nearest neighbors: second/student, 75.0 %." in page
+    assert "embedding_dim" in page, "the recipes"
+
+
+def test_what_cannot_be_compared(runs, tmp_path):
+    with pytest.raises(UserError, match="named twice"):
+        compare_models([runs[0], runs[0]])
+    with pytest.raises(UserError, match="neither a run directory nor"):
+        compare_models([runs[0], tmp_path / "nothing"])
+    (runs[0] / "eval" / "knn.json").unlink()
+    with pytest.raises(UserError, match="Nothing was measured of .*s2bnn eval knn"):
+        compare_models(runs)

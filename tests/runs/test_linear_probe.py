@@ -1,0 +1,47 @@
+"""The file of a linear classifier: whole, without pickle, and named when it is damaged."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.runs import LinearProbe
+
+
+def test_save_and_load(tmp_path):
+    probe = LinearProbe(
+        np.arange(6, dtype=np.float32).reshape(3, 2),
+        np.array([0.5, -1], np.float32),
+        ("größer", "<script>"),
+        {"C": 0.1},
+        {"top1": 0.5},
+    )
+    path = tmp_path / "eval" / "linear_probe.npz"
+    probe.save(path)
+    loaded = LinearProbe.load(path)
+    np.testing.assert_array_equal(loaded.kernel, probe.kernel)
+    np.testing.assert_array_equal(loaded.bias, probe.bias)
+    assert (loaded.class_names, loaded.parameters, loaded.metrics) == (
+        probe.class_names,
+        probe.parameters,
+        probe.metrics,
+    )
+    assert [file.name for file in path.parent.iterdir()] == ["linear_probe.npz"]
+
+
+def test_load_never_unpickles(tmp_path):
+    path = tmp_path / "probe.npz"
+    np.savez(path, kernel=np.array([{}], dtype=object))
+    with pytest.raises(UserError, match="not a linear classifier"):
+        LinearProbe.load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no numbers here", b"PK\x03\x04cut"])
+def test_load_names_a_bad_file(tmp_path, content):
+    path = tmp_path / "probe.npz"
+    with pytest.raises(UserError, match="There is no linear classifier at .*probe.npz"):
+        LinearProbe.load(path)
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="probe.npz is not a linear classifier, or damaged"):
+        LinearProbe.load(path)

@@ -1,0 +1,157 @@
+"""Teachers: what is loaded, frozen, and refused in one sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from s2bnn_tf.backbones import register_backbone
+from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, StudentConfig, TeacherConfig
+from s2bnn_tf.data import normalize
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.runs import RunDirectory, build_encoder, save_encoder
+from s2bnn_tf.teachers import load_teacher
+
+keras = tf.keras
+
+SIZE = 16
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    """RGB 0-255."""
+    return np.random.default_rng(0).uniform(0, 255, (3, SIZE, SIZE, 3)).astype(np.float32)
+
+
+def unit(rows) -> np.ndarray:
+    rows = np.asarray(rows)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def keras_file(path, *layers, size=SIZE) -> str:
+    keras.Sequential([keras.Input((size, size, 3)), *layers]).save(path)
+    return str(path)
+
+
+@register_backbone("colors")
+def colors(input_shape) -> keras.Model:
+    layers = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(6)]
+    return keras.Sequential([keras.Input(input_shape), *layers])
+
+
+def test_a_run_directory_at_another_image_size(tmp_path, images):
+    config = Config(
+        data=DataConfig(image_size=32),
+        student=StudentConfig(backbone="colors", embedding_dim=8),
+        objective=ObjectiveConfig(contrastive_weight=1.0, distillation_weight=0.0),
+    )
+    run = RunDirectory(tmp_path)
+    run.create(config)
+    trained = build_encoder(config, image_size=SIZE)
+    save_encoder(trained, run)
+    teacher = load_teacher(TeacherConfig(weights=str(tmp_path)), image_size=SIZE)
+    np.testing.assert_array_equal(teacher(images), trained(images))
+    assert (teacher.embedding_dim, teacher.trainable_variables) == (8, [])
+
+    below = load_teacher(TeacherConfig(weights=str(tmp_path), output="features"), image_size=SIZE)
+    np.testing.assert_allclose(below(images), unit(trained.backbone(images)), atol=1e-6)
+    assert (below.embedding_dim, below.trainable_variables) == (6, [])
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_keras_file_gives_pooled_unit_features_and_is_frozen(pooled, tmp_path, images):
+    layers = [keras.layers.Conv2D(5, 3, strides=2), keras.layers.BatchNormalization()]
+    layers += [keras.layers.GlobalAveragePooling2D()] if pooled else []
+    path = keras_file(tmp_path / "own.keras", *layers)
+    model = keras.models.load_model(path)
+    teacher = load_teacher(TeacherConfig(weights=path), image_size=SIZE)
+    features = model(images).numpy()
+    features = features if pooled else features.mean(axis=(1, 2))
+    np.testing.assert_allclose(teacher(images), unit(features), atol=1e-5)
+    assert (teacher.embedding_dim, teacher.trainable_variables) == (5, [])
+    # Frozen means inference mode, even where training is asked for.
+    np.testing.assert_array_equal(teacher(images, training=True), teacher(images))
+
+
+def test_a_keras_file_with_code_in_it_is_refused(tmp_path):
+    path = keras_file(tmp_path / "own.keras", keras.layers.Lambda(lambda x: x + 1))
+    with pytest.raises(UserError, match="teacher.weights: cannot load .*own.keras safely"):
+        load_teacher(TeacherConfig(weights=path), image_size=SIZE)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a zip file"])
+def test_a_keras_file_that_is_none(content, tmp_path):
+    path = tmp_path / "own.keras"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match="teacher.weights: cannot load .*own.keras"):
+        load_teacher(TeacherConfig(weights=str(path)), image_size=SIZE)
+
+
+def test_a_keras_file_of_another_shape(tmp_path):
+    path = keras_file(tmp_path / "own.keras", keras.layers.Reshape((SIZE, SIZE * 3)))
+    with pytest.raises(UserError, match=r"expected a network with output \(B, D\) or"):
+        load_teacher(TeacherConfig(weights=path), image_size=SIZE)
+
+
+def test_a_keras_file_for_images_of_another_size(tmp_path):
+    path = keras_file(tmp_path / "own.keras", keras.layers.Flatten(), size=8)
+    with pytest.raises(UserError, match="teacher.weights: .*own.keras .*16x16"):
+        load_teacher(TeacherConfig(weights=path), image_size=SIZE)
+
+
+def test_nothing_to_load(tmp_path):
+    for weights in (str(tmp_path), str(tmp_path / "absent")):
+        with pytest.raises(UserError, match="neither a run directory nor a .keras file; train a"):
+            load_teacher(TeacherConfig(weights=weights), image_size=SIZE)
+
+
+@pytest.mark.slow
+def test_a_network_of_keras_applications_sees_its_own_preprocessing(tmp_path, images):
+    network = keras.applications.MobileNet(include_top=False, pooling="avg", weights=None)
+    path = tmp_path / "own.weights.h5"
+    network.save_weights(path)
+    config = TeacherConfig(backbone="MobileNet", weights=str(path))
+    teacher = load_teacher(config, image_size=32)
+    images = tf.image.resize(images, (32, 32))
+    expected = network(keras.applications.mobilenet.preprocess_input(tf.identity(images)))
+    # Compared as directions: an untrained MobileNet shrinks its features to almost nothing.
+    features = teacher.backbone(normalize(images))
+    np.testing.assert_allclose(unit(features), unit(expected), atol=1e-4)
+    assert (teacher.embedding_dim, teacher.trainable_variables) == (1024, [])
+
+
+@pytest.mark.slow
+def test_a_network_of_keras_applications_may_be_untrained():
+    teacher = load_teacher(TeacherConfig(backbone="MobileNet"), image_size=32)
+    assert teacher.embedding_dim == 1024
+
+
+@pytest.mark.slow
+def test_weights_that_cannot_be_downloaded(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))  # where Keras keeps what it has downloaded
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody answers there
+    with pytest.raises(UserError, match="cannot load imagenet for MobileNet: URL fetch failure"):
+        load_teacher(TeacherConfig(backbone="MobileNet", weights="imagenet"), image_size=32)
+
+
+@pytest.mark.parametrize("name", ["ResNet5000", "resnet50", "keras", "__name__"])
+def test_a_network_that_keras_does_not_have(name):
+    with pytest.raises(UserError, match=f"keras.applications has no '{name}'; it has .*ResNet50"):
+        load_teacher(TeacherConfig(backbone=name, weights="imagenet"), image_size=32)
+
+
+def test_weights_that_do_not_fit_a_network_of_keras(tmp_path):
+    path = tmp_path / "own.weights.h5"
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(path)
+    for weights in (path, tmp_path / "absent.h5"):
+        config = TeacherConfig(backbone="MobileNet", weights=str(weights))
+        with pytest.raises(UserError, match="teacher.weights: cannot load .* for MobileNet"):
+            load_teacher(config, image_size=32)
+
+
+@pytest.mark.parametrize("name", ["moco_v2.pth.tar", "resnet50.pth", "model.safetensors"])
+def test_a_pytorch_file_is_to_be_imported_first(name):
+    with pytest.raises(UserError, match=f"s2bnn import-torch {name} runs/teacher"):
+        load_teacher(TeacherConfig(weights=name), image_size=SIZE)
