@@ -216,7 +216,7 @@ def calibration(
       s2bnn eval calibration student.tflite --teacher runs/digits/teacher
     """
     from s2bnn_tf.evaluation import evaluate_calibration
-    from s2bnn_tf.report import describe_calibration
+    from s2bnn_tf.report import describe_calibration, draw_calibration
 
     result = evaluate_calibration(
         run_or_model,
@@ -226,6 +226,7 @@ def calibration(
         views=views,
         runtime=runtime,
         progress=show_progress,
+        draw=draw_calibration,
     )
     _after_eval(run_or_model, result, as_json, describe_calibration)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +27,6 @@ from s2bnn_tf.evaluation.calibration import (
 from s2bnn_tf.evaluation.evaluate import own_logits
 from s2bnn_tf.evaluation.features import Progress
 from s2bnn_tf.evaluation.session import Session
-from s2bnn_tf.report.calibration_charts import (
-    calibration_chart,
-    entropy_chart,
-    reliability_chart,
-    save_chart,
-)
 from s2bnn_tf.runs import LinearProbe, RunDirectory
 from s2bnn_tf.teachers import load_teacher
 
@@ -50,10 +45,11 @@ def evaluate_calibration(
     seed: int = 0,
     runtime: str | None = None,
     progress: Progress | None = None,
+    draw: Callable[[dict, Path], None] | None = None,
 ) -> dict:
     """Compare the distributions of student and teacher on the same views of test images.
 
-    Writes calibration.json and pictures (calibration_*.svg). What needs a teacher is
+    Writes calibration.json. What needs a teacher is
     left out where there is none; what needs a classifier (reliability, expected
     calibration error), where `s2bnn eval linear` was not run.
 
@@ -67,6 +63,8 @@ def evaluate_calibration(
         seed: of the views.
         runtime: what runs a `.tflite`, as for `open_encoder`.
         progress: told after each batch.
+        draw: Called with the result and the directory it was written to, to add pictures;
+            `s2bnn_tf.report.draw_calibration` draws those of the command line.
 
     Returns:
         What calibration.json holds: "student" (and "teacher") with "entropy_mean",
@@ -88,18 +86,10 @@ def evaluate_calibration(
             f"{path} has neither an embedding nor a classifier to look at: convert the run with "
             "--head projection or linear."
         )
-    for name, draw in _CHARTS.items():
-        chart = draw(result)
-        if chart is not None:
-            save_chart(chart, session.directory / f"calibration_{name}.svg")
-    return session.write("calibration", result)
-
-
-_CHARTS = {
-    "distribution": calibration_chart,
-    "entropy": entropy_chart,
-    "reliability": reliability_chart,
-}
+    written = session.write("calibration", result)
+    if draw is not None:
+        draw(written, session.directory)
+    return written
 
 
 def _compare(session: Session, teacher, temperature, views: int, seed: int) -> dict:

@@ -1,5 +1,6 @@
 """Numbers become pages and pictures: the report, its table, its charts, comparisons."""
 
+from s2bnn_tf.report.calibration_charts import draw_calibration
 from s2bnn_tf.report.compare import compare_models, describe_comparison
 from s2bnn_tf.report.page import (
     read_column,
@@ -18,6 +19,7 @@ __all__ = [
     "describe_calibration",
     "describe_comparison",
     "describe_low_label",
+    "draw_calibration",
     "read_column",
     "read_gallery",
     "read_mistakes",

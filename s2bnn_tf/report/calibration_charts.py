@@ -93,3 +93,20 @@ def save_chart(chart: Chart, path: Path) -> None:
     rules = f"<style>{palette()} text {{ font: 10px sans-serif }}</style>{''.join(names)}"
     svg = chart.svg.replace("<svg ", f"<svg {spaces} width='660' ", 1).replace(">", f">{rules}", 1)
     write_text(path, svg)
+
+
+def draw_calibration(result: Mapping[str, Any], directory: Path) -> None:
+    """Write calibration_distribution.svg, _entropy.svg and _reliability.svg, those there are.
+
+    Args:
+        result: As `evaluate_calibration` returns it.
+        directory: Where calibration.json is.
+    """
+    charts = {
+        "distribution": calibration_chart(result),
+        "entropy": entropy_chart(result),
+        "reliability": reliability_chart(result),
+    }
+    for name, chart in charts.items():
+        if chart is not None:
+            save_chart(chart, directory / f"calibration_{name}.svg")

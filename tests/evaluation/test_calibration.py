@@ -22,6 +22,7 @@ from s2bnn_tf.evaluation.calibration import (
     reliability,
 )
 from s2bnn_tf.objectives import distillation_loss
+from s2bnn_tf.report import draw_calibration
 from s2bnn_tf.runs import RunDirectory, build_encoder, save_encoder
 
 FEATURES = 24  # of the tiny network
@@ -114,7 +115,7 @@ def test_a_network_agrees_with_itself(runs):
 
 def test_a_student_and_its_teacher(runs):
     evaluate_linear(runs / "student")
-    result = evaluate_calibration(runs / "student", views=200)
+    result = evaluate_calibration(runs / "student", views=200, draw=draw_calibration)
     directory = runs / "student" / "eval"
     assert json.loads((directory / "calibration.json").read_text()) == result
     assert result["temperature"] == 0.1, "the recipe's"
