@@ -59,7 +59,7 @@ def test_defaults_are_the_papers(recipe):
         # Unknown keys: the dotted path, and the known keys of that section.
         ("epoch=3", "epoch: unknown key; expected one of seed, epochs, deterministic,"),
         ("optimizer.lr=3", "optimizer.lr: unknown key; expected one of name, learning_rate"),
-        ("optimizer.name=sgd", "optimizer: unknown key; expected one of seed, epochs"),
+        ("optimiser.name=sgd", "optimiser: unknown key; expected one of seed, epochs"),
         ("student.backbone.name=a", "student.backbone: expected text, not {'name': 'a'}"),
         # Types.
         ("epochs=ten", "epochs: expected a whole number, not 'ten'"),

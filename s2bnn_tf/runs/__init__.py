@@ -1,0 +1,17 @@
+"""A run directory and what is in it: recipe, checkpoints, weights, probes."""
+
+from s2bnn_tf.runs.checkpoints import CheckpointStore
+from s2bnn_tf.runs.init_from import restore_run
+from s2bnn_tf.runs.linear_probe import LinearProbe
+from s2bnn_tf.runs.open_encoder import open_encoder
+from s2bnn_tf.runs.run_directory import (
+    LoadedEncoder,
+    RunDirectory,
+    build_encoder,
+    leave_untrained,
+    load_encoder,
+    save_encoder,
+)
+
+
+__all__ = ["CheckpointStore", "LinearProbe", "LoadedEncoder", "RunDirectory", "build_encoder", "leave_untrained", "load_encoder", "open_encoder", "restore_run", "save_encoder"]
