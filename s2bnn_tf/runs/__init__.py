@@ -13,5 +13,15 @@ from s2bnn_tf.runs.run_directory import (
     save_encoder,
 )
 
-
-__all__ = ["CheckpointStore", "LinearProbe", "LoadedEncoder", "RunDirectory", "build_encoder", "leave_untrained", "load_encoder", "open_encoder", "restore_run", "save_encoder"]
+__all__ = [
+    "CheckpointStore",
+    "LinearProbe",
+    "LoadedEncoder",
+    "RunDirectory",
+    "build_encoder",
+    "leave_untrained",
+    "load_encoder",
+    "open_encoder",
+    "restore_run",
+    "save_encoder",
+]
