@@ -1,9 +1,14 @@
-"""Networks from images to features, by name, and the head that makes embeddings of features."""
+"""Networks from images to features, by name, and the head from features to embeddings."""
 
 from s2bnn_tf.backbones import zoo as _zoo  # noqa: F401  (registers the networks of Larq Zoo)
 from s2bnn_tf.backbones.heads import Encoder, projection_head
 from s2bnn_tf.backbones.reactnet import reactnet
-from s2bnn_tf.backbones.registry import backbone_names, build_backbone, register_backbone
+from s2bnn_tf.backbones.registry import (
+    backbone_names,
+    backbone_options,
+    build_backbone,
+    register_backbone,
+)
 from s2bnn_tf.backbones.resnet import resnet18, resnet34, resnet50
 from s2bnn_tf.backbones.reversal import ReverseImage
 
@@ -11,6 +16,7 @@ __all__ = [
     "Encoder",
     "ReverseImage",
     "backbone_names",
+    "backbone_options",
     "build_backbone",
     "projection_head",
     "reactnet",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ConfigError
 
 keras = tf.keras
-
 
 DEFAULT_HEAD = "linear relu linear"
 _HEAD_LAYERS = ("linear", "bn", "relu", "gelu")
@@ -20,30 +21,30 @@ def projection_head(
     layers: str = DEFAULT_HEAD,
     hidden_dim: int | None = None,
 ) -> keras.Model:
-    """A multilayer perceptron from features to embeddings; unless told otherwise MoCo v2's.
+    """Build a multilayer perceptron from features to embeddings; by default that of MoCo v2.
 
     >>> projection_head(512, 128, layers="linear bn relu linear").output_shape
     (None, 128)
 
     Args:
-        feature_dim: Channels C of the backbone.
+        feature_dim: Number of channels C of the backbone's features.
         embedding_dim: Dimension D of the embedding, 128 in the paper.
-        layers: Words of `linear`, `bn`, `relu` and `gelu`. MoCo v2 has "linear relu
-            linear", SwAV "linear bn relu linear".
-        hidden_dim: Units of every linear layer but the last; C unless given.
+        layers: The layers in order, in the words `linear`, `bn`, `relu` and `gelu`. MoCo v2
+            has "linear relu linear", SwAV "linear bn relu linear".
+        hidden_dim: Units of every linear layer but the last; defaults to C.
 
     Returns:
-        A Keras model, `(B, C)` to `(B, D)`.
+        A Keras model from `(B, C)` to `(B, D)`.
 
     Raises:
-        UserError: if `layers` has no linear layer, or another word.
+        ConfigError: If `layers` has no linear layer or an unknown word.
 
     References:
         MoCo v2, https://arxiv.org/abs/2003.04297, section 3.
     """
     names = layers.split()
     if "linear" not in names or not set(names) <= set(_HEAD_LAYERS):
-        raise UserError(
+        raise ConfigError(
             f"A head is made of the words {', '.join(_HEAD_LAYERS)}, at least one of them linear, "
             f"as in {DEFAULT_HEAD!r}, not {layers!r}."
         )
@@ -63,7 +64,7 @@ def projection_head(
 
 
 def _linear(input_dim: int, units: int, name: str) -> keras.layers.Dense:
-    """A Dense layer that starts like PyTorch's Linear: uniform within 1/sqrt(input_dim)."""
+    """A Dense layer initialized like PyTorch's Linear: uniform within 1/sqrt(input_dim)."""
     limit = input_dim**-0.5
     return keras.layers.Dense(
         units,
@@ -75,24 +76,25 @@ def _linear(input_dim: int, units: int, name: str) -> keras.layers.Dense:
 
 @keras.utils.register_keras_serializable(package="s2bnn_tf")
 class Encoder(keras.Model):
-    """A backbone with a head: images to embeddings of unit length.
+    """A backbone with a head, from images to embeddings of unit length.
 
-    `encoder(images)` gives embeddings, for training; `encoder.backbone(images)`
-    gives features, for everything after training.
+    Training uses the embeddings, `encoder(images)`; everything after training uses the
+    features, `encoder.backbone(images)`.
 
     Args:
-        backbone: A model, `(B, H, W, 3)` to `(B, C)`.
-        head: A model, `(B, C)` to `(B, D)`; None uses the features themselves.
+        backbone: A model from `(B, H, W, 3)` to `(B, C)`.
+        head: A model from `(B, C)` to `(B, D)`; with None, the features are the embedding.
+        **kwargs: Any other argument of `keras.Model`.
 
     Input shape:  `(B, H, W, 3)`, normalized images.
     Output shape: `(B, D)`, rows of unit length.
     """
 
-    def __init__(self, backbone: keras.Model, head: keras.Model | None = None, **kwargs):
+    def __init__(self, backbone: keras.Model, head: keras.Model | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.backbone = backbone
         self.head = head
-        # Then all variables are there; Keras's `build` would trace the whole network to see that.
+        # All variables exist then. Keras's `build` would trace the whole network to find out.
         self.built = backbone.built and (head is None or head.built)
 
     @property
@@ -104,11 +106,11 @@ class Encoder(keras.Model):
         return self.project(self.backbone(images, training=training), training=training)
 
     def project(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """From features `(B, C)` to embeddings `(B, D)` of unit length."""
+        """Turn features `(B, C)` into embeddings `(B, D)` of unit length."""
         x = features if self.head is None else self.head(features, training=training)
-        return tf.math.l2_normalize(tf.cast(x, keras.backend.floatx()), axis=-1)  # also of float16
+        return tf.math.l2_normalize(tf.cast(x, keras.backend.floatx()), axis=-1)  # x may be float16
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         head = None if self.head is None else keras.layers.serialize(self.head)
         return {
             **super().get_config(),
@@ -117,7 +119,9 @@ class Encoder(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> Encoder:
         config = dict(config)
         for part in ("backbone", "head"):
             if config[part] is not None:

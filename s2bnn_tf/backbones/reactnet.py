@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from s2bnn_tf.backbones.registry import register_backbone
 from s2bnn_tf.backbones.reversal import ReverseImage
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ConfigError, ModelError
 from s2bnn_tf.layers import BinaryConv2D, RPReLU
 
 keras = tf.keras
+
+# Makes a convolution of filters, kernel size, strides and name.
+Convolution = Callable[[int, int, int, str], keras.layers.Layer]
 
 # Output channels and stride of the 13 blocks of ReActNet-A, at width 1.
 _STEM_CHANNELS = 32
@@ -24,13 +29,13 @@ _BLOCKS = (
     (1024, 2),
     (1024, 1),
 )
-# Below 4x4 a zero-padded 3x3 filter reaches past both borders of its input, where
-# the default kernel of Larq Compute Engine is wrong.
+# On maps below 4x4, a zero-padded 3x3 filter reaches past both borders of its input, and the
+# default kernel of Larq Compute Engine computes wrong values.
 _SMALLEST_MAP = 4
 
 KERNEL_INITIALIZERS = {
     "glorot_uniform": keras.initializers.GlorotUniform,
-    # Of the reference implementation: every sign starts positive.
+    # As in the reference implementation: every sign starts positive.
     "small_positive": lambda: keras.initializers.RandomUniform(0.0, 1e-3),
 }
 
@@ -45,34 +50,35 @@ def reactnet(
     kernel_initializer: str = "glorot_uniform",
     reverse_input: bool = False,
 ) -> keras.Model:
-    """ReActNet-A, without its classifier.
+    """Build ReActNet-A, without its classifier.
 
     Args:
         input_shape: `(height, width, 3)` in pixels.
-        stem: `"imagenet"` has a stride of 32 in total, for images of 128 pixels
-            and more; `"small"` has 8 (neither the first convolution nor the last
-            block strides), for images of 32 to 64 pixels.
-        width: Multiplier of all channel counts, greater than 0.
+        stem: `"imagenet"` reduces height and width 32 times, for images of 128 pixels or
+            more. `"small"` reduces them 8 times, for images of 32 to 64 pixels: neither
+            the first convolution nor the last downsampling block has a stride.
+        width: The factor on all channel counts, at least 1/32.
         binarize_weights: False in step 1 (binary activations, real weights),
             True in step 2.
         kernel_initializer: `"glorot_uniform"`, or `"small_positive"` as in the
             reference implementation: uniform in [0, 0.001).
-        reverse_input: Whether the kernels are turned by 180 degrees, as those imported
-            from PyTorch are, and the image with them; see `ReverseImage`.
+        reverse_input: Whether the kernels are rotated by 180 degrees, as those imported
+            from PyTorch are; the network then rotates the image too. See `ReverseImage`.
 
     Returns:
         A Keras model from normalized images `(B, H, W, 3)` to features
         `(B, 1024 * width)`.
 
     Raises:
-        UserError: if an option has an impossible value or the images are too small.
+        ConfigError: If an option has an impossible value.
+        ModelError: If the images are too small.
 
     References:
         ReActNet, https://arxiv.org/abs/2003.03488, figure 4.
     """
     if kernel_initializer not in KERNEL_INITIALIZERS:
         known = " or ".join(repr(name) for name in KERNEL_INITIALIZERS)
-        raise UserError(f"kernel_initializer is {known}, not {kernel_initializer!r}.")
+        raise ConfigError(f"kernel_initializer is {known}, not {kernel_initializer!r}.")
 
     def conv(filters: int, kernel_size: int, strides: int, name: str) -> BinaryConv2D:
         return BinaryConv2D(
@@ -95,9 +101,9 @@ def reactnet_real(
     width: float = 1.0,
     reverse_input: bool = False,
 ) -> keras.Model:
-    """The real-valued twin of `reactnet`: the same network with ordinary convolutions.
+    """Build the real-valued twin of `reactnet`: the same network with ordinary convolutions.
 
-    It says what the bits cost. See `reactnet` for the arguments.
+    It shows how much accuracy binarization costs. See `reactnet` for the arguments.
     """
 
     def conv(filters: int, kernel_size: int, strides: int, name: str) -> keras.layers.Conv2D:
@@ -109,7 +115,12 @@ def reactnet_real(
 
 
 def _reactnet(
-    name: str, input_shape, conv, stem: str, width: float, reverse_input: bool
+    name: str,
+    input_shape: tuple[int, int, int],
+    conv: Convolution,
+    stem: str,
+    width: float,
+    reverse_input: bool,
 ) -> keras.Model:
     small = _check_stem(name, stem, input_shape)
     image = keras.Input(input_shape, name="image")
@@ -132,8 +143,11 @@ def _reactnet(
     return keras.Model(image, features, name=name)
 
 
-def _block(x, channels: int, strides: int, conv, name: str):
-    """A 3x3, then a 1x1 convolution, each with its own shortcut: (B, H, W, C) to (B, H', W', D)."""
+def _block(x: tf.Tensor, channels: int, strides: int, conv: Convolution, name: str) -> tf.Tensor:
+    """Apply a 3x3 and then a 1x1 convolution, each with a shortcut around it.
+
+    `(B, H, W, C)` becomes `(B, H', W', D)`.
+    """
     shortcut = x
     if strides == 2:
         shortcut = keras.layers.AveragePooling2D(2, padding="same", name=f"{name}_pool")(x)
@@ -144,9 +158,9 @@ def _block(x, channels: int, strides: int, conv, name: str):
 
     shortcut = x
     if channels == 2 * x.shape[-1]:
-        # The paper has two parallel 1x1 convolutions here, each added to the shortcut,
-        # then concatenated. Scale and BatchNorm are per output channel, so one
-        # convolution with all the channels is the same function.
+        # The paper has two parallel 1x1 convolutions here, adds each to the shortcut and
+        # concatenates the sums. Scale and BatchNorm are per output channel, so a single
+        # convolution with all the channels computes the same function.
         shortcut = keras.layers.Concatenate(name=f"{name}_repeat")([x, x])
     x = conv(channels, 1, 1, f"{name}_conv1x1")(x)
     x = _batch_norm(f"{name}_bn2")(x)
@@ -155,27 +169,27 @@ def _block(x, channels: int, strides: int, conv, name: str):
 
 
 def _batch_norm(name: str) -> keras.layers.BatchNormalization:
-    """PyTorch's momentum 0.1 and epsilon, as the reference has them."""
+    """BatchNorm with PyTorch's momentum (0.1 there) and epsilon, as the reference has it."""
     return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
 
 
 def _channels(channels: int, width: float) -> int:
-    """Channels at this width; powers of two stay doubled from block to block."""
+    """The number of channels at this width; where channels double, they still double exactly."""
     scaled = round(_STEM_CHANNELS * width)
     if scaled < 1:
-        raise UserError(f"reactnet's width must be at least {1 / _STEM_CHANNELS}, not {width}.")
+        raise ConfigError(f"reactnet's width must be at least {1 / _STEM_CHANNELS}, not {width}.")
     return scaled * (channels // _STEM_CHANNELS)
 
 
 def _check_stem(name: str, stem: str, input_shape: tuple[int, int, int]) -> bool:
-    """Whether the stem is the small one; the images must be large enough for it."""
+    """Return whether the stem is the small one, and check that the images are large enough."""
     if stem not in ("imagenet", "small"):
-        raise UserError(f"{name}'s stem is 'imagenet' or 'small', not {stem!r}.")
+        raise ConfigError(f"{name}'s stem is 'imagenet' or 'small', not {stem!r}.")
     small = stem == "small"
     smallest = _SMALLEST_MAP * (8 if small else 32)
     if min(input_shape[:2]) < smallest:
         hint = "" if small else ", or stem: small for small images"
-        raise UserError(
+        raise ModelError(
             f"{name} with stem {stem!r} needs images of {smallest} pixels or more, "
             f"not {min(input_shape[:2])}: choose a larger image_size{hint}."
         )

@@ -1,13 +1,14 @@
-"""Backbones by name: a new network joins by one registered function."""
+"""Backbones by name: one registered function adds a network."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ConfigError
 
 keras = tf.keras
 
@@ -19,10 +20,10 @@ _BUILDERS: dict[str, BackboneBuilder] = {}
 def register_backbone(name: str) -> Callable[[BackboneBuilder], BackboneBuilder]:
     """Make a network available as `student.backbone: name`.
 
-    The decorated function takes `input_shape` and, as keyword arguments with
-    defaults, whichever of the options `stem`, `width`, `binarize_weights`,
-    `kernel_initializer` and `reverse_input` it supports. It returns a Keras model from normalized
-    images `(B, H, W, 3)` to pooled features `(B, C)`.
+    The decorated function takes `input_shape` and those of the options `stem`, `width`,
+    `binarize_weights`, `kernel_initializer` and `reverse_input` that it supports, as keyword
+    arguments with defaults. It returns a Keras model from normalized images `(B, H, W, 3)` to
+    pooled features `(B, C)`.
 
     >>> @register_backbone("mean_color")
     ... def mean_color(input_shape):
@@ -35,7 +36,7 @@ def register_backbone(name: str) -> Callable[[BackboneBuilder], BackboneBuilder]
         name: The name to use in a configuration.
 
     Raises:
-        ValueError: if the name is taken by another function.
+        ValueError: If another function has the name.
     """
 
     def register(builder: BackboneBuilder) -> BackboneBuilder:
@@ -49,34 +50,56 @@ def register_backbone(name: str) -> Callable[[BackboneBuilder], BackboneBuilder]
 
 
 def backbone_names() -> list[str]:
-    """The names that `build_backbone` knows, sorted."""
+    """The names that `build_backbone` takes, sorted."""
     return sorted(_BUILDERS)
 
 
-def build_backbone(name: str, input_shape: tuple[int, int, int], **options) -> keras.Model:
+def backbone_options(name: str) -> dict[str, Any]:
+    """The options that a backbone takes, with their defaults.
+
+    >>> backbone_options("resnet18")
+    {'stem': 'imagenet', 'width': 1.0, 'reverse_input': False}
+
+    Args:
+        name: One of `backbone_names()`.
+
+    Raises:
+        ConfigError: If there is no backbone of that name.
+    """
+    parameters = inspect.signature(_builder(name)).parameters.values()
+    return {p.name: p.default for p in parameters if p.name != "input_shape"}
+
+
+def build_backbone(name: str, input_shape: tuple[int, int, int], **options: Any) -> keras.Model:
     """Build a backbone by name, with fresh weights.
 
     Args:
         name: One of `backbone_names()`.
         input_shape: `(height, width, 3)` in pixels.
-        **options: Options of this backbone. An option that is None keeps the
-            backbone's own default.
+        **options: Options of this backbone, see `backbone_options`. An option that is None
+            keeps the backbone's default.
 
     Returns:
         A Keras model from normalized images `(B, H, W, 3)` to features `(B, C)`.
 
     Raises:
-        UserError: if the name is unknown, the backbone has no such option, or
-            the images are too small for it.
+        ConfigError: If the name is unknown, or the backbone has no such option, or an option
+            has an impossible value.
+        ModelError: If the images are too small for the backbone.
     """
-    if name not in _BUILDERS:
-        raise UserError(
-            f"There is no backbone named {name!r}; choose one of: {', '.join(backbone_names())}."
-        )
+    builder = _builder(name)
     given = {key: value for key, value in options.items() if value is not None}
-    supported = set(inspect.signature(_BUILDERS[name]).parameters) - {"input_shape"}
-    surplus = sorted(set(given) - supported)
+    supported = backbone_options(name).keys()
+    surplus = sorted(given.keys() - supported)
     if surplus:
         known = f"it takes {', '.join(sorted(supported))}" if supported else "it takes no options"
-        raise UserError(f"Backbone {name!r} has no option {surplus[0]!r}; {known}.")
-    return _BUILDERS[name](input_shape=tuple(input_shape), **given)
+        raise ConfigError(f"Backbone {name!r} has no option {surplus[0]!r}; {known}.")
+    return builder(input_shape=tuple(input_shape), **given)
+
+
+def _builder(name: str) -> BackboneBuilder:
+    if name not in _BUILDERS:
+        raise ConfigError(
+            f"There is no backbone named {name!r}; choose one of: {', '.join(backbone_names())}."
+        )
+    return _BUILDERS[name]

@@ -1,14 +1,19 @@
-"""ResNet v1.5, the real-valued teachers: the stride of a bottleneck is in its 3x3 convolution."""
+"""ResNet v1.5, for real-valued teachers: a bottleneck strides in its 3x3 convolution."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from s2bnn_tf.backbones.registry import register_backbone
 from s2bnn_tf.backbones.reversal import ReverseImage
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ConfigError
 
 keras = tf.keras
+
+# Applies a block: input, channels, strides, name, whether the network reverses its input.
+Block = Callable[[tf.Tensor, int, int, str, bool], tf.Tensor]
 
 
 @register_backbone("resnet18")
@@ -19,7 +24,7 @@ def resnet18(
     width: float = 1.0,
     reverse_input: bool = False,
 ) -> keras.Model:
-    """ResNet-18: `(B, H, W, 3)` to `(B, 512 * width)`. See `resnet50` for the arguments."""
+    """Build ResNet-18, `(B, H, W, 3)` to `(B, 512 * width)`; arguments as for `resnet50`."""
     return _resnet("resnet18", input_shape, _basic_block, (2, 2, 2, 2), stem, width, reverse_input)
 
 
@@ -31,7 +36,7 @@ def resnet34(
     width: float = 1.0,
     reverse_input: bool = False,
 ) -> keras.Model:
-    """ResNet-34: `(B, H, W, 3)` to `(B, 512 * width)`. See `resnet50` for the arguments."""
+    """Build ResNet-34, `(B, H, W, 3)` to `(B, 512 * width)`; arguments as for `resnet50`."""
     return _resnet("resnet34", input_shape, _basic_block, (3, 4, 6, 3), stem, width, reverse_input)
 
 
@@ -43,47 +48,53 @@ def resnet50(
     width: float = 1.0,
     reverse_input: bool = False,
 ) -> keras.Model:
-    """ResNet-50 in the v1.5 form of torchvision, MoCo and SwAV, without its classifier.
+    """Build ResNet-50 in the v1.5 form of torchvision, MoCo and SwAV, without its classifier.
 
-    `keras.applications.ResNet50` is another network: it strides in the 1x1
-    convolution and has biases.
+    `keras.applications.ResNet50` is a different network: it strides in the 1x1 convolution
+    and has biases.
 
     Args:
         input_shape: `(height, width, 3)` in pixels.
-        stem: `"imagenet"`: 7x7 convolution of stride 2 and max pooling;
-            `"small"`: 3x3 convolution of stride 1, for images of 64 pixels or less;
-            `"medium"`: the same of stride 2, a quarter of the work.
-        width: Multiplier of all channel counts (SwAV's RN50-w4 is 4).
-        reverse_input: Whether the kernels are turned by 180 degrees, as those imported
-            from PyTorch are, and the image with them; see `ReverseImage`.
+        stem: `"imagenet"` is a 7x7 convolution of stride 2 and max pooling; `"small"` is a
+            3x3 convolution of stride 1, for images of 64 pixels or less; `"medium"` is a 3x3
+            convolution of stride 2, for a quarter of the work of `"small"`.
+        width: The factor on all channel counts, at least 1/64; 4 for SwAV's RN50-w4.
+        reverse_input: Whether the kernels are rotated by 180 degrees, as those imported
+            from PyTorch are; the network then rotates the image too. See `ReverseImage`.
 
     Returns:
         A Keras model from normalized images `(B, H, W, 3)` to features
         `(B, 2048 * width)`.
 
     Raises:
-        UserError: if an option has an impossible value.
+        ConfigError: If an option has an impossible value.
 
     References:
-        https://arxiv.org/abs/1512.03385; the small stem is its CIFAR form, section 4.2.
+        https://arxiv.org/abs/1512.03385; section 4.2 has the small stem, for CIFAR.
     """
     return _resnet("resnet50", input_shape, _bottleneck, (3, 4, 6, 3), stem, width, reverse_input)
 
 
 def _resnet(
-    name, input_shape, block, depths, stem: str, width: float, reverse_input: bool
+    name: str,
+    input_shape: tuple[int, int, int],
+    block: Block,
+    depths: tuple[int, ...],
+    stem: str,
+    width: float,
+    reverse_input: bool,
 ) -> keras.Model:
     if stem not in ("imagenet", "medium", "small"):
-        raise UserError(f"stem is 'imagenet', 'medium' or 'small', not {stem!r}.")
+        raise ConfigError(f"stem is 'imagenet', 'medium' or 'small', not {stem!r}.")
     if round(64 * width) < 1:
-        raise UserError(f"{name}'s width must be at least {1 / 64}, not {width}.")
+        raise ConfigError(f"{name}'s width must be at least {1 / 64}, not {width}.")
     image = keras.Input(input_shape, name="image")
     x = ReverseImage(name="reverse")(image) if reverse_input else image
     base = round(64 * width)
     if stem == "imagenet":
         x = _conv_bn(x, base, 7, 2, name="stem")
         x = keras.layers.ReLU(name="stem_relu")(x)
-        # After ReLU, padding with zeros or with minus infinity is the same.
+        # After ReLU, padding with zeros gives the same as padding with minus infinity.
         x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
     else:
         x = _conv_bn(x, base, 3, 1 if stem == "small" else 2, name="stem")
@@ -97,7 +108,9 @@ def _resnet(
     return keras.Model(image, features, name=name)
 
 
-def _basic_block(x, channels: int, strides: int, name: str, reverse_input: bool):
+def _basic_block(
+    x: tf.Tensor, channels: int, strides: int, name: str, reverse_input: bool
+) -> tf.Tensor:
     shortcut = _shortcut(x, channels, strides, name, reverse_input)
     x = _conv_bn(x, channels, 3, strides, name=f"{name}_1")
     x = keras.layers.ReLU(name=f"{name}_relu1")(x)
@@ -106,7 +119,9 @@ def _basic_block(x, channels: int, strides: int, name: str, reverse_input: bool)
     return keras.layers.ReLU(name=f"{name}_relu2")(x)
 
 
-def _bottleneck(x, channels: int, strides: int, name: str, reverse_input: bool):
+def _bottleneck(
+    x: tf.Tensor, channels: int, strides: int, name: str, reverse_input: bool
+) -> tf.Tensor:
     shortcut = _shortcut(x, 4 * channels, strides, name, reverse_input)
     x = _conv_bn(x, channels, 1, 1, name=f"{name}_1")
     x = keras.layers.ReLU(name=f"{name}_relu1")(x)
@@ -117,18 +132,20 @@ def _bottleneck(x, channels: int, strides: int, name: str, reverse_input: bool):
     return keras.layers.ReLU(name=f"{name}_relu3")(x)
 
 
-def _shortcut(x, channels: int, strides: int, name: str, reverse_input: bool):
+def _shortcut(
+    x: tf.Tensor, channels: int, strides: int, name: str, reverse_input: bool
+) -> tf.Tensor:
     if strides == 1 and x.shape[-1] == channels:
         return x
     if strides == 2 and reverse_input:
-        # A 1x1 convolution of stride 2 reads every other pixel from the first on, which
-        # in a reversed map of even size is the second.
+        # A 1x1 convolution of stride 2 reads every other pixel, beginning with the first. In a
+        # reversed map of even size, it has to begin with the second.
         first = [(1 - size % 2, 0) for size in x.shape[1:3]]
         x = keras.layers.Cropping2D(first, name=f"{name}_crop")(x)
     return _conv_bn(x, channels, 1, strides, name=f"{name}_shortcut")
 
 
-def _conv_bn(x, channels: int, kernel_size: int, strides: int, name: str):
+def _conv_bn(x: tf.Tensor, channels: int, kernel_size: int, strides: int, name: str) -> tf.Tensor:
     x = keras.layers.Conv2D(
         channels,
         kernel_size,

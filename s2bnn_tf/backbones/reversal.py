@@ -1,4 +1,4 @@
-"""The image turned by 180 degrees: what kernels that come from PyTorch expect."""
+"""The image rotated by 180 degrees, as kernels imported from PyTorch expect it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ keras = tf.keras
 
 @keras.utils.register_keras_serializable(package="s2bnn_tf")
 class ReverseImage(keras.layers.Layer):
-    """Turn images by 180 degrees: both axes reversed.
+    """Rotate images by 180 degrees, by reversing both axes.
 
-    On an even number of pixels a convolution of stride 2 needs one line of padding.
-    PyTorch's symmetric padding puts it above and left, TensorFlow's `same` below and
-    right. A network whose kernels are all turned by 180 degrees computes on a turned
-    image what PyTorch computes on the image itself, turned; so one reversal at the input
-    replaces explicit padding, which Larq Compute Engine does not convert for binary
-    convolutions.
+    On an even number of pixels, a convolution of stride 2 needs one line of padding. With
+    PyTorch's symmetric padding it is above and to the left, with TensorFlow's `same` below
+    and to the right. If all kernels and the image are rotated by 180 degrees, the network
+    computes PyTorch's maps, rotated. One reversal at the input therefore replaces explicit
+    padding, which Larq Compute Engine does not convert for binary convolutions.
 
     >>> ReverseImage()(tf.reshape(tf.range(4.0), (1, 2, 2, 1)))[0, :, :, 0].numpy()
     array([[3., 2.],
@@ -27,6 +26,6 @@ class ReverseImage(keras.layers.Layer):
     """
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
-        # One axis after the other: of two at once, TensorFlow Lite 2.14 reverses the wrong ones
-        # without a word.
+        # One axis at a time: given two at once, TensorFlow Lite 2.14 silently reverses the wrong
+        # ones.
         return tf.reverse(tf.reverse(images, axis=[1]), axis=[2])

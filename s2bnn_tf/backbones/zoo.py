@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from s2bnn_tf.backbones.registry import register_backbone
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ModelError
 
 keras = tf.keras
 
@@ -24,15 +24,15 @@ _NETWORKS = {
 
 def _register(name: str, network: str) -> None:
     def build(input_shape: tuple[int, int, int]) -> keras.Model:
-        # Imported here: it takes two seconds, which only its users should wait.
+        # Imported here, since it takes two seconds that only its users should wait.
         from larq_zoo import literature, sota
 
         builder = getattr(sota, network, None) or getattr(literature, network)
         try:
             body = builder(input_shape=input_shape, weights=None, include_top=False)
-        except ValueError as error:  # a map that shrank to nothing
+        except ValueError as error:  # a map has shrunk to nothing
             height, width, _ = input_shape
-            raise UserError(
+            raise ModelError(
                 f"{name} cannot be built for images of {height}x{width} pixels: "
                 "choose a larger image_size."
             ) from error

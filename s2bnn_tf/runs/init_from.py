@@ -1,19 +1,29 @@
-"""Training that goes on from another run: `student.init_from`."""
+"""Training that starts from another run: `student.init_from`."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import tensorflow as tf
 
-from s2bnn_tf.backbones import Encoder
-from s2bnn_tf.config import Config
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.backbones import Encoder, backbone_options
+from s2bnn_tf.config import Config, StudentConfig
+from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.objectives import KeyQueue
 from s2bnn_tf.runs.checkpoints import CheckpointStore
 from s2bnn_tf.runs.run_directory import RunDirectory, load_encoder
 
-_BACKBONE_DEFAULTS = {"stem": "imagenet", "width": 1.0, "reverse_input": False}
+# Step 2 may change everything else about the student.
+_SAME_IN_BOTH_STEPS = (
+    "backbone",
+    "stem",
+    "width",
+    "reverse_input",
+    "embedding_dim",
+    "head",
+    "hidden_dim",
+)
 
 
 def restore_run(
@@ -23,20 +33,20 @@ def restore_run(
     momentum_encoder: Encoder | None,
     queue: KeyQueue | None,
 ) -> None:
-    """Load `student.init_from`: step 1 whole, into the networks of step 2.
+    """Load the run of step 1, `student.init_from`, into the networks of step 2.
 
-    The momentum encoder and a queue of the same kind are loaded where both runs have them; a
-    momentum encoder that the earlier run does not have starts as a copy of the
-    loaded student.
+    The momentum encoder and a queue of the same kind are loaded if both runs have them. If
+    only step 2 has a momentum encoder, it starts as a copy of the loaded student.
 
     Args:
         config: The recipe of step 2.
-        student: Loaded.
-        momentum_encoder: Loaded, or None.
-        queue: Loaded, or None.
+        student: The student of step 2, which receives the weights.
+        momentum_encoder: The momentum encoder of step 2, or None.
+        queue: The queue of step 2, or None.
 
     Raises:
-        UserError: if the run is of another network or its queue of another size.
+        CheckpointError: If the run of step 1 is missing, unfinished or damaged.
+        ConfigError: If that run has another network or a queue of another size.
     """
     run = RunDirectory(config.student.init_from or "")
     _check_same_network(run, config)
@@ -54,11 +64,11 @@ def restore_run(
     if stored is None or of_teacher != wanted:
         return
     if stored != queue.keys.shape.as_list():
-        raise UserError(
+        raise ConfigError(
             f"{run.path} has a queue of {stored[0]} keys; "
             f"add --set objective.queue_size={stored[0]}."
         )
-    parts = {"queue": queue}
+    parts: dict[str, tf.Module] = {"queue": queue}
     if momentum_encoder is not None:
         parts["momentum_encoder"] = momentum_encoder
     checkpoint = tf.train.Checkpoint(**parts)
@@ -66,16 +76,18 @@ def restore_run(
 
 
 def _check_same_network(run: RunDirectory, config: Config) -> None:
-    """The same architecture; only what step 2 changes may differ."""
-    keys = ("backbone", "stem", "width", "reverse_input", "embedding_dim", "head", "hidden_dim")
-    for key in keys:
-        theirs, ours = (
-            _BACKBONE_DEFAULTS.get(key) if value is None else value
-            for value in (getattr(run.config.student, key), getattr(config.student, key))
-        )
+    """Check that both steps have the same architecture."""
+    for key in _SAME_IN_BOTH_STEPS:
+        theirs, ours = _option(run.config.student, key), _option(config.student, key)
         if theirs != ours:
-            raise UserError(
+            raise ConfigError(
                 f"student.init_from: {run.path} was trained with student.{key} {theirs}, "
                 f"this recipe has {ours}; make them the same: "
                 f"--set student.{key}={json.dumps(theirs)}."
             )
+
+
+def _option(student: StudentConfig, key: str) -> Any:
+    """The value of a key, which is the backbone's own default where the recipe has None."""
+    value = getattr(student, key)
+    return backbone_options(student.backbone).get(key) if value is None else value

@@ -8,7 +8,7 @@ import tensorflow as tf
 from scipy import special
 
 from s2bnn_tf.backbones import Encoder, projection_head
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.layers import BinaryConv2D, RPReLU
 
 keras = tf.keras
@@ -61,7 +61,7 @@ def test_a_head_of_other_layers_and_width():
 
 @pytest.mark.parametrize("layers", ["", "relu", "linear dropout linear", "linear,relu"])
 def test_a_head_of_unknown_layers(layers):
-    with pytest.raises(UserError, match="A head is made of the words linear, bn, relu, gelu"):
+    with pytest.raises(ConfigError, match="A head is made of the words linear, bn, relu, gelu"):
         projection_head(12, 5, layers=layers)
 
 
@@ -91,7 +91,7 @@ def test_without_a_head_features_are_the_embedding(encoder, images):
 
 
 def test_training_reaches_the_backbone(encoder, images):
-    """Batch statistics in training; it is inference unless told otherwise."""
+    """Training uses batch statistics; inference is the default."""
     before = encoder.get_weights()
     np.testing.assert_array_equal(encoder(images), encoder(images, training=False))
     for old, new in zip(before, encoder.get_weights(), strict=True):

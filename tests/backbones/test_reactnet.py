@@ -1,4 +1,4 @@
-"""ReActNet-A: the published counts, and its blocks against the paper's form of them."""
+"""ReActNet-A: the published counts, and its blocks against the form that the paper has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from s2bnn_tf.backbones import build_backbone, reactnet
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ConfigError, ModelError
 from s2bnn_tf.layers import BinaryConv2D, RPReLU
 
 keras = tf.keras
@@ -111,7 +111,7 @@ def test_step_1_and_the_kernels_of_the_reference(small):
     ],
 )
 def test_impossible_options(options, words):
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(ConfigError, match=words):
         build_backbone("reactnet", (224, 224, 3), **options)
 
 
@@ -123,7 +123,7 @@ def test_impossible_options(options, words):
     ],
 )
 def test_images_that_are_too_small(shape, stem, words):
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(ModelError, match=words):
         build_backbone("reactnet", shape, stem=stem)
 
 
@@ -169,7 +169,7 @@ class PaperBlock:
 
 
 @pytest.mark.parametrize("index", [1, 2, 3, 12, 13])
-def test_a_block_is_the_papers(index, small):
+def test_a_block_computes_what_the_papers_block_computes(index, small):
     """The last stride of ReActNet-A, of block 12, is 1 with the small stem."""
     begin = "stem_bn" if index == 1 else f"block{index - 1}_rprelu2"
     block = keras.Model(
@@ -181,14 +181,14 @@ def test_a_block_is_the_papers(index, small):
     inputs = np.random.default_rng(1).normal(size=(2, *block.input_shape[1:])).astype(np.float32)
     ours, papers = block(inputs, training=False).numpy(), paper(inputs).numpy()
     assert ours.shape == papers.shape
-    # Where rounding turns a sign, a value is another one altogether: that must be rare.
+    # If rounding flips a sign, the value is entirely different; that must be rare.
     far = ~np.isclose(ours, papers, rtol=1e-4, atol=1e-4)
     assert far.mean() < 0.002, far.mean()
     assert ours.std() > 0.1
 
 
 def test_the_real_valued_twin_is_the_same_network_without_signs():
-    """Loaded with the weights of step 1, and with step 1's signs taken away, both agree."""
+    """With the weights of step 1, and with the signs of step 1 removed, both agree."""
     twin = build_backbone("reactnet_real", (32, 32, 3), stem="small", width=0.125)
     step1 = reactnet((32, 32, 3), stem="small", width=0.125, binarize_weights=False)
     for layer in binary_convolutions(step1):

@@ -1,16 +1,20 @@
-"""Backbones by name: errors, a user's own, and the networks of Larq Zoo."""
+"""Backbones by name: errors, a user's own backbone, and the networks of Larq Zoo."""
 
 from __future__ import annotations
-
-import inspect
 
 import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from s2bnn_tf.backbones import backbone_names, build_backbone, register_backbone, registry
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.backbones import (
+    backbone_names,
+    backbone_options,
+    build_backbone,
+    register_backbone,
+    registry,
+)
+from s2bnn_tf.errors import ConfigError, ModelError
 
 keras = tf.keras
 
@@ -39,15 +43,15 @@ def test_names():
     assert {*ZOO, "reactnet", "resnet18", "resnet34", "resnet50"} <= set(names)
 
 
-def test_an_unknown_name_is_told_the_known_ones():
-    with pytest.raises(UserError, match="no backbone named 'reactnet_a'.*reactnet, .*resnet50"):
+def test_an_unknown_name_is_answered_by_the_known_ones():
+    with pytest.raises(ConfigError, match="no backbone named 'reactnet_a'.*reactnet, .*resnet50"):
         build_backbone("reactnet_a", (32, 32, 3))
 
 
 def test_an_option_that_a_backbone_does_not_have():
-    with pytest.raises(UserError, match="'resnet18' has no option 'binarize_weights'; .*stem"):
+    with pytest.raises(ConfigError, match="'resnet18' has no option 'binarize_weights'; .*stem"):
         build_backbone("resnet18", (32, 32, 3), binarize_weights=True)
-    with pytest.raises(UserError, match="'quicknet' has no option 'width'; it takes no options"):
+    with pytest.raises(ConfigError, match="'quicknet' has no option 'width'; it takes no options"):
         build_backbone("quicknet", (224, 224, 3), width=0.5)
 
 
@@ -66,13 +70,36 @@ def test_an_option_that_is_none_keeps_the_backbones_default(own_registry):
     assert "own" in backbone_names()
 
 
-def test_a_name_is_taken_once(own_registry):
-    def other(input_shape):
-        """Another network."""
+def pooled(input_shape, channels: int) -> keras.Model:
+    image = keras.Input(input_shape)
+    x = keras.layers.Dense(channels)(keras.layers.GlobalAveragePooling2D()(image))
+    return keras.Model(image, x)
 
-    with pytest.raises(ValueError, match="'reactnet' is registered already"):
-        register_backbone("reactnet")(other)
-    assert "other" not in inspect.getsource(registry._BUILDERS["reactnet"])
+
+def test_a_name_that_is_taken_keeps_its_network(own_registry):
+    @register_backbone("taken")
+    def first(input_shape):
+        return pooled(input_shape, 5)
+
+    def second(input_shape):
+        return pooled(input_shape, 7)
+
+    with pytest.raises(ValueError, match="'taken' is registered already"):
+        register_backbone("taken")(second)
+    assert build_backbone("taken", (8, 8, 3)).output_shape == (None, 5)
+
+
+def test_the_options_of_a_backbone_and_their_defaults():
+    assert backbone_options("reactnet") == {
+        "stem": "imagenet",
+        "width": 1.0,
+        "binarize_weights": True,
+        "kernel_initializer": "glorot_uniform",
+        "reverse_input": False,
+    }
+    assert backbone_options("quicknet") == {}
+    with pytest.raises(ConfigError, match="no backbone named 'reactnet_a'"):
+        backbone_options("reactnet_a")
 
 
 def test_a_module_that_is_loaded_twice_may_register_again(own_registry):
@@ -81,7 +108,7 @@ def test_a_module_that_is_loaded_twice_may_register_again(own_registry):
 
 
 def check_zoo_network(name: str) -> None:
-    """It builds, has binary convolutions, and gives one finite row of features an image."""
+    """It builds, has binary convolutions, and returns one finite row of features per image."""
     model = build_backbone(name, (64, 64, 3))
     quantized = [
         layer
@@ -107,5 +134,5 @@ def test_a_network_of_larq_zoo(name):
 
 
 def test_a_network_of_larq_zoo_refuses_images_that_are_too_small():
-    with pytest.raises(UserError, match="quicknet cannot be built for images of 16x16 pixels"):
+    with pytest.raises(ModelError, match="quicknet cannot be built for images of 16x16 pixels"):
         build_backbone("quicknet", (16, 16, 3))

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from s2bnn_tf.backbones import build_backbone
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ConfigError
 
 keras = tf.keras
 
@@ -78,5 +78,5 @@ def test_stem_and_width(stem, width, last_map):
     ],
 )
 def test_impossible_options(options, words):
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(ConfigError, match=words):
         build_backbone("resnet50", (32, 32, 3), **options)

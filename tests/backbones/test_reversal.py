@@ -1,4 +1,4 @@
-"""Turned kernels on a turned image: the network that PyTorch's symmetric padding gives."""
+"""Rotated kernels on a rotated image: the network with PyTorch's symmetric padding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_both_axes_are_reversed_and_channels_are_not():
 
 
 def turned_copy(name: str, size: int, **options) -> tuple[keras.Model, keras.Model]:
-    """A network, and the same with its kernels and the image turned."""
+    """A network, and the same network with its kernels and the image rotated."""
     keras.utils.set_random_seed(0)
     plain = build_backbone(name, (size, size, 3), **options)
     turned = build_backbone(name, (size, size, 3), reverse_input=True, **options)
@@ -30,7 +30,7 @@ def turned_copy(name: str, size: int, **options) -> tuple[keras.Model, keras.Mod
 @pytest.mark.parametrize(
     ("name", "size", "options"),
     [
-        # No line of padding is needed where every strided map has an odd number of pixels.
+        # A strided map with an odd number of pixels needs no line of padding.
         ("resnet18", 33, {"width": 0.125}),
         ("resnet50", 33, {"width": 0.125, "stem": "small"}),
     ],
@@ -42,11 +42,11 @@ def test_on_odd_sizes_nothing_changes(name, size, options):
 
 
 def test_on_even_sizes_the_padding_is_on_the_other_side():
-    """One pixel in the first corner: PyTorch's padding sees it where `same` would not."""
+    """The first convolution has the padding of PyTorch, which differs from `same`."""
     plain, turned = turned_copy("resnet18", 32, width=0.125)
     images = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype(np.float32)
     assert np.abs(turned(images) - plain(images)).max() > 1e-3
-    # Turned by hand, image and all, a network without the layer is what TensorFlow has.
+    # The stem with explicit padding, rotated by hand, computes the same.
     np.testing.assert_allclose(
         first_convolution(turned)(images), padded_convolution(plain, images), atol=1e-5
     )
@@ -57,7 +57,7 @@ def first_convolution(model: keras.Model) -> keras.Model:
 
 
 def padded_convolution(plain: keras.Model, images: np.ndarray) -> np.ndarray:
-    """The stem with PyTorch's padding of 3 on every side; turned, as the maps inside are."""
+    """The stem with PyTorch's padding of 3 on every side, rotated like the maps in the network."""
     padded = np.pad(images, ((0, 0), (3, 3), (3, 3), (0, 0)))
     kernel = plain.get_layer("stem_conv").kernel
     return tf.nn.conv2d(padded, kernel, strides=2, padding="VALID").numpy()[:, ::-1, ::-1]
