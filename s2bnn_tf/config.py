@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from s2bnn_tf.config_loader import apply_override, build, read_tree
+from s2bnn_tf.defaults import CENTER_CROP
 from s2bnn_tf.errors import ConfigError
 
 
@@ -63,8 +64,8 @@ class DataConfig:
     blur_probability: float | None = _number(None, at_least=0.0, at_most=1.0)
     grayscale_probability: float | None = _number(None, at_least=0.0, at_most=1.0)
     flip_probability: float | None = _number(None, at_least=0.0, at_most=1.0)
-    # Fraction of the shorter side that evaluation keeps: 224/256 as in the paper.
-    center_crop: float = _number(0.875, above=0.0, at_most=1.0)
+    # Fraction of the shorter side that evaluation keeps.
+    center_crop: float = _number(CENTER_CROP, above=0.0, at_most=1.0)
 
     def __post_init__(self) -> None:
         for name, value in AUGMENTATIONS.get(self.augmentation, {}).items():

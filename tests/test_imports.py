@@ -16,7 +16,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From below to above: a package imports those in earlier lines, never one in its own line or later.
 ORDER = (
     ("errors",),
-    ("environment", "files", "progress", "reading", "recipes", "config_loader"),
+    ("environment", "files", "progress", "reading", "recipes", "config_loader", "defaults"),
     ("config", "data", "layers", "objectives", "tflite"),
     ("backbones",),
     ("runs",),
