@@ -1,4 +1,4 @@
-"""A run directory and what is in it: recipe, checkpoints, weights, probes."""
+"""A run directory and its contents: recipe, checkpoints, weights and linear probes."""
 
 from s2bnn_tf.runs.checkpoints import CheckpointStore
 from s2bnn_tf.runs.init_from import restore_run

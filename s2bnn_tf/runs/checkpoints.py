@@ -1,4 +1,4 @@
-"""Checkpoints on disk: written whole, checked when read, kept by number and by time."""
+"""Checkpoints on disk: written completely, checked when read, kept by number and by age."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.files import flush, sha256, write_json
 
 log = logging.getLogger(__name__)
@@ -21,12 +21,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SavedCheckpoint:
-    """A checkpoint that was found whole.
+    """A checkpoint that was found complete.
 
     Attributes:
-        step: Steps that were done when it was saved.
-        prefix: What `tf.train.Checkpoint.read` takes.
-        facts: What the run noted with it.
+        step: The number of training steps that were done when it was saved.
+        prefix: The path that `tf.train.Checkpoint.read` takes.
+        facts: The facts that `save` was given with it.
     """
 
     step: int
@@ -37,15 +37,15 @@ class SavedCheckpoint:
 class CheckpointStore:
     """The checkpoints of a run, by step.
 
-    A checkpoint is `step-N.index` and `step-N.data-*`, as TensorFlow writes them, and
-    `step-N.json` with the SHA-256 of these. The last is written last and removed first: files
-    without it, or that do not match it, do not count. So a kill or a power cut at any moment
-    leaves the checkpoints that were there before.
+    A checkpoint consists of `step-N.index` and `step-N.data-*`, as TensorFlow writes them, and
+    a manifest `step-N.json` with the SHA-256 of both. The manifest is written last and removed
+    first. Files without a manifest, or that do not match it, do not count, so a kill or a power
+    cut at any moment leaves the earlier checkpoints intact.
 
     Args:
-        folder: Where they are; it must exist before the first `save`.
-        keep: How many of the newest stay.
-        keep_hours: Of the older ones, one stays for every so many hours; 0 for none.
+        folder: The folder of the checkpoints; it must exist before the first `save`.
+        keep: How many of the newest checkpoints to keep.
+        keep_hours: Keep one older checkpoint for each period of this many hours; 0 keeps none.
     """
 
     def __init__(self, folder: str | Path, *, keep: int = 2, keep_hours: float = 0.0):
@@ -54,19 +54,24 @@ class CheckpointStore:
         self.keep_hours = keep_hours
 
     def steps(self) -> list[int]:
-        """The steps of all checkpoints that were written to their end, ascending."""
+        """The steps of all checkpoints that have a manifest, in ascending order."""
         names = (path.stem.removeprefix("step-") for path in self.folder.glob("step-*.json"))
         return sorted(int(name) for name in names if name.isdigit())
 
     def save(
         self, checkpoint: tf.train.Checkpoint, step: int, facts: Mapping[str, Any] | None = None
     ) -> None:
-        """Write a checkpoint and forget those that are no longer kept.
+        """Write a checkpoint and remove those that are no longer kept.
 
-        One that is there for this step already, and whole, is left alone: it holds the same.
+        An intact checkpoint of this step is left as it is, since its content is the same.
+
+        Args:
+            checkpoint: The objects to save.
+            step: The number of training steps done.
+            facts: Anything else to keep with it, ready for JSON.
 
         Raises:
-            OSError, tf.errors.OpError: if it cannot be written; the others stay.
+            OSError, tf.errors.OpError: If it cannot be written; the other checkpoints remain.
         """
         if self._read(step) is not None:
             return
@@ -86,10 +91,13 @@ class CheckpointStore:
             self._forget(old)
 
     def newest(self) -> SavedCheckpoint | None:
-        """The newest whole checkpoint; a damaged one is passed over, with a warning.
+        """Find the newest intact checkpoint, with a warning for each damaged one it skips.
+
+        Returns:
+            The checkpoint, or None if there are none.
 
         Raises:
-            UserError: if there are checkpoints and none is whole.
+            CheckpointError: If there are checkpoints and all of them are damaged.
         """
         steps = self.steps()
         for step in reversed(steps):
@@ -102,14 +110,14 @@ class CheckpointStore:
                 self.folder,
             )
         if steps:
-            raise UserError(
+            raise CheckpointError(
                 f"Every checkpoint in {self.folder} is damaged; put back a copy of one, "
                 "or choose another --output-dir."
             )
         return None
 
     def clean(self) -> None:
-        """Remove what a kill left of checkpoints that were never finished."""
+        """Remove the files of checkpoints that a kill left unfinished."""
         finished = {f"step-{step}" for step in self.steps()}
         for path in self.folder.glob("step-*"):
             if path.name.split(".")[0] not in finished:
@@ -122,7 +130,7 @@ class CheckpointStore:
         return [p for p in self.folder.glob(f"step-{step}.*") if p != self._manifest(step)]
 
     def _read(self, step: int) -> dict[str, Any] | None:
-        """What was noted with a checkpoint, or None if anything about it is not as written."""
+        """Read the manifest of a checkpoint; None if any of its files is not as it was written."""
         try:
             manifest = json.loads(self._manifest(step).read_text())
             for name, digest in manifest["sha256"].items():

@@ -1,18 +1,19 @@
-"""Run directories: what a training run leaves behind, and how an encoder comes back from it."""
+"""Run directories: the files that training writes, and the encoder that is loaded from them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from s2bnn_tf.backbones import Encoder, build_backbone, projection_head
 from s2bnn_tf.config import Config, StudentConfig, dump_config, load_config
 from s2bnn_tf.data import normalize
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import replace_file, write_text
 
 
@@ -22,7 +23,7 @@ class RunDirectory:
     `config.yaml` `metrics.jsonl` `checkpoints/` `encoder.weights.h5` `eval/*.json` `report.html`
 
     Args:
-        path: The directory. It need not exist yet.
+        path: The directory, which need not exist yet.
     """
 
     def __init__(self, path: str | Path):
@@ -34,51 +35,56 @@ class RunDirectory:
         self.eval_dir = self.path / "eval"
         self.report_path = self.path / "report.html"
         self.tensorboard = self.path / "tensorboard"
-        self.imported_path = self.path / "imported.json"  # where the weights come from
+        self.imported_path = self.path / "imported.json"  # where imported weights come from
+        self._config: Config | None = None
 
     def exists(self) -> bool:
-        """Whether a run was started here."""
+        """Whether a run was started in this directory."""
         return self.config_path.is_file()
 
     def create(self, config: Config) -> None:
         """Make the directory and write the recipe into it.
 
         Raises:
-            UserError: if it cannot be written.
+            CheckpointError: If it cannot be written.
         """
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             write_text(self.config_path, dump_config(config))
-            self.__dict__["config"] = config
         except OSError as error:
-            raise UserError(
+            raise CheckpointError(
                 f"Cannot write to {self.path}: {error.strerror}; choose another --output-dir."
             ) from error
+        self._config = config
 
-    @cached_property
+    @property
     def config(self) -> Config:
-        """The recipe of the run.
+        """The recipe of the run, read once.
 
         Raises:
-            UserError: if there is no run here.
+            CheckpointError: If there is no run in this directory.
+            ConfigError: If the recipe is damaged.
         """
-        if not self.exists():
-            raise UserError(
-                f"{self.path} is not a run directory (it has no config.yaml); "
-                "name the --output-dir of an `s2bnn train`."
-            )
-        return load_config(self.config_path)
+        if self._config is None:
+            if not self.exists():
+                raise CheckpointError(
+                    f"{self.path} is not a run directory (it has no config.yaml); "
+                    "name the --output-dir of an `s2bnn train`."
+                )
+            self._config = load_config(self.config_path)
+        return self._config
 
 
 def build_encoder(config: Config, *, image_size: int | None = None) -> Encoder:
-    """The student of a recipe, with fresh weights.
+    """Build the student of a recipe, with fresh weights.
 
     Args:
         config: The recipe.
-        image_size: Pixels; that of the recipe unless given.
+        image_size: Height and width of the images in pixels; defaults to the recipe's.
 
     Raises:
-        UserError: if the backbone does not take the options or the image size.
+        ConfigError: If the backbone does not take the options, or the head does not fit it.
+        ModelError: If the images are too small for the backbone.
     """
     size = image_size or config.data.image_size
     student = config.student
@@ -104,7 +110,7 @@ def _build_head(backbone: tf.keras.Model, student: StudentConfig) -> tf.keras.Mo
             features, student.embedding_dim, layers=student.head, hidden_dim=student.hidden_dim
         )
     if student.embedding_dim != features:
-        raise UserError(
+        raise ConfigError(
             f"Without a head the embedding is the {features} features; add "
             f"--set student.embedding_dim={features}."
         )
@@ -112,12 +118,12 @@ def _build_head(backbone: tf.keras.Model, student: StudentConfig) -> tf.keras.Mo
 
 
 def save_encoder(encoder: Encoder, run: RunDirectory) -> None:
-    """Write `encoder.weights.h5`: whole, or not at all."""
+    """Write `encoder.weights.h5` completely or not at all."""
     replace_file(run.weights_path, encoder.save_weights)
 
 
 def leave_untrained(config: Config, run_dir: str | Path) -> RunDirectory:
-    """A run directory of a student with its first, random weights: the floor to beat."""
+    """Make a run directory of a student with its initial, random weights: the floor to beat."""
     run = RunDirectory(run_dir)
     run.create(config)
     save_encoder(build_encoder(config), run)
@@ -125,31 +131,33 @@ def leave_untrained(config: Config, run_dir: str | Path) -> RunDirectory:
 
 
 def load_encoder(run_dir: str | Path, *, image_size: int | None = None) -> Encoder:
-    """The trained encoder of a run.
+    """Load the trained encoder of a run.
 
     Args:
         run_dir: A run directory.
-        image_size: Pixels; that of the recipe unless given. Weights do not depend on it.
+        image_size: Height and width of the images in pixels; defaults to the recipe's. The
+            weights do not depend on it.
 
     Returns:
-        A Keras model, normalized images `(B, H, W, 3)` to embeddings `(B, D)` of
+        A Keras model from normalized images `(B, H, W, 3)` to embeddings `(B, D)` of
         unit length; its `.backbone` gives the features `(B, C)`.
 
     Raises:
-        UserError: if this is no run directory, the run has no weights yet, or
-            they are of another network.
+        CheckpointError: If this is no run directory, or the run has no weights yet, or they
+            belong to another network.
+        ModelError: If the images are too small for the backbone.
     """
     run = RunDirectory(run_dir)
     encoder = build_encoder(run.config, image_size=image_size)
     if not run.weights_path.is_file():
-        raise UserError(
+        raise CheckpointError(
             f"{run.path} has no {run.weights_path.name} yet; "
             f"finish the run: s2bnn train {run.config_path} --output-dir {run.path}."
         )
     try:
         encoder.load_weights(run.weights_path)
     except (ValueError, OSError, KeyError) as error:
-        raise UserError(
+        raise CheckpointError(
             f"{run.weights_path} does not hold the weights of the {run.config.student.backbone} "
             f"that {run.config_path} describes; restore the file, or train again."
         ) from error
@@ -157,25 +165,26 @@ def load_encoder(run_dir: str | Path, *, image_size: int | None = None) -> Encod
 
 
 class LoadedEncoder:
-    """An encoder, in memory or of a run directory, made ready for evaluation.
+    """An encoder in Keras, ready for evaluation; it has the attributes of a `TFLiteEncoder`.
 
     Attributes:
         name: Name of the run directory.
         path: The run directory.
-        image_size: Pixels of the square input.
+        image_size: Height and width of the input in pixels.
         center_crop: Fraction of the shorter side that evaluation keeps.
-        data_source: What it was trained on.
-        feature_dim: Channels C of the features.
+        feature_dim: Number of channels C of the features.
+        data_source: The data source it was trained on.
         size_bytes: Size of its weights in float32.
-        head: None; a `.tflite` has one.
+        head: Always None, since `features` returns the features of the backbone.
+        labels: Always None, since it does not classify.
+        runtime: Always None, since Keras runs it.
+        encoder: The Keras model; a `TFLiteEncoder` has none.
 
     Args:
-        encoder: Normalized images to embeddings.
-        config: The recipe it was built from.
+        encoder: A model from normalized images to embeddings.
+        config: The recipe that it was built from.
         path: Its run directory.
     """
-
-    head = None
 
     def __init__(self, encoder: Encoder, config: Config, path: str | Path):
         self.encoder = encoder
@@ -183,32 +192,41 @@ class LoadedEncoder:
         self.name = self.path.resolve().name
         self.image_size = config.data.image_size
         self.center_crop = config.data.center_crop
-        self.data_source = config.data.source
         self.feature_dim = int(encoder.backbone.output_shape[-1])
-        self.size_bytes = 4 * encoder.count_params()
+        self.data_source: str | None = config.data.source
+        self.size_bytes: int = 4 * encoder.count_params()
+        self.head: str | None = None
+        self.labels: list[str] | None = None
+        self.runtime: str | None = None
         self._features = _on_images(encoder.backbone, self.image_size)
 
     @classmethod
     def open(cls, run_dir: str | Path) -> LoadedEncoder:
-        """Open the encoder of a run directory; errors as of `load_encoder`."""
+        """Open the encoder of a run directory; it raises the errors of `load_encoder`."""
         return cls(load_encoder(run_dir), RunDirectory(run_dir).config, run_dir)
 
-    def features(self, images: np.ndarray) -> np.ndarray:
-        """Pooled backbone features `(B, C)` of RGB images 0-255 `(B, S, S, 3)`."""
-        return self._features(tf.cast(images, tf.float32)).numpy()
+    def features(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Compute features `(B, C)` from RGB images 0-255 `(B, S, S, 3)`."""
+        features: NDArray[np.float32] = self._features(tf.cast(images, tf.float32)).numpy()
+        return features
 
-    def embed(self, images: np.ndarray) -> np.ndarray:
-        """Embeddings `(B, D)` of unit length of RGB images 0-255 `(B, S, S, 3)`."""
+    def embed(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Compute embeddings `(B, D)` of unit length from RGB images 0-255 `(B, S, S, 3)`."""
         return self.project(self.features(images))
 
-    def project(self, features: np.ndarray) -> np.ndarray:
-        """Embeddings `(B, D)` of unit length of what `features` gave, `(B, C)`."""
-        return self.encoder.project(tf.constant(features)).numpy()
+    def project(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Compute embeddings `(B, D)` of unit length from the features `(B, C)`."""
+        embeddings: NDArray[np.float32] = self.encoder.project(tf.constant(features)).numpy()
+        return embeddings
 
 
 def _on_images(model: tf.keras.Model, size: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    @tf.function(input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32)])
+    """Compile a model, with the normalization of RGB images 0-255 before it."""
+
     def call(images: tf.Tensor) -> tf.Tensor:
         return model(normalize(images), training=False)
 
-    return call
+    compiled: Callable[[tf.Tensor], tf.Tensor] = tf.function(
+        call, input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32)]
+    )
+    return compiled

@@ -1,4 +1,4 @@
-"""A `.tflite` file: its graph read and checked, and the file opened as an encoder."""
+"""A `.tflite` file: reading and checking its graph, and opening it as an encoder."""
 
 from s2bnn_tf.tflite.encoder import OUTPUT_NAMES, TFLiteEncoder, read_graph
 from s2bnn_tf.tflite.graph import (

@@ -1,7 +1,7 @@
 """The structure of a `.tflite` file: its tensors, operations and constants, read from the bytes.
 
 TensorFlow Lite's C++ trusts the bytes it is given and may abort the process on a damaged file.
-Everything here is read, and bounds are checked, in Python.
+This module therefore reads the file, and checks all bounds, in Python.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from flatbuffers import flexbuffers
+from numpy.typing import NDArray
 from tensorflow.lite.python import schema_py_generated as schema
 
 BINARY_CONVOLUTION = "LceBconv2d"
 
-_DTYPES: dict[int, np.dtype] = {
+_DTYPES: dict[int, np.dtype[Any]] = {
     schema.TensorType.FLOAT32: np.dtype(np.float32),
     schema.TensorType.FLOAT16: np.dtype(np.float16),
     schema.TensorType.FLOAT64: np.dtype(np.float64),
@@ -29,11 +30,11 @@ _DTYPES: dict[int, np.dtype] = {
     schema.TensorType.UINT8: np.dtype(np.uint8),
     schema.TensorType.BOOL: np.dtype(np.bool_),
 }
-_BUILTIN_NAMES = {
+_BUILTIN_NAMES: dict[int, str] = {
     code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)
 }
-_SAME_PADDING = 0  # of LceBconv2d's option `padding`
-# What reading beyond the bytes, or a number that makes no sense, raises in Python.
+_SAME_PADDING = 0  # the value of LceBconv2d's option `padding`
+# The exceptions that Python raises on reading beyond the bytes, or a number that makes no sense.
 _READ_ERRORS = (
     AttributeError,
     LookupError,
@@ -47,17 +48,31 @@ _READ_ERRORS = (
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor: `constant` holds its values where they are in the file, else None."""
+    """A tensor.
+
+    Attributes:
+        name: Its name.
+        shape: Its shape.
+        dtype: Its number type, or None if NumPy has no such type.
+        constant: Its values if the file holds them, otherwise None.
+    """
 
     name: str
     shape: tuple[int, ...]
-    dtype: np.dtype | None
-    constant: np.ndarray | None
+    dtype: np.dtype[Any] | None
+    constant: NDArray[Any] | None
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation: indices of its tensors (-1 where absent); options of Larq's own."""
+    """An operation.
+
+    Attributes:
+        name: Its name, such as "CONV_2D" or "LceBconv2d".
+        inputs: Tensor indices; -1 for an optional input that is absent.
+        outputs: Tensor indices.
+        options: The options of an operation of Larq Compute Engine, empty for any other.
+    """
 
     name: str
     inputs: tuple[int, ...]
@@ -66,7 +81,7 @@ class Operation:
 
 
 class FlatbufferError(ValueError):
-    """The bytes are not a whole, consistent TensorFlow Lite model."""
+    """The bytes are not a complete, consistent TensorFlow Lite model."""
 
 
 class TFLiteGraph:
@@ -76,12 +91,14 @@ class TFLiteGraph:
         data: The bytes of the file.
 
     Attributes:
-        inputs, outputs: Tensor indices.
-        tensors: All `Tensor`s.
-        operations: All `Operation`s in order of execution.
+        inputs: Tensor indices of the inputs.
+        outputs: Tensor indices of the outputs.
+        tensors: All tensors.
+        operations: All operations in order of execution.
+        data: The bytes of the file.
 
     Raises:
-        FlatbufferError: if the bytes are not a whole, consistent model.
+        FlatbufferError: If the bytes are not a complete, consistent model.
     """
 
     def __init__(self, data: bytes):
@@ -112,20 +129,24 @@ class TFLiteGraph:
             raise IndexError("tensor index out of range")
 
     def binary_convolutions(self) -> list[Operation]:
-        """The operations `LceBconv2d`, in order of execution."""
+        """All operations `LceBconv2d`, in order of execution."""
         return [item for item in self.operations if item.name == BINARY_CONVOLUTION]
 
-    def constant_bytes(self, dtype: type) -> int:
-        """Size of all constants of one type, such as `np.float32`."""
+    def constant_bytes(self, dtype: type[np.generic]) -> int:
+        """The size in bytes of all constants of one type, such as `np.float32`."""
         constants = (tensor.constant for tensor in self.tensors)
         return sum(c.nbytes for c in constants if c is not None and c.dtype == dtype)
 
 
 def filter_exceeds_input(graph: TFLiteGraph, operation: Operation) -> bool:
-    """Whether a zero-padded binary filter is larger than its input, in either direction.
+    """Whether a zero-padded binary filter is larger than its input, in height or width.
 
-    Larq Compute Engine's default and indirect kernels are wrong there; its
-    reference kernel (`use_reference_bconv=True`) is right.
+    The default and indirect kernels of Larq Compute Engine compute wrong values in this case;
+    its reference kernel (`use_reference_bconv=True`) is right.
+
+    Args:
+        graph: The model.
+        operation: One of its binary convolutions.
     """
     options = operation.options
     if options["padding"] != _SAME_PADDING or options["pad_values"] != 0:
@@ -139,7 +160,12 @@ def filter_exceeds_input(graph: TFLiteGraph, operation: Operation) -> bool:
 
 
 def with_outputs(data: bytes, tensors: list[int]) -> bytes:
-    """The same model with these tensors as its outputs, in this order."""
+    """Make a copy of a model that has these tensors as its outputs.
+
+    Args:
+        data: The bytes of a `.tflite`.
+        tensors: Tensor indices, in the order of the new outputs.
+    """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data))
     model.subgraphs[0].outputs = tensors
     model.signatureDefs = None
@@ -148,8 +174,8 @@ def with_outputs(data: bytes, tensors: list[int]) -> bytes:
     return bytes(builder.Output())
 
 
-def unpack_signs(words: np.ndarray, channels: int) -> np.ndarray:
-    """Bits to signs: int32 `(..., ceil(channels / 32))` to float32 `(..., channels)`, -1 or +1."""
+def unpack_signs(words: NDArray[np.int32], channels: int) -> NDArray[np.float32]:
+    """Convert bits, `(..., ceil(channels / 32))`, to signs -1 and +1, `(..., channels)`."""
     bits = np.unpackbits(np.ascontiguousarray(words).view(np.uint8), axis=-1, bitorder="little")
     return 1 - 2 * bits[..., :channels].astype(np.float32)
 
@@ -168,15 +194,15 @@ def _tensor(tensor: schema.TensorT, buffers: list[schema.BufferT]) -> Tensor:
 
 def _operation_name(code: schema.OperatorCodeT) -> str:
     if code.customCode:
-        return code.customCode.decode()
-    # Files older than schema 3a hold the code in the deprecated field alone.
+        return str(code.customCode, "utf-8")
+    # Files older than schema 3a hold the code only in the deprecated field.
     return _BUILTIN_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
 
 
 def _operation(operator: schema.OperatorT, names: list[str]) -> Operation:
     name = names[operator.opcodeIndex]
     options = None
-    # Custom operations of others may hold anything in their options.
+    # The options of other custom operations may hold anything.
     if name.startswith("Lce") and operator.customOptions is not None:
         options = operator.customOptions.tobytes()
     return Operation(

@@ -1,4 +1,4 @@
-"""What runs a `.tflite`: Larq Compute Engine, or `s2bnn_runtime` where it is installed."""
+"""The runtimes of a `.tflite`: Larq Compute Engine, and `s2bnn_runtime` if it is installed."""
 
 from __future__ import annotations
 
@@ -7,66 +7,89 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import DeviceError, ModelError
 from s2bnn_tf.tflite.graph import TFLiteGraph, filter_exceeds_input
+
+Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 RUNTIMES = {"lce": "Larq Compute Engine", "s2bnn": "s2bnn_runtime"}
 
 
 def choose_runtime(name: str | None = None) -> str:
-    """Return a key of `RUNTIMES`: the one asked for, or the faster of those installed.
+    """Choose the runtime of a `.tflite`.
+
+    Args:
+        name: A key of `RUNTIMES`; defaults to the faster one of those that are installed.
+
+    Returns:
+        A key of `RUNTIMES`.
 
     Raises:
-        UserError: if `s2bnn` is asked for and not installed.
+        DeviceError: If `"s2bnn"` is asked for and not installed.
     """
     installed = find_spec("s2bnn_runtime") is not None  # without importing it
     if name == "s2bnn" and not installed:
-        raise UserError(
+        raise DeviceError(
             "s2bnn_runtime is not installed: install its wheel (`make -C runtime wheels` builds "
             "it), or use --runtime lce."
         )
     return name or ("s2bnn" if installed else "lce")
 
 
-def open_interpreter(
-    path: Path, graph: TFLiteGraph, runtime: str
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function from a batch `(B, S, S, 3)` to the model's output `(B, C)`.
+def open_interpreter(path: Path, graph: TFLiteGraph, runtime: str) -> Predict:
+    """Prepare a model for inference.
+
+    Args:
+        path: The file of the model, for messages.
+        graph: The model.
+        runtime: A key of `RUNTIMES`.
+
+    Returns:
+        A function from a batch `(B, S, S, 3)` to the model's output `(B, C)`.
 
     Raises:
-        UserError: if the runtime cannot run the model.
+        DeviceError: If the runtime or its library cannot be loaded.
+        ModelError: If the runtime cannot run the model.
     """
     opener = _open_s2bnn if runtime == "s2bnn" else _open_lce
     try:
         return opener(graph)
-    except (RuntimeError, ValueError, OSError, ImportError) as error:
-        raise UserError(
+    except (ImportError, OSError) as error:
+        raise DeviceError(
+            f"{RUNTIMES[runtime]} cannot be loaded ({error}); install it again."
+        ) from error
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(
             f"{RUNTIMES[runtime]} cannot run {path} ({error}); convert it again with "
             "`s2bnn convert`."
         ) from error
 
 
 def kernel_options(graph: TFLiteGraph) -> dict[str, bool]:
-    """The options of Larq Compute Engine's fastest kernel that is right for a model.
+    """The options that select the fastest kernel of Larq Compute Engine that is right for a model.
 
-    The indirect kernel is four times faster on x86 than the default one, with the same bits.
+    On x86, the indirect kernel is four times faster than the default one, and both compute
+    binary convolutions with equal bits.
     """
     if any(filter_exceeds_input(graph, item) for item in graph.binary_convolutions()):
         return {"use_reference_bconv": True, "use_indirect_bgemm": False}
     return {"use_reference_bconv": False, "use_indirect_bgemm": True}
 
 
-def _open_lce(graph: TFLiteGraph) -> Callable[[np.ndarray], np.ndarray]:
-    # Imported here: it loads the whole converter, which a run directory does not need.
+def _open_lce(graph: TFLiteGraph) -> Predict:
+    # Imported here, since it loads the whole converter, which a run directory does not need.
     from larq_compute_engine.tflite.python.interpreter import Interpreter
 
-    # It takes one image after the other, and on the machines where it runs several threads or
-    # interpreters gain nothing.
-    return Interpreter(graph.data, **kernel_options(graph)).predict
+    # It takes one image after another. On the machines where it runs, neither several threads
+    # nor several interpreters are faster.
+    predict: Predict = Interpreter(graph.data, **kernel_options(graph)).predict
+    return predict
 
 
-def _open_s2bnn(graph: TFLiteGraph) -> Callable[[np.ndarray], np.ndarray]:
+def _open_s2bnn(graph: TFLiteGraph) -> Predict:
     from s2bnn_runtime import Interpreter, find_host
 
-    return Interpreter(graph.data, host=find_host("tensorflow")).predict
+    predict: Predict = Interpreter(graph.data, host=find_host("tensorflow")).predict
+    return predict

@@ -1,4 +1,4 @@
-"""Checkpoints that were cut short, altered or left over, and which of them are kept."""
+"""Checkpoints that were cut short, altered or left over, and the choice of those to keep."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import pytest
 import tensorflow as tf
 
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.runs import CheckpointStore
 
 
@@ -69,7 +69,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_used(
     with caplog.at_level(logging.WARNING):
         assert held(store, value) == 1
     assert "step 2 in" in caplog.text and "is damaged; the one before it is used" in caplog.text
-    # Training gets there again, and writes it anew.
+    # Training reaches the step again and writes it once more.
     value.assign(tf.fill([1000], 2.5))
     store.save(tf.train.Checkpoint(value=value), 2)
     assert held(store, value) == 2.5
@@ -82,11 +82,11 @@ def test_a_damaged_manifest_is_a_damaged_checkpoint(filled, value, text, tmp_pat
     assert held(store, value) == 1
 
 
-def test_damage_everywhere_is_told_and_nothing_starts_anew(filled, tmp_path):
+def test_damage_everywhere_is_reported_and_nothing_starts_over(filled, tmp_path):
     store = filled(1, 2)
     for step in (1, 2):
         alter(tmp_path / f"step-{step}.data-00000-of-00001")
-    with pytest.raises(UserError, match="Every checkpoint in .* is damaged; put back a copy"):
+    with pytest.raises(CheckpointError, match="Every checkpoint in .* is damaged; put back a copy"):
         store.newest()
 
 
@@ -113,8 +113,8 @@ def test_the_newest_few_are_kept(filled, tmp_path):
     assert {path.name.split(".")[0] for path in tmp_path.iterdir()} == {"step-3", "step-4"}
 
 
-def test_of_older_ones_one_stays_for_every_few_hours(filled, value, tmp_path):
-    """Steps 0 to 9, saved an hour apart; the clock is the one in their manifests."""
+def test_one_older_checkpoint_is_kept_per_period_of_hours(filled, value, tmp_path):
+    """Steps 0 to 9, saved one hour apart according to their manifests."""
     store = filled(*range(10))
     for step in range(10):
         manifest = json.loads((tmp_path / f"step-{step}.json").read_text())

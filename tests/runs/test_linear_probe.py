@@ -1,11 +1,13 @@
-"""The file of a linear classifier: whole, without pickle, and named when it is damaged."""
+"""A linear classifier and its file: complete, without pickle, and named if it is damaged."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import pytest
 
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.runs import LinearProbe
 
 
@@ -33,15 +35,25 @@ def test_save_and_load(tmp_path):
 def test_load_never_unpickles(tmp_path):
     path = tmp_path / "probe.npz"
     np.savez(path, kernel=np.array([{}], dtype=object))
-    with pytest.raises(UserError, match="not a linear classifier"):
+    with pytest.raises(CheckpointError, match="not a linear classifier"):
         LinearProbe.load(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no numbers here", b"PK\x03\x04cut"])
 def test_load_names_a_bad_file(tmp_path, content):
     path = tmp_path / "probe.npz"
-    with pytest.raises(UserError, match="There is no linear classifier at .*probe.npz"):
+    with pytest.raises(CheckpointError, match="There is no linear classifier at .*probe.npz"):
         LinearProbe.load(path)
     path.write_bytes(content)
-    with pytest.raises(UserError, match="probe.npz is not a linear classifier, or damaged"):
+    with pytest.raises(CheckpointError, match="probe.npz is not a linear classifier, or damaged"):
         LinearProbe.load(path)
+
+
+def test_measurements_are_added_to_a_copy(tmp_path):
+    probe = LinearProbe(np.zeros((3, 2), np.float32), np.zeros(2, np.float32), ("a", "b"), {})
+    assert probe.metrics == {}
+    measured = dataclasses.replace(probe, metrics={"top1": 0.5})
+    assert (probe.metrics, measured.metrics) == ({}, {"top1": 0.5})
+    assert measured.kernel is probe.kernel
+    measured.save(tmp_path / "probe.npz")
+    assert LinearProbe.load(tmp_path / "probe.npz").metrics == {"top1": 0.5}

@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.config import DataConfig
 from s2bnn_tf.data import normalize
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ModelError
 from s2bnn_tf.export import convert, export_encoder
 from s2bnn_tf.layers import BinaryConv2D
 from s2bnn_tf.tflite.encoder import TFLiteEncoder
@@ -64,6 +65,7 @@ def test_without_a_card(folder):
     opened = TFLiteEncoder(str(folder / "bare.tflite"))
     assert (opened.image_size, opened.center_crop, opened.head) == (8, 0.875, "projection")
     assert (opened.data_source, opened.labels, opened.card) == (None, None, {})
+    assert opened.center_crop == DataConfig().center_crop
 
 
 def test_features_and_embeddings(folder, encoder):
@@ -86,7 +88,7 @@ def test_zero_output_has_no_direction(folder):
 
 
 def test_right_kernel_where_the_fast_ones_are_wrong(tmp_path):
-    """A 3x3 filter on a 2x2 map: Larq's default and indirect kernels would be wrong."""
+    """On a 2x2 map with a 3x3 filter, the default and indirect kernels of Larq are wrong."""
     encoder = tiny_encoder(8, pool=4)
     data = convert(encoder, image_size=8)
     assert kernel_options(TFLiteGraph(data))["use_reference_bconv"]
@@ -103,7 +105,7 @@ def test_right_kernel_where_the_fast_ones_are_wrong(tmp_path):
 def test_card_of_another_file(folder, tmp_path):
     (tmp_path / "a.tflite").write_bytes((folder / "bare.tflite").read_bytes())
     (tmp_path / "a.json").write_bytes((folder / "model.json").read_bytes())
-    with pytest.raises(UserError, match="describes another file than a.tflite"):
+    with pytest.raises(ModelError, match="describes another file than a.tflite"):
         TFLiteEncoder(tmp_path / "a.tflite")
 
 
@@ -111,24 +113,24 @@ def test_card_of_another_file(folder, tmp_path):
     ("text", "message"),
     [("{", "not valid JSON"), ("[1]", "another file"), (json.dumps({}), "another file")],
 )
-def test_card_that_is_none(folder, tmp_path, text, message):
+def test_a_card_that_is_not_one(folder, tmp_path, text, message):
     (tmp_path / "a.tflite").write_bytes((folder / "bare.tflite").read_bytes())
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(ModelError, match=message):
         TFLiteEncoder(tmp_path / "a.tflite")
 
 
-def test_what_is_no_model(folder, tmp_path):
+def test_a_file_that_is_not_a_model(folder, tmp_path):
     path = tmp_path / "a.tflite"
-    with pytest.raises(UserError, match="Cannot read .*a.tflite: No such file"):
+    with pytest.raises(ModelError, match="Cannot read .*a.tflite: No such file"):
         TFLiteEncoder(path)
     path.write_text("not a model, but long enough")
-    with pytest.raises(UserError, match="lacks the identifier TFL3.*; make it again with"):
+    with pytest.raises(ModelError, match="lacks the identifier TFL3.*; make it again with"):
         TFLiteEncoder(path)
     whole = (folder / "bare.tflite").read_bytes()
     for share in (0.01, 0.3, 0.7, 0.95):
         path.write_bytes(whole[: int(share * len(whole))])
-        with pytest.raises(UserError, match="damaged or cut short"):
+        with pytest.raises(ModelError, match="damaged or cut short"):
             TFLiteEncoder(path)
 
 
@@ -141,5 +143,5 @@ def test_model_that_takes_something_else(tmp_path, shape):
     )
     path = tmp_path / "a.tflite"
     path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([call]).convert())
-    with pytest.raises(UserError, match="not from one float32 RGB image"):
+    with pytest.raises(ModelError, match="not from one float32 RGB image"):
         TFLiteEncoder(path)

@@ -1,4 +1,4 @@
-"""Reading the structure of a file, and surviving what is not one."""
+"""Reading the structure of a file, and surviving files that are damaged or of another kind."""
 
 import numpy as np
 import pytest
@@ -59,7 +59,7 @@ def test_with_outputs_shows_what_is_inside(model):
 
 
 @pytest.mark.parametrize("data", [b"", b"TFL3", b"hello, I am text", bytes(64)])
-def test_what_is_no_model(data):
+def test_bytes_that_are_not_a_model(data):
     with pytest.raises(FlatbufferError, match="lacks the identifier"):
         TFLiteGraph(data)
 
@@ -71,7 +71,7 @@ def test_cut_short_anywhere(model):
 
 
 def test_damage_is_never_another_exception(model):
-    """Wrong bytes in weights are not seen; anything else is a FlatbufferError."""
+    """Wrong bytes in weights go unnoticed; anything else raises a FlatbufferError."""
     rng = np.random.default_rng(0)
     refused = 0
     for _ in range(300):

@@ -1,6 +1,7 @@
-"""`s2bnn_runtime` in place of Larq Compute Engine: the same numbers, and it is said who ran."""
+"""`s2bnn_runtime` in place of Larq Compute Engine: equal numbers, and reports that name it."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from PIL import Image
 
 from s2bnn_tf.backbones import Encoder, build_backbone
 from s2bnn_tf.cli import main
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import DeviceError
 from s2bnn_tf.export import benchmark, convert
 from s2bnn_tf.layers import BinaryConv2D
 from s2bnn_tf.tflite import interpreter
@@ -92,13 +93,20 @@ def test_without_it(monkeypatch):
     monkeypatch.setattr(interpreter, "find_spec", lambda name: None)
     assert interpreter.choose_runtime() == "lce"
     assert interpreter.choose_runtime("lce") == "lce"
-    with pytest.raises(UserError, match="s2bnn_runtime is not installed"):
+    with pytest.raises(DeviceError, match="s2bnn_runtime is not installed"):
         interpreter.choose_runtime("s2bnn")
 
 
+def test_a_runtime_that_cannot_be_loaded(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "s2bnn_runtime", None)
+    monkeypatch.setattr(interpreter, "find_spec", lambda name: True)
+    with pytest.raises(DeviceError, match="s2bnn_runtime cannot be loaded .*; install it again"):
+        TFLiteEncoder(model, "s2bnn")
+
+
 @needs_s2bnn
-def test_a_turned_image_goes_through_normalization_and_stem_in_one_partition():
-    """As after `s2bnn import-torch`: the host turns the image, all the rest is the delegate's."""
+def test_a_rotated_image_goes_through_normalization_and_stem_in_one_partition():
+    """As after `s2bnn import-torch`: the host rotates the image, the delegate does the rest."""
     from s2bnn_runtime import Interpreter, find_host
     from s2bnn_runtime.delegate import read_profile
 
