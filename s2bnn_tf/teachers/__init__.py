@@ -1,5 +1,5 @@
-"""The networks that guide a student: a run, a `.keras` file, a network of `keras.applications`."""
+"""The networks that guide a student: a run, a `.keras` file or one of `keras.applications`."""
 
-from s2bnn_tf.teachers.loading import load_teacher
+from s2bnn_tf.teachers.load_teacher import load_teacher
 
 __all__ = ["load_teacher"]

@@ -1,4 +1,4 @@
-"""Teachers: what is loaded, frozen, and refused in one sentence."""
+"""Teachers: each kind is loaded and frozen, or refused in one sentence."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tensorflow as tf
 from s2bnn_tf.backbones import register_backbone
 from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, StudentConfig, TeacherConfig
 from s2bnn_tf.data import normalize
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError
 from s2bnn_tf.runs import RunDirectory, build_encoder, save_encoder
 from s2bnn_tf.teachers import load_teacher
 
@@ -76,34 +76,36 @@ def test_a_keras_file_gives_pooled_unit_features_and_is_frozen(pooled, tmp_path,
 
 def test_a_keras_file_with_code_in_it_is_refused(tmp_path):
     path = keras_file(tmp_path / "own.keras", keras.layers.Lambda(lambda x: x + 1))
-    with pytest.raises(UserError, match="teacher.weights: cannot load .*own.keras safely"):
+    with pytest.raises(CheckpointError, match="teacher.weights: cannot load .*own.keras safely"):
         load_teacher(TeacherConfig(weights=path), image_size=SIZE)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a zip file"])
-def test_a_keras_file_that_is_none(content, tmp_path):
+def test_a_file_that_is_no_keras_file(content, tmp_path):
     path = tmp_path / "own.keras"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match="teacher.weights: cannot load .*own.keras"):
+    with pytest.raises(CheckpointError, match="teacher.weights: cannot load .*own.keras"):
         load_teacher(TeacherConfig(weights=str(path)), image_size=SIZE)
 
 
 def test_a_keras_file_of_another_shape(tmp_path):
     path = keras_file(tmp_path / "own.keras", keras.layers.Reshape((SIZE, SIZE * 3)))
-    with pytest.raises(UserError, match=r"expected a network with output \(B, D\) or"):
+    with pytest.raises(ModelError, match=r"expected a network with output \(B, D\) or"):
         load_teacher(TeacherConfig(weights=path), image_size=SIZE)
 
 
 def test_a_keras_file_for_images_of_another_size(tmp_path):
     path = keras_file(tmp_path / "own.keras", keras.layers.Flatten(), size=8)
-    with pytest.raises(UserError, match="teacher.weights: .*own.keras .*16x16"):
+    with pytest.raises(ModelError, match="teacher.weights: .*own.keras .*16x16"):
         load_teacher(TeacherConfig(weights=path), image_size=SIZE)
 
 
 def test_nothing_to_load(tmp_path):
     for weights in (str(tmp_path), str(tmp_path / "absent")):
-        with pytest.raises(UserError, match="neither a run directory nor a .keras file; train a"):
+        with pytest.raises(
+            CheckpointError, match="neither a run directory nor a .keras file; train a"
+        ):
             load_teacher(TeacherConfig(weights=weights), image_size=SIZE)
 
 
@@ -132,13 +134,15 @@ def test_a_network_of_keras_applications_may_be_untrained():
 def test_weights_that_cannot_be_downloaded(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))  # where Keras keeps what it has downloaded
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody answers there
-    with pytest.raises(UserError, match="cannot load imagenet for MobileNet: URL fetch failure"):
+    with pytest.raises(
+        CheckpointError, match="cannot load imagenet for MobileNet: URL fetch failure"
+    ):
         load_teacher(TeacherConfig(backbone="MobileNet", weights="imagenet"), image_size=32)
 
 
 @pytest.mark.parametrize("name", ["ResNet5000", "resnet50", "keras", "__name__"])
 def test_a_network_that_keras_does_not_have(name):
-    with pytest.raises(UserError, match=f"keras.applications has no '{name}'; it has .*ResNet50"):
+    with pytest.raises(ConfigError, match=f"keras.applications has no '{name}'; it has .*ResNet50"):
         load_teacher(TeacherConfig(backbone=name, weights="imagenet"), image_size=32)
 
 
@@ -147,11 +151,11 @@ def test_weights_that_do_not_fit_a_network_of_keras(tmp_path):
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(path)
     for weights in (path, tmp_path / "absent.h5"):
         config = TeacherConfig(backbone="MobileNet", weights=str(weights))
-        with pytest.raises(UserError, match="teacher.weights: cannot load .* for MobileNet"):
+        with pytest.raises(CheckpointError, match="teacher.weights: cannot load .* for MobileNet"):
             load_teacher(config, image_size=32)
 
 
 @pytest.mark.parametrize("name", ["moco_v2.pth.tar", "resnet50.pth", "model.safetensors"])
 def test_a_pytorch_file_is_to_be_imported_first(name):
-    with pytest.raises(UserError, match=f"s2bnn import-torch {name} runs/teacher"):
+    with pytest.raises(CheckpointError, match=f"s2bnn import-torch {name} runs/teacher"):
         load_teacher(TeacherConfig(weights=name), image_size=SIZE)

@@ -1,0 +1,78 @@
+"""Teachers that are Keras models: a `.keras` file, or a network of `keras.applications`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import tensorflow as tf
+
+from s2bnn_tf.data import IMAGENET_MEAN, IMAGENET_STD
+from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError
+
+keras = tf.keras
+
+
+def load_keras_file(path: Path) -> keras.Model:
+    """Load a `.keras` file without executing any code in it.
+
+    Args:
+        path: A model from normalized images `(B, H, W, 3)` to features `(B, D)` or maps
+            `(B, H, W, D)`.
+
+    Returns:
+        The model, with one feature vector per image: `(B, D)`.
+
+    Raises:
+        CheckpointError: If the file is missing, damaged or holds code.
+        ModelError: If the output of the model has another rank.
+    """
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(f"teacher.weights: cannot load {path} safely: {reason}") from error
+    output = model.output
+    if len(output.shape) == 4:
+        output = keras.layers.GlobalAveragePooling2D()(output)
+    if len(output.shape) != 2:
+        raise ModelError(
+            f"teacher.weights: expected a network with output (B, D) or (B, H, W, D), "
+            f"not {tuple(output.shape)}."
+        )
+    return keras.Model(model.input, output)
+
+
+def load_application(name: str, weights: str | None, image_size: int) -> keras.Model:
+    """Load a network of `keras.applications`, with its own preprocessing.
+
+    Args:
+        name: The name of its function, such as `"ResNet50"`.
+        weights: `"imagenet"`, a weights file without the classifier, or None for random weights.
+        image_size: Height and width of the images in pixels.
+
+    Returns:
+        A model from our normalized images `(B, H, W, 3)` to pooled features `(B, D)`.
+
+    Raises:
+        ConfigError: If there is no such network.
+        CheckpointError: If the weights cannot be downloaded or read, or do not fit.
+    """
+    network = getattr(keras.applications, name, None)
+    if not callable(network):
+        known = sorted(n for n in dir(keras.applications) if n[0].isupper())
+        raise ConfigError(
+            f"teacher.backbone: keras.applications has no {name!r}; it has {', '.join(known)}."
+        )
+    image = keras.Input((image_size, image_size, 3), name="image")
+    std, mean = (tf.constant(v, tf.float32) * 255.0 for v in (IMAGENET_STD, IMAGENET_MEAN))
+    preprocess = sys.modules[network.__module__].preprocess_input
+    try:
+        body = network(include_top=False, pooling="avg", weights=weights)
+    except Exception as error:
+        # A missing or misfit file raises ValueError, a failed download a bare Exception.
+        reason = str(error).strip().splitlines()[0]
+        raise CheckpointError(
+            f"teacher.weights: cannot load {weights} for {name}: {reason}"
+        ) from error
+    return keras.Model(image, body(preprocess(image * std + mean)), name=name)
