@@ -1,4 +1,4 @@
-"""PyTorch checkpoints become run directories: files, naming, networks, assembly."""
+"""PyTorch checkpoints imported as run directories, with every tensor accounted for."""
 
 from s2bnn_tf.torch_import.importer import import_torch
 

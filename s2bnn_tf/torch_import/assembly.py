@@ -1,4 +1,4 @@
-"""A state dict becomes networks: recognized, built and filled, every tensor accounted for."""
+"""From a state dict to networks: recognize them, build them, and account for every tensor."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, StudentConfig
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ConfigError, ModelError
 from s2bnn_tf.objectives import KeyQueue
 from s2bnn_tf.runs import build_encoder
 from s2bnn_tf.torch_import.naming import (
@@ -33,34 +33,36 @@ _QUEUE_UNUSED = "keys without the encoder that made them"
 
 @dataclass(frozen=True)
 class Imported:
-    """What a checkpoint became.
+    """The networks of a checkpoint.
 
     Attributes:
-        config: The recipe that builds it.
-        encoder: Backbone and head, filled.
-        momentum_encoder: The key encoder, filled, where the file has one and a queue.
-        queue: The keys, where the file has them and their encoder.
-        classifier: Kernel `(C, K)` and bias `(K,)` of a linear classifier on the features.
-        record: What was recognized, used and ignored, ready for JSON.
+        config: The recipe that builds the encoder.
+        encoder: Backbone and head with the weights of the file.
+        momentum_encoder: The key encoder with the weights of the file, or None unless the file
+            has both a key encoder and a queue.
+        queue: The queue of keys, or None unless the file has both.
+        classifier: Kernel `(C, K)` and bias `(K,)` of a linear classifier on the features, or
+            None if the file has none.
+        record: The findings about the file, and the tensors used and ignored, ready for JSON.
     """
 
     config: Config
     encoder: Encoder
     momentum_encoder: Encoder | None
     queue: KeyQueue | None
-    classifier: tuple[np.ndarray, np.ndarray] | None
+    classifier: tuple[NDArray[Any], NDArray[Any]] | None
     record: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class _Head:
-    """What stands behind the features: a head, or a linear classifier.
+    """The part of a network after its features: a head, or a linear classifier.
 
     Attributes:
-        layers: As `projection_head` has it, `"none"` for none.
-        hidden_dim: Of all linear layers but the last; None for that of the features.
-        embedding_dim: D.
-        classes: K of a linear classifier, or None.
+        layers: The words that `projection_head` takes, or `"none"` without a head.
+        hidden_dim: Units of every linear layer but the last; None if as many as features.
+        embedding_dim: Dimension D of the embedding.
+        classes: Number of classes K of a linear classifier, or None.
     """
 
     layers: str
@@ -70,14 +72,26 @@ class _Head:
 
 
 def import_tensors(
-    tensors: Mapping[str, np.ndarray],
+    tensors: Mapping[str, NDArray[Any]],
     *,
     architecture: str | None = None,
     step: int | None = None,
     data: str = "folder:/data/imagenet",
     image_size: int = 224,
 ) -> Imported:
-    """The networks that a state dict is of; arguments and errors as of `import_torch`."""
+    """Build the networks of a state dict and fill them with its tensors.
+
+    Args:
+        tensors: The state dict.
+        architecture: As for `import_torch`.
+        step: As for `import_torch`.
+        data: As for `import_torch`.
+        image_size: As for `import_torch`.
+
+    Raises:
+        ConfigError: If `architecture` or `step` is impossible for this file.
+        ModelError: If the tensors belong to no known network, or do not fit it one by one.
+    """
     naming = recognize_naming(list(tensors))
     account = TensorAccount(_with_torchvision_names(tensors, naming))
     network = recognize_network(_backbone_shapes(account, naming))
@@ -117,8 +131,9 @@ def import_tensors(
 
 
 def _with_torchvision_names(
-    tensors: Mapping[str, np.ndarray], naming: Naming
-) -> dict[str, np.ndarray]:
+    tensors: Mapping[str, NDArray[Any]], naming: Naming
+) -> dict[str, NDArray[Any]]:
+    """The same tensors, where those of the backbones have the names that torchvision uses."""
     renamed = dict(tensors)
     for prefix in {naming.encoder, (naming.momentum or (naming.encoder, ""))[0]}:
         own = {name[len(prefix) :]: name for name in tensors if name.startswith(prefix)}
@@ -140,11 +155,15 @@ def _backbone_shapes(account: TensorAccount, naming: Naming) -> dict[str, tuple[
 def _check_wanted(network: Network, architecture: str | None, step: int | None) -> None:
     found = network.architecture
     if architecture is not None and architecture not in ARCHITECTURES:
-        raise UserError(f"--architecture is one of {', '.join(ARCHITECTURES)}, not {architecture}.")
+        known = ", ".join(ARCHITECTURES)
+        raise ConfigError(f"--architecture is one of {known}, not {architecture}.")
     if architecture not in (None, found):
-        raise UserError(f"The file looks like {found} and not like {architecture}: say so.")
+        raise ConfigError(
+            f"The file looks like {found} and not like {architecture}: correct --architecture, "
+            "or leave it out."
+        )
     if step is not None and network.backbone != "reactnet":
-        raise UserError(f"--step is for a reactnet; the file looks like {found}: leave it out.")
+        raise ConfigError(f"--step is for a reactnet; the file looks like {found}: leave it out.")
 
 
 def _find_head(account: TensorAccount, naming: Naming, network: Network) -> _Head:
@@ -153,7 +172,7 @@ def _find_head(account: TensorAccount, naming: Naming, network: Network) -> _Hea
     outputs = [shapes[f"{name}weight"][0] for kind, name in layers if kind == "linear"]
     if not outputs:
         return _Head("none", None, network.features, None)
-    # A single linear layer is a classifier where nothing says that it is a head.
+    # A single linear layer is a classifier if the names do not mark it as a head.
     if not naming.marks and len(layers) == 1:
         return _Head("none", None, network.features, outputs[0])
     hidden = outputs[0] if len(outputs) > 1 and outputs[0] != network.features else None
@@ -161,7 +180,7 @@ def _find_head(account: TensorAccount, naming: Naming, network: Network) -> _Hea
 
 
 def _take_queue(account: TensorAccount, naming: Naming, dim: int) -> KeyQueue | None:
-    """The queue, if the key encoder is there too; one without the other is ignored."""
+    """Take the queue if the file has the key encoder too; ignore either without the other."""
     if naming.queue is None or naming.momentum is None:
         return None
     keys_name, position_name = naming.queue
@@ -174,11 +193,11 @@ def _take_queue(account: TensorAccount, naming: Naming, dim: int) -> KeyQueue | 
         return None
     keys = account.take_whole(keys_name)
     if keys.ndim != 2 or dim not in keys.shape:
-        raise UserError(
-            f"{keys_name} is of shape {keys.shape}, and the embedding has {dim} dimensions: "
-            "the queue is not that of this encoder."
+        raise ModelError(
+            f"{keys_name} has the shape {keys.shape}, and the embedding has {dim} dimensions: "
+            "the queue does not belong to this encoder."
         )
-    keys = keys.T if keys.shape[0] == dim else keys  # MoCo has a key a column
+    keys = keys.T if keys.shape[0] == dim else keys  # MoCo has one key per column
     queue = KeyQueue(len(keys), dim)
     queue.keys.assign(keys)
     queue.position.assign(int(account.take_whole(position_name).item()) % len(keys))
@@ -202,7 +221,7 @@ def _student(network: Network, head: _Head, step: int | None) -> StudentConfig:
 def _filled(
     config: Config, account: TensorAccount, naming: Naming, backbone: str, head: str
 ) -> Encoder:
-    """An encoder with the tensors that have these prefixes."""
+    """Build an encoder and fill it with the tensors that have these prefixes."""
     encoder = build_encoder(config)
     fill = fill_reactnet if config.student.backbone == "reactnet" else fill_resnet
     fill(encoder.backbone, account, backbone)

@@ -1,4 +1,4 @@
-"""How publishers name the parts of a checkpoint, and what network the names are of."""
+"""The names that publishers give the parts of a checkpoint, and the network they describe."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ModelError
 
+# Reasons to ignore a tensor; imported.json has them as keys.
 _LOSS = "a part of the loss, which training in another way does not need"
 _PREDICTOR = "the predictor, which only its own training needs"
 MOMENTUM_UNUSED = "a momentum encoder without a queue, from which nothing here continues"
 
-# Children of a torchvision ResNet that have weights, in order; lightly numbers them.
+# The children of a torchvision ResNet that have weights, in order; lightly numbers them.
 _RESNET_PARTS = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
 _RESNETS: dict[tuple[bool, tuple[int, ...]], str] = {
     (False, (2, 2, 2, 2)): "resnet18",
@@ -27,11 +28,11 @@ _IMAGENET_STEM, _SMALL_STEM = 7, 3  # sizes of the first kernel
 
 @dataclass(frozen=True)
 class Network:
-    """What the names and shapes of a backbone are of.
+    """The network that the names and shapes of a backbone describe.
 
     Attributes:
-        backbone: Name in the registry.
-        width: Multiplier of its channels.
+        backbone: Its name in the registry.
+        width: The factor on its channel counts.
         stem: `"imagenet"` or `"small"`.
     """
 
@@ -41,28 +42,29 @@ class Network:
 
     @property
     def architecture(self) -> str:
-        """As `--architecture` has it: `resnet50`, `resnet50_w4`, `reactnet`."""
+        """The name that `--architecture` takes: `resnet50`, `resnet50_w4`, `reactnet`."""
         return self.backbone if self.width == 1 else f"{self.backbone}_w{self.width:g}"
 
     @property
     def features(self) -> int:
-        """Channels C of its features."""
+        """The number of channels C of its features."""
         return round(_FEATURES[self.backbone] * self.width)
 
 
 @dataclass(frozen=True)
 class Naming:
-    """Where the parts of a network are in the checkpoints of one publisher.
+    """The names of the parts of a network in the checkpoints of one publisher.
 
     Attributes:
-        publisher: Whose.
-        marks: Prefixes that such a file has.
-        encoder: Prefix of the backbone.
-        head: Prefix of the head, within or beside the backbone.
-        activation: Between the linear layers of the head, which have names; it has none.
-        momentum: The same two of the momentum encoder.
-        queue: Names of the keys and of the position.
-        ignored: Prefixes of what is not needed, and why.
+        publisher: The name of the publisher.
+        marks: Prefixes by which such a file is recognized; all of them occur in it.
+        encoder: The prefix of the backbone.
+        head: The prefix of the head, within or beside the backbone.
+        activation: The activation between the linear layers of the head, since it has no
+            tensors that would show it.
+        momentum: The prefixes of backbone and head of the momentum encoder.
+        queue: The names of the keys and of the position.
+        ignored: Prefixes of tensors that are not needed, each with the reason.
     """
 
     publisher: str
@@ -75,11 +77,11 @@ class Naming:
     ignored: dict[str, str] = field(default_factory=dict)
 
     def publisher_of(self, network: Network) -> str:
-        """Whose file it is: a ReActNet is S2-BNN's however its parts are named."""
+        """The publisher of a file; a ReActNet is from S2-BNN, whatever its parts are named."""
         return "S2-BNN" if network.backbone == "reactnet" else self.publisher
 
 
-# The first whose marks are all there.
+# The first one that has all its marks in the file is taken.
 NAMINGS = (
     Naming(
         "MoCo v1 or v2",
@@ -128,13 +130,13 @@ NAMINGS = (
         },
     ),
     Naming("SwAV", ("projection_head.",), "", "projection_head.", ignored={"prototypes": _LOSS}),
-    # Also what the others save of a backbone alone, or with a linear classifier.
+    # Others also save a backbone alone, or with a linear classifier, under these names.
     Naming("torchvision", (), "", "fc."),
 )
 
 
 def recognize_naming(names: list[str]) -> Naming:
-    """The publisher whose naming this is; torchvision's where there is no other mark."""
+    """Find the naming of a file by its marks; without any mark, it is that of torchvision."""
     return next(
         naming
         for naming in NAMINGS
@@ -143,14 +145,14 @@ def recognize_naming(names: list[str]) -> Naming:
 
 
 def torchvision_name(name: str, numbers: list[int]) -> str:
-    """A backbone's tensor by torchvision's name, where lightly has another.
+    """Translate the name of a backbone's tensor from lightly to torchvision.
 
     >>> torchvision_name("4.0.shortcut.1.bias", [0, 1, 4, 5, 6, 7])
     'layer1.0.downsample.1.bias'
 
     Args:
-        name: Without the prefix of the backbone.
-        numbers: The numbers with which such names begin, in order.
+        name: The name without the prefix of the backbone.
+        numbers: The leading numbers of all such names, in order, see `leading_numbers`.
     """
     number, _, rest = name.partition(".")
     if number.isdigit() and len(numbers) == len(_RESNET_PARTS):
@@ -159,34 +161,34 @@ def torchvision_name(name: str, numbers: list[int]) -> str:
 
 
 def leading_numbers(names: list[str]) -> list[int]:
-    """The numbers with which names begin, each once, in order."""
+    """The numbers at the beginning of these names, each once and in order."""
     found = (name.partition(".")[0] for name in names)
     return sorted({int(number) for number in found if number.isdigit()})
 
 
 def recognize_network(backbone: Mapping[str, tuple[int, ...]]) -> Network:
-    """The network that these tensors are of.
+    """Recognize the network that these tensors belong to.
 
     Args:
-        backbone: Shapes by torchvision's or ReActNet's names.
+        backbone: Shapes by the names of torchvision or ReActNet.
 
     Raises:
-        UserError: if it is none that can be imported; the message says what it looks like.
+        ModelError: If it cannot be imported; the message describes the network.
     """
     if "feature.0.conv1.weight" in backbone:
         return _recognize_reactnet(backbone)
     if "conv1.weight" in backbone and "layer1.0.conv1.weight" in backbone:
         return _recognize_resnet(backbone)
-    raise UserError(
+    raise ModelError(
         "The file holds neither a ResNet nor a ReActNet (its first tensors are "
-        f"{', '.join(list(backbone)[:3]) or 'none'}): these alone can be imported."
+        f"{', '.join(list(backbone)[:3]) or 'none'}): no other network can be imported."
     )
 
 
 def _recognize_reactnet(backbone: Mapping[str, tuple[int, ...]]) -> Network:
     blocks = {name.split(".")[1] for name in backbone if name.startswith("feature.")}
     if len(blocks) != 1 + _REACTNET_BLOCKS:
-        raise UserError(
+        raise ModelError(
             f"The file looks like a ReActNet of {len(blocks) - 1} blocks; ReActNet-A, which can "
             f"be imported, has {_REACTNET_BLOCKS}."
         )
@@ -204,7 +206,7 @@ def _recognize_resnet(backbone: Mapping[str, tuple[int, ...]]) -> Network:
     if name is None or inner != stem[0] or stem[-1] not in (_IMAGENET_STEM, _SMALL_STEM):
         if name is not None and inner != stem[0]:
             looks = f"{name} of inner width {inner} (torchvision's wide_resnet or resnext)"
-        raise UserError(
+        raise ModelError(
             f"The file looks like {looks}; what can be imported is {', '.join(_RESNETS.values())} "
             "and resnet50 with all channels doubled or quadrupled."
         )
@@ -218,17 +220,17 @@ def _depth(backbone: Mapping[str, tuple[int, ...]], stage: int) -> int:
 
 
 def head_layers(shapes: Mapping[str, tuple[int, ...]], activation: str) -> list[tuple[str, str]]:
-    """The layers of a head, from the tensors of its `nn.Sequential`.
+    """Derive the layers of a head from the tensors of its `nn.Sequential`.
 
     >>> head_layers({"0.weight": (8, 8), "0.bias": (8,), "2.weight": (4, 8)}, "relu")
     [('linear', '0.'), ('relu', ''), ('linear', '2.')]
 
     Args:
-        shapes: By name within the head; a single linear layer has no number.
-        activation: What follows a linear layer, and its BatchNorm, before the next.
+        shapes: Shapes by name within the head; a single linear layer has no number.
+        activation: The activation before every linear layer but the first.
 
     Returns:
-        Words of `projection_head`, each with the prefix of its tensors.
+        The words that `projection_head` takes, each with the prefix of its tensors.
     """
     layers: list[tuple[str, str]] = []
     prefixes = {name.rpartition(".")[0] for name in shapes}

@@ -1,11 +1,13 @@
-"""From the tensors of a PyTorch network to the weights of the same network in Keras."""
+"""The weights of a Keras network, from the tensors of the same network in PyTorch."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from s2bnn_tf.layers import BinaryConv2D, RPReLU
 from s2bnn_tf.torch_import.naming import head_layers
@@ -18,7 +20,7 @@ _NOT_RUN = "built by the reference implementation and never run"
 
 
 def fill_resnet(backbone: keras.Model, tensors: TensorAccount, prefix: str) -> None:
-    """Fill a ResNet that has `reverse_input` from tensors with torchvision's names."""
+    """Fill a ResNet with `reverse_input` from tensors with the names of torchvision."""
     for layer in backbone.layers:
         if layer.weights:
             name = prefix + _resnet_name(layer.name)
@@ -29,7 +31,7 @@ def fill_resnet(backbone: keras.Model, tensors: TensorAccount, prefix: str) -> N
 
 
 def fill_reactnet(backbone: keras.Model, tensors: TensorAccount, prefix: str) -> None:
-    """Fill a ReActNet that has `reverse_input` from tensors with the reference's names."""
+    """Fill a ReActNet with `reverse_input` from tensors with the reference's names."""
     stem = backbone.get_layer("stem_conv")
     kernel = _kernel(tensors, f"{prefix}feature.0.conv1.weight", stem.kernel.shape)
     stem.kernel.assign(kernel)
@@ -42,8 +44,14 @@ def fill_reactnet(backbone: keras.Model, tensors: TensorAccount, prefix: str) ->
 def fill_head(head: keras.Model, tensors: TensorAccount, prefix: str, activation: str) -> None:
     """Fill a projection head.
 
-    A linear layer may lack its bias, which is then zero, where a BatchNorm follows or where
-    no linear layer of the head has one; a BatchNorm may lack scale and shift together.
+    A linear layer may lack its bias if a BatchNorm follows, or if no linear layer of the head
+    has a bias; the bias is then zero. A BatchNorm may lack both scale and shift.
+
+    Args:
+        head: The head, as `projection_head` builds it from `head_layers`.
+        tensors: The tensors of the file.
+        prefix: The prefix of the head's tensors.
+        activation: The activation between its linear layers.
     """
     shapes = {name[len(prefix) :]: tensors.shape(name) for name in tensors.names(prefix)}
     parts = head_layers(shapes, activation)
@@ -65,15 +73,15 @@ def fill_head(head: keras.Model, tensors: TensorAccount, prefix: str, activation
 
 def take_linear(
     tensors: TensorAccount, prefix: str, inputs: int, outputs: int, *, has_bias: bool = True
-) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel `(inputs, outputs)` and bias `(outputs,)` of an `nn.Linear`."""
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Take kernel `(inputs, outputs)` and bias `(outputs,)` of an `nn.Linear`."""
     kernel = tensors.take(f"{prefix}weight", (outputs, inputs)).T
     bias = np.zeros(outputs)
     return kernel, tensors.take(f"{prefix}bias", (outputs,)) if has_bias else bias
 
 
 def _fill_block(backbone: keras.Model, tensors: TensorAccount, ours: str, theirs: str) -> None:
-    """One block: 3x3 and 1x1, each with sign, BatchNorm and RPReLU."""
+    """Fill one block: a 3x3 and a 1x1 convolution, each with sign, BatchNorm and RPReLU."""
     conv3x3: BinaryConv2D = backbone.get_layer(f"{ours}_conv3x3")
     conv1x1: BinaryConv2D = backbone.get_layer(f"{ours}_conv1x1")
     _fill_bias(conv3x3.input_quantizer.bias, tensors, f"{theirs}move11")
@@ -109,9 +117,13 @@ def _fill_bias(variable: tf.Variable, tensors: TensorAccount, name: str) -> None
 
 
 def _fill_batch_norm(
-    layer, tensors: TensorAccount, names: list[str], *, affine: bool = True
+    layer: keras.layers.BatchNormalization,
+    tensors: TensorAccount,
+    names: list[str],
+    *,
+    affine: bool = True,
 ) -> None:
-    """One BatchNorm of one or more that stand side by side."""
+    """Fill one BatchNorm from one or more parallel ones, by concatenating their channels."""
     channels = layer.moving_mean.shape[0] // len(names)
     variables = {"running_mean": layer.moving_mean, "running_var": layer.moving_variance}
     if affine:
@@ -123,18 +135,20 @@ def _fill_batch_norm(
         tensors.ignore(f"{name}.num_batches_tracked", _COUNTER)
 
 
-def _kernel(tensors: TensorAccount, name: str, shape) -> np.ndarray:
-    """A kernel in Keras's layout `(kh, kw, in, out)`, turned by 180 degrees."""
+def _kernel(tensors: TensorAccount, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Take a kernel, in Keras's layout `(kh, kw, in, out)` and rotated by 180 degrees."""
     height, width, inputs, outputs = shape
     kernel = tensors.take(name, (outputs, inputs, height, width))
     return kernel.transpose(2, 3, 1, 0)[::-1, ::-1]
 
 
 def _resnet_name(name: str) -> str:
-    """`layer2_0_shortcut_conv` to `layer2.0.downsample.0`, `stem_bn` to `bn1`.
+    """The name that torchvision gives a layer of our ResNet.
 
-    >>> _resnet_name("layer3_1_2_bn")
-    'layer3.1.bn2'
+    >>> _resnet_name("layer3_1_2_bn"), _resnet_name("stem_bn")
+    ('layer3.1.bn2', 'bn1')
+    >>> _resnet_name("layer2_0_shortcut_conv")
+    'layer2.0.downsample.0'
     """
     if name.startswith("stem_"):
         return name.removeprefix("stem_") + "1"

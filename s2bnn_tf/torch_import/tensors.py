@@ -1,30 +1,33 @@
-"""The tensors of a checkpoint, with an account of what became of each."""
+"""The tensors of a checkpoint, and an account of how each of them was used."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ModelError
 
-_NAMED = 4  # names in a message
+_NAMED = 4  # how many tensors a message names
 
 
 class TensorAccount:
     """Named arrays, each to be used exactly once or ignored for a reason.
 
-    What is missing, misshapen or left over is collected, so that `close` can name all.
+    It collects the tensors that are missing, misshapen or left over, and `close` reports them
+    together.
 
     Args:
-        tensors: By name, of any number type.
+        tensors: The arrays by name, of any number type.
 
     Attributes:
-        ignored: By reason, the names of the tensors that are not needed.
-        used: How many were.
+        ignored: The names of the tensors that are not needed, by reason.
+        used: The number of tensors that were used.
     """
 
-    def __init__(self, tensors: Mapping[str, np.ndarray]):
+    def __init__(self, tensors: Mapping[str, NDArray[Any]]):
         self._left = dict(tensors)
         self._missing: list[str] = []
         self._misshapen: list[str] = []
@@ -35,15 +38,15 @@ class TensorAccount:
         return name in self._left
 
     def names(self, prefix: str = "") -> list[str]:
-        """Names that begin so and were not used yet."""
+        """The names with this prefix that are neither used nor ignored yet."""
         return [name for name in self._left if name.startswith(prefix)]
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """The shape of a tensor that was not used yet."""
+        """The shape of a tensor that is neither used nor ignored yet."""
         return self._left[name].shape
 
-    def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Use a tensor; zeros where it is missing or misshapen, which `close` tells."""
+    def take(self, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        """Use a tensor; if it is missing or misshapen, return zeros and let `close` report it."""
         tensor = self._left.pop(name, None)
         if tensor is None:
             self._missing.append(name)
@@ -54,48 +57,41 @@ class TensorAccount:
             return tensor
         return np.zeros(shape)
 
-    def take_whole(self, name: str) -> np.ndarray:
-        """Use a tensor as it is.
+    def take_whole(self, name: str) -> NDArray[Any]:
+        """Use a tensor of any shape.
 
         Raises:
-            KeyError: if there is none of that name.
+            KeyError: If there is no tensor of that name.
         """
         self.used += 1
         return self._left.pop(name)
 
     def ignore(self, prefix: str, reason: str) -> None:
-        """Leave out the tensors whose names begin so."""
-        self._ignore(self.names(prefix), reason)
-
-    def ignore_suffix(self, suffix: str, reason: str) -> None:
-        """Leave out the tensors whose names end so."""
-        self._ignore([name for name in self._left if name.endswith(suffix)], reason)
+        """Ignore the tensors whose names have this prefix."""
+        for name in self.names(prefix):
+            del self._left[name]
+            self.ignored.setdefault(reason, []).append(name)
 
     def close(self, what: str) -> None:
-        """Check that all went into the network.
+        """Check that every tensor was used or ignored.
 
         Args:
-            what: The network, in words.
+            what: The name of the network, for the message.
 
         Raises:
-            UserError: if a tensor is missing, misshapen or left over; the first few are named.
+            ModelError: If tensors are missing, misshapen or left over; it names the first few.
         """
         faults = [
             ("lacks", self._missing),
             ("has the wrong shape for", self._misshapen),
             ("has more than", list(self._left)),
         ]
-        told = [f"it {verb} {what}: {_few(names)}" for verb, names in faults if names]
-        if told:
-            raise UserError(
-                f"The file does not fit, and nothing was imported: {'; '.join(told)}. "
+        found = [f"it {verb} {what}: {_few(names)}" for verb, names in faults if names]
+        if found:
+            raise ModelError(
+                f"The file does not fit, and nothing was imported: {'; '.join(found)}. "
                 "Name the file that its authors published, or the right --architecture."
             )
-
-    def _ignore(self, names: list[str], reason: str) -> None:
-        for name in names:
-            del self._left[name]
-            self.ignored.setdefault(reason, []).append(name)
 
 
 def _few(names: list[str]) -> str:

@@ -1,9 +1,9 @@
-"""Goldens of the PyTorch oracle, so that the fast tests need no PyTorch.
+"""Goldens from the PyTorch oracle, for the fast tests, which do not need PyTorch.
 
     PYTHONPATH=tests/parity .venv/bin/python tests/golden/make_networks.py
 
-writes tests/golden/networks.npz. Weights and images are made of names, shapes and a seed by
-both sides, so that the file holds little more than outputs.
+writes tests/golden/networks.npz. Both sides make weights and images from names, shapes and a
+seed, so the file holds little more than outputs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NETWORKS = {
     "reactnet_step2": (lambda: ReActNet(binary=True, width=WIDTH, fc=mlp(128, 16)), 128),
 }
 STEPS, BATCH, SIZE = 3, 4, 32
-BLOCKS = 4  # of the ReActNet that is trained
+BLOCKS = 4  # the length of the ReActNet that is trained
 
 
 def shapes_of(module) -> np.ndarray:

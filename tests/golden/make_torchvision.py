@@ -1,10 +1,10 @@
-"""Goldens of torchvision's own random transforms: what they draw, and the pixels they make.
+"""Goldens from torchvision's random transforms: the parameters they draw, the pixels they make.
 
     pip install torch==2.14.1 torchvision==0.29.1
     python tests/golden/make_torchvision.py
 
-writes tests/golden/torchvision.npz. torchvision does not work beside the torch that the other
-tests use, so this is run by hand, and the tests need neither.
+writes tests/golden/torchvision.npz. torchvision does not work with the version of torch that
+the other tests use. Run this by hand; the tests need neither.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def draws() -> dict[str, np.ndarray]:
 
 
 def chosen() -> dict[str, np.ndarray]:
-    """How many of many images change: a color image that goes gray, or is mirrored, or blurred."""
+    """Which of many color images the transforms turn gray, mirror or blur."""
     torch.manual_seed(1)
     image = torch.linspace(0, 1, 3 * 8 * 8).reshape(3, 8, 8)
     operations = {
@@ -66,7 +66,7 @@ def chosen() -> dict[str, np.ndarray]:
 
 
 def pixels() -> dict[str, np.ndarray]:
-    """What fixed parameters make of a small picture."""
+    """The pixels that fixed parameters make from a small picture."""
     picture = photograph()
     tensor = torch.from_numpy(picture).permute(2, 0, 1)
     as_float = tensor.float() / 255

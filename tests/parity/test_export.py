@@ -1,4 +1,4 @@
-"""The `.tflite` of an imported student against PyTorch itself, with every kernel of Larq."""
+"""The `.tflite` of an imported student against PyTorch, with every kernel of Larq."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def photographs(count: int = 4) -> np.ndarray:
 
 
 def oracle_features(network, images: np.ndarray) -> np.ndarray:
-    """In float64, from ordinary images that PyTorch's users normalize themselves."""
+    """Features in float64, from images that are normalized as users of PyTorch do."""
     normalized = (images / 255.0 - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
     with torch.no_grad():
         return network.double()(torch.from_numpy(normalized).permute(0, 3, 1, 2)).numpy()
@@ -60,7 +60,7 @@ def test_a_student_takes_ordinary_images_and_equals_pytorch():
     for kernel in ("default", "indirect", "reference"):
         outputs = run_file(model, images, kernel)[0]
         assert cosines(outputs, expected).min() > 0.999, kernel
-    # The reversal matters: without it the file would be of another network.
+    # The reversal matters: without it the file would hold a different network.
     turned = run_file(model, images[:, ::-1, ::-1].copy(), "indirect")[0]
     assert cosines(turned, expected).min() < 0.999
 

@@ -1,4 +1,4 @@
-"""Whole networks, imported, against the oracle: exact in float64, to rounding in float32."""
+"""Whole imported networks against the oracle: to 1e-8 in float64, to rounding in float32."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def float64() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def small_maps(monkeypatch) -> None:
-    """A ReActNet at 64 pixels too: only its conversion needs larger maps."""
+    """Allow a ReActNet at 64 pixels; only its conversion needs larger maps."""
     monkeypatch.setattr(sys.modules["s2bnn_tf.backbones.reactnet"], "_SMALLEST_MAP", 1)
 
 
 def oracle(name: str, width: float):
-    """With MoCo v2's head, filled."""
+    """A filled network with the head of MoCo v2."""
     if name.startswith("resnet"):
         depth = int(name.removeprefix("resnet"))
         features = round((2048 if depth == 50 else 512) * width)
@@ -51,7 +51,7 @@ def imported(name: str, network, size: int):
 
 
 def outputs(encoder, images: np.ndarray, *, training: bool) -> np.ndarray:
-    """Of the head, before they are normalized."""
+    """The outputs of the head, before they are normalized."""
     features = encoder.backbone(images, training=training)
     return encoder.head(features, training=training).numpy()
 
@@ -99,14 +99,14 @@ def test_in_float32(name, size, width):
     ours = outputs(encoder, images.astype(np.float32), training=False)
     if name.startswith("resnet"):
         assert relative_error(ours, theirs) < 1e-4
-    else:  # a sign next to zero may flip
+    else:  # the sign of a value near zero may flip
         cosines = (ours * theirs).sum(axis=1)
         cosines /= np.linalg.norm(ours, axis=1) * np.linalg.norm(theirs, axis=1)
         assert cosines.min() > 0.999
 
 
 def test_the_moving_variance_in_float32_is_pytorchs():
-    """Keras's fused BatchNorm counts samples as PyTorch does; the one in float64 does not."""
+    """Keras's fused BatchNorm counts samples as PyTorch does; the one for float64 does not."""
     network = oracle("resnet18", WIDTH)
     encoder = imported("resnet18", network, 64)
     images = make_images(64).astype(np.float32)

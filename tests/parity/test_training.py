@@ -20,7 +20,7 @@ publishers = pytest.importorskip("oracle.publishers")
 training = pytest.importorskip("oracle.training")
 
 STEPS, BATCH, WIDTH = 10, 6, 0.0625
-BLOCKS = 4  # of thirteen: every kind is among them, and the rest costs minutes
+BLOCKS = 4  # of thirteen; they include every kind of block, and the rest takes minutes
 TOLERANCE = 1e-6
 
 
@@ -33,7 +33,7 @@ def float64() -> Iterator[None]:
 
 @pytest.fixture
 def short_reactnet(monkeypatch) -> None:
-    """Both sides' ReActNet ends after a few blocks."""
+    """Shorten the ReActNet of both sides to a few blocks."""
     ours = sys.modules["s2bnn_tf.backbones.reactnet"]
     monkeypatch.setattr(ours, "_BLOCKS", ours._BLOCKS[:BLOCKS])
     monkeypatch.setattr(ours, "_SMALLEST_MAP", 1)
@@ -44,7 +44,7 @@ def short_reactnet(monkeypatch) -> None:
 
 
 def make_views(size: int) -> np.ndarray:
-    """For every step a query and a key view: `(STEPS, 2, B, H, W, 3)`."""
+    """A query view and a key view for every step: `(STEPS, 2, B, H, W, 3)`."""
     return np.random.default_rng(0).normal(size=(STEPS, 2, BATCH, size, size, 3))
 
 
@@ -57,7 +57,7 @@ def arrays(module) -> dict[str, np.ndarray]:
 
 
 def assert_close(ours, theirs, what: str) -> None:
-    """Relative to the largest number of the tensor."""
+    """Compare relative to the largest number in the tensor."""
     theirs = np.asarray(theirs)
     np.testing.assert_allclose(ours, theirs, atol=TOLERANCE * np.abs(theirs).max(), err_msg=what)
 
@@ -135,6 +135,6 @@ def check_ten_steps(name: str, step: int, size: int) -> None:
 
 
 def compare_weights(ours: Encoder, theirs: Encoder) -> None:
-    """All parameters; of the statistics the variance is another, by the count of its samples."""
+    """Compare the parameters only, since the moving variances count samples differently."""
     for mine, yours in zip(ours.trainable_variables, theirs.trainable_variables, strict=True):
         assert_close(mine, yours, mine.name)

@@ -1,4 +1,4 @@
-"""What an imported run is good for: a teacher, a start, an evaluation, a file."""
+"""The uses of an imported run: as a teacher, as a start, for evaluation, in training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from s2bnn_tf.config import (
     TeacherConfig,
     load_config,
 )
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ConfigError, UserError
 from s2bnn_tf.evaluation import evaluate_knn
 from s2bnn_tf.recipes import config_path
 from s2bnn_tf.runs import LinearProbe, RunDirectory, open_encoder, restore_run
@@ -67,7 +67,7 @@ def step2(student_run, teacher_run) -> Config:
     )
 
 
-def test_training_goes_on_with_key_encoder_and_queue(step2, moco):
+def test_training_continues_with_key_encoder_and_queue(step2, moco):
     tensors = moco.content["state_dict"]
     pretrainer = build_pretrainer(step2, steps_per_epoch=5)
     keys = tensors["module.queue"].T.numpy()
@@ -80,7 +80,7 @@ def test_training_goes_on_with_key_encoder_and_queue(step2, moco):
     views = tf.random.stateless_normal((2, 4, SIZE, SIZE, 3), seed=(0, 0))
     logs = pretrainer.train_step(tuple(views))
     assert np.isfinite([float(value) for value in logs.values()]).all()
-    # The batch took the place of the oldest keys, from the file's position on.
+    # The batch replaced the oldest keys, starting at the position in the file.
     moved = np.flatnonzero(np.any(pretrainer.queue.keys.numpy() != keys, axis=1))
     np.testing.assert_array_equal(moved, [3, 4, 5, 6])
 
@@ -89,11 +89,11 @@ def binary_layers(encoder):
     return [layer for layer in encoder.backbone.layers if hasattr(layer, "binarize_weights")]
 
 
-def test_a_recipe_that_turns_no_kernels_is_told_to(step2):
+def test_a_recipe_must_reverse_its_input_like_the_import(step2):
     config = dataclasses.replace(
         step2, student=dataclasses.replace(step2.student, reverse_input=None)
     )
-    with pytest.raises(UserError, match="--set student.reverse_input=true"):
+    with pytest.raises(ConfigError, match="--set student.reverse_input=true"):
         restore_run(config, student=None, momentum_encoder=None, queue=None)
 
 
@@ -101,7 +101,7 @@ def test_another_head_is_refused(step2):
     config = dataclasses.replace(
         step2, student=dataclasses.replace(step2.student, head="linear bn relu linear")
     )
-    with pytest.raises(UserError, match='--set student.head="linear relu linear"'):
+    with pytest.raises(ConfigError, match='--set student.head="linear relu linear"'):
         restore_run(config, student=None, momentum_encoder=None, queue=None)
 
 
@@ -128,7 +128,7 @@ def test_evaluation_opens_it(teacher_run):
 
 
 def test_the_real_valued_track_builds_and_steps(teacher_run):
-    """A ResNet-50 and SwAV's teacher with BatchNorm in its head, both narrow here."""
+    """A narrow ResNet-50 and a narrow teacher of SwAV, which has BatchNorm in its head."""
     changes = {
         "data.source": "digits",
         "data.image_size": 32,
@@ -149,7 +149,7 @@ def test_the_real_valued_track_builds_and_steps(teacher_run):
     for _ in range(4):
         pretrainer.reset_metrics()
         losses.append(float(step(views)["distillation"]))
-    assert losses[-1] < losses[0]  # of one batch, again and again
+    assert losses[-1] < losses[0]  # the same batch every time
 
 
 def test_a_linear_probe_keeps_its_classifier(tmp_path):
@@ -166,7 +166,7 @@ def test_a_linear_probe_keeps_its_classifier(tmp_path):
 
 
 def test_adam_is_not_imported(student_run):
-    """What is beside the weights is listed and left."""
+    """The parts beside the weights are listed and not imported."""
     record = json.loads(student_run.imported_path.read_text())
     assert record["beside_the_weights"] == ["epoch", "arch", "best_acc1", "optimizer"]
     assert OptimizerConfig() == student_run.config.optimizer

@@ -1,4 +1,4 @@
-"""Imported networks against what the PyTorch oracle gave: tests/golden/networks.npz."""
+"""Imported networks against the outputs of the PyTorch oracle in tests/golden/networks.npz."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_steps_of_contrast_and_distillation_are_pytorchs(golden, monkeypatch):
         "head": imported.encoder.head.layers[-1].kernel.numpy().T,
         "momentum_head": imported.momentum_encoder.head.layers[-1].kernel.numpy().T,
     }
-    # Some of these weights are beyond 1, where no gradient passes.
+    # Some of these weights exceed 1, where no gradient passes.
     expected = golden["steps/kernel"]
     assert 0 < (np.abs(expected) > 1).sum() < expected.size / 4
     kernel = imported.encoder.backbone.get_layer("block1_conv1x1").kernel

@@ -1,4 +1,4 @@
-"""Every published checkpoint comes in, exactly, and nothing else does."""
+"""Every published checkpoint is imported exactly, and nothing else is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from s2bnn_tf.cli import main
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError, UserError
 from s2bnn_tf.runs import load_encoder
 from s2bnn_tf.torch_import import import_torch
 
@@ -40,7 +40,7 @@ def photographs(size: int) -> np.ndarray:
 
 
 def oracle_embeddings(network, images: np.ndarray) -> np.ndarray:
-    """Of unit length, `(B, D)`, from images `(B, H, W, 3)`."""
+    """Embeddings `(B, D)` of unit length, from images `(B, H, W, 3)`."""
     with torch.no_grad():
         outputs = network(torch.from_numpy(images).permute(0, 3, 1, 2))
     return torch.nn.functional.normalize(outputs).numpy()
@@ -128,11 +128,13 @@ def test_a_file_that_wants_to_execute_code_is_refused(form, tmp_path, save):
         path.write_bytes(pickle.dumps(content["evil"], protocol=2))
     else:
         path = save(content, "c.pth", _use_new_zipfile_serialization=form == "zip")
-    with pytest.raises(UserError, match=r"c.*\.pth was not opened: .*execute code \(posix.system"):
+    with pytest.raises(
+        CheckpointError, match=r"c.*\.pth was not opened: .*execute code \(posix.system"
+    ):
         import_torch(path, tmp_path / "run")
     assert not sign.exists()
     assert not (tmp_path / "run").exists()
-    # The test can tell: opened carelessly, the same file executes.
+    # Opened carelessly, the same file executes its code.
     if form != "pickle":
         torch.load(path, weights_only=False)
         assert sign.exists()
@@ -141,7 +143,7 @@ def test_a_file_that_wants_to_execute_code_is_refused(form, tmp_path, save):
 def test_a_pickle_of_a_newer_protocol_is_not_opened_either(tmp_path):
     path, sign = tmp_path / "checkpoint.pth", tmp_path / "executed"
     path.write_bytes(pickle.dumps(Malicious(sign), protocol=4))
-    with pytest.raises(UserError, match="or holds more than plain tensors"):
+    with pytest.raises(CheckpointError, match="or holds more than plain tensors"):
         import_torch(path, tmp_path / "run")
     assert not sign.exists()
 
@@ -162,14 +164,14 @@ def cut(data: bytes) -> bytes:
 def test_a_damaged_file(change, words, save, student, tmp_path):
     path = save(student.content)
     path.write_bytes(change(path.read_bytes()))
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(CheckpointError, match=words):
         import_torch(path, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_an_absent_file(tmp_path):
     for name in ("a.pth", "a.safetensors"):
-        with pytest.raises(UserError, match=f"There is no file .*{name}"):
+        with pytest.raises(CheckpointError, match=f"There is no file .*{name}"):
             import_torch(tmp_path / name, tmp_path / "run")
 
 
@@ -201,7 +203,7 @@ def put(name: str, *shape: int):
 def test_a_file_that_does_not_fit_tensor_by_tensor(change, words, save, student, tmp_path):
     tensors = dict(student.content)
     change(tensors)
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(ModelError, match=words):
         import_torch(save(tensors), tmp_path / "run", image_size=64)
     assert not (tmp_path / "run").exists()
 
@@ -221,7 +223,7 @@ def test_a_head_that_lacks_a_tensor(publisher, name, save, tmp_path):
     if publisher == "simsiam":  # the last BatchNorm has neither, an inner one both
         assert "module.encoder.fc.7.weight" not in tensors
     del tensors[name]
-    with pytest.raises(UserError, match=f"it lacks .*: {name.removeprefix('module.')}"):
+    with pytest.raises(ModelError, match=f"it lacks .*: {name.removeprefix('module.')}"):
         import_torch(save(content), tmp_path / "run", image_size=64)
 
 
@@ -249,14 +251,14 @@ def test_a_file_of_something_else(content, words, save, tmp_path):
     ],
 )
 def test_another_architecture_than_the_files(options, words, save, student, tmp_path):
-    with pytest.raises(UserError, match=words):
+    with pytest.raises(ConfigError, match=words):
         import_torch(save(student.content), tmp_path / "run", image_size=64, **options)
 
 
 def test_without_torch_a_sentence_says_what_to_install(monkeypatch, save, student, tmp_path):
     path = save(student.content)
     monkeypatch.setitem(sys.modules, "torch", None)
-    with pytest.raises(UserError, match="needs PyTorch: pip install torch"):
+    with pytest.raises(CheckpointError, match="needs PyTorch: pip install torch"):
         import_torch(path, tmp_path / "run")
 
 
@@ -274,10 +276,10 @@ def test_damaged_safetensors_and_a_missing_package(monkeypatch, tmp_path):
     path = tmp_path / "model.safetensors"
     for data in (b"", b"\xff" * 8 + b"{}", (2).to_bytes(8, "little") + b"[]"):
         path.write_bytes(data)
-        with pytest.raises(UserError, match="is not a whole .safetensors file"):
+        with pytest.raises(CheckpointError, match="is not a whole .safetensors file"):
             import_torch(path, tmp_path / "run")
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(UserError, match="pip install safetensors"):
+    with pytest.raises(CheckpointError, match="pip install safetensors"):
         import_torch(path, tmp_path / "run")
 
 
@@ -285,16 +287,16 @@ def test_a_directory_that_has_a_run_is_left_alone(save, student, tmp_path):
     path = save(student.content)
     import_torch(path, tmp_path / "run", image_size=64)
     before = (tmp_path / "run" / "encoder.weights.h5").read_bytes()
-    with pytest.raises(UserError, match="already holds a run; choose another"):
+    with pytest.raises(CheckpointError, match="already holds a run; choose another"):
         import_torch(path, tmp_path / "run", image_size=64)
     assert (tmp_path / "run" / "encoder.weights.h5").read_bytes() == before
 
 
-def test_a_part_of_an_import_is_no_run(save, student, tmp_path):
+def test_an_unfinished_import_is_not_a_run(save, student, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     (run / "imported.json").mkdir()  # where a file must go
-    with pytest.raises(UserError, match="Cannot write to .*run"):
+    with pytest.raises(CheckpointError, match="Cannot write to .*run"):
         import_torch(save(student.content), run, image_size=64)
     assert not (run / "config.yaml").exists()
 

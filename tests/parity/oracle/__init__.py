@@ -1,6 +1,6 @@
-"""The method written again in PyTorch, from the papers, to compare with.
+"""A second implementation of the method, in PyTorch and from the papers, to compare with.
 
-It shares no code with s2bnn_tf, and runs in float64, where sign flips cannot hide behind
-rounding. Parameters have the names under which they were published, so that a `state_dict()`
-here is a checkpoint as it is met in the wild.
+It shares no code with s2bnn_tf, and it runs in float64, where rounding cannot hide sign flips.
+Its parameters have their published names, so each `state_dict()` looks like a published
+checkpoint.
 """

@@ -54,7 +54,7 @@ class Shift(nn.Module):
 
 
 class Convolution(nn.Module):
-    """Without bias; its weights are binary in step 2."""
+    """A convolution without bias; its weights are binary in step 2."""
 
     def __init__(self, inputs: int, outputs: int, size: int, stride: int, *, binary: bool):
         super().__init__()
@@ -69,7 +69,7 @@ class Convolution(nn.Module):
 class ReActBlock(nn.Module):
     """Two binary convolutions, 3x3 and 1x1, each with its shortcut.
 
-    The published files hold both forms of the 1x1 in every block, of which one runs.
+    The published files hold both forms of the 1x1 in every block, and one of them runs.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int, *, binary: bool):
@@ -105,7 +105,7 @@ class ReActBlock(nn.Module):
 
 
 class ReActNet(nn.Module):
-    """ReActNet-A: images to features, and through `fc` on to an embedding or classes."""
+    """ReActNet-A, from images to features and then through `fc` to an embedding or classes."""
 
     CHANNELS = (32, 64, 128, 128, 256, 256, *[512] * 6, 1024, 1024)
 
@@ -128,7 +128,7 @@ class ReActNet(nn.Module):
 
 
 class ResNetBlock(nn.Module):
-    """Two 3x3 convolutions, or a bottleneck of 1x1, 3x3 and 1x1; the stride is in the first 3x3."""
+    """Two 3x3 convolutions, or a bottleneck of 1x1, 3x3 and 1x1; the first 3x3 has the stride."""
 
     def __init__(self, inputs: int, channels: int, stride: int, *, bottleneck: bool):
         super().__init__()
@@ -158,7 +158,7 @@ class ResNetBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Images to features, and through `fc` on to an embedding or classes."""
+    """ResNet v1.5, from images to features and then through `fc` to an embedding or classes."""
 
     DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 

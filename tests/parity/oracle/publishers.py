@@ -1,4 +1,4 @@
-"""Checkpoints as their publishers write them, with the network that each is of.
+"""Checkpoints as their publishers write them, each with the network that it belongs to.
 
 Names and structure are the published ones; the networks are narrow.
 """
@@ -22,15 +22,15 @@ WIDTH = 0.125
 
 @dataclass(frozen=True)
 class Published:
-    """What is in a file, and what an importer should make of it.
+    """The content of a file, and the result that an importer should return.
 
     Attributes:
-        content: For `torch.save`.
-        network: Images to embeddings, before they are normalized, in inference mode.
-        named_as: Part of the publisher's name.
-        backbone: Its name here.
-        head: Its words here.
-        ignored: How many tensors have no use here.
+        content: The content, for `torch.save`.
+        network: The network from images to embeddings before normalization, in inference mode.
+        named_as: The name of the publisher.
+        backbone: The name of the backbone in s2bnn_tf.
+        head: The head in the words of `projection_head`.
+        ignored: The number of tensors that an import ignores.
     """
 
     content: Any
@@ -42,7 +42,7 @@ class Published:
 
 
 def fill(module: nn.Module, seed: int = 0) -> nn.Module:
-    """Random weights that training might have left, and inference mode."""
+    """Fill a module with random weights like those of training, and set inference mode."""
     shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     weights = random_weights(shapes, seed)
     module.load_state_dict({name: torch.from_numpy(value) for name, value in weights.items()})
@@ -64,7 +64,7 @@ class MoCo(nn.Module):
 
 
 def training_file(tensors: Mapping[str, torch.Tensor], **others) -> dict[str, Any]:
-    """As the training scripts of MoCo save it: an epoch, the weights, the optimizer."""
+    """A checkpoint as the training scripts of MoCo save it: epoch, weights and optimizer."""
     return {
         "epoch": 200,
         "arch": "resnet50",
@@ -183,7 +183,7 @@ def barlow_twins() -> Published:
 
 
 def lightly(numbers: tuple[int, ...] = (0, 1, 4, 5, 6, 7), small: bool = False) -> Published:
-    """Children of a torchvision ResNet by number; or of lightly's own, which has a small stem."""
+    """A torchvision ResNet with numbered children, or lightly's own ResNet with a small stem."""
     network = fill(ResNet(18, width=WIDTH, small=small, fc=mlp(64, 16)))
     parts = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
     tensors = {}
@@ -210,7 +210,7 @@ def s2bnn_network(*, binary: bool, width: float, dim: int, size: int) -> MoCo:
 
 
 def s2bnn(*, binary: bool = True, width: float = WIDTH, dim: int = 16, size: int = 24) -> Published:
-    """A student with key encoder and queue; both forms of every 1x1, of which one runs."""
+    """A student with key encoder and queue, and with both forms of each 1x1, one of which runs."""
     moco = s2bnn_network(binary=binary, width=width, dim=dim, size=size)
     tensors = moco.state_dict()
     content = training_file(prefixed("module.", tensors))
@@ -220,7 +220,7 @@ def s2bnn(*, binary: bool = True, width: float = WIDTH, dim: int = 16, size: int
 
 
 def s2bnn_probe(*, classes: int = 10, width: float = WIDTH) -> Published:
-    """A linear probe: the backbone and a classifier."""
+    """A linear probe, which is a backbone with a classifier."""
     network = fill(ReActNet(binary=True, width=width, fc=nn.Linear(round(1024 * width), classes)))
     tensors = network.state_dict()
     content = training_file(prefixed("module.", tensors))
@@ -229,7 +229,7 @@ def s2bnn_probe(*, classes: int = 10, width: float = WIDTH) -> Published:
 
 
 def not_needed(tensors: Mapping[str, torch.Tensor]) -> int:
-    """Of a ReActNet: counters, and all of the form of the 1x1 that does not run."""
+    """Count the unused tensors of a ReActNet: counters, and the form of the 1x1 not in use."""
     return sum(
         name.endswith("num_batches_tracked")
         or any(part in name for part in not_run_parts(name, tensors))
@@ -238,7 +238,7 @@ def not_needed(tensors: Mapping[str, torch.Tensor]) -> int:
 
 
 def not_run_parts(name: str, tensors: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
-    """Of the block that a tensor is in: the parts that its 1x1 does not use."""
+    """The parts of a tensor's block that the 1x1 of this block does not use."""
     block = name.partition("feature.")[2].partition(".")[0]
     if not block or block == "0":
         return ()

@@ -22,7 +22,7 @@ class Recipe:
     weight_decay: float
 
 
-# The contrastive recipe alone has weight decay.
+# Only the contrastive recipe has weight decay.
 RECIPES = {
     "contrastive": Recipe(True, False, 1e-4),
     "contrastive_distillation": Recipe(True, True, 0.0),
@@ -32,7 +32,7 @@ LEARNING_RATE, TEMPERATURE, MOMENTUM = 3e-4, 0.2, 0.999
 
 
 def contrast(query, key, queue):
-    """A query's own key is the first of its classes; the queue's are the others."""
+    """The first class of a query is its own key, the other classes are the keys of the queue."""
     positive = (query * key).sum(dim=1, keepdim=True)
     logits = torch.cat([positive, query @ queue], dim=1) / TEMPERATURE
     return F.cross_entropy(logits, torch.zeros(len(query), dtype=torch.long))
@@ -54,7 +54,7 @@ class Trainer:
         )
 
     def step(self, query_view: torch.Tensor, key_view: torch.Tensor) -> dict[str, float]:
-        """One update; the losses before it."""
+        """Update once, and return the losses before the update."""
         moco, losses = self.moco, {}
         query = F.normalize(moco.encoder_q(query_view))
         if self.recipe.contrastive:

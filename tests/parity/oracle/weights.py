@@ -1,4 +1,4 @@
-"""Weights that depend on names and a seed alone, so that goldens need not hold them."""
+"""Weights that depend only on names and a seed; goldens need not hold them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def random_weights(shapes: Mapping[str, tuple[int, ...]], seed: int = 0) -> dict[str, np.ndarray]:
-    """A state dict as training might have left it, float32, from names and shapes.
+    """A float32 state dict like that of a trained network, from names and shapes.
 
     NumPy's RandomState gives the same numbers in every version.
     """
