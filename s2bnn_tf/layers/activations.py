@@ -1,4 +1,4 @@
-"""Activations with learned, per-channel shifts: what makes ReActNet more than Bi-Real Net."""
+"""Activations with learned shifts per channel, which ReActNet adds to Bi-Real Net."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ keras = tf.keras
 
 @keras.utils.register_keras_serializable(package="s2bnn_tf")
 class ChannelBias(keras.layers.Layer):
-    """Shift every channel by a learned constant.
-
-    `y = x + bias`
+    """Shift every channel by a learned constant: `y = x + bias`.
 
     >>> ChannelBias()(tf.ones([1, 2, 2, 3])).shape
     TensorShape([1, 2, 2, 3])
@@ -24,7 +22,7 @@ class ChannelBias(keras.layers.Layer):
         ReActNet, https://arxiv.org/abs/2003.03488, section 4.2.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: tf.TensorShape) -> None:
         self.bias = self.add_weight(name="bias", shape=(input_shape[-1],), initializer="zeros")
         super().build(input_shape)
 
@@ -40,7 +38,7 @@ class RSign(lq.quantizers.Quantizer):
     Backward:  `dy/dx = max(0, 2 - 2|x + bias|)`, the derivative of the
                piecewise-quadratic approximation of sign.
 
-    A layer, and a Larq quantizer: `RSign()` can stand between two layers or be
+    It is both a layer and a Larq quantizer: place `RSign()` between two layers, or pass it as
     the `input_quantizer` of any Larq layer.
 
     >>> RSign()(tf.constant([[-0.5, 0.0, 2.0]])).numpy()
@@ -56,7 +54,7 @@ class RSign(lq.quantizers.Quantizer):
 
     precision = 1
 
-    def build(self, input_shape):
+    def build(self, input_shape: tf.TensorShape) -> None:
         self.bias = self.add_weight(name="bias", shape=(input_shape[-1],), initializer="zeros")
         super().build(input_shape)
 
@@ -66,10 +64,10 @@ class RSign(lq.quantizers.Quantizer):
 
 @keras.utils.register_keras_serializable(package="s2bnn_tf")
 class RPReLU(keras.layers.Layer):
-    """PReLU with a learned shift before and after it, all three per channel.
+    """PReLU with a learned shift before and after it; all three are learned per channel.
 
-    `y = prelu(x + shift_in) + shift_out`, where `prelu(z) = z` for `z > 0` and
-    `slope * z` elsewhere. The slope starts at 0.25, both shifts at zero.
+    `y = prelu(x + shift_in) + shift_out`, where `prelu(z)` is `z` for `z > 0` and
+    `slope * z` elsewhere. The slope starts at 0.25 and both shifts at zero.
 
     >>> RPReLU()(tf.constant([[-4.0, 4.0]])).numpy()
     array([[-1.,  4.]], dtype=float32)
@@ -81,11 +79,11 @@ class RPReLU(keras.layers.Layer):
         ReActNet, https://arxiv.org/abs/2003.03488, equation 4.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: tf.TensorShape) -> None:
         shape = (input_shape[-1],)
         self.shift_in = self.add_weight(name="shift_in", shape=shape, initializer="zeros")
         self.slope = self.add_weight(
-            # Of this rank the TFLite converter makes one PRELU of it, as of Keras's own.
+            # With this rank the TFLite converter emits one PRELU, as for Keras's own layer.
             name="slope",
             shape=(1,) * (len(input_shape) - 2) + shape,
             initializer=keras.initializers.Constant(0.25),
@@ -95,6 +93,6 @@ class RPReLU(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         shifted = inputs + self.shift_in
-        # The form that the TFLite converter recognizes as one PRELU operation.
+        # The TFLite converter recognizes this form as one PRELU operation.
         rectified = tf.nn.relu(shifted) + (-self.slope * tf.nn.relu(-shifted))
         return rectified + self.shift_out

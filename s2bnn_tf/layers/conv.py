@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 import larq as lq
 import tensorflow as tf
@@ -13,8 +15,8 @@ from s2bnn_tf.layers.quantizers import ScaledSign, scaled_sign
 
 keras = tf.keras
 
-# Larq warns of every binary kernel without a constraint. ReActNet trains without
-# one: its weights stay far inside the interval in which their gradient passes.
+# Larq warns about every binary kernel without a constraint. ReActNet trains without one: its
+# weights stay far inside the interval in which their gradient passes.
 logging.getLogger("larq.layers_base").addFilter(
     lambda record: "kernel_constraint" not in record.getMessage()
 )
@@ -22,14 +24,16 @@ logging.getLogger("larq.layers_base").addFilter(
 
 @keras.utils.register_keras_serializable(package="s2bnn_tf")
 class BinaryConv2D(lq.layers.QuantConv2D):
-    """A 2-D convolution whose inputs, and in step 2 also weights, are one bit each.
+    """A 2-D convolution with inputs of one bit each and, in step 2, weights of one bit each.
 
-    `y = conv(rsign(x), scaled_sign(kernel))` with `binarize_weights=True`,
-    `y = conv(rsign(x), kernel)` without: step 1 of two-step training. Both have
-    the same weights, so that step 2 starts from what step 1 learned.
+    Step 1 (`binarize_weights=False`):  `y = conv(rsign(x), kernel)`.
+    Step 2 (`binarize_weights=True`):   `y = conv(rsign(x), scaled_sign(kernel))`.
 
-    Larq Compute Engine turns it into one `LceBconv2d`. There is no bias:
-    a BatchNormalization follows.
+    Both steps of two-step training have the same variables, so step 2 can start from the
+    weights that step 1 learned.
+
+    Larq Compute Engine converts the layer of step 2 into one `LceBconv2d`. It has no bias,
+    since a BatchNormalization follows.
 
     >>> layer = BinaryConv2D(64, 3, strides=2)
     >>> layer(tf.ones([1, 8, 8, 32])).shape
@@ -37,11 +41,12 @@ class BinaryConv2D(lq.layers.QuantConv2D):
 
     Args:
         filters: Number of output channels.
-        kernel_size: An integer or a pair of them.
-        binarize_weights: Whether weights are binary too (step 2).
-        input_quantizer: What binarizes the input; `RSign()` unless given.
-        padding: `"same"` pads with zeros, as the reference does.
-        **kwargs: All else that `lq.layers.QuantConv2D` takes.
+        kernel_size: Height and width of the kernel, an integer or a pair of integers.
+        binarize_weights: Whether the weights are binary too (step 2).
+        input_quantizer: The quantizer that binarizes the input; defaults to `RSign()`.
+        padding: `"same"` pads with zeros, as the reference implementation does, or `"valid"`.
+        use_bias: Whether to add a bias.
+        **kwargs: Any other argument of `lq.layers.QuantConv2D`.
 
     Input shape:  `(batch, height, width, channels)`, float.
     Output shape: `(batch, new_height, new_width, filters)`, float.
@@ -53,16 +58,16 @@ class BinaryConv2D(lq.layers.QuantConv2D):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
+        filters: int,
+        kernel_size: int | tuple[int, int],
         *,
         binarize_weights: bool = True,
-        input_quantizer=None,
+        input_quantizer: Any = None,
         padding: str = "same",
         use_bias: bool = False,
-        **kwargs,
+        **kwargs: Any,
     ):
-        kwargs.pop("kernel_quantizer", None)  # follows from binarize_weights, also on loading
+        kwargs.pop("kernel_quantizer", None)  # binarize_weights decides, also when loading
         super().__init__(
             filters,
             kernel_size,
@@ -74,21 +79,21 @@ class BinaryConv2D(lq.layers.QuantConv2D):
         )
         self.binarize_weights = binarize_weights
 
-    def build(self, input_shape):
+    def build(self, input_shape: tf.TensorShape) -> None:
         super().build(input_shape)
         if self.binarize_weights and self.compute_dtype != self.variable_dtype:
             self.kernel.quantizer = _in_full_precision(self.kernel, self.compute_dtype)
 
-    def get_config(self):
-        config = {**super().get_config(), "binarize_weights": self.binarize_weights}
+    def get_config(self) -> dict[str, Any]:
+        config: dict[str, Any] = {**super().get_config(), "binarize_weights": self.binarize_weights}
         del config["kernel_quantizer"]
         return config
 
 
-def _in_full_precision(kernel, dtype: str):
-    """A quantizer that looks at the stored weights, not at their rounding to float16.
+def _in_full_precision(kernel: Any, dtype: str) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Make a quantizer of the stored weights, in place of their rounding to float16.
 
-    Half precision makes zeros, and so positive signs, of small negative weights.
+    Half precision rounds small negative weights to zero, which has a positive sign.
     """
     latent = kernel.latent_variable
 

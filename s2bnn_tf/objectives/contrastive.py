@@ -1,4 +1,4 @@
-"""The contrastive loss of momentum contrast."""
+"""The contrastive loss of MoCo (momentum contrast)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 def info_nce_loss(
     query: tf.Tensor, key: tf.Tensor, queue_keys: tf.Tensor, temperature: float
 ) -> tf.Tensor:
-    """InfoNCE: each query picks its own key among the keys of the queue.
+    """InfoNCE: each query is to find its own key among the keys of the queue.
 
     `L = -mean_i log( exp(q_i.k_i / T) / (exp(q_i.k_i / T) + sum_j exp(q_i.n_j / T)) )`
 
@@ -19,10 +19,10 @@ def info_nce_loss(
     0.1269
 
     Args:
-        query: `(B, D)`, unit length, from the student.
-        key: `(B, D)`, unit length, of the other view of the same images.
-        queue_keys: `(K, D)`, unit length: the negatives, shared by all queries.
-        temperature: T, above 0.
+        query: The student's embeddings q, `(B, D)`, unit length.
+        key: The embeddings k of the other view of the same images, `(B, D)`, unit length.
+        queue_keys: The negatives n, shared by all queries, `(K, D)`, unit length.
+        temperature: The temperature T, above 0.
 
     Returns:
         A scalar.

@@ -1,4 +1,4 @@
-"""The loss that calibrates the student's distribution by the teacher's."""
+"""The loss that matches the student's distribution to the teacher's."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ def distillation_loss(
     temperature: float,
     teacher_temperature: float | None = None,
 ) -> tf.Tensor:
-    """Match the distribution over coordinates of the teacher's embedding.
+    """Match the distribution over the coordinates of the teacher's embedding.
 
     `p = softmax(target / T')`, `q = softmax(query / T)`, `L = -mean_i sum_d p_id log q_id`
 
-    This is the cross-entropy, KL(p || q) plus the entropy of p. The entropy does
-    not depend on the student, so the gradient is that of the KL divergence. There
-    is no factor T^2 and no gradient reaches the target.
+    This is the cross-entropy, which is KL(p || q) plus the entropy of p. The entropy does
+    not depend on the student, so the gradient equals that of the KL divergence. There is
+    no factor T^2, and no gradient reaches the target.
 
     >>> same = tf.constant([[1.0, 0.0]])
     >>> distillation_loss(same, same, temperature=1.0).numpy().round(4)
     0.5822
 
     Args:
-        query: `(B, D)`, unit length, from the student.
-        target: `(B, D)`, unit length, from the teacher on the same view.
-        temperature: T of the student's distribution, above 0.
-        teacher_temperature: T' of the teacher's; the same, as in the paper, unless given.
+        query: The student's embeddings, `(B, D)`, unit length.
+        target: The teacher's embeddings of the same views, `(B, D)`, unit length.
+        temperature: The temperature T of the student's distribution, above 0.
+        teacher_temperature: The temperature T' of the teacher's distribution, above 0;
+            defaults to T, as in the paper.
 
     Returns:
-        A scalar, in nats.
+        A scalar in nats.
 
     References:
         S2-BNN, https://arxiv.org/abs/2102.08946, section 3.3.

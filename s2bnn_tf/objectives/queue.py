@@ -6,11 +6,11 @@ import tensorflow as tf
 
 
 class KeyQueue(tf.Module):
-    """The newest `size` keys, in a ring.
+    """The newest `size` keys, in a ring buffer.
 
-    It starts as random unit vectors, wraps without losing keys and takes batches
-    of any size; of a batch larger than the queue the last `size` keys stay. It is
-    part of a `tf.train.Checkpoint` like any other variable.
+    The queue starts with random unit vectors and takes batches of any size; of a batch larger
+    than the queue, it keeps the last `size` keys. A `tf.train.Checkpoint` saves it like any
+    other variable.
 
     >>> queue = KeyQueue(size=3, dim=2)
     >>> queue.enqueue(tf.eye(2))
@@ -19,9 +19,9 @@ class KeyQueue(tf.Module):
            [0., 1.]], dtype=float32)
 
     Args:
-        size: Number of keys K, 65,536 in the paper.
+        size: Number of keys K; 65,536 in the paper.
         dim: Dimension D of a key.
-        seed: Seed of the random vectors it starts with.
+        seed: The seed of the random vectors that it starts with.
 
     References:
         MoCo, https://arxiv.org/abs/1911.05722, section 3.2.
@@ -44,12 +44,13 @@ class KeyQueue(tf.Module):
         """Replace the oldest keys.
 
         Args:
-            keys: `(B, D)`, unit length, oldest first; those of all replicas, on each.
+            keys: The new keys, `(B, D)`, unit length, oldest first. Under distribution, every
+                replica passes the keys of all replicas.
         """
         keys = keys[-self.size :]
         count = tf.shape(keys, out_type=tf.int64)[0]
         rows = (self.position + tf.range(count)) % self.size
-        # By their handles: on several replicas each changes its own copy, all alike.
+        # Assigned through the handles: each replica changes its own copy, all in the same way.
         tf.raw_ops.ResourceScatterUpdate(resource=self.keys.handle, indices=rows, updates=keys)
         position = (self.position + count) % self.size
         tf.raw_ops.AssignVariableOp(resource=self.position.handle, value=position)

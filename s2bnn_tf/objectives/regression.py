@@ -1,4 +1,4 @@
-"""The loss that lets the student predict its teacher's embedding."""
+"""The loss with which the student predicts the teacher's embedding."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import tensorflow as tf
 
 
 def regression_loss(query: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
-    """Squared distance of two unit vectors (SimReg).
+    """The squared distance between two unit vectors (SimReg).
 
     `L = mean_i |query_i - target_i|^2 = mean_i (2 - 2 query_i . target_i)`
 
-    SimReg predicts the teacher's features (`teacher.output: features`) by a deep
-    head, which is thrown away afterwards.
+    SimReg predicts the teacher's features (`teacher.output: features`) with a deep
+    head that is discarded after training.
 
     >>> regression_loss(tf.constant([[1.0, 0.0]]), tf.constant([[0.0, 1.0]])).numpy()
     2.0
 
     Args:
-        query: `(B, D)`, unit length, from the student.
-        target: `(B, D)`, unit length, from the teacher on the same view.
+        query: The student's embeddings, `(B, D)`, unit length.
+        target: The teacher's embeddings of the same views, `(B, D)`, unit length.
 
     Returns:
         A scalar in [0, 4]. No gradient reaches the target.

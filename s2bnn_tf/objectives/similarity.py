@@ -1,4 +1,4 @@
-"""The loss that lets the student see the queue as its teacher sees it."""
+"""The loss that matches the student's similarities to the queue to the teacher's."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def similarity_loss(
 ) -> tf.Tensor:
     """Match the distribution of the teacher's similarities to earlier images (SEED).
 
-    The teacher's embedding of this image and those of the queue are D+. With
-    `p = softmax(target @ D+ / T')` and `q = softmax(query @ D+ / T)`:
+    Let D+ be the teacher's embedding of this image together with those in the queue,
+    `p = softmax(target @ D+ / T')` and `q = softmax(query @ D+ / T)`. Then
 
     `L = -mean_i sum_k p_ik log q_ik`
 
-    No negative is wrong here: an image of the queue that the teacher finds similar
-    is to be found similar. A momentum encoder is not needed.
+    There are no false negatives: the student is to find those images similar that the
+    teacher finds similar. No momentum encoder is needed.
 
     >>> same = tf.constant([[1.0, 0.0]])
     >>> other = tf.constant([[0.0, 1.0]])
@@ -28,15 +28,15 @@ def similarity_loss(
     0.5822
 
     Args:
-        query: `(B, D)`, unit length, from the student.
-        target: `(B, D)`, unit length, from the teacher on the same view.
-        queue_keys: `(K, D)`, unit length, the teacher's embeddings of earlier images.
-        temperature: T of the student's distribution, above 0.
-        teacher_temperature: T' of the teacher's; the same unless given. The paper has
-            0.2 and 0.01.
+        query: The student's embeddings, `(B, D)`, unit length.
+        target: The teacher's embeddings of the same views, `(B, D)`, unit length.
+        queue_keys: The teacher's embeddings of earlier images, `(K, D)`, unit length.
+        temperature: The temperature T of the student's distribution, above 0; 0.2 in the paper.
+        teacher_temperature: The temperature T' of the teacher's distribution, above 0; 0.01
+            in the paper. Defaults to T.
 
     Returns:
-        A scalar, in nats. No gradient reaches the target or the queue.
+        A scalar in nats. No gradient reaches the target or the queue.
 
     References:
         SEED, https://arxiv.org/abs/2101.04731, equations 3 to 5.

@@ -16,7 +16,7 @@ def noise(shape, seed: int) -> np.ndarray:
 
 
 def gradients(layer, inputs: np.ndarray, upstream: np.ndarray) -> list[np.ndarray]:
-    """Of sum(layer(inputs) * upstream): with respect to the input, then to every weight."""
+    """Gradients of sum(layer(inputs) * upstream) for the input and then for every weight."""
     inputs = tf.constant(inputs)
     with tf.GradientTape() as tape:
         tape.watch(inputs)
@@ -66,7 +66,7 @@ def test_rsign_has_the_slope_of_the_piecewise_quadratic_surrogate(shape):
     np.testing.assert_allclose(to_bias, per_channel(slope * upstream), atol=1e-5)
 
 
-def test_rsign_is_of_one_bit():
+def test_rsign_has_a_precision_of_one_bit():
     assert RSign().precision == 1
 
 

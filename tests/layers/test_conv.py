@@ -11,7 +11,7 @@ from s2bnn_tf.layers.quantizers import ScaledSign
 
 
 def convolve(images: np.ndarray, kernel: np.ndarray, strides: int) -> np.ndarray:
-    """Cross-correlation; zeros outside; "same": output size is ceil(size / strides)."""
+    """Cross-correlation with zero padding; the output size is ceil(size / strides)."""
     height, width, _, filters = kernel.shape
     batch, rows, columns, _ = images.shape
     out_rows, out_columns = -(-rows // strides), -(-columns // strides)
@@ -57,7 +57,7 @@ def test_gradients_pass_through_both_quantizers():
     layer = random_layer(1, 1, binarize_weights=True)
     images = np.random.default_rng(1).normal(size=(2, 3, 3, 4)).astype(np.float32)
     kernel, bias = layer.kernel.numpy(), layer.input_quantizer.bias.numpy()
-    kernel[0, 0, 0, 0] = 1.5  # beyond the interval in which a gradient passes
+    kernel[0, 0, 0, 0] = 1.5  # outside the interval in which the gradient passes
     layer.kernel.assign(kernel)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(layer(images))
@@ -77,7 +77,7 @@ def test_step_2_starts_from_the_weights_of_step_1():
     step2 = random_layer(1, 3, binarize_weights=True)
     assert [w.shape for w in step1.weights] == [w.shape for w in step2.weights]
     step2.set_weights(step1.get_weights())
-    # Where weights are binary already, both are the same function.
+    # With weights that are already binary, both compute the same function.
     binary = step2.kernel_quantizer(step1.kernel)
     step1.kernel.assign(binary)
     step2.kernel.assign(binary)
@@ -85,7 +85,7 @@ def test_step_2_starts_from_the_weights_of_step_1():
     np.testing.assert_allclose(step1(images), step2(images), atol=1e-5)
 
 
-def test_quantizers_and_padding_unless_told_otherwise():
+def test_default_quantizers_and_padding():
     layer = BinaryConv2D(4, 3)
     assert isinstance(layer.input_quantizer, RSign)
     assert isinstance(layer.kernel_quantizer, ScaledSign)
@@ -100,7 +100,7 @@ def test_another_input_quantizer_and_larqs_own_arguments():
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_signs_and_scales_are_of_the_stored_weights_in_half_precision(policy):
+def test_half_precision_uses_signs_and_scales_of_the_stored_weights(policy):
     """In float16 a weight of -1e-9 is zero, and the sign of zero is +1."""
     tf.keras.mixed_precision.set_global_policy(policy)
     try:

@@ -13,7 +13,7 @@ keras = tf.keras
 
 
 def plain_model(binarize_weights: bool) -> keras.Model:
-    """Someone's Sequential model with every layer of the library; weights are not the initial."""
+    """A Sequential model with every layer of the library and with changed weights."""
     model = keras.Sequential(
         [
             keras.Input((8, 8, 3)),
@@ -53,14 +53,14 @@ def test_a_keras_file_brings_back_every_bit(binarize_weights, images, tmp_path):
 
 
 def summary_rows(model: keras.Model) -> dict[str, list[str]]:
-    """Name of the layer to the other cells of its row: bits, output shape, then the counts."""
+    """The cells of each row by name of the layer: bits, output shape and then the counts."""
     lines: list[str] = []
     lq.models.summary(model, print_fn=lambda text: lines.extend(text.splitlines()))
     rows = [line.strip("|").split() for line in lines]
     return {row[0]: row[1:] for row in rows if row}
 
 
-# Weights of the kernel, thresholds, and multiplications for each output of the kernel's size.
+# The number of weights in the kernel, of thresholds, and of multiplications.
 @pytest.mark.parametrize(
     ("name", "weights", "thresholds", "macs"),
     [("first", 3 * 3 * 3 * 16, 3, 8 * 8 * 3 * 3 * 3 * 16), ("second", 16 * 8, 16, 4 * 4 * 16 * 8)],

@@ -13,7 +13,7 @@ keras = tf.keras
 
 
 def reference(kernel: np.ndarray) -> np.ndarray:
-    """Output channel by output channel: mean magnitude times sign, with sign(0) = +1."""
+    """Mean magnitude times sign for one output channel after another, with sign(0) = +1."""
     binary = np.empty_like(kernel)
     for channel in range(kernel.shape[-1]):
         weights = kernel[..., channel]

@@ -180,7 +180,7 @@ def test_extreme_temperatures_stay_finite(temperature):
 
 
 def test_hot_limits():
-    """At an infinite temperature every choice is as likely as any other."""
+    """At an infinite temperature, all choices are equally likely."""
     query, key, queue = unit_rows(4, 8, 0), unit_rows(4, 8, 1), unit_rows(10, 8, 2)
     np.testing.assert_allclose(info_nce_loss(query, key, queue, 1e6), math.log(11), rtol=1e-4)
     np.testing.assert_allclose(distillation_loss(query, key, 1e6), math.log(8), rtol=1e-4)

@@ -1,4 +1,4 @@
-"""KeyQueue against a list from which the oldest keys fall."""
+"""KeyQueue against a list that drops the oldest keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DIM = 3
 
 
 def numbered(first: int, count: int) -> np.ndarray:
-    """Keys that tell their own number."""
+    """Keys whose values are their numbers."""
     return np.repeat(np.arange(first, first + count, dtype=np.float32)[:, None], DIM, axis=1)
 
 
@@ -22,7 +22,7 @@ def oldest_first(queue: KeyQueue) -> np.ndarray:
     return np.roll(queue.keys.numpy(), -int(queue.position), axis=0)
 
 
-# Sizes below, equal to, above and not a multiple of the batches; empty and single batches.
+# The sizes are below, equal to, above and not multiples of the batches, which may be empty.
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "graph"])
 @pytest.mark.parametrize("batches", [(4, 4, 4), (1,) * 9, (0, 3, 0, 4), (11, 2), (5, 30, 1)])
 @pytest.mark.parametrize("size", [1, 3, 4, 5, 8, 12])
