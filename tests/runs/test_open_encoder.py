@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from s2bnn_tf.backbones import register_backbone
-from s2bnn_tf.config import Config, DataConfig, StudentConfig
+from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, StudentConfig
 from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.export import convert
 from s2bnn_tf.runs import (
@@ -36,6 +36,7 @@ def run(tmp_path_factory) -> RunDirectory:
     config = Config(
         data=DataConfig(image_size=SIZE, center_crop=0.5),
         student=StudentConfig(backbone="mean_of_twelve", embedding_dim=5),
+        objective=ObjectiveConfig(contrastive_weight=1.0, distillation_weight=0.0),
     )
     return leave_untrained(config, tmp_path_factory.mktemp("run"))
 
