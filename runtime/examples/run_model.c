@@ -3,14 +3,17 @@
  *     make TFLITE=... DELEGATE=...        (see the Makefile)
  *     ./run_model_c model.tflite input.bin output.bin
  *
- * input.bin holds the values of the model's input as they lie in memory, float32 for most models; output.bin those of its output. */
+ * input.bin holds the values of the model's input as they lie in memory, float32 for most models;
+ * output.bin those of its output. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tensorflow/lite/c/c_api.h"
 
-/* What the delegate's library exports. Options are names and values, for example "kernels" and "portable"; none are needed. */
-TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
+/* What the delegate's library exports. Options are names and values, for example "kernels" and
+ * "portable"; none are needed. */
+TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values,
+                                              size_t count,
                                               void (*report_error)(const char* message));
 void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate);
 
@@ -51,7 +54,8 @@ int main(int argc, char** argv) {
   TfLiteInterpreterOptions* options = TfLiteInterpreterOptionsCreate();
   TfLiteInterpreterOptionsSetNumThreads(options, 2);
   TfLiteInterpreterOptionsAddDelegate(options, delegate);
-  TfLiteInterpreter* interpreter = TfLiteInterpreterCreate(model, options); /* NULL if the delegate refuses the model */
+  TfLiteInterpreter* interpreter =
+      TfLiteInterpreterCreate(model, options); /* NULL if the delegate refuses the model */
   const int done = interpreter != NULL && run(interpreter, argv[2], argv[3]);
 
   if (interpreter != NULL) TfLiteInterpreterDelete(interpreter);

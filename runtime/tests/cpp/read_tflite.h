@@ -1,5 +1,6 @@
-// Reads a .tflite file for the mini host: a flatbuffer, every offset checked, but nothing said about what it means. Indices,
-// shapes and options go on as they are: it is the delegate that has to refuse them.
+// Reads a .tflite file for the mini host: a flatbuffer, every offset checked, but nothing said
+// about what it means. Indices, shapes and options go on as they are: it is the delegate that has
+// to refuse them.
 #pragma once
 
 #include <cstddef>

@@ -14,11 +14,13 @@ struct Delegate {
   TfLiteDelegate* get;
 };
 
-// Bits behind a tensor's last channel are 0 by definition, and kernels make different things of others. How many channels there are
-// only the ops know: of each last word one bit is left, which there is in any case.
+// Bits behind a tensor's last channel are 0 by definition, and kernels make different things of
+// others. How many channels there are only the ops know: of each last word one bit is left, which
+// there is in any case.
 void clear_unused_bits(int type, const std::vector<int>& shape, uint8_t* data, size_t bytes);
 
-// Fills the inputs with reproducible values: bits, int8 and bool with anything, float32 with numbers around 0.
+// Fills the inputs with reproducible values: bits, int8 and bool with anything, float32 with
+// numbers around 0.
 void fill_inputs(const MiniModel& model, MiniHost* host);
 
 // The outputs that exist, one after the other.
