@@ -14,7 +14,8 @@ struct Layer {
   int size, channels_in, channels_out, filter, stride, count;
 };
 
-// 3x3 and 1x1 of the 13 blocks. Blocks that double the channels do so by the 1x1.
+// The 3x3 and 1x1 convolutions of the 13 blocks. In blocks that double the channels, the 1x1 does
+// so.
 inline const Layer kLayers[] = {
     {112, 32, 32, 3, 1, 1},  {112, 32, 64, 1, 1, 1},   {112, 64, 64, 3, 2, 1},
     {56, 64, 128, 1, 1, 1},  {56, 128, 128, 3, 1, 1},  {56, 128, 128, 1, 1, 1},
@@ -23,7 +24,7 @@ inline const Layer kLayers[] = {
     {14, 512, 512, 3, 1, 5}, {14, 512, 512, 1, 1, 5},  {14, 512, 512, 3, 2, 1},
     {7, 512, 1024, 1, 1, 1}, {7, 1024, 1024, 3, 1, 1}, {7, 1024, 1024, 1, 1, 1}};
 
-// A convolution of random bits with everything it points to.
+// A convolution of random bits, with everything that it points to.
 class Convolution {
  public:
   explicit Convolution(const Layer& layer) : layer_(layer) {
@@ -57,7 +58,7 @@ class Convolution {
     bconv_ = std::make_unique<TiledBconv>(op_, partition_, kernels);
   }
 
-  // All of its sums, without what would follow.
+  // Computes all of its sums, without the steps that would follow.
   void run() {
     bconv_->prepare_rows(input_.data(), 0, layer_.size);
     for (int block = 0; block < bconv_->blocks(); ++block) {

@@ -29,12 +29,18 @@ THREE_INSTRUCTIONS = 128 / 3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--build", type=Path, required=True, help="folder to compile in")
     parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--compiler", default="aarch64-linux-gnu-g++")
-    parser.add_argument("--python", type=Path, help="the script `python` that tools/setup_aarch64.sh made")
-    parser.add_argument("--models", type=Path, help="folder of binary .tflite files, as run.py makes them")
+    parser.add_argument(
+        "--python", type=Path, help="the script `python` that tools/setup_aarch64.sh made"
+    )
+    parser.add_argument(
+        "--models", type=Path, help="folder of binary .tflite files, as run.py makes them"
+    )
     options = parser.parse_args()
 
     plugin = _build(options.build, options.compiler)
@@ -43,14 +49,19 @@ def main() -> None:
         library = options.build / "libs2bnn_delegate.so"
         models = sorted(options.models.glob("*-binary.tflite"))
         results["networks"] = {
-            m.stem[: -len("-binary")]: _count_network(options.python, m, library, plugin) for m in models
+            m.stem[: -len("-binary")]: _count_network(options.python, m, library, plugin)
+            for m in models
         }
     options.output.write_text(json.dumps(results, indent=1) + "\n")
     _print(results)
 
 
 def _build(build: Path, compiler: str) -> Path:
-    settings = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", f"-DCMAKE_CXX_COMPILER={compiler}"]
+    settings = [
+        "-DCMAKE_SYSTEM_NAME=Linux",
+        "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+        f"-DCMAKE_CXX_COMPILER={compiler}",
+    ]
     configure = [
         "cmake",
         "-S",
@@ -64,7 +75,9 @@ def _build(build: Path, compiler: str) -> Path:
     subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["cmake", "--build", build, "-j2"], check=True, stdout=subprocess.DEVNULL)
     plugin = build.resolve() / "qemu_count.so"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", HERE / "qemu_count.c", "-o", plugin], check=True)
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", "-O2", HERE / "qemu_count.c", "-o", plugin], check=True
+    )
     return plugin
 
 
@@ -105,7 +118,9 @@ def _count_network(python: Path, model: Path, library: Path, plugin: Path) -> di
         "PYTHONPATH": str(HERE.parent),
     }
     command = _dynamic_qemu(python)
-    two, three = (_count([*command, "-c", program, model, images], environment)[0][0] for images in ("2", "3"))
+    two, three = (
+        _count([*command, "-c", program, model, images], environment)[0][0] for images in ("2", "3")
+    )
     return {"instructions": three - two}
 
 
@@ -117,7 +132,9 @@ def _dynamic_qemu(python: Path) -> list[str]:
 
 def _print(results: dict[str, Any]) -> None:
     print("binary multiply-adds an instruction")
-    print(f"  three instructions a 128: {THREE_INSTRUCTIONS:.1f}; the inner loop of LCE's assembly: {LCE_ASSEMBLY:.1f}")
+    print(
+        f"  three instructions a 128: {THREE_INSTRUCTIONS:.1f}; the inner loop of LCE's assembly: {LCE_ASSEMBLY:.1f}"
+    )
     for layer in results["layers"]:
         straight = layer["straight_instructions"]
         height, width, channels = layer["input"]

@@ -1,10 +1,10 @@
-// How fast the binary convolutions of ReActNet-A at 224 are by themselves, one thread, and how fast
-// this processor could be.
+// Measures how fast the binary convolutions of ReActNet-A at 224 are by themselves, on one thread,
+// and how fast this processor could be.
 //
-//     kernel_benchmark [KERNELS]      prints JSON; KERNELS as of S2BNN_KERNELS, the best by default
+//     kernel_benchmark [KERNELS]      prints JSON; KERNELS as for S2BNN_KERNELS, default: the best
 //
-// The port limit is what three instructions a 512 multiply-adds, exclusive or, count and add, reach
-// on registers alone. It is known for AVX-512 with VPOPCNTDQ only.
+// The port limit is the rate of three instructions per 512 multiply-adds, exclusive or, count and
+// add, on registers alone. It is known only for AVX-512 with VPOPCNTDQ.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -15,7 +15,7 @@ namespace {
 
 using namespace s2bnn;
 
-// Seconds of the fastest of 20 calls: what the code can do, undisturbed.
+// The time of the fastest of 20 calls, which is what the code can do undisturbed.
 template <class Function>
 double seconds(Function function) {
   double best = 1e9;
@@ -29,7 +29,7 @@ double seconds(Function function) {
 }
 
 #if defined(__x86_64__)
-// Eight sums that do not wait for each other. Written out, so that no compiler adds a move.
+// Eight sums that do not wait for each other, in assembly so that no compiler adds a move.
 #define STEP(sum, temporary)                       \
   "vpxord %%zmm16, %%zmm17, %%zmm" #temporary      \
   "\n\t"                                           \
@@ -46,7 +46,8 @@ void step_often(long repetitions) {
                  "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
 }
 
-double port_limit() {  // multiply-adds a second; 0 if unknown
+// In multiply-adds per second; 0 if unknown.
+double port_limit() {
   if (__builtin_cpu_supports("avx512vpopcntdq") <= 0) return 0;
   constexpr long kRepetitions = 1000000;
   return 8. * 512 * kRepetitions / seconds([] { step_often(kRepetitions); });

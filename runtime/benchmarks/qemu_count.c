@@ -1,12 +1,12 @@
-// A plug-in of qemu's (7.2, linux-user) that counts the instructions a program executes: all of
-// them, and those between `hint #42` and `hint #43`. When the program ends it writes a line with
-// the total and one for each such region, to the file named by the environment variable
-// COUNT_OUTPUT.
+// A plug-in for qemu (7.2, linux-user) that counts the instructions that a program executes: all of
+// them, and those between `hint #42` and `hint #43`. When the program ends, it writes one line with
+// the total and one line for each such region to the file that the environment variable
+// COUNT_OUTPUT names.
 //
 //     gcc -shared -fPIC -O2 qemu_count.c -o qemu_count.so
 //     COUNT_OUTPUT=counts.txt qemu-aarch64 -plugin ./qemu_count.so PROGRAM
 //
-// Debian ships no header for plug-ins, so the part of the interface that is used is declared here.
+// Debian has no header for plug-ins, so the part of the interface that is used is declared here.
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>

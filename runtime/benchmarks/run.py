@@ -31,29 +31,54 @@ SECONDS_OF_A_TURN = 0.3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, required=True, help="folder of the networks' files; made where missing")
-    parser.add_argument("--output", type=Path, required=True, help="JSON file to write, or to add to")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--models",
+        type=Path,
+        required=True,
+        help="folder of the networks' files; made where missing",
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, help="JSON file to write, or to add to"
+    )
     parser.add_argument("--networks", nargs="+", choices=networks.BINARY, default=networks.BINARY)
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--kernels", nargs="+", default=["avx512_vpopcntdq", "avx512", "avx2"], help="of ours")
+    parser.add_argument(
+        "--kernels", nargs="+", default=["avx512_vpopcntdq", "avx512", "avx2"], help="of ours"
+    )
     parser.add_argument("--litert-python", help="a Python with ai-edge-litert")
-    parser.add_argument("--kernel-benchmark", type=Path, help="the program built with -DS2BNN_BUILD_BENCHMARKS=ON")
+    parser.add_argument(
+        "--kernel-benchmark", type=Path, help="the program built with -DS2BNN_BUILD_BENCHMARKS=ON"
+    )
     options = parser.parse_args()
 
-    results = json.loads(options.output.read_text()) if options.output.is_file() else {"networks": {}}
+    results = (
+        json.loads(options.output.read_text()) if options.output.is_file() else {"networks": {}}
+    )
     results["date"] = datetime.date.today().isoformat()
-    results["machine"] = {"processor": _processor(), "cpus": os.cpu_count(), "system": platform.platform()}
+    results["machine"] = {
+        "processor": _processor(),
+        "cpus": os.cpu_count(),
+        "system": platform.platform(),
+    }
     if options.kernel_benchmark:
-        results["convolutions"] = {k: _convolutions(options.kernel_benchmark, k) for k in options.kernels}
-    mobilenets = {name: networks.build(name, options.models)["float"] for name in networks.FLOAT_ONLY}
+        results["convolutions"] = {
+            k: _convolutions(options.kernel_benchmark, k) for k in options.kernels
+        }
+    mobilenets = {
+        name: networks.build(name, options.models)["float"] for name in networks.FLOAT_ONLY
+    }
     for name in options.networks:
         paths = networks.build(name, options.models)
         for threads in options.threads:
             sides = _sides(paths, mobilenets, threads, options)
             measured = measure(sides, options.rounds)
-            results["networks"].setdefault(name, {})[f"{threads} thread{'s' if threads > 1 else ''}"] = measured
+            results["networks"].setdefault(name, {})[
+                f"{threads} thread{'s' if threads > 1 else ''}"
+            ] = measured
             options.output.write_text(json.dumps(results, indent=1) + "\n")
             for side, numbers in measured.items():
                 print(
@@ -69,10 +94,18 @@ def _sides(
     """Name of a side to what sides.py is told, and by which Python it is run."""
 
     def side(engine: str, model: str, python: str = sys.executable, **more: str) -> dict[str, Any]:
-        return {"python": python, "spec": {"engine": engine, "model": model, "threads": threads, **more}}
+        return {
+            "python": python,
+            "spec": {"engine": engine, "model": model, "threads": threads, **more},
+        }
 
-    sides = {f"s2bnn_runtime, {k}": side("s2bnn", paths["binary"], kernels=k) for k in options.kernels}
-    sides |= {f"LCE, {k}": side("lce", paths["binary"], kernels=k) for k in ("default", "indirect", "reference")}
+    sides = {
+        f"s2bnn_runtime, {k}": side("s2bnn", paths["binary"], kernels=k) for k in options.kernels
+    }
+    sides |= {
+        f"LCE, {k}": side("lce", paths["binary"], kernels=k)
+        for k in ("default", "indirect", "reference")
+    }
     sides["float, TFLite with XNNPACK"] = side("tflite", paths["float"])
     sides["float, ONNX Runtime"] = side("onnxruntime", paths["onnx"])
     sides["float, PyTorch"] = side("torch", paths["onnx"])
@@ -103,7 +136,11 @@ def measure(sides: dict[str, dict], rounds: int) -> dict[str, dict[str, Any]]:
         worker.stdin.close()
         worker.wait()
         low, median, high = statistics.quantiles(milliseconds[name], n=4)
-        results[name] = {"median_ms": median, "quartiles_ms": [low, high], "images": len(milliseconds[name])}
+        results[name] = {
+            "median_ms": median,
+            "quartiles_ms": [low, high],
+            "images": len(milliseconds[name]),
+        }
     return {name: results[name] for name in sides}
 
 
@@ -112,7 +149,12 @@ def _start(side: dict) -> subprocess.Popen:
     paths = [str(HERE.parent), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in paths if p)}
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
     )
 
 
@@ -127,12 +169,17 @@ def _images_of_a_turn(worker: subprocess.Popen) -> int:
 
 
 def _convolutions(program: Path, kernels: str) -> dict[str, Any]:
-    return json.loads(subprocess.run([program, kernels], check=True, capture_output=True, text=True).stdout)
+    return json.loads(
+        subprocess.run([program, kernels], check=True, capture_output=True, text=True).stdout
+    )
 
 
 def _processor() -> str:
     lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.split(": ")[1] for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
 
 
 if __name__ == "__main__":

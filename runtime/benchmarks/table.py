@@ -34,7 +34,10 @@ def _network_table(by_threads: dict[str, dict[str, Any]]) -> str:
                 cells += [f"not measured: {numbers.get('missing', 'left out')}", ""]
                 continue
             ratio = numbers["median_ms"] / measured[best]["median_ms"]
-            cells += [f"{numbers['median_ms']:.2f}", "" if side.startswith("s2bnn_runtime") else f"{ratio:.1f}x"]
+            cells += [
+                f"{numbers['median_ms']:.2f}",
+                "" if side.startswith("s2bnn_runtime") else f"{ratio:.1f}x",
+            ]
         lines.append(f"| {side} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

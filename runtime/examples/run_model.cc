@@ -1,6 +1,6 @@
-// Runs a Larq Compute Engine model from C++, with what TFLite's C API owns in smart pointers. The C
-// API is what TFLite promises not to change; where TFLite is built from source,
-// `interpreter->ModifyGraphWithDelegate(delegate.get())` does the same in its C++ one.
+// Runs a Larq Compute Engine model from C++, with the objects of TFLite's C API in smart pointers.
+// TFLite promises not to change its C API; if you build TFLite from source,
+// `interpreter->ModifyGraphWithDelegate(delegate.get())` does the same in its C++ API.
 //
 //     make TFLITE=... DELEGATE=...        (see the Makefile)
 //     ./run_model_cc model.tflite input.bin output.bin
@@ -14,7 +14,7 @@
 
 #include "tensorflow/lite/c/c_api.h"
 
-// What the delegate's library exports.
+// The functions that the delegate's library exports.
 extern "C" {
 TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values,
                                               size_t count,
@@ -60,7 +60,7 @@ class Network {
   std::vector<char> run(const std::vector<char>& input) {
     TfLiteTensor* tensor = TfLiteInterpreterGetInputTensor(interpreter_.get(), 0);
     require(TfLiteTensorCopyFromBuffer(tensor, input.data(), input.size()) == kTfLiteOk,
-            "the input has another size than the model's");
+            "the input does not have the size of the model's input");
     require(TfLiteInterpreterInvoke(interpreter_.get()) == kTfLiteOk, "the model cannot be run");
     const TfLiteTensor* result = TfLiteInterpreterGetOutputTensor(interpreter_.get(), 0);
     std::vector<char> output(TfLiteTensorByteSize(result));
@@ -71,7 +71,7 @@ class Network {
 
  private:
   Model model_;
-  Delegate delegate_;  // outlives the interpreter
+  Delegate delegate_;  // must outlive the interpreter
   Interpreter interpreter_;
 };
 

@@ -26,8 +26,14 @@ def load_cases() -> dict[str, tuple[bytes, np.ndarray, list[np.ndarray]]]:
     with np.load(GOLDEN, allow_pickle=False) as file:
         arrays = dict(file)
     names = sorted({key.split("/")[0] for key in arrays})
-    outputs = {name: [arrays[key] for key in sorted(arrays) if key.startswith(f"{name}/output")] for name in names}
-    return {name: (arrays[f"{name}/model"].tobytes(), arrays[f"{name}/input"], outputs[name]) for name in names}
+    outputs = {
+        name: [arrays[key] for key in sorted(arrays) if key.startswith(f"{name}/output")]
+        for name in names
+    }
+    return {
+        name: (arrays[f"{name}/model"].tobytes(), arrays[f"{name}/input"], outputs[name])
+        for name in names
+    }
 
 
 def check_equal(name: str, got, wanted: list[np.ndarray]) -> None:
@@ -39,12 +45,19 @@ def check_equal(name: str, got, wanted: list[np.ndarray]) -> None:
 
 def check_results(cases, host, short: bool) -> int:
     runs = 0
-    variants = [{"kernels": k} for k in (None, "portable", "reference")] + [{"fuse": False}, {"num_threads": 2}]
+    variants = [{"kernels": k} for k in (None, "portable", "reference")] + [
+        {"fuse": False},
+        {"num_threads": 2},
+    ]
     for name, (model, x, wanted) in cases.items():
         for options in variants[:1] if short else variants:
-            if name.startswith("graph") and ("fuse" in options or options.get("kernels") == "reference"):
+            if name.startswith("graph") and (
+                "fuse" in options or options.get("kernels") == "reference"
+            ):
                 continue  # the host's own float operations may round otherwise
-            check_equal(f"{name} {options}", Interpreter(model, host=host, **options).predict(x), wanted)
+            check_equal(
+                f"{name} {options}", Interpreter(model, host=host, **options).predict(x), wanted
+            )
             runs += 1
     return runs
 
@@ -62,7 +75,9 @@ def check_threads(cases, host) -> None:
     model, images, (wanted,) = cases["network"]
     interpreters = [Interpreter(model, 1 + i % 2, host=host) for i in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        for result in pool.map(lambda interpreter: [interpreter.predict(images) for _ in range(3)], interpreters):
+        for result in pool.map(
+            lambda interpreter: [interpreter.predict(images) for _ in range(3)], interpreters
+        ):
             for got in result:
                 np.testing.assert_array_equal(got, wanted)
 
@@ -95,7 +110,9 @@ def check_kernels() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("host", nargs="?", choices=["ai-edge-litert", "tflite-runtime", "tensorflow"])
+    parser.add_argument(
+        "host", nargs="?", choices=["ai-edge-litert", "tflite-runtime", "tensorflow"]
+    )
     parser.add_argument("--short", action="store_true", help="every case once, on the best kernels")
     options = parser.parse_args()
     host = s2bnn_runtime.find_host(options.host)

@@ -20,7 +20,9 @@ def main() -> None:
     name, *command = sys.argv[1:]
     cases = load_cases()
     with tempfile.TemporaryDirectory() as directory:
-        model, image, output = (Path(directory) / file for file in ("model.tflite", "input", "output"))
+        model, image, output = (
+            Path(directory) / file for file in ("model.tflite", "input", "output")
+        )
         for case, (content, x, (wanted, *_)) in cases.items():
             if case == "network":  # three images for a batch of one
                 x, wanted = x[:1], wanted[:1]

@@ -61,7 +61,9 @@ class Graph:
         self.buffers.append(buffer)
         return index
 
-    def custom(self, name: str, inputs, output: int, options: dict[str, int] | bytes | None = None) -> int:
+    def custom(
+        self, name: str, inputs, output: int, options: dict[str, int] | bytes | None = None
+    ) -> int:
         code = schema.OperatorCodeT()
         code.builtinCode = schema.BuiltinOperator.CUSTOM
         code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
@@ -79,7 +81,9 @@ class Graph:
         operator = self._operator(code, inputs, output)
         if options is not None:
             operator.builtinOptions = options
-            operator.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__[:-1])
+            operator.builtinOptionsType = getattr(
+                schema.BuiltinOptions, type(options).__name__[:-1]
+            )
         return output
 
     def _operator(self, code, inputs, output: int):
@@ -130,7 +134,9 @@ class Bconv:
             "filter": rng.choice([-1.0, 1.0], (self.channels_out, *self.filter, group_channels)),
             "multiplier": rng.normal(0, 0.05, self.channels_out).astype(np.float32),
             "bias": rng.normal(0, 1, self.channels_out).astype(np.float32),
-            "thresholds": rng.integers(products // 4, 3 * products // 4 + 1, self.channels_out, dtype=np.int32),
+            "thresholds": rng.integers(
+                products // 4, 3 * products // 4 + 1, self.channels_out, dtype=np.int32
+            ),
         }
 
     def input(self) -> np.ndarray:
@@ -159,7 +165,9 @@ class Bconv:
 
     def output_size(self) -> tuple[int, int]:
         sizes = []
-        for size, f, s, d in zip((self.height, self.width), self.filter, self.stride, self.dilation):
+        for size, f, s, d in zip(
+            (self.height, self.width), self.filter, self.stride, self.dilation
+        ):
             covered = size if self.padding == "SAME" else size - (f - 1) * d
             sizes.append(-(-covered // s))
         return sizes[0], sizes[1]
@@ -169,9 +177,17 @@ class Bconv:
         bits = self.output == "bits"
         channels = words_of(self.channels_out) if bits else self.channels_out
         quantization = {"scale": 0.04, "zero_point": -7} if self.output == "int8" else {}
-        y = graph.tensor((self.batch, *self.output_size(), channels), "int32" if bits else self.output, **quantization)
+        y = graph.tensor(
+            (self.batch, *self.output_size(), channels),
+            "int32" if bits else self.output,
+            **quantization,
+        )
         inputs = [x, graph.constant(pack_bits(weights["filter"]))]
-        inputs += [-1, -1] if bits else [graph.constant(weights["multiplier"]), graph.constant(weights["bias"])]
+        inputs += (
+            [-1, -1]
+            if bits
+            else [graph.constant(weights["multiplier"]), graph.constant(weights["bias"])]
+        )
         inputs += [graph.constant(weights["thresholds"])] if bits else [-1]
         return graph.custom("LceBconv2d", inputs, y, self.options)
 

@@ -51,12 +51,19 @@ def test_scores_of_a_folder(model, pictures, capsys, preprocessing, prepare):
     labels.write_text("".join(f"class {i}\n" for i in range(CLASSES)))
     arguments = ["--labels", labels, "--top-k", 3, "--preprocessing", preprocessing, "--json"]
     result = json.loads(say(capsys, model, pictures, *arguments).splitlines()[-1])
-    assert [image["path"] for image in result["images"]] == [str(pictures / "a.jpg"), str(pictures / "b.png")]
+    assert [image["path"] for image in result["images"]] == [
+        str(pictures / "a.jpg"),
+        str(pictures / "b.png"),
+    ]
     pixels = np.broadcast_to(prepare(np.array(COLOR, float)), (1, 12, 8, 3)).astype(np.float32)
     (wanted,) = Interpreter(model).predict(pixels)
     best = np.argsort(-wanted, kind="stable")[:3]
     for entry, index in zip(result["images"][1]["top"], best):
-        assert entry == {"class": index, "label": f"class {index}", "score": pytest.approx(float(wanted[index]))}
+        assert entry == {
+            "class": index,
+            "label": f"class {index}",
+            "score": pytest.approx(float(wanted[index])),
+        }
 
 
 def test_text_names_the_picture_and_its_best_class(model, pictures, capsys):
@@ -68,10 +75,16 @@ def test_text_names_the_picture_and_its_best_class(model, pictures, capsys):
 
 
 def test_benchmark_and_profile(model, capsys):
-    result = json.loads(say(capsys, model, "--profile", "--runs", 2, "--threads", 2, "--json").splitlines()[-1])
+    result = json.loads(
+        say(capsys, model, "--profile", "--runs", 2, "--threads", 2, "--json").splitlines()[-1]
+    )
     assert result["threads"] == 2
     assert result["benchmark"]["runs"] == 2
-    assert result["benchmark"]["min_ms"] <= result["benchmark"]["median_ms"] <= result["benchmark"]["max_ms"]
+    assert (
+        result["benchmark"]["min_ms"]
+        <= result["benchmark"]["median_ms"]
+        <= result["benchmark"]["max_ms"]
+    )
     (steps,) = result["profile"]
     assert sum(step["binary_macs"] for step in steps) == 9 * 32 * CLASSES * 6 * 4
     assert "LceBconv2d" in say(capsys, model, "--profile", "--runs", 1)

@@ -30,7 +30,9 @@ class Network(Graph):
 
     def bconv(self, x, channels: int):
         tensor, shape = x
-        bits = self.custom("LceQuantize", [tensor], self.tensor((*shape[:3], words_of(shape[3])), "int32"))
+        bits = self.custom(
+            "LceQuantize", [tensor], self.tensor((*shape[:3], words_of(shape[3])), "int32")
+        )
         case = Bconv(*shape, channels, pad_value=1)
         return case.add_to(self, bits), (*shape[:3], channels)
 
@@ -107,7 +109,10 @@ def test_first_convolution(host, lce, shape, channels, size, stride, padding):
 def test_large_float_convolutions_stay_with_the_host(host, lce):
     network = Network((1, 8, 8, 8))
     y = network.conv(network.x, 32, (3, 3), (1, 1), "SAME")
-    assert check(network, [network.bconv(y, 32)], (None,), host, lce) == ["LOAD+QUANTIZE", "LceBconv2d+STORE"]
+    assert check(network, [network.bconv(y, 32)], (None,), host, lce) == [
+        "LOAD+QUANTIZE",
+        "LceBconv2d+STORE",
+    ]
 
 
 @pytest.mark.parametrize("height, width", [(8, 16), (8, 8), (7, 9)])
@@ -161,5 +166,7 @@ def test_doubling_the_channels(host, lce, channels):
     assert names[1].count("STORE") == (1 if channels % 32 == 0 else 2)
     network = Network((1, 5, 6, channels))
     double = network.twice(network.x)
-    z = network.add(network.bconv(double, 2 * channels), network.twice(network.add(network.x, network.x)))
+    z = network.add(
+        network.bconv(double, 2 * channels), network.twice(network.add(network.x, network.x))
+    )
     check(network, [z, double], (0, 0), host, lce)

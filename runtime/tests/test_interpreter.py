@@ -48,7 +48,9 @@ def test_model_of_one_batch_size(host):
         np.testing.assert_array_equal(interpreter.predict(x[:batch]), wanted)
     with pytest.raises(ValueError, match="batches of 2 only"):
         interpreter.predict(x[:3])
-    np.testing.assert_array_equal(interpreter.predict(x[:2]), np.where(x[:2] < 0, -1, 1).reshape(2, 120))
+    np.testing.assert_array_equal(
+        interpreter.predict(x[:2]), np.where(x[:2] < 0, -1, 1).reshape(2, 120)
+    )
 
 
 def test_batch_that_fits_in_no_way_is_the_hosts_error(host):
@@ -72,7 +74,9 @@ def test_one_batch_size_beside_another_delegate(host):
     model = graph.build([x], [graph.builtin("RESHAPE", [y, shape], graph.tensor((1, 120)))])
     images = np.random.default_rng(0).normal(size=(4, 3, 40)).astype(np.float32)
     one_by_one = [Interpreter(model, host=host).predict(image) for image in images]
-    np.testing.assert_array_equal(Interpreter(model, host=host).predict(images), np.concatenate(one_by_one))
+    np.testing.assert_array_equal(
+        Interpreter(model, host=host).predict(images), np.concatenate(one_by_one)
+    )
 
 
 def test_resized_height_and_width(host):
@@ -87,7 +91,9 @@ def test_resized_height_and_width(host):
         native.set_tensor(index, pack_bits(case.input()))
         native.invoke()
         wanted = Interpreter(case.model(), host=host).predict(pack_bits(case.input()))
-        np.testing.assert_array_equal(native.get_tensor(native.get_output_details()[0]["index"]), wanted)
+        np.testing.assert_array_equal(
+            native.get_tensor(native.get_output_details()[0]["index"]), wanted
+        )
 
 
 def test_dimensions_that_the_converter_left_open(host):
@@ -95,7 +101,8 @@ def test_dimensions_that_the_converter_left_open(host):
     x = graph.tensor((1, 1, 40))
     graph.tensors[x].shapeSignature = [1, -1, 40]
     interpreter = Interpreter(
-        graph.build([x], [graph.custom("LceQuantize", [x], graph.tensor((1, 1, 2), "int32"))]), host=host
+        graph.build([x], [graph.custom("LceQuantize", [x], graph.tensor((1, 1, 2), "int32"))]),
+        host=host,
     )
     values = np.random.default_rng(0).normal(size=(2, 5, 40)).astype(np.float32)
     np.testing.assert_array_equal(interpreter.predict(values), pack_bits(values))
@@ -133,7 +140,9 @@ def test_path_bytes_and_one_image_without_batch(host, tmp_path):
 
 def test_doubles_become_floats(host):
     x = np.random.default_rng(0).normal(size=(2, 3, 40))
-    np.testing.assert_array_equal(Interpreter(fixed_batch_model(2), host=host).predict(x), np.sign(x).reshape(2, 120))
+    np.testing.assert_array_equal(
+        Interpreter(fixed_batch_model(2), host=host).predict(x), np.sign(x).reshape(2, 120)
+    )
 
 
 def test_a_delegate_serves_several_interpreters(host):
@@ -143,13 +152,17 @@ def test_a_delegate_serves_several_interpreters(host):
     delegate = load_delegate(host=host)
     natives = []
     for case in (Bconv(), Bconv(channels_in=96, height=7), Bconv(output="int8")):
-        natives.append((case, host.interpreter(model_content=case.model(), experimental_delegates=[delegate])))
+        natives.append(
+            (case, host.interpreter(model_content=case.model(), experimental_delegates=[delegate]))
+        )
     for case, native in natives:
         native.allocate_tensors()
         native.set_tensor(native.get_input_details()[0]["index"], pack_bits(case.input()))
         native.invoke()
         wanted = Interpreter(case.model(), host=host).predict(pack_bits(case.input()))
-        np.testing.assert_array_equal(native.get_tensor(native.get_output_details()[0]["index"]), wanted)
+        np.testing.assert_array_equal(
+            native.get_tensor(native.get_output_details()[0]["index"]), wanted
+        )
     del native, natives
 
 
@@ -158,7 +171,11 @@ def test_errors(host, tmp_path):
         Interpreter(Bconv().model(), 0, host=host)
     with pytest.raises(FileNotFoundError):
         Interpreter(tmp_path / "none.tflite", host=host)
-    for garbage in (b"", b"garbage", bytes(1000)):  # TensorFlow 2.15 itself does not survive a file cut short
+    for garbage in (
+        b"",
+        b"garbage",
+        bytes(1000),
+    ):  # TensorFlow 2.15 itself does not survive a file cut short
         with pytest.raises((ValueError, RuntimeError)):
             Interpreter(garbage, host=host)
 

@@ -29,7 +29,9 @@ def network(name: str) -> tf.keras.Model:
 
     tf.keras.utils.set_random_seed(0)
     module, size = NETWORKS[name]
-    model = getattr(getattr(larq_zoo, module), name)(input_shape=(size, size, 3), weights=None, num_classes=16)
+    model = getattr(getattr(larq_zoo, module), name)(
+        input_shape=(size, size, 3), weights=None, num_classes=16
+    )
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if not isinstance(layer, tf.keras.layers.BatchNormalization):
@@ -37,13 +39,18 @@ def network(name: str) -> tf.keras.Model:
         weights = {w.name.split("/")[-1].split(":")[0]: w for w in layer.weights}
         for part, variable in weights.items():
             positive = part in ("gamma", "moving_variance")
-            values = rng.uniform(0.5, 1.5, variable.shape) if positive else rng.normal(0, 0.3, variable.shape)
+            values = (
+                rng.uniform(0.5, 1.5, variable.shape)
+                if positive
+                else rng.normal(0, 0.3, variable.shape)
+            )
             variable.assign(values)
     return model
 
 
 @pytest.mark.parametrize(
-    "name", [name if name == FAST else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS]
+    "name",
+    [name if name == FAST else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS],
 )
 def test_equals_lce_and_keras(host, lce, name):
     import larq_compute_engine

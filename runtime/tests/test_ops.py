@@ -72,7 +72,9 @@ def test_quantize_and_dequantize_bool(run, channels):
     np.testing.assert_array_equal(run(dequantize_model(shape, "bool"), bits), x)
 
 
-@pytest.mark.parametrize("dtype, quantization", [("float32", {}), ("int8", {"scale": 0.013, "zero_point": -60})])
+@pytest.mark.parametrize(
+    "dtype, quantization", [("float32", {}), ("int8", {"scale": 0.013, "zero_point": -60})]
+)
 @pytest.mark.parametrize("channels", CHANNELS)
 def test_dequantize(run, lce, channels, dtype, quantization):
     shape = (1, 3, 5, channels)
@@ -82,7 +84,9 @@ def test_dequantize(run, lce, channels, dtype, quantization):
 
 
 @pytest.mark.parametrize("padding", PADDING)
-@pytest.mark.parametrize("size, stride", [((2, 2), (2, 2)), ((3, 3), (2, 2)), ((3, 2), (1, 3)), ((9, 9), (1, 1))])
+@pytest.mark.parametrize(
+    "size, stride", [((2, 2), (2, 2)), ((3, 3), (2, 2)), ((3, 2), (1, 3)), ((9, 9), (1, 1))]
+)
 def test_bmaxpool(run, lce, size, stride, padding):
     height, width, channels = 9, 10, 70
     model = bmaxpool_model(height, width, channels, size, stride, padding)

@@ -11,7 +11,9 @@ def blobs(seed: int, count: int, classes: int = 4, dim: int = 6):
     centers = np.random.default_rng(7).normal(size=(classes, dim))
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, count)
-    return centers[labels] * rng.uniform(0.5, 2, (count, 1)) + 0.4 * rng.normal(size=(count, dim)), labels
+    return centers[labels] * rng.uniform(0.5, 2, (count, 1)) + 0.4 * rng.normal(
+        size=(count, dim)
+    ), labels
 
 
 def enrolled(examples, labels, **options) -> PrototypeClassifier:

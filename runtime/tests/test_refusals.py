@@ -12,7 +12,9 @@ from graphs import Bconv, Graph, pack_bits, words_of
 GOOD = Bconv()
 
 
-def model_with(options: dict | bytes | None = None, *, inputs=None, x_shape=None, **tensors) -> bytes:
+def model_with(
+    options: dict | bytes | None = None, *, inputs=None, x_shape=None, **tensors
+) -> bytes:
     """The good convolution with something replaced: options, the list of inputs, or a constant."""
     graph = Graph()
     weights = {
@@ -66,7 +68,14 @@ def test_missing_option(run, capfd, name):
 
 @pytest.mark.parametrize(
     "options",
-    [b"", b"\0", b"\1\2\3", b"\xff" * 64, flexbuffers.Dumps([1, 2, 3]), flexbuffers.Dumps(GOOD.options)[:-4]],
+    [
+        b"",
+        b"\0",
+        b"\1\2\3",
+        b"\xff" * 64,
+        flexbuffers.Dumps([1, 2, 3]),
+        flexbuffers.Dumps(GOOD.options)[:-4],
+    ],
     ids=["empty", "one byte", "three bytes", "ones", "not a map", "cut"],
 )
 def test_options_that_are_no_map(run, capfd, options):
@@ -75,10 +84,17 @@ def test_options_that_are_no_map(run, capfd, options):
 
 def test_missing_tensors(run, capfd):
     refuse(run, capfd, model_with(inputs=lambda x, f, m, b: [x, f]), "not five inputs")
-    refuse(run, capfd, model_with(inputs=lambda x, f, m, b: [x, f, -1, b, -1]), "an input is missing")
+    refuse(
+        run, capfd, model_with(inputs=lambda x, f, m, b: [x, f, -1, b, -1]), "an input is missing"
+    )
     refuse(run, capfd, model_with(inputs=lambda x, f, m, b: [x, -1, m, b, -1]), "not five inputs")
     refuse(run, capfd, model_with(inputs=lambda x, f, m, b: [x, x, m, b, -1]), "must be constants")
-    refuse(run, capfd, model_with(inputs=lambda x, f, m, b: [-1, f, m, b, -1]), "the first input is missing")
+    refuse(
+        run,
+        capfd,
+        model_with(inputs=lambda x, f, m, b: [-1, f, m, b, -1]),
+        "the first input is missing",
+    )
 
 
 def test_wrong_constants(run, capfd):
@@ -98,7 +114,9 @@ def test_constant_shorter_than_its_shape(run, capfd):
 
 
 def test_sizes_that_overflow(run, capfd):
-    case = Bconv(height=256, width=256, channels_in=32, channels_out=40000, filter=(1, 1))  # 2.6e9 elements
+    case = Bconv(
+        height=256, width=256, channels_in=32, channels_out=40000, filter=(1, 1)
+    )  # 2.6e9 elements
     with pytest.raises(RuntimeError) as caught:
         run(case.model(), pack_bits(case.input()))
     assert "more than 2^31 - 1 elements" in str(caught.value) + capfd.readouterr().err
@@ -108,7 +126,13 @@ def test_maxpool_window_larger_than_the_unpadded_input(run, capfd):
     graph = Graph()
     x = graph.tensor((1, 5, 6, 2), "int32")
     y = graph.tensor((1, 1, 1, words_of(64)), "int32")
-    options = {"filter_height": 6, "filter_width": 2, "stride_height": 1, "stride_width": 1, "padding": 1}
+    options = {
+        "filter_height": 6,
+        "filter_width": 2,
+        "stride_height": 1,
+        "stride_width": 1,
+        "padding": 1,
+    }
     graph.custom("LceBMaxPool2d", [x], y, options)
     refuse(run, capfd, graph.build([x], [y]), "larger than the unpadded input")
 

@@ -92,7 +92,9 @@ class Child:
     def __init__(self, good: Path, host: str | None) -> None:
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the process
         command = [sys.executable, __file__, "--child", str(good), *([host] if host else [])]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log
+        )
 
     def run(self, data: bytes) -> str:
         """What became of a file: one of ANSWERS, or "slow"."""
@@ -110,7 +112,10 @@ class Child:
         self.process.send_signal(signal.SIGABRT)
         self.process.communicate()
         self.log.seek(0)
-        return f"exit code {self.process.returncode}\n" + self.log.read().decode(errors="replace")[-20000:]
+        return (
+            f"exit code {self.process.returncode}\n"
+            + self.log.read().decode(errors="replace")[-20000:]
+        )
 
 
 def is_ours(words: str) -> bool:
@@ -134,9 +139,14 @@ def run_child(good: Path, host_name: str | None) -> None:
             shapes = [(batch, *d["shape"][1:]) for d in interpreter.input_details]
             if sum(float(np.prod(shape, dtype=float)) for shape in shapes) > MAX_ELEMENTS:
                 raise ValueError("too large to wait for")
-            inputs = [np.ones(shape, d["dtype"]) for shape, d in zip(shapes, interpreter.input_details)]
+            inputs = [
+                np.ones(shape, d["dtype"]) for shape, d in zip(shapes, interpreter.input_details)
+            ]
             outputs = interpreter.predict(*inputs)
-            results += b"".join(np.asarray(y).tobytes() for y in (outputs if isinstance(outputs, list) else [outputs]))
+            results += b"".join(
+                np.asarray(y).tobytes()
+                for y in (outputs if isinstance(outputs, list) else [outputs])
+            )
         return results
 
     wanted = run(good.read_bytes())
@@ -186,13 +196,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     counts = fuzz(options)
-    print(f"{counts.total()} files:", ", ".join(f"{count} {what}" for what, count in counts.most_common()))
+    print(
+        f"{counts.total()} files:",
+        ", ".join(f"{count} {what}" for what, count in counts.most_common()),
+    )
     return int(any("the delegate" in what for what in counts))
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
-        if "LD_PRELOAD" not in os.environ:  # the address sanitizer reserves more, and has a limit of its own
+        if (
+            "LD_PRELOAD" not in os.environ
+        ):  # the address sanitizer reserves more, and has a limit of its own
             resource.setrlimit(resource.RLIMIT_AS, (MAX_BYTES, MAX_BYTES))
         run_child(Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)
     else:

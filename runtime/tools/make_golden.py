@@ -30,8 +30,14 @@ def convolutions() -> dict:
     for seed in range(16):
         case = draw_case(np.random.default_rng(seed))
         x = pack_bits(case.input())
-        one = dataclasses.replace(case, batch=1).model()  # LCE's interpreter takes one image after the other
-        cases[f"bconv{seed:02}"] = case.model(), x, run_lce(one, x, use_indirect_bgemm=case.groups > 1)
+        one = dataclasses.replace(
+            case, batch=1
+        ).model()  # LCE's interpreter takes one image after the other
+        cases[f"bconv{seed:02}"] = (
+            case.model(),
+            x,
+            run_lce(one, x, use_indirect_bgemm=case.groups > 1),
+        )
     return cases
 
 
@@ -52,8 +58,16 @@ def small_ops() -> dict:
             int8,
             run_lce(quantize_model(one, "int8", **quantization), int8),
         ),
-        "quantize-bool": (quantize_model(shape, "bool"), flags, [pack_bits(np.where(flags, 1, -1))]),
-        "dequantize-float": (dequantize_model(shape, "float32"), bits, run_lce(dequantize_model(one, "float32"), bits)),
+        "quantize-bool": (
+            quantize_model(shape, "bool"),
+            flags,
+            [pack_bits(np.where(flags, 1, -1))],
+        ),
+        "dequantize-float": (
+            dequantize_model(shape, "float32"),
+            bits,
+            run_lce(dequantize_model(one, "float32"), bits),
+        ),
         "dequantize-int8": (
             dequantize_model(shape, "int8", **quantization),
             bits,
@@ -90,14 +104,22 @@ def network() -> tuple[bytes, np.ndarray, list[np.ndarray]]:
         moving_mean_initializer=tf.keras.initializers.RandomNormal(0, 2),
     )
     binary = lambda channels, **kwargs: lq.layers.QuantConv2D(
-        channels, 3, padding="same", use_bias=False, input_quantizer="ste_sign", kernel_quantizer="ste_sign", **kwargs
+        channels,
+        3,
+        padding="same",
+        use_bias=False,
+        input_quantizer="ste_sign",
+        kernel_quantizer="ste_sign",
+        **kwargs,
     )
     image = layers.Input((24, 24, 3))
     first = layers.Conv2D(32, 3, strides=2, padding="same", use_bias=False)
     x = first(image)
     first.set_weights([rng.integers(-8, 9, (3, 3, 3, 32)) / 8])
     y = norm()(binary(32, pad_values=1)(x))
-    x = layers.PReLU(shared_axes=[1, 2], alpha_initializer=tf.keras.initializers.Constant(0.2))(x + y)
+    x = layers.PReLU(shared_axes=[1, 2], alpha_initializer=tf.keras.initializers.Constant(0.2))(
+        x + y
+    )
     x = norm()(binary(32)(x)) + x
     shortcut = layers.AveragePooling2D(2)(x)
     x = norm()(binary(64, strides=2, pad_values=1)(x)) + layers.Concatenate()([shortcut, shortcut])

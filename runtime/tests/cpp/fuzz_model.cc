@@ -1,6 +1,6 @@
-// Whole model files, mutated: refused with a message, or run. A model that runs must give the same
-// outputs on the portable and on the best kernels, on one thread and on two, and, where no float
-// operation is left to the host, on the reference.
+// Whole model files, mutated: each is refused with a message, or runs. A model that runs must give
+// the same outputs on the portable kernels and on the best ones, on one thread and on two, and, if
+// no float operation is left to the host, on the reference.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -12,8 +12,8 @@
 
 namespace {
 
-// Work that would only cost time: what a model of this many bytes can ask for has no bound worth
-// waiting for.
+// Limits for work that would only cost time: a model of this many bytes can ask for any amount of
+// it.
 constexpr double kMaxElements = 1 << 18;
 constexpr double kMaxWork = 1 << 20;
 
@@ -37,7 +37,7 @@ bool is_too_large(const MiniModel& model) {
   double total = 0;
   for (const MiniNode& node : model.nodes) {
     if (!is_convolution(node)) continue;
-    double work = 1;  // at most: its input times its filter
+    double work = 1;  // upper bound: its input times its filter
     for (int k = 0; k < 2; ++k) {
       const int i = node.inputs[k];
       if (i >= 0 && static_cast<size_t>(i) < model.tensors.size()) {
@@ -79,7 +79,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const RunResult results[] = {run_model(model, best.get, 1), run_model(model, best.get, 2),
                                run_model(model, reference.get, 1)};
   for (const RunResult& result : results) {
-    if (!result.accepted && result.errors.empty()) std::abort();  // refused without a word
+    if (!result.accepted && result.errors.empty()) std::abort();  // refused without a message
   }
   if (!wanted.accepted || !all_finite(model)) return 0;
   const bool all_custom = std::all_of(model.nodes.begin(), model.nodes.end(),

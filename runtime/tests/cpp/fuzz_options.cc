@@ -1,5 +1,5 @@
-// The options of the custom ops, as bytes: refused with an Error, or read into the ranges that
-// options.h promises.
+// The options of the custom ops, as bytes: they are refused with an Error, or read into the ranges
+// that options.h promises.
 #include <cstdlib>
 
 #include "base/error.h"
@@ -13,7 +13,7 @@ void expect(bool condition) {
 
 void expect_window(const s2bnn::Window& window) {
   s2bnn::check_window(window);
-}  // throws: nobody catches
+}  // nobody catches the Error that it throws
 
 }  // namespace
 

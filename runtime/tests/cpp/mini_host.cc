@@ -146,7 +146,7 @@ TfLiteStatus MiniHost::resize_tensor(TfLiteContext* context, TfLiteTensor* tenso
                                                                                 : kTfLiteError;
 }
 
-// Neighbors in the execution plan make up a partition.
+// Neighbors in the execution plan become one partition.
 TfLiteStatus MiniHost::replace(TfLiteContext* context, TfLiteRegistration registration,
                                const TfLiteIntArray* nodes, TfLiteDelegate* delegate) {
   MiniHost& host = of(context);

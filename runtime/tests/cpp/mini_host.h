@@ -1,9 +1,9 @@
-// A TFLite host reduced to what a delegate sees: it lays out the C structs, hands over partitions,
-// gives tensors memory, and runs the partitions. It computes nothing itself: what a node that
-// nobody claimed would make stays zero.
+// A TFLite host reduced to the part that a delegate sees: it lays out the C structs, passes
+// partitions, gives memory to tensors, and runs the partitions. It computes nothing itself: the
+// output of a node that nobody claimed stays zero.
 //
-// Every tensor has memory of its own and of exactly its size, so that the address sanitizer sees
-// each byte read or written beyond.
+// Every tensor has its own memory, of exactly its size, so that the address sanitizer sees each
+// byte that is read or written beyond it.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,7 @@ struct MiniNode {
   std::string custom_name;
   std::vector<int> inputs, outputs;
   std::vector<uint8_t> custom_options;
-  std::vector<int> builtin_options;  // of the struct that the operator's name asks for
+  std::vector<int> builtin_options;  // the fields of the operator's struct
 };
 
 struct MiniModel {

@@ -22,8 +22,8 @@ struct File {
   size_t follow(size_t position) const { return position + at<uint32_t>(position); }
 };
 
-// A flatbuffer table: fields are found through a table of offsets, 0 where a field is absent. The
-// comments at the uses name the fields after schema.fbs.
+// A flatbuffer table. Fields are found through a table of offsets, which has 0 for an absent field.
+// Their numbers are those of schema.fbs.
 class Table {
  public:
   Table(const File& file, size_t position) : file_(file), position_(position) {

@@ -1,4 +1,4 @@
-// Running a model allocates nothing: all memory is taken when it is prepared.
+// Running a model allocates nothing: all memory is taken when the model is prepared.
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>

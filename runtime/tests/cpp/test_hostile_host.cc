@@ -1,6 +1,6 @@
-// Hosts that lay out their structs otherwise, and models that no converter writes: refused with a
-// message, and what is still whole goes on. Run under the address sanitizer, which also looks for
-// leaks.
+// Hosts that lay out their structs differently, and models that no converter writes. Each is
+// refused with a message, and everything that is still whole keeps working. Run it under the
+// address sanitizer, which also looks for leaks.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -20,8 +20,8 @@ void check(bool condition, const char* what, const std::string& detail = "") {
   std::printf("FAILED: %s %s\n", what, detail.c_str());
 }
 
-// One convolution of corpus/model, bits in, numbers out. Its tensors: input, output, filter,
-// multiplier, bias.
+// One convolution from corpus/model, with bits in and numbers out. Its tensors are input, output,
+// filter, multiplier and bias.
 MiniModel good;
 constexpr int kInput = 0, kOutput = 1, kFilter = 2;
 
@@ -64,7 +64,7 @@ void test_structs() {
           [](MiniHost& h) { h.registration(0).builtin_code = -5; });
 }
 
-// A host whose tensors have a field more: the array's stride is not 112 bytes.
+// A host whose tensors have one more field: the array's stride is not 112 bytes.
 void test_stride() {
   const Delegate delegate("");
   for (size_t stride : {96, 104, 120, 128}) {
@@ -98,7 +98,7 @@ void test_missing_parts() {
   refuses("no execution plan", "execution plan", [](MiniHost& h) {
     h.context().GetExecutionPlan = [](TfLiteContext*, TfLiteIntArray**) { return kTfLiteError; };
   });
-  refuses("no nodes", "does not tell its nodes", [](MiniHost& h) {
+  refuses("no nodes", "does not report its nodes", [](MiniHost& h) {
     h.context().GetNodeAndRegistration = [](TfLiteContext*, int, TfLiteNode**,
                                             TfLiteRegistration**) { return kTfLiteError; };
   });
@@ -124,7 +124,7 @@ void test_models() {
                 [](MiniModel& m) { m.tensors[kOutput].type = kTfLiteBool; });
   refuses_model("int8 without scale", "quantization scale",
                 [](MiniModel& m) { m.tensors[kOutput].type = kTfLiteInt8; });
-  refuses_model("a type of later days", "neither float32",
+  refuses_model("a type of a later version", "neither float32",
                 [](MiniModel& m) { m.tensors[kInput].type = 13; });
   refuses_model("output is an input", "an input too",
                 [](MiniModel& m) { m.nodes[0].outputs[0] = kInput; });
@@ -153,7 +153,7 @@ void test_largest_channel_count() {
         "the largest channel count", result.errors);
 }
 
-// Float ops around a convolution that could not be run in float32 stay with the host.
+// Float ops around a convolution that could not run in float32 stay with the host.
 void test_other_types_stay_with_the_host() {
   for (int type : {int{kTfLiteInt8}, int{kTfLiteBool}, int{kTfLiteInt32}}) {
     MiniModel model = good;
@@ -177,7 +177,7 @@ void test_other_types_stay_with_the_host() {
   }
 }
 
-void test_goes_on_after_errors() {
+void test_keeps_working_after_errors() {
   const Delegate delegate("");
   const RunResult wanted = run_model(good, delegate.get, 1);
   check(wanted.accepted, "the good model", wanted.errors);
@@ -239,7 +239,7 @@ int main(int argc, char** argv) {
   test_models();
   test_largest_channel_count();
   test_other_types_stay_with_the_host();
-  test_goes_on_after_errors();
+  test_keeps_working_after_errors();
   test_plugin();
   std::printf("%d failures\n", failures);
   return failures > 0 ? 1 : 0;

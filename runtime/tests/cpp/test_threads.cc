@@ -1,6 +1,5 @@
-// Several hosts in several threads, each with several threads of its own, some of them with one
-// delegate together: the results are those of one thread, and the thread sanitizer has nothing to
-// say.
+// Several hosts in several threads, each with several threads of its own, and some of them sharing
+// a delegate. The results are those of one thread, and the thread sanitizer reports nothing.
 #include <atomic>
 #include <cstdio>
 #include <thread>

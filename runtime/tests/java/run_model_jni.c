@@ -1,4 +1,4 @@
-/* What TFLite's own Java library does with a delegate's handle. */
+/* Does with a delegate's handle what TFLite's own Java library does. */
 #include <jni.h>
 
 #include "tensorflow/lite/c/c_api.h"
