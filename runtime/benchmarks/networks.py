@@ -1,7 +1,7 @@
-"""The networks that are measured, each as a binary `.tflite`, the same in float as `.tflite` and as `.onnx`.
+"""The measured networks, each as a binary `.tflite`, and in float as `.tflite` and `.onnx`.
 
-Weights and statistics are random: they change no time. The float twin has an ordinary convolution wherever the binary network has
-a binary one.
+Weights and statistics are random, which changes no time. The float twin has an ordinary convolution
+in place of each binary one.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ FLOAT_ONLY = ("MobileNetV2", "MobileNetV2-int8")
 
 
 def build(name: str, folder: Path) -> dict[str, str]:
-    """Makes the files of a network, unless they are there.
+    """Make the files of a network if they do not exist.
 
     Returns:
-        Paths: "binary", "float" and "onnx"; "float" alone for those of `FLOAT_ONLY`.
+        The paths "binary", "float" and "onnx"; only "float" for a network of `FLOAT_ONLY`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     kinds = ("binary", "float", "onnx") if name in BINARY else ("float",)
@@ -73,7 +73,9 @@ def _convert_reactnet(model) -> bytes:
 
 
 def _randomize(model) -> None:
-    """Statistics and scales of batch normalization: at initialization it would be folded away."""
+    """Draw the statistics and scales of batch normalization. The initial ones would be folded
+    away.
+    """
     rng = np.random.default_rng(0)
     for variable in (v for layer in model.layers for v in layer.weights):
         part = variable.name.split("/")[-1].split(":")[0]

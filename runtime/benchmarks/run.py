@@ -1,13 +1,15 @@
-"""Measures the runtime against what else one could use.
+"""Compare the runtime with its alternatives.
 
     python runtime/benchmarks/run.py --models build/models --output results.json
 
-Each network is run by every side in turn, round after round, each side in a process of its own that sleeps between its turns; the
-result is the median over all rounds. What is not installed is left out with the reason. Results are added to `--output`, so that
-networks and thread counts can be measured one by one. The table is `python runtime/benchmarks/table.py results.json`.
+Every side runs each network in turn, round after round, in its own process, which sleeps between
+its turns. The result is the median over all rounds. A side that is not installed is left out, with
+the reason. Results are added to `--output`, so networks and thread counts can be measured one by
+one. `python runtime/benchmarks/table.py results.json` prints the table.
 
-The Python that runs this needs tensorflow 2.15, larq-compute-engine, larq-zoo, tf2onnx, and for the other sides onnxruntime, torch
-and onnx2torch; `--litert-python` one with ai-edge-litert, which does not go together with that TensorFlow.
+The Python that runs this needs tensorflow 2.15, larq-compute-engine, larq-zoo, tf2onnx, and for the
+other sides onnxruntime, torch and onnx2torch. `--litert-python` names one with ai-edge-litert,
+which cannot be installed beside that TensorFlow.
 """
 
 from __future__ import annotations
@@ -38,16 +40,19 @@ def main() -> None:
         "--models",
         type=Path,
         required=True,
-        help="folder of the networks' files; made where missing",
+        help="the folder of the networks' files, which are made if missing",
     )
     parser.add_argument(
-        "--output", type=Path, required=True, help="JSON file to write, or to add to"
+        "--output", type=Path, required=True, help="the JSON file to write or extend"
     )
     parser.add_argument("--networks", nargs="+", choices=networks.BINARY, default=networks.BINARY)
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
-        "--kernels", nargs="+", default=["avx512_vpopcntdq", "avx512", "avx2"], help="of ours"
+        "--kernels",
+        nargs="+",
+        default=["avx512_vpopcntdq", "avx512", "avx2"],
+        help="our kernels to measure",
     )
     parser.add_argument("--litert-python", help="a Python with ai-edge-litert")
     parser.add_argument(
@@ -81,17 +86,15 @@ def main() -> None:
             ] = measured
             options.output.write_text(json.dumps(results, indent=1) + "\n")
             for side, numbers in measured.items():
-                print(
-                    f"{name}, {threads} thread(s), {side}: {numbers.get('median_ms', numbers.get('missing'))}",
-                    flush=True,
-                )
+                time_or_reason = numbers.get("median_ms", numbers.get("missing"))
+                print(f"{name}, {threads} thread(s), {side}: {time_or_reason}", flush=True)
     options.output.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def _sides(
     paths: dict[str, str], mobilenets: dict[str, str], threads: int, options: argparse.Namespace
 ) -> dict[str, dict]:
-    """Name of a side to what sides.py is told, and by which Python it is run."""
+    """The task for sides.py, and the Python that runs it, by the name of the side."""
 
     def side(engine: str, model: str, python: str = sys.executable, **more: str) -> dict[str, Any]:
         return {
@@ -117,7 +120,7 @@ def _sides(
 
 
 def measure(sides: dict[str, dict], rounds: int) -> dict[str, dict[str, Any]]:
-    """Medians, and the quarter and three quarters points, of all rounds."""
+    """The medians and quartiles of all rounds."""
     workers = {name: _start(side) for name, side in sides.items()}
     results: dict[str, dict[str, Any]] = {}
     for name, worker in list(workers.items()):

@@ -229,6 +229,5 @@ def _print_profile(partitions: list[list[dict[str, Any]]], total: float) -> None
         shape = "x".join(map(str, step["shape"]))
         print(f"{step['milliseconds']:8.3f} {rate}  {step['name']}, {shape}")
     ours = sum(step["milliseconds"] for partition in partitions for step in partition)
-    print(
-        f"{max(total - ours, 0):8.3f}          the host's own operations and copying inputs and outputs"
-    )
+    host = max(total - ours, 0)
+    print(f"{host:8.3f}          the host's own operations and copying inputs and outputs")

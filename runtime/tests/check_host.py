@@ -1,8 +1,9 @@
-"""Checks one TFLite host, on whatever processor this runs, against the results of Larq Compute Engine in golden.npz.
+"""Check one TFLite host, on this processor, against Larq Compute Engine's results in golden.npz.
 
     python tests/check_host.py [HOST] [--short]     (needs NumPy, the host, and this package)
 
-Every case runs on every kernel this processor has, fused and not, on one thread and two, and must be equal to the bit.
+Every case runs on every kernel that this processor has, fused and not, on one thread and on two,
+and must be equal to the bit.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ GOLDEN = Path(__file__).parent / "golden.npz"
 
 
 def load_cases() -> dict[str, tuple[bytes, np.ndarray, list[np.ndarray]]]:
-    """Name to model, input and outputs."""
+    """The model, input and outputs of each case, by name."""
     with np.load(GOLDEN, allow_pickle=False) as file:
         arrays = dict(file)
     names = sorted({key.split("/")[0] for key in arrays})
@@ -54,7 +55,7 @@ def check_results(cases, host, short: bool) -> int:
             if name.startswith("graph") and (
                 "fuse" in options or options.get("kernels") == "reference"
             ):
-                continue  # the host's own float operations may round otherwise
+                continue  # the host's own float operations may round differently
             check_equal(
                 f"{name} {options}", Interpreter(model, host=host, **options).predict(x), wanted
             )
@@ -63,7 +64,7 @@ def check_results(cases, host, short: bool) -> int:
 
 
 def check_batches(cases, host) -> None:
-    """Another batch on every call, in one interpreter."""
+    """Use another batch size in every call of one interpreter."""
     model, images, (wanted,) = cases["network"]
     interpreter = Interpreter(model, host=host)
     for batch in (1, 3, 2, 1):
@@ -71,7 +72,7 @@ def check_batches(cases, host) -> None:
 
 
 def check_threads(cases, host) -> None:
-    """Several interpreters at the same time."""
+    """Run several interpreters at the same time."""
     model, images, (wanted,) = cases["network"]
     interpreters = [Interpreter(model, 1 + i % 2, host=host) for i in range(4)]
     with ThreadPoolExecutor(4) as pool:
@@ -83,13 +84,13 @@ def check_threads(cases, host) -> None:
 
 
 def check_refusal(cases, host) -> None:
-    """A damaged model is refused, and the process goes on."""
+    """A damaged model is refused, and the process continues."""
     model = cases["bconv00"][0]
     damaged = model.replace(b"stride_width", b"stride_wrong")
     assert damaged != model
     try:
         Interpreter(damaged, host=host)
-    except (RuntimeError, ValueError):
+    except s2bnn_runtime.S2bnnError:
         return
     raise AssertionError("a convolution without stride_width was accepted")
 
@@ -102,7 +103,7 @@ def installed_version(name: str) -> str:
 
 
 def check_kernels() -> None:
-    """Whatever compiled the library, it finds out what the processor can do."""
+    """The library finds out what the processor can do, no matter which compiler built it."""
     flags = Path("/proc/cpuinfo").read_text().split()
     if platform.machine() == "aarch64" or "avx2" in flags:
         assert s2bnn_runtime.kernels() != "portable", s2bnn_runtime.kernels()
@@ -122,9 +123,10 @@ def main() -> None:
     check_batches(cases, host)
     check_threads(cases, host)
     check_refusal(cases, host)
+    where = f"{host.name} {installed_version(host.name)} on {platform.machine()}"
     print(
-        f"ok: {host.name} {installed_version(host.name)} on {platform.machine()}, {s2bnn_runtime.kernels()} kernels: "
-        f"{len(cases)} cases, {runs} results equal to Larq Compute Engine's"
+        f"ok: {where}, {s2bnn_runtime.kernels()} kernels: {len(cases)} cases, {runs} results equal "
+        "to Larq Compute Engine's"
     )
 
 

@@ -1,9 +1,9 @@
-"""Checks programs that run a model, whatever they are written in, against the results of Larq Compute Engine in golden.npz.
+"""Check programs that run a model, in any language, against golden.npz.
 
     python tests/check_programs.py NAME COMMAND...       (needs NumPy)
 
-COMMAND is run with three arguments behind it, MODEL, INPUT and OUTPUT; it reads the model's input and writes its first output as they
-lie in memory.
+COMMAND is called with three more arguments, MODEL, INPUT and OUTPUT. It reads the model's input and
+writes its first output as they lie in memory.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def main() -> None:
             model.write_bytes(content)
             image.write_bytes(x.tobytes())
             subprocess.run([*command, model, image, output], check=True)
-            assert output.read_bytes() == wanted.tobytes(), f"{name}, {case}: another output"
+            assert output.read_bytes() == wanted.tobytes(), (
+                f"{name}, {case}: the output is different"
+            )
     print(f"ok: {name}: {len(cases)} outputs equal to Larq Compute Engine's")
 
 

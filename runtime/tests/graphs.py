@@ -1,4 +1,6 @@
-"""Builds small `.tflite` files op by op, so that tests reach every option, also those that no converter emits."""
+"""Builds small `.tflite` files op by op, so that tests reach all options, even those that no
+converter writes.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def words_of(channels: int) -> int:
 
 
 def pack_bits(values: np.ndarray) -> np.ndarray:
-    """(..., C) numbers to (..., ceil(C / 32)) int32 words; a bit is set where the value is negative."""
+    """Pack (..., C) numbers into (..., ceil(C / 32)) int32 words. A bit is set if the value is
+    negative.
+    """
     channels = values.shape[-1]
     padded = np.zeros((*values.shape[:-1], words_of(channels) * 32), np.uint8)
     padded[..., :channels] = values < 0
@@ -34,7 +38,9 @@ def pack_bits(values: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Graph:
-    """A model under construction. Tensors are numbers; methods return the number of what they add."""
+    """A model under construction. Tensors are numbers; methods return the number of the tensor
+    that they add.
+    """
 
     tensors: list[Any] = field(default_factory=list)
     buffers: list[Any] = field(default_factory=lambda: [schema.BufferT()])
@@ -109,7 +115,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class Bconv:
-    """One binary convolution: everything that its definition knows."""
+    """One binary convolution with all options of its definition."""
 
     batch: int = 1
     height: int = 5
@@ -192,7 +198,7 @@ class Bconv:
         return graph.custom("LceBconv2d", inputs, y, self.options)
 
     def model(self) -> bytes:
-        """Bits in, the convolution's output out."""
+        """A model with bits as its input and the convolution's output as its output."""
         graph = Graph()
         x = graph.tensor((self.batch, self.height, self.width, words_of(self.channels_in)), "int32")
         return graph.build([x], [self.add_to(graph, x)])

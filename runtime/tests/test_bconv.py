@@ -1,4 +1,6 @@
-"""LceBconv2d: every kernel against Larq Compute Engine, and against plain arithmetic where that is wrong or refuses."""
+"""LceBconv2d: every kernel against Larq Compute Engine, or plain arithmetic where that is wrong
+or refuses.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,7 @@ def expected(case: Bconv) -> np.ndarray:
 def test_equals_lce_to_the_bit(run, lce, seed):
     case = draw_case(np.random.default_rng(seed))
     x = pack_bits(case.input())
-    # Its interpreter takes one image after the other, and its default kernel no groups.
+    # Its interpreter takes one image at a time, and its default kernel no groups.
     wanted = lce(dataclasses.replace(case, batch=1).model(), x, use_indirect_bgemm=case.groups > 1)
     for kernels in KERNELS:
         np.testing.assert_array_equal(
@@ -104,7 +106,9 @@ def test_equals_lce_to_the_bit(run, lce, seed):
 
 @pytest.mark.parametrize("seed", range(40))
 def test_is_right_where_lce_is_not(run, seed):
-    """Filters larger than their input, and zero padding together with an activation or an int8 or bit output."""
+    """Filters larger than their input; zero padding together with an activation, or an int8 or
+    bit output.
+    """
     rng = np.random.default_rng(1000 + seed)
     case = dataclasses.replace(
         draw_case(rng),
@@ -119,7 +123,7 @@ def test_is_right_where_lce_is_not(run, seed):
     results = [run(case.model(), x, kernels=kernels) for kernels in KERNELS]
     for kernels, result in zip(KERNELS, results):
         np.testing.assert_array_equal(result, results[0], f"{kernels}: {case}")
-    # Rounding to int8 may fall to either side where the scaled value is a half.
+    # If the scaled value is a half, rounding to int8 may go either way.
     tolerance = {"float32": 1e-4, "int8": 1, "bits": 0}[case.output]
     np.testing.assert_allclose(
         results[0].astype(float), wanted, rtol=0, atol=tolerance, err_msg=str(case)
@@ -127,7 +131,7 @@ def test_is_right_where_lce_is_not(run, seed):
 
 
 class NotFinite(Bconv):
-    """Some biases are infinite or no numbers."""
+    """A convolution in which some biases are infinite or not numbers."""
 
     def weights(self) -> dict[str, np.ndarray]:
         weights = super().weights()
@@ -135,7 +139,7 @@ class NotFinite(Bconv):
         return weights
 
 
-def test_int8_of_what_is_no_number_equals_lce(run, lce):
+def test_int8_of_nan_and_infinity_equals_lce(run, lce):
     case = NotFinite(pad_value=1, output="int8")
     x = pack_bits(case.input())
     wanted = lce(case.model(), x)
@@ -153,7 +157,7 @@ def test_threads_change_nothing(run, threads):
 
 @pytest.mark.parametrize("channels_in, size", [(2048, 3), (8192, 3), (300, 15)])
 def test_many_products(run, lce, channels_in, size):
-    """Sums beyond 8 and beyond 16 bits."""
+    """Sums that exceed 8 bits and 16 bits."""
     case = Bconv(height=16, width=17, channels_in=channels_in, channels_out=5, filter=(size, size))
     x = pack_bits(case.input())
     wanted = lce(case.model(), x)

@@ -1,4 +1,6 @@
-"""`s2bnn-run MODEL IMAGES...` on real pictures and models: scores, speed, and mistakes told in one sentence."""
+"""`s2bnn-run MODEL IMAGES...` on real pictures and models: scores, speed, and mistakes in one
+sentence each.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def pictures(tmp_path):
-    """A folder with a JPEG and a transparent PNG of one color, and a file that is no picture."""
+    """A folder with a JPEG and a transparent PNG of one color, and a file that is not a picture."""
     Image.new("RGB", (300, 200), COLOR).save(tmp_path / "a.jpg", quality=100, subsampling=0)
     Image.new("RGBA", (30, 50), (*COLOR, 255)).save(tmp_path / "b.png")
     (tmp_path / "notes.txt").write_text("not a picture")
@@ -101,7 +103,7 @@ def test_wrong_models(model, pictures, capsys):
     assert "nothing to do" in complain(capsys, model)
 
 
-def test_wrong_pictures_do_not_keep_the_others_back(model, pictures, capsys):
+def test_wrong_pictures_do_not_stop_the_others(model, pictures, capsys):
     cut = pictures / "cut.jpg"
     cut.write_bytes((pictures / "a.jpg").read_bytes()[:700])
     wrong = {

@@ -12,7 +12,7 @@ from PIL import Image
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
-    """A small binary network of random weights: colors already tell it things apart."""
+    """A small binary network with random weights, whose embeddings already differ by color."""
     import larq as lq
     import larq_compute_engine as lce
     import tensorflow as tf
@@ -40,7 +40,7 @@ def encoder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Folders red, green and blue: noisy pictures of that color."""
+    """Folders red, green and blue, with noisy pictures of that color."""
     root = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(0)
     for channel, name in enumerate(("red", "green", "blue")):
@@ -78,7 +78,7 @@ def test_search_finds_the_same_picture_then_its_kind(encoder, pictures, capsys):
     assert {"green"} == {row["path"].split("/")[-2] for row in found}
 
 
-def test_mistakes_are_told_in_a_sentence(encoder, pictures, tmp_path, capsys):
+def test_each_mistake_is_one_sentence(encoder, pictures, tmp_path, capsys):
     (tmp_path / "text.jpg").write_text("no picture")
     (tmp_path / "nothing").mkdir()
     (tmp_path / "text.npz").write_text("no classes")

@@ -1,4 +1,4 @@
-"""Random graphs of binary and float ops: fused, every result is what the ops give one by one."""
+"""Random graphs of binary and float ops: fused, every result equals that of the ops one by one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 
 class RandomGraph:
-    """Grows a graph of float maps (tensor, shape) with binary convolutions and what stands between them."""
+    """Grows a graph of float maps (tensor, shape) with binary convolutions and the ops between
+    them.
+    """
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
@@ -47,7 +49,7 @@ class RandomGraph:
         return self.graph.build([self.input], sorted({*outputs, self.maps[-1][0]}))
 
     def pick(self):
-        """Any map, the latest ones most of all."""
+        """Pick any map, most likely one of the latest."""
         return self.maps[max(0, len(self.maps) - 1 - int(self.rng.exponential(1.5)))]
 
     def activation(self) -> int:
@@ -150,9 +152,11 @@ def test_a_reactnet_block_is_one_step(host):
     shape = graph.input_shape = (1, 8, 8, 64)
     graph.graph.tensors[graph.input].shape = list(shape)
     bias = [graph.values(64) for _ in range(4)]
-    add = lambda x, y: graph.graph.builtin(
-        "ADD", [x, y], graph.graph.tensor(shape), schema.AddOptionsT()
-    )
+
+    def add(x, y):
+        output = graph.graph.tensor(shape)
+        return graph.graph.builtin("ADD", [x, y], output, schema.AddOptionsT())
+
     x = graph.input
     for _ in range(2):
         bits = graph.graph.custom(

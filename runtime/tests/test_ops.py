@@ -46,7 +46,8 @@ def bmaxpool_model(height: int, width: int, channels: int, size, stride, padding
 def test_quantize_float(run, kernels, channels, rank):
     shape = (2, 3, 5, channels)[-rank:]
     x = np.random.default_rng(channels).normal(size=shape).astype(np.float32)
-    # Neither zero is negative, nor is what is not a number; the smallest negative number is.
+    # Neither zero is negative, nor is a value that is not a number; the smallest negative number
+    # is.
     x.flat[: min(5, x.size)] = [0.0, -0.0, np.nan, -1e-45, -np.inf][: min(5, x.size)]
     result = run(quantize_model(shape, "float32"), x, kernels=kernels)
     np.testing.assert_array_equal(result, pack_bits(x))

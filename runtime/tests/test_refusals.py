@@ -1,4 +1,6 @@
-"""A model that cannot be right is refused with a sentence that says why, and the process goes on."""
+"""A model that cannot be right is refused with a sentence that says why, and the process
+continues.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +11,17 @@ import pytest
 from flatbuffers import flexbuffers
 from graphs import Bconv, Graph, pack_bits, words_of
 
+from s2bnn_runtime import S2bnnError
+
 GOOD = Bconv()
 
 
 def model_with(
     options: dict | bytes | None = None, *, inputs=None, x_shape=None, **tensors
 ) -> bytes:
-    """The good convolution with something replaced: options, the list of inputs, or a constant."""
+    """The good convolution with one thing replaced: its options, its list of inputs, or a
+    constant.
+    """
     graph = Graph()
     weights = {
         "filter": pack_bits(GOOD.weights()["filter"]),
@@ -39,15 +45,15 @@ BAD_OPTIONS = [
     ("pad_values", 3, "pad_values = 3"),
     ("fused_activation_function", 4, "fused_activation_function = 4"),
     ("channels_in", 0, "channels_in = 0"),
-    ("channels_in", 65, "channels_in does not fit"),
+    ("channels_in", 65, "channels_in does not match"),
     ("channels_in", (1 << 31) + 64, "channels_in"),
 ]
 
 
 def refuse(run, capfd, model: bytes, reason: str) -> None:
-    with pytest.raises((RuntimeError, ValueError)) as caught:
+    with pytest.raises(S2bnnError) as caught:
         run(model, np.zeros((1, GOOD.height, GOOD.width, 2), np.int32))
-    # Some hosts put the message into the exception, some print it.
+    # Some hosts put the message into the exception, others print it.
     assert reason in str(caught.value) + capfd.readouterr().err
 
 
@@ -117,7 +123,7 @@ def test_sizes_that_overflow(run, capfd):
     case = Bconv(
         height=256, width=256, channels_in=32, channels_out=40000, filter=(1, 1)
     )  # 2.6e9 elements
-    with pytest.raises(RuntimeError) as caught:
+    with pytest.raises(S2bnnError) as caught:
         run(case.model(), pack_bits(case.input()))
     assert "more than 2^31 - 1 elements" in str(caught.value) + capfd.readouterr().err
 
@@ -140,7 +146,7 @@ def test_maxpool_window_larger_than_the_unpadded_input(run, capfd):
 def test_unknown_kernels_and_options(host):
     from s2bnn_runtime import load_delegate
 
-    with pytest.raises(ValueError, match="there are no kernels 'abacus'"):
+    with pytest.raises(S2bnnError, match="there are no kernels 'abacus'"):
         load_delegate(host=host, kernels="abacus")
 
 
@@ -151,6 +157,6 @@ def test_an_interpreter_survives_a_bad_input(host):
     x = pack_bits(GOOD.input())
     wanted = interpreter.predict(x)
     for bad in (x[:, :3], x.astype(np.int64), x[0, 0], x.astype(np.float32)):
-        with pytest.raises(ValueError):
+        with pytest.raises(S2bnnError):
             interpreter.predict(bad)
     np.testing.assert_array_equal(interpreter.predict(x), wanted)

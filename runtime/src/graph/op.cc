@@ -89,7 +89,7 @@ Shape infer_bconv(const Op& op, const Partition& partition) {
   check_window(op.window);
   require(op.window.filter_height == filter.shape[1] && op.window.filter_width == filter.shape[2],
           "the filter's shape does not match its options");
-  require(words_of(op.channels_in) == x.shape[3], "channels_in does not fit the input");
+  require(words_of(op.channels_in) == x.shape[3], "channels_in does not match the input");
 
   const int groups = groups_of(op, partition);
   const int channels = filter.shape[0];
