@@ -35,7 +35,6 @@ settings() {  # machine
   echo "-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=$1"
   if [ -n "$quick" ]; then
     echo "-DCMAKE_CXX_COMPILER=$1-linux-gnu-g++ -DS2BNN_WERROR=ON"
-    echo "-DCMAKE_CXX_COMPILER_LAUNCHER=$(command -v ccache || true)"
     return
   fi
   for tool in c++ ar ranlib; do
