@@ -14,14 +14,17 @@ struct Layer {
   int size, channels_in, channels_out, filter, stride, count;
 };
 
-// 3x3 and 1x1 of the 13 blocks. Blocks that double the channels do so by the 1x1.
+// The 3x3 and 1x1 convolutions of the 13 blocks. In blocks that double the channels, the 1x1 does
+// so.
 inline const Layer kLayers[] = {
-    {112, 32, 32, 3, 1, 1},  {112, 32, 64, 1, 1, 1},   {112, 64, 64, 3, 2, 1},   {56, 64, 128, 1, 1, 1},   {56, 128, 128, 3, 1, 1},
-    {56, 128, 128, 1, 1, 1}, {56, 128, 128, 3, 2, 1},  {28, 128, 256, 1, 1, 1},  {28, 256, 256, 3, 1, 1},  {28, 256, 256, 1, 1, 1},
-    {28, 256, 256, 3, 2, 1}, {14, 256, 512, 1, 1, 1},  {14, 512, 512, 3, 1, 5},  {14, 512, 512, 1, 1, 5},  {14, 512, 512, 3, 2, 1},
+    {112, 32, 32, 3, 1, 1},  {112, 32, 64, 1, 1, 1},   {112, 64, 64, 3, 2, 1},
+    {56, 64, 128, 1, 1, 1},  {56, 128, 128, 3, 1, 1},  {56, 128, 128, 1, 1, 1},
+    {56, 128, 128, 3, 2, 1}, {28, 128, 256, 1, 1, 1},  {28, 256, 256, 3, 1, 1},
+    {28, 256, 256, 1, 1, 1}, {28, 256, 256, 3, 2, 1},  {14, 256, 512, 1, 1, 1},
+    {14, 512, 512, 3, 1, 5}, {14, 512, 512, 1, 1, 5},  {14, 512, 512, 3, 2, 1},
     {7, 512, 1024, 1, 1, 1}, {7, 1024, 1024, 3, 1, 1}, {7, 1024, 1024, 1, 1, 1}};
 
-// A convolution of random bits with everything it points to.
+// A convolution of random bits, with everything that it points to.
 class Convolution {
  public:
   explicit Convolution(const Layer& layer) : layer_(layer) {
@@ -29,7 +32,10 @@ class Convolution {
     const int words = layer.channels_in / 32;
     const int output = (layer.size + layer.stride - 1) / layer.stride;
     for (std::vector<uint32_t>* bits : {&input_, &filter_}) {
-      bits->resize(static_cast<size_t>(bits == &input_ ? layer.size * layer.size : layer.channels_out * layer.filter * layer.filter) * words);
+      bits->resize(static_cast<size_t>(bits == &input_
+                                           ? layer.size * layer.size
+                                           : layer.channels_out * layer.filter * layer.filter) *
+                   words);
       for (uint32_t& word : *bits) word = static_cast<uint32_t>(random());
     }
     ones_.assign(layer.channels_out, 1.f);
@@ -37,23 +43,30 @@ class Convolution {
     op_.channels_in = layer.channels_in;
     op_.window = {layer.filter, layer.filter, layer.stride, layer.stride, 1, 1, true};
     op_.inputs = {add(DataType::kBits, {1, layer.size, layer.size, words}, nullptr),
-                  add(DataType::kBits, {layer.channels_out, layer.filter, layer.filter, words}, filter_.data()),
-                  add(DataType::kFloat32, {layer.channels_out}, ones_.data()), add(DataType::kFloat32, {layer.channels_out}, ones_.data()), -1};
+                  add(DataType::kBits, {layer.channels_out, layer.filter, layer.filter, words},
+                      filter_.data()),
+                  add(DataType::kFloat32, {layer.channels_out}, ones_.data()),
+                  add(DataType::kFloat32, {layer.channels_out}, ones_.data()), -1};
     op_.output = add(DataType::kFloat32, {1, output, output, layer.channels_out}, nullptr);
-    macs_ = static_cast<double>(output) * output * layer.channels_out * layer.filter * layer.filter * layer.channels_in;
+    macs_ = static_cast<double>(output) * output * layer.channels_out * layer.filter *
+            layer.filter * layer.channels_in;
   }
 
   double macs() const { return macs_; }
 
-  void prepare(const Kernels& kernels) { bconv_ = std::make_unique<TiledBconv>(op_, partition_, kernels); }
+  void prepare(const Kernels& kernels) {
+    bconv_ = std::make_unique<TiledBconv>(op_, partition_, kernels);
+  }
 
-  // All of its sums, without what would follow.
+  // Computes all of its sums, without the steps that would follow.
   void run() {
     bconv_->prepare_rows(input_.data(), 0, layer_.size);
     for (int block = 0; block < bconv_->blocks(); ++block) {
       for (size_t pixel = 0; pixel < bconv_->pixels(); pixel += kMaxTilePixels) {
-        const int pixels = static_cast<int>(std::min<size_t>(kMaxTilePixels, bconv_->pixels() - pixel));
-        bconv_->accumulate(bconv_->locate({pixel, pixels, 0, 0, 0, 0}), pixels, block, sums_.data());
+        const int pixels =
+            static_cast<int>(std::min<size_t>(kMaxTilePixels, bconv_->pixels() - pixel));
+        bconv_->accumulate(bconv_->locate({pixel, pixels, 0, 0, 0, 0}), pixels, block,
+                           sums_.data());
       }
     }
   }

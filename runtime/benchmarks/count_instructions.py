@@ -1,13 +1,14 @@
-"""Counts what the NEON kernels execute on aarch64, without a board, by qemu.
+"""Count the instructions that the NEON kernels execute on aarch64, without a board, with qemu.
 
     python runtime/benchmarks/count_instructions.py --build build/aarch64 --output instructions.json
     python runtime/benchmarks/count_instructions.py ... --python DIR/python --models build/models
 
-Counts are not cycles: they say how much work a kernel does, not how fast a processor is at it. On a board,
-`s2bnn-run MODEL --benchmark --profile` measures.
+Counts are not cycles: they measure how much work a kernel does, not how fast a processor does it.
+On a board, use `s2bnn-run MODEL --benchmark --profile`.
 
-Needs Debian's qemu-user (7.2), g++-aarch64-linux-gnu, cmake and gcc; `--python`, the ARM Python that tools/setup_aarch64.sh makes,
-counts whole networks too: the difference between a run of three images and one of two.
+This needs Debian's qemu-user (7.2), g++-aarch64-linux-gnu, cmake and gcc. With `--python`, the ARM
+Python that tools/setup_aarch64.sh makes, it counts whole networks too: the difference between a run
+of three images and one of two.
 """
 
 from __future__ import annotations
@@ -21,20 +22,26 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
-NETWORK_HOST = "litert-2.3"  # as tools/setup_aarch64.sh names it
+NETWORK_HOST = "litert-2.3"  # its name in tools/setup_aarch64.sh
 QEMU = ["qemu-aarch64", "-cpu", "cortex-a72"]
-# What there is to compare with, in binary multiply-adds an instruction.
+# For comparison, in binary multiply-adds per instruction.
 LCE_ASSEMBLY = 4096 / 111
 THREE_INSTRUCTIONS = 128 / 3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", type=Path, required=True, help="folder to compile in")
-    parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--build", type=Path, required=True, help="the folder to compile in")
+    parser.add_argument("--output", type=Path, required=True, help="the JSON file to write")
     parser.add_argument("--compiler", default="aarch64-linux-gnu-g++")
-    parser.add_argument("--python", type=Path, help="the script `python` that tools/setup_aarch64.sh made")
-    parser.add_argument("--models", type=Path, help="folder of binary .tflite files, as run.py makes them")
+    parser.add_argument(
+        "--python", type=Path, help="the script `python` that tools/setup_aarch64.sh made"
+    )
+    parser.add_argument(
+        "--models", type=Path, help="a folder of binary .tflite files that run.py made"
+    )
     options = parser.parse_args()
 
     plugin = _build(options.build, options.compiler)
@@ -43,14 +50,19 @@ def main() -> None:
         library = options.build / "libs2bnn_delegate.so"
         models = sorted(options.models.glob("*-binary.tflite"))
         results["networks"] = {
-            m.stem[: -len("-binary")]: _count_network(options.python, m, library, plugin) for m in models
+            m.stem[: -len("-binary")]: _count_network(options.python, m, library, plugin)
+            for m in models
         }
     options.output.write_text(json.dumps(results, indent=1) + "\n")
     _print(results)
 
 
 def _build(build: Path, compiler: str) -> Path:
-    settings = ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64", f"-DCMAKE_CXX_COMPILER={compiler}"]
+    settings = [
+        "-DCMAKE_SYSTEM_NAME=Linux",
+        "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
+        f"-DCMAKE_CXX_COMPILER={compiler}",
+    ]
     configure = [
         "cmake",
         "-S",
@@ -64,12 +76,16 @@ def _build(build: Path, compiler: str) -> Path:
     subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["cmake", "--build", build, "-j2"], check=True, stdout=subprocess.DEVNULL)
     plugin = build.resolve() / "qemu_count.so"
-    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", HERE / "qemu_count.c", "-o", plugin], check=True)
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", "-O2", HERE / "qemu_count.c", "-o", plugin], check=True
+    )
     return plugin
 
 
 def _count(command: list[Any], environment: dict[str, str]) -> tuple[list[int], str]:
-    """Runs an ARM program under qemu: its total and its regions' instructions, and what it printed."""
+    """Run an ARM program under qemu. Returns its total and its regions' instructions, and its
+    output.
+    """
     with tempfile.NamedTemporaryFile() as counts:
         done = subprocess.run(
             command,
@@ -94,10 +110,12 @@ def _count_layers(build: Path, plugin: Path) -> list[dict[str, Any]]:
 
 
 def _count_network(python: Path, model: Path, library: Path, plugin: Path) -> dict[str, int]:
-    """Instructions of one image, the host's own operations and Python included."""
+    """The instructions of one image, including those of the host's own operations and of Python."""
     program = (
-        "import sys, numpy as np; from s2bnn_runtime import Interpreter; i = Interpreter(sys.argv[1]);"
-        "x = np.zeros(i.input_details[0]['shape'], np.float32); [i.predict(x) for _ in range(int(sys.argv[2]))]"
+        "import sys, numpy as np; from s2bnn_runtime import Interpreter;"
+        "i = Interpreter(sys.argv[1]);"
+        "x = np.zeros(i.input_details[0]['shape'], np.float32);"
+        "[i.predict(x) for _ in range(int(sys.argv[2]))]"
     )
     environment = {
         "QEMU_PLUGIN": str(plugin),
@@ -105,32 +123,35 @@ def _count_network(python: Path, model: Path, library: Path, plugin: Path) -> di
         "PYTHONPATH": str(HERE.parent),
     }
     command = _dynamic_qemu(python)
-    two, three = (_count([*command, "-c", program, model, images], environment)[0][0] for images in ("2", "3"))
+    two, three = (
+        _count([*command, "-c", program, model, images], environment)[0][0] for images in ("2", "3")
+    )
     return {"instructions": three - two}
 
 
 def _dynamic_qemu(python: Path) -> list[str]:
-    """The script calls the static qemu, which loads no plug-ins."""
+    """The command of the script, with the dynamic qemu: the static one loads no plug-ins."""
     script = python.read_text().replace("qemu-aarch64-static", "qemu-aarch64")
     return ["sh", "-c", script, str(python), NETWORK_HOST]
 
 
 def _print(results: dict[str, Any]) -> None:
-    print("binary multiply-adds an instruction")
-    print(f"  three instructions a 128: {THREE_INSTRUCTIONS:.1f}; the inner loop of LCE's assembly: {LCE_ASSEMBLY:.1f}")
+    print("binary multiply-adds per instruction")
+    print(f"  three instructions per 128: {THREE_INSTRUCTIONS:.1f}")
+    print(f"  the inner loop of LCE's assembly: {LCE_ASSEMBLY:.1f}")
     for layer in results["layers"]:
         straight = layer["straight_instructions"]
-        height, width, channels = layer["input"]
-        name = f"{layer['filter']}x{layer['filter']} {height}x{width}x{channels} to {layer['channels_out']}, stride {layer['stride']}"
+        size, (height, width, channels) = layer["filter"], layer["input"]
+        name = f"{size}x{size} {height}x{width}x{channels} to {layer['channels_out']}"
+        name += f", stride {layer['stride']}"
+        ours = layer["macs"] / layer["instructions"]
         compared = f"{layer['macs'] / straight:5.1f}" if straight else "    -"
-        print(
-            f"  {name:40} ours {layer['macs'] / layer['instructions']:5.1f}   straight from the intrinsics {compared}"
-        )
+        print(f"  {name:40} ours {ours:5.1f}   in obvious intrinsics {compared}")
     macs = sum(layer["count"] * layer["macs"] for layer in results["layers"])
     instructions = sum(layer["count"] * layer["instructions"] for layer in results["layers"])
     print(f"  all, weighted by work: {macs / instructions:.1f}")
     for name, counts in results.get("networks", {}).items():
-        print(f"{name}: {counts['instructions'] / 1e6:.0f} million instructions an image")
+        print(f"{name}: {counts['instructions'] / 1e6:.0f} million instructions per image")
 
 
 if __name__ == "__main__":

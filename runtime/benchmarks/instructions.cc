@@ -1,5 +1,5 @@
-// Runs the binary convolutions of ReActNet-A once each between markers, for count_instructions.py to count: first by our NEON
-// kernel, then by one written straight from the intrinsics, the way one would first write it.
+// Runs the binary convolutions of ReActNet-A once each, between markers that count_instructions.py
+// looks for: first with our NEON kernel, then with one written in intrinsics in the obvious way.
 #include <arm_neon.h>
 
 #include <cstdio>
@@ -10,12 +10,14 @@ namespace {
 
 using namespace s2bnn;
 
-// Hints that no processor knows do nothing; the plug-in looks for them.
+// Hints that no processor knows do nothing, but the plug-in looks for them.
 inline void start() { asm volatile("hint #42" ::: "memory"); }
 inline void stop() { asm volatile("hint #43" ::: "memory"); }
 
-// 4 filters by 2 pixels of 128 channels: exclusive or, count, add pairs of bytes to 16-bit sums.
-void count_straight(const uint8_t* const* pixels, const uint8_t* const* filters, size_t vectors, uint16_t* sums) {
+// Counts 4 filters by 2 pixels of 128 channels: exclusive or, count, add pairs of bytes to 16-bit
+// sums.
+void count_straight(const uint8_t* const* pixels, const uint8_t* const* filters, size_t vectors,
+                    uint16_t* sums) {
   uint16x8_t s[4][2];
   for (auto& row : s) row[0] = row[1] = vdupq_n_u16(0);
   for (size_t i = 0; i < vectors; ++i) {
@@ -31,7 +33,8 @@ void count_straight(const uint8_t* const* pixels, const uint8_t* const* filters,
   }
 }
 
-// The same amount of work as the layer's, on input that is already gathered: only the inner loop counts here.
+// Does the same amount of work as the layer, on input that is already gathered: here only the inner
+// loop counts.
 void run_straight(double macs, size_t vectors) {
   static std::vector<uint8_t> bits(1 << 20, 0x5a);
   const uint8_t *pixels[2], *filters[4];
@@ -55,14 +58,17 @@ int main() {
     start();
     convolution.run();
     stop();
-    const size_t vectors = static_cast<size_t>(layer.filter * layer.filter) * layer.channels_in / 128;
+    const size_t vectors =
+        static_cast<size_t>(layer.filter * layer.filter) * layer.channels_in / 128;
     if (vectors > 0) {
       start();
       run_straight(convolution.macs(), vectors);
       stop();
     }
-    std::printf("{\"input\": [%d, %d, %d], \"channels_out\": %d, \"filter\": %d, \"stride\": %d, \"count\": %d, \"macs\": %.0f, \"straight\": %s}\n",
-                layer.size, layer.size, layer.channels_in, layer.channels_out, layer.filter, layer.stride, layer.count,
-                convolution.macs(), vectors > 0 ? "true" : "false");
+    std::printf(
+        "{\"input\": [%d, %d, %d], \"channels_out\": %d, \"filter\": %d, \"stride\": %d, "
+        "\"count\": %d, \"macs\": %.0f, \"straight\": %s}\n",
+        layer.size, layer.size, layer.channels_in, layer.channels_out, layer.filter, layer.stride,
+        layer.count, convolution.macs(), vectors > 0 ? "true" : "false");
   }
 }

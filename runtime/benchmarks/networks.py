@@ -1,7 +1,7 @@
-"""The networks that are measured, each as a binary `.tflite`, the same in float as `.tflite` and as `.onnx`.
+"""The measured networks, each as a binary `.tflite`, and in float as `.tflite` and `.onnx`.
 
-Weights and statistics are random: they change no time. The float twin has an ordinary convolution wherever the binary network has
-a binary one.
+Weights and statistics are random, which changes no time. The float twin has an ordinary convolution
+in place of each binary one.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ FLOAT_ONLY = ("MobileNetV2", "MobileNetV2-int8")
 
 
 def build(name: str, folder: Path) -> dict[str, str]:
-    """Makes the files of a network, unless they are there.
+    """Make the files of a network if they do not exist.
 
     Returns:
-        Paths: "binary", "float" and "onnx"; "float" alone for those of `FLOAT_ONLY`.
+        The paths "binary", "float" and "onnx"; only "float" for a network of `FLOAT_ONLY`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     kinds = ("binary", "float", "onnx") if name in BINARY else ("float",)
-    paths = {kind: folder / f"{name}-{kind}.{'onnx' if kind == 'onnx' else 'tflite'}" for kind in kinds}
+    paths = {
+        kind: folder / f"{name}-{kind}.{'onnx' if kind == 'onnx' else 'tflite'}" for kind in kinds
+    }
     if not all(path.is_file() for path in paths.values()):
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         if name in BINARY:
@@ -64,14 +66,16 @@ def _reactnet():
 
 def _convert_reactnet(model) -> bytes:
     from s2bnn_tf.backbones import Encoder
-    from s2bnn_tf.export.lce import convert_model
     from s2bnn_tf.export.deployment import deployment_model
+    from s2bnn_tf.export.lce import convert_model
 
     return convert_model(deployment_model(Encoder(model), IMAGE_SIZE), output_name="features")
 
 
 def _randomize(model) -> None:
-    """Statistics and scales of batch normalization: at initialization it would be folded away."""
+    """Draw the statistics and scales of batch normalization. The initial ones would be folded
+    away.
+    """
     rng = np.random.default_rng(0)
     for variable in (v for layer in model.layers for v in layer.weights):
         part = variable.name.split("/")[-1].split(":")[0]
@@ -89,7 +93,12 @@ def _float_twin(model):
         if not isinstance(layer, lq.layers.QuantConv2D):
             return layer.__class__.from_config(layer.get_config())
         return tf.keras.layers.Conv2D(
-            layer.filters, layer.kernel_size, layer.strides, layer.padding, use_bias=layer.use_bias, name=layer.name
+            layer.filters,
+            layer.kernel_size,
+            layer.strides,
+            layer.padding,
+            use_bias=layer.use_bias,
+            name=layer.name,
         )
 
     twin = tf.keras.models.clone_model(model, clone_function=as_float)
@@ -108,18 +117,24 @@ def _write_onnx(model, path: Path) -> None:
     import tf2onnx
 
     signature = [tf.TensorSpec((1, IMAGE_SIZE, IMAGE_SIZE, 3), tf.float32, name="image")]
-    tf2onnx.convert.from_keras(model, signature, opset=17, inputs_as_nchw=["image"], output_path=str(path))
+    tf2onnx.convert.from_keras(
+        model, signature, opset=17, inputs_as_nchw=["image"], output_path=str(path)
+    )
 
 
 def _mobilenet(*, int8: bool) -> bytes:
     import tensorflow as tf
 
     tf.keras.utils.set_random_seed(0)
-    converter = tf.lite.TFLiteConverter.from_keras_model(tf.keras.applications.MobileNetV2(weights=None))
+    converter = tf.lite.TFLiteConverter.from_keras_model(
+        tf.keras.applications.MobileNetV2(weights=None)
+    )
     if int8:
         rng = np.random.default_rng(0)
         shape = (1, IMAGE_SIZE, IMAGE_SIZE, 3)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([rng.normal(size=shape).astype(np.float32)] for _ in range(8))
+        converter.representative_dataset = lambda: (
+            [rng.normal(size=shape).astype(np.float32)] for _ in range(8)
+        )
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     return converter.convert()

@@ -1,11 +1,12 @@
-// A plug-in of qemu's (7.2, linux-user) that counts the instructions a program executes: all of them, and those between `hint #42`
-// and `hint #43`. When the program ends it writes a line with the total and one for each such region, to the file named by the
-// environment variable COUNT_OUTPUT.
+// A plug-in for qemu (7.2, linux-user) that counts the instructions that a program executes: all of
+// them, and those between `hint #42` and `hint #43`. When the program ends, it writes one line with
+// the total and one line for each such region to the file that the environment variable
+// COUNT_OUTPUT names.
 //
 //     gcc -shared -fPIC -O2 qemu_count.c -o qemu_count.so
 //     COUNT_OUTPUT=counts.txt qemu-aarch64 -plugin ./qemu_count.so PROGRAM
 //
-// Debian ships no header for plug-ins, so the part of the interface that is used is declared here.
+// Debian has no header for plug-ins, so the part of the interface that is used is declared here.
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -15,13 +16,18 @@
 typedef uint64_t qemu_plugin_id_t;
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
-extern void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, struct qemu_plugin_tb*));
-extern void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, void*), void*);
+extern void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t,
+                                                  void (*)(qemu_plugin_id_t,
+                                                           struct qemu_plugin_tb*));
+extern void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, void*),
+                                           void*);
 extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb*);
 extern struct qemu_plugin_insn* qemu_plugin_tb_get_insn(const struct qemu_plugin_tb*, size_t);
 extern const void* qemu_plugin_insn_data(const struct qemu_plugin_insn*);
-extern void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn*, int operation, void* counter, uint64_t amount);
-extern void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn*, void (*)(unsigned, void*), int flags, void*);
+extern void qemu_plugin_register_vcpu_insn_exec_inline(struct qemu_plugin_insn*, int operation,
+                                                       void* counter, uint64_t amount);
+extern void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn*,
+                                                   void (*)(unsigned, void*), int flags, void*);
 
 __attribute__((visibility("default"))) int qemu_plugin_version = 1;
 
@@ -67,7 +73,9 @@ static void finish(qemu_plugin_id_t id, void* data) {
   fflush(output);
 }
 
-__attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t id, const void* info, int count, char** arguments) {
+__attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t id,
+                                                               const void* info, int count,
+                                                               char** arguments) {
   (void)info, (void)count, (void)arguments;
   qemu_plugin_register_vcpu_tb_trans_cb(id, translate);
   qemu_plugin_register_atexit_cb(id, finish, NULL);

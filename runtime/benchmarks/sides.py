@@ -1,9 +1,9 @@
-"""What is measured against each other. Every side runs in a process of its own, which waits for its turn.
+"""The sides of the comparison. Each runs in its own process, which waits for its turn.
 
     python sides.py '{"engine": "tflite", "model": "mobilenet.tflite", "threads": 1}'
 
-loads the model and answers "ready" or, where that cannot be, the reason; then for each number N on standard input it runs N images
-and answers a JSON list of milliseconds.
+loads the model and answers "ready", or the reason why that is not possible. Then, for each number N
+on standard input, it runs N images and answers with a JSON list of milliseconds.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def lce(model: str, threads: int, kernels: str) -> Callable[[], Any]:
 
 
 def tflite(model: str, threads: int) -> Callable[[], Any]:
-    """TensorFlow's interpreter, or LiteRT's where TensorFlow is not installed. Both hand float work to XNNPACK."""
+    """TensorFlow's interpreter, or LiteRT's if TensorFlow is not installed. Both pass float work
+    to XNNPACK.
+    """
     try:
         import tensorflow as tf
 
@@ -79,7 +81,8 @@ def torch(model: str, threads: int) -> Callable[[], Any]:
 
     import torch
 
-    # onnx2torch imports torchvision for detection, which no network here does, and PyPI has it only for CUDA.
+    # onnx2torch imports torchvision for detection, which no network here does, and PyPI has it only
+    # for CUDA.
     for name in ("torchvision", "torchvision.ops"):
         sys.modules[name] = types.ModuleType(name)
     sys.modules["torchvision.ops"].roi_align = None
@@ -105,13 +108,14 @@ def _image(details: dict[str, Any]) -> np.ndarray:
 
 def main() -> None:
     spec = json.loads(sys.argv[1])
-    # Libraries print to standard output: answers go to what it was, everything else to standard error.
+    # Libraries print to standard output. Answers go to the original one, and everything else to
+    # standard error.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     try:
         run = globals()[spec.pop("engine")](**spec)
         run()
-    except Exception as error:  # noqa: BLE001 (whatever is missing: the others are measured)
+    except Exception as error:  # noqa: BLE001 (the others are measured in any case)
         answers.write(f"{type(error).__name__}: {error}".splitlines()[0] + "\n")
         return
     answers.write("ready\n")

@@ -1,4 +1,4 @@
-"""Prints what run.py measured as Markdown tables.
+"""Print the results of run.py as Markdown tables.
 
 python runtime/benchmarks/table.py runtime/benchmarks/results.json
 """
@@ -34,7 +34,10 @@ def _network_table(by_threads: dict[str, dict[str, Any]]) -> str:
                 cells += [f"not measured: {numbers.get('missing', 'left out')}", ""]
                 continue
             ratio = numbers["median_ms"] / measured[best]["median_ms"]
-            cells += [f"{numbers['median_ms']:.2f}", "" if side.startswith("s2bnn_runtime") else f"{ratio:.1f}x"]
+            cells += [
+                f"{numbers['median_ms']:.2f}",
+                "" if side.startswith("s2bnn_runtime") else f"{ratio:.1f}x",
+            ]
         lines.append(f"| {side} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -46,13 +49,13 @@ def _convolution_table(convolutions: dict[str, dict[str, Any]]) -> str:
     for row in zip(*(c["layers"] for c in convolutions.values())):
         layer = row[0]
         height, width, channels = layer["input"]
-        name = f"{layer['filter']}x{layer['filter']}, {height}x{width}x{channels} to {layer['channels_out']}"
+        size = layer["filter"]
+        name = f"{size}x{size}, {height}x{width}x{channels} to {layer['channels_out']}"
         name += f", stride {layer['stride']}" if layer["stride"] > 1 else ""
         name += f" ({layer['count']} times)" if layer["count"] > 1 else ""
         lines.append(f"| {name} | {' | '.join(format(r['gmacs'], '.0f') for r in row)} |")
-    lines.append(
-        f"| **all, weighted by work** | {' | '.join(format(c['gmacs'], '.0f') for c in convolutions.values())} |"
-    )
+    totals = " | ".join(f"{c['gmacs']:.0f}" for c in convolutions.values())
+    lines.append(f"| **all, weighted by work** | {totals} |")
     if limit:
         shares = (f"{100 * c['gmacs'] / limit:.0f} %" for c in convolutions.values())
         lines.append(f"| share of the port limit, {limit:.0f} | {' | '.join(shares)} |")

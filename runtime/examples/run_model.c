@@ -3,20 +3,23 @@
  *     make TFLITE=... DELEGATE=...        (see the Makefile)
  *     ./run_model_c model.tflite input.bin output.bin
  *
- * input.bin holds the values of the model's input as they lie in memory, float32 for most models; output.bin those of its output. */
+ * input.bin holds the values of the model's input as they lie in memory, float32 for most models,
+ * and output.bin those of its output. */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "tensorflow/lite/c/c_api.h"
 
-/* What the delegate's library exports. Options are names and values, for example "kernels" and "portable"; none are needed. */
-TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
+/* The functions that the delegate's library exports. Options are names and values, for example
+ * "kernels" and "portable"; none are needed. */
+TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values,
+                                              size_t count,
                                               void (*report_error)(const char* message));
 void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate);
 
 static void print_error(const char* message) { fprintf(stderr, "%s\n", message); }
 
-/* The bytes of a file into a tensor that takes just as many. */
+/* Reads a file into a tensor of the same size. */
 static int read_into(TfLiteTensor* tensor, const char* path) {
   const size_t size = TfLiteTensorByteSize(tensor);
   FILE* file = fopen(path, "rb");
@@ -37,7 +40,8 @@ static int write_from(const TfLiteTensor* tensor, const char* path) {
 static int run(TfLiteInterpreter* interpreter, const char* input, const char* output) {
   if (TfLiteInterpreterAllocateTensors(interpreter) != kTfLiteOk) return 0;
   if (!read_into(TfLiteInterpreterGetInputTensor(interpreter, 0), input)) return 0;
-  if (TfLiteInterpreterInvoke(interpreter) != kTfLiteOk) return 0; /* as often as you like */
+  if (TfLiteInterpreterInvoke(interpreter) != kTfLiteOk)
+    return 0; /* call it as often as you like */
   return write_from(TfLiteInterpreterGetOutputTensor(interpreter, 0), output);
 }
 
@@ -51,7 +55,8 @@ int main(int argc, char** argv) {
   TfLiteInterpreterOptions* options = TfLiteInterpreterOptionsCreate();
   TfLiteInterpreterOptionsSetNumThreads(options, 2);
   TfLiteInterpreterOptionsAddDelegate(options, delegate);
-  TfLiteInterpreter* interpreter = TfLiteInterpreterCreate(model, options); /* NULL if the delegate refuses the model */
+  TfLiteInterpreter* interpreter =
+      TfLiteInterpreterCreate(model, options); /* NULL if the delegate refuses the model */
   const int done = interpreter != NULL && run(interpreter, argv[2], argv[3]);
 
   if (interpreter != NULL) TfLiteInterpreterDelete(interpreter);

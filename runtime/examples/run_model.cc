@@ -1,5 +1,6 @@
-// Runs a Larq Compute Engine model from C++, with what TFLite's C API owns in smart pointers. The C API is what TFLite promises not to
-// change; where TFLite is built from source, `interpreter->ModifyGraphWithDelegate(delegate.get())` does the same in its C++ one.
+// Runs a Larq Compute Engine model from C++, with the objects of TFLite's C API in smart pointers.
+// TFLite promises not to change its C API; if you build TFLite from source,
+// `interpreter->ModifyGraphWithDelegate(delegate.get())` does the same in its C++ API.
 //
 //     make TFLITE=... DELEGATE=...        (see the Makefile)
 //     ./run_model_cc model.tflite input.bin output.bin
@@ -13,9 +14,10 @@
 
 #include "tensorflow/lite/c/c_api.h"
 
-// What the delegate's library exports.
+// The functions that the delegate's library exports.
 extern "C" {
-TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
+TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values,
+                                              size_t count,
                                               void (*report_error)(const char* message));
 void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate);
 }
@@ -42,7 +44,8 @@ class Network {
  public:
   Network(const std::string& path, int threads)
       : model_(TfLiteModelCreateFromFile(path.c_str())),
-        delegate_(tflite_plugin_create_delegate(nullptr, nullptr, 0, [](const char* message) { std::cerr << message << '\n'; })) {
+        delegate_(tflite_plugin_create_delegate(
+            nullptr, nullptr, 0, [](const char* message) { std::cerr << message << '\n'; })) {
     require(model_ != nullptr, path + " is not a model");
     require(delegate_ != nullptr, "there is no delegate");
     const Options options(TfLiteInterpreterOptionsCreate());
@@ -50,22 +53,25 @@ class Network {
     TfLiteInterpreterOptionsAddDelegate(options.get(), delegate_.get());
     interpreter_.reset(TfLiteInterpreterCreate(model_.get(), options.get()));
     require(interpreter_ != nullptr, "the model was refused");
-    require(TfLiteInterpreterAllocateTensors(interpreter_.get()) == kTfLiteOk, "the model cannot be prepared");
+    require(TfLiteInterpreterAllocateTensors(interpreter_.get()) == kTfLiteOk,
+            "the model cannot be prepared");
   }
 
   std::vector<char> run(const std::vector<char>& input) {
     TfLiteTensor* tensor = TfLiteInterpreterGetInputTensor(interpreter_.get(), 0);
-    require(TfLiteTensorCopyFromBuffer(tensor, input.data(), input.size()) == kTfLiteOk, "the input has another size than the model's");
+    require(TfLiteTensorCopyFromBuffer(tensor, input.data(), input.size()) == kTfLiteOk,
+            "the input does not have the size of the model's input");
     require(TfLiteInterpreterInvoke(interpreter_.get()) == kTfLiteOk, "the model cannot be run");
     const TfLiteTensor* result = TfLiteInterpreterGetOutputTensor(interpreter_.get(), 0);
     std::vector<char> output(TfLiteTensorByteSize(result));
-    require(TfLiteTensorCopyToBuffer(result, output.data(), output.size()) == kTfLiteOk, "the output cannot be read");
+    require(TfLiteTensorCopyToBuffer(result, output.data(), output.size()) == kTfLiteOk,
+            "the output cannot be read");
     return output;
   }
 
  private:
   Model model_;
-  Delegate delegate_;  // outlives the interpreter
+  Delegate delegate_;  // must outlive the interpreter
   Interpreter interpreter_;
 };
 

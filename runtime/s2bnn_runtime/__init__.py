@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from s2bnn_runtime.delegate import kernels, library_path, load_delegate
-from s2bnn_runtime.hosts import Host, HostNotFoundError, find_host
+from s2bnn_runtime.errors import S2bnnError
+from s2bnn_runtime.hosts import Host, find_host
 from s2bnn_runtime.interpreter import Interpreter
 from s2bnn_runtime.prototypes import Prediction, PrototypeClassifier
 
@@ -11,10 +12,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Host",
-    "HostNotFoundError",
     "Interpreter",
     "Prediction",
     "PrototypeClassifier",
+    "S2bnnError",
     "find_host",
     "kernels",
     "library_path",

@@ -1,4 +1,4 @@
-"""The command `s2bnn-run`: what is in these images, and how fast."""
+"""The command `s2bnn-run`: which classes images show, and how fast a model is."""
 
 from __future__ import annotations
 
@@ -13,17 +13,26 @@ from typing import Any
 import numpy as np
 
 from s2bnn_runtime.delegate import kernels, read_profile
+from s2bnn_runtime.errors import PictureError, S2bnnError
 from s2bnn_runtime.few_shot import VERBS, add_verbs, run_verb
-from s2bnn_runtime.files import open_model, read_labels, sentence
+from s2bnn_runtime.files import open_model, read_labels
 from s2bnn_runtime.hosts import MODULES, find_host
-from s2bnn_runtime.images import PictureError, Preprocessing, load_image, picture_files
+from s2bnn_runtime.images import Preprocessing, load_image, picture_files
 from s2bnn_runtime.interpreter import Interpreter
 
 PROFILE = "s2bnn-run"
+FROM_PYTHON = "use s2bnn_runtime.Interpreter from Python"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point. Returns the exit code; a user's mistake is one sentence on standard error."""
+    """Run the command line.
+
+    Args:
+        arguments: The arguments after the program's name; defaults to those of the process.
+
+    Returns:
+        The exit status: 1 if the user made a mistake, which is one sentence on standard error.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     few_shot = bool(arguments) and arguments[0] in VERBS
     options = (_few_shot_parser() if few_shot else _parser()).parse_args(arguments)
@@ -32,27 +41,36 @@ def main(arguments: list[str] | None = None) -> int:
             print(run_verb(options))
             return 0
         result = run(options)
-    except (OSError, KeyError, ValueError, RuntimeError, ImportError) as error:
-        print(f"s2bnn-run: {sentence(error)}", file=sys.stderr)
+    except S2bnnError as error:
+        print(f"s2bnn-run: {error}", file=sys.stderr)
         return 1
     if options.json:
         print(json.dumps(result))
     else:
         _print(result)
     errors = [image["error"] for image in result.get("images", []) if "error" in image]
-    for error in errors:
-        print(f"s2bnn-run: {error}", file=sys.stderr)
+    for message in errors:
+        print(f"s2bnn-run: {message}", file=sys.stderr)
     return 1 if errors else 0
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
-    """Does what the command line says; the result is what `--json` prints."""
+    """Run the model as the options say.
+
+    Returns:
+        The object that `--json` prints.
+
+    Raises:
+        S2bnnError: If the user made a mistake.
+    """
     if not options.images and not (options.benchmark or options.profile):
-        raise ValueError("nothing to do: name images, or ask for --benchmark or --profile")
+        raise S2bnnError("nothing to do: name images, or use --benchmark or --profile")
     labels = read_labels(options.labels) if options.labels else None
     host = find_host(options.host)
     profile = PROFILE if options.profile else None
-    interpreter = open_model(options.model, options.threads, host=host, kernels=options.kernels, profile=profile)
+    interpreter = open_model(
+        options.model, options.threads, host=host, kernels=options.kernels, profile=profile
+    )
     result: dict[str, Any] = {
         "model": str(options.model),
         "host": host.name,
@@ -60,7 +78,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         "threads": options.threads,
     }
     if options.images:
-        result["images"] = [_try(interpreter, path, options, labels) for path in picture_files(options.images)]
+        paths = picture_files(options.images)
+        result["images"] = [_try(interpreter, path, options, labels) for path in paths]
     if options.benchmark or options.profile:
         result["benchmark"] = _benchmark(interpreter, options.runs)
     if options.profile:
@@ -69,7 +88,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _few_shot_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="s2bnn-run", description="Classes of one's own, without training.")
+    parser = argparse.ArgumentParser(
+        prog="s2bnn-run", description="Classify images into your own classes, without training."
+    )
     add_verbs(parser)
     return parser
 
@@ -78,31 +99,51 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="s2bnn-run",
         description="Run a Larq Compute Engine .tflite on this machine.",
-        epilog="example: s2bnn-run quicknet.tflite cat.jpg --labels imagenet.txt --preprocessing imagenet -- "
-        f"classes of one's own, by a few pictures each: s2bnn-run {'|'.join(VERBS)} --help",
+        epilog="example: s2bnn-run quicknet.tflite cat.jpg --labels imagenet.txt --preprocessing "
+        "imagenet -- For your own classes, from a few pictures each: s2bnn-run "
+        f"{'|'.join(VERBS)} --help",
     )
-    parser.add_argument("model", type=Path, help="a .tflite file")
-    parser.add_argument("images", type=Path, nargs="*", help="pictures to classify, or folders of them")
-    parser.add_argument("--labels", type=Path, help="text file, one class a line")
-    parser.add_argument("--top-k", type=_positive, default=5, metavar="K", help="how many classes to show (default 5)")
-    parser.add_argument(
+    add = parser.add_argument
+    add("model", type=Path, help="a .tflite file")
+    add("images", type=Path, nargs="*", help="pictures to classify, or folders of them")
+    add("--labels", type=Path, help="a text file with one class per line")
+    add(
+        "--top-k",
+        type=_positive,
+        default=5,
+        metavar="K",
+        help="how many classes to show (default: 5)",
+    )
+    add(
         "--preprocessing",
         choices=[p.value for p in Preprocessing],
         default=Preprocessing.RAW.value,
-        help="what the model expects: RGB of 0 to 255 (raw), of -1 to 1 (symmetric), or normalized by the mean and "
-        "deviation of ImageNet (imagenet); default raw",
+        help="the RGB values that the model expects: 0 to 255 (raw), -1 to 1 (symmetric), or "
+        "normalized by the mean and deviation of ImageNet (imagenet); default: raw",
     )
-    parser.add_argument(
-        "--threads", type=_positive, default=1, metavar="N", help="threads of one prediction (default 1)"
+    add(
+        "--threads",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="the number of threads for one prediction (default: 1)",
     )
-    parser.add_argument("--benchmark", action="store_true", help="time predictions on random input")
-    parser.add_argument("--profile", action="store_true", help="time each step of the binary part too")
-    parser.add_argument("--runs", type=_positive, default=50, metavar="N", help="timed predictions (default 50)")
-    parser.add_argument("--kernels", help="force kernels: reference, portable, or an instruction set's")
-    parser.add_argument(
-        "--host", choices=list(MODULES), help="TFLite interpreter to use (default: the first installed)"
+    add("--benchmark", action="store_true", help="time predictions on random input")
+    add("--profile", action="store_true", help="also time each step of the binary part")
+    add(
+        "--runs",
+        type=_positive,
+        default=50,
+        metavar="N",
+        help="how many predictions to time (default: 50)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    add("--kernels", help="force kernels: reference, portable, or those of an instruction set")
+    add(
+        "--host",
+        choices=list(MODULES),
+        help="the TFLite interpreter to use (default: the first installed)",
+    )
+    add("--json", action="store_true", help="print one JSON object, not text")
     return parser
 
 
@@ -112,12 +153,14 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _try(interpreter: Interpreter, path: Path, options: argparse.Namespace, labels: list[str] | None) -> dict[str, Any]:
-    """As `_classify`; a picture that cannot be read does not keep the others from being classified."""
+def _try(
+    interpreter: Interpreter, path: Path, options: argparse.Namespace, labels: list[str] | None
+) -> dict[str, Any]:
+    """Classify a picture. One that cannot be read does not stop the others."""
     try:
         return _classify(interpreter, path, options, labels)
-    except (PictureError, OSError) as error:
-        return {"path": str(path), "error": sentence(error)}
+    except PictureError as error:
+        return {"path": str(path), "error": str(error)}
 
 
 def _classify(
@@ -125,17 +168,21 @@ def _classify(
 ) -> dict[str, Any]:
     details = interpreter.input_details
     if len(details) != 1 or len(details[0]["shape"]) != 4 or details[0]["shape"][3] != 3:
-        raise ValueError("the model does not take one RGB image; use s2bnn_runtime.Interpreter from Python")
+        raise S2bnnError(f"the model does not take one RGB image; {FROM_PYTHON}")
     image = load_image(path, details[0], Preprocessing(options.preprocessing))
     scores = interpreter.predict(image)
     if isinstance(scores, list) or scores.ndim != 2:
-        raise ValueError("the model does not return one score per class; use s2bnn_runtime.Interpreter from Python")
+        raise S2bnnError(f"the model does not return one score per class; {FROM_PYTHON}")
     best = np.argsort(-scores[0], kind="stable")[: options.top_k]
     if labels is not None and len(labels) != scores.shape[1]:
-        raise ValueError(
-            f"{options.labels} has {len(labels)} lines, the model {scores.shape[1]} classes; labels are one line for each class"
+        raise S2bnnError(
+            f"{options.labels} has {len(labels)} lines, the model {scores.shape[1]} classes; "
+            "labels are one line for each class"
         )
-    classes = [{"class": int(i), "label": labels[i] if labels else None, "score": float(scores[0, i])} for i in best]
+    classes = [
+        {"class": int(i), "label": labels[i] if labels else None, "score": float(scores[0, i])}
+        for i in best
+    ]
     return {"path": str(path), "top": classes}
 
 
@@ -158,7 +205,8 @@ def _benchmark(interpreter: Interpreter, runs: int) -> dict[str, Any]:
 
 
 def _print(result: dict[str, Any]) -> None:
-    print(f"{result['model']}: {result['host']}, {result['kernels']} kernels, {result['threads']} thread(s)")
+    threads = f"{result['threads']} thread(s)"
+    print(f"{result['model']}: {result['host']}, {result['kernels']} kernels, {threads}")
     for image in result.get("images", []):
         if "error" in image:
             continue
@@ -167,7 +215,8 @@ def _print(result: dict[str, Any]) -> None:
             print(f"  {entry['score']:9.4f}  {entry['label'] or entry['class']}")
     if "benchmark" in result:
         b = result["benchmark"]
-        print(f"median {b['median_ms']:.2f} ms of {b['runs']} runs ({b['min_ms']:.2f} to {b['max_ms']:.2f})")
+        span = f"{b['min_ms']:.2f} to {b['max_ms']:.2f}"
+        print(f"median {b['median_ms']:.2f} ms of {b['runs']} runs ({span})")
     if "profile" in result:
         _print_profile(result["profile"], result["benchmark"]["median_ms"])
 
@@ -177,6 +226,8 @@ def _print_profile(partitions: list[list[dict[str, Any]]], total: float) -> None
     for step in (step for partition in partitions for step in partition):
         speed = step["binary_macs"] / step["milliseconds"] / 1e6 if step["milliseconds"] > 0 else 0
         rate = f"{speed:7.0f}" if speed else " " * 7
-        print(f"{step['milliseconds']:8.3f} {rate}  {step['name']}, {'x'.join(map(str, step['shape']))}")
+        shape = "x".join(map(str, step["shape"]))
+        print(f"{step['milliseconds']:8.3f} {rate}  {step['name']}, {shape}")
     ours = sum(step["milliseconds"] for partition in partitions for step in partition)
-    print(f"{max(total - ours, 0):8.3f}          the host's own operations and the copies in and out")
+    host = max(total - ours, 0)
+    print(f"{host:8.3f}          the host's own operations and copying inputs and outputs")

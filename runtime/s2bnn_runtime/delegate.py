@@ -6,26 +6,29 @@ import ctypes
 import functools
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
+from s2bnn_runtime.errors import S2bnnError, one_line
 from s2bnn_runtime.hosts import Host, find_host
 
 LIBRARY_NAME = "libs2bnn_delegate.so"
 
 
 def library_path() -> Path:
-    """Path of the delegate library, for use from C, C++ or Java.
+    """The path of the delegate library, for use from C, C++ or Java.
 
-    The environment variable `S2BNN_LIBRARY` overrides the one in the package.
+    The environment variable `S2BNN_LIBRARY` overrides the library in the package.
 
     Raises:
-        FileNotFoundError: if there is none.
+        S2bnnError: If the library does not exist.
     """
     path = Path(os.environ.get("S2BNN_LIBRARY") or Path(__file__).parent / LIBRARY_NAME)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path} does not exist; install s2bnn-runtime from a wheel, or build it with `make -C runtime build`"
+        raise S2bnnError(
+            f"{path} does not exist; install s2bnn-runtime from a wheel, or build it with "
+            "`make -C runtime build`"
         )
     return path
 
@@ -37,47 +40,82 @@ def load_delegate(
     fuse: bool | None = None,
     profile: str | None = None,
 ) -> Any:
-    """Loads the delegate for an interpreter's `experimental_delegates`.
+    """Load the delegate for an interpreter's `experimental_delegates`.
 
     Args:
-        host: the interpreter it is for; None takes the first that is installed.
-        kernels: "reference", "portable", or those of an instruction set; None takes the best.
-        fuse: whether to run the float operations between binary ones too; None means yes.
-        profile: collect times under this name, for `read_profile`.
+        host: The interpreter that it is for; defaults to the first that is installed.
+        kernels: "reference", "portable", or the name of an instruction set's kernels; defaults to
+            the best that the processor has.
+        fuse: Whether to run the float operations between binary ones too; defaults to yes.
+        profile: The name to collect times under, for `read_profile`; defaults to none.
 
     Returns:
         The host's delegate object. It must live as long as the interpreter.
 
     Raises:
-        FileNotFoundError: if the library is not there.
-        ValueError: if the host refuses it; the message says why.
+        S2bnnError: If the library does not exist, or if the host or the library refuses the
+            options.
     """
-    options = {"kernels": kernels, "fuse": None if fuse is None else str(int(fuse)), "profile": profile}
+    host = host or find_host()
+    fused = None if fuse is None else str(int(fuse))
+    options = {"kernels": kernels, "fuse": fused, "profile": profile}
     given = {key: value for key, value in options.items() if value is not None}
-    return (host or find_host()).load_delegate(str(library_path()), given)
+    path = library_path()
+    try:
+        return host.load_delegate(str(path), given)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise S2bnnError(f"{host.name} cannot load the delegate: {refusal(error)}") from error
 
 
 def kernels() -> str:
-    """Name of the kernels that this processor gets, for example "avx2"."""
-    return _library().s2bnn_runtime_kernels().decode()
+    """The name of the kernels that this processor gets, for example "avx2".
+
+    Raises:
+        S2bnnError: If the library does not exist or is built for another processor.
+    """
+    name: bytes = _library().s2bnn_runtime_kernels()
+    return name.decode()
 
 
 def read_profile(name: str) -> list[list[dict[str, Any]]]:
-    """Times collected under `name` by the living interpreters.
+    """Read the times that living interpreters collected under a name.
+
+    Args:
+        name: The `profile` of the interpreters.
 
     Returns:
-        For each partition of the graph its steps, each with "name", "shape", "binary_macs" of one run, "runs", and
-        "milliseconds" of a mean run.
+        The steps of each partition of the graph. A step has "name", "shape", "binary_macs" of one
+        run, "runs", and "milliseconds" of a mean run.
+
+    Raises:
+        S2bnnError: If the library does not exist or is built for another processor.
     """
-    size = _library().s2bnn_runtime_profile(name.encode(), None, 0) + 1
+    size: int = _library().s2bnn_runtime_profile(name.encode(), None, 0) + 1
     buffer = ctypes.create_string_buffer(size)
     _library().s2bnn_runtime_profile(name.encode(), buffer, size)
-    return json.loads(buffer.value)
+    profile: list[list[dict[str, Any]]] = json.loads(buffer.value)
+    return profile
+
+
+def refusal(error: Exception) -> str:
+    """Why a host does not run a model, on one line.
+
+    These are the delegate's own words if there are any, without the host's words around them.
+    """
+    ends = r"Encountered unresolved|Node number|Failed to apply|\n|$"
+    own = re.search(rf"s2bnn_runtime: (.*?)({ends})", str(error))
+    return own[1].strip() if own else one_line(error)
 
 
 @functools.cache
 def _library() -> ctypes.CDLL:
-    library = ctypes.CDLL(str(library_path()))
+    path = library_path()
+    try:
+        library = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise S2bnnError(
+            f"{path} cannot be loaded ({one_line(error)}); install the wheel for this processor"
+        ) from error
     library.s2bnn_runtime_kernels.restype = ctypes.c_char_p
     library.s2bnn_runtime_profile.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
     library.s2bnn_runtime_profile.restype = ctypes.c_size_t

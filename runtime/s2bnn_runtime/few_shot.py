@@ -1,4 +1,4 @@
-"""The verbs `s2bnn-run enroll|classify|search|forget`: classes of one's own, without training."""
+"""The verbs `s2bnn-run enroll|classify|search|forget`: your own classes, without training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from s2bnn_runtime.errors import S2bnnError
 from s2bnn_runtime.files import open_model
 from s2bnn_runtime.images import KEPT_BY_CENTER_CROP, Preprocessing, load_image, picture_files
 from s2bnn_runtime.prototypes import PrototypeClassifier
@@ -18,35 +20,44 @@ VERBS = ("enroll", "classify", "search", "forget")
 
 
 def add_verbs(parser: argparse.ArgumentParser) -> None:
-    """Adds the verbs, each with an example, to the parser of `s2bnn-run VERB`."""
+    """Add the verbs, each with an example, to the parser of `s2bnn-run VERB`."""
     verbs = parser.add_subparsers(dest="verb", required=True)
     example = "example: s2bnn-run enroll encoder.tflite pets.npz cat cat1.jpg cat2.jpg"
     enroll = verbs.add_parser("enroll", help="add examples of a class", epilog=example)
     _add(enroll, "model", "classes")
-    enroll.add_argument("name", help="of the class, new or known")
+    enroll.add_argument("name", help="the name of a new or known class")
     _add(enroll, "images")
     example = "example: s2bnn-run classify encoder.tflite pets.npz new.jpg --threshold 0.8"
-    classify = verbs.add_parser("classify", help="name the nearest class of each image", epilog=example)
+    classify = verbs.add_parser(
+        "classify", help="name the nearest class of each image", epilog=example
+    )
     _add(classify, "model", "classes", "images")
-    classify.add_argument("--threshold", type=float, help="reject what is less similar than this cosine")
+    classify.add_argument(
+        "--threshold", type=float, help="reject images that are less similar than this cosine"
+    )
     example = "example: s2bnn-run search encoder.tflite query.jpg photos/"
-    search = verbs.add_parser("search", help="the images most similar to one", epilog=example)
+    search = verbs.add_parser(
+        "search", help="find the images most similar to one image", epilog=example
+    )
     _add(search, "model")
-    search.add_argument("query", type=Path, help="the picture to search by")
+    search.add_argument("query", type=Path, help="the picture to search for")
     _add(search, "images")
-    search.add_argument("--top-k", type=int, default=5, metavar="K", help="how many to show (default 5)")
-    forget = verbs.add_parser("forget", help="remove a class", epilog="example: s2bnn-run forget pets.npz cat")
+    search.add_argument(
+        "--top-k", type=int, default=5, metavar="K", help="how many to show (default: 5)"
+    )
+    example = "example: s2bnn-run forget pets.npz cat"
+    forget = verbs.add_parser("forget", help="remove a class", epilog=example)
     _add(forget, "classes")
-    forget.add_argument("name", help="of the class")
+    forget.add_argument("name", help="the name of the class")
     for verb in (enroll, classify, search, forget):
-        verb.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+        verb.add_argument("--json", action="store_true", help="print one JSON object, not text")
 
 
 def run_verb(options: argparse.Namespace) -> str:
-    """Does what the verb says, and returns what is to be printed.
+    """Run a verb and return the text to print.
 
     Raises:
-        OSError, ValueError, KeyError, ImportError: a user's mistake, told by its message.
+        S2bnnError: If the user made a mistake.
     """
     verbs = {"enroll": _enroll, "classify": _classify, "search": _search, "forget": _forget}
     result, text = verbs[options.verb](options)
@@ -54,28 +65,43 @@ def run_verb(options: argparse.Namespace) -> str:
 
 
 class Embedder:
-    """An encoder's `.tflite` on picture files; the JSON card beside it, if there is one, tells the crop."""
+    """An encoder's `.tflite` applied to picture files.
+
+    If there is a JSON card beside the model, it defines the crop.
+
+    Raises:
+        S2bnnError: If the model or its card cannot be used.
+    """
 
     def __init__(self, model: Path) -> None:
+        self.model = model
         self.interpreter = open_model(model)
         details = self.interpreter.input_details
         if len(details) != 1 or len(details[0]["shape"]) != 4 or details[0]["shape"][3] != 3:
-            raise ValueError(f"{model} does not take one RGB image")
+            raise S2bnnError(f"{model} does not take one RGB image")
         self.detail = details[0]
         card = model.with_suffix(".json")
         self.kept = _kept_by(card) if card.is_file() else KEPT_BY_CENTER_CROP
 
-    def __call__(self, paths: Iterable[Path]) -> np.ndarray:
-        """Embeddings (N, D) of N picture files."""
-        pictures = (load_image(path, self.detail, Preprocessing.RAW, kept=self.kept) for path in paths)
-        return np.concatenate([np.asarray(self.interpreter.predict(picture)) for picture in pictures])
+    def __call__(self, paths: Iterable[Path]) -> NDArray[Any]:
+        """The embeddings (N, D) of N picture files."""
+        return np.concatenate([self._embed(path) for path in paths])
+
+    def _embed(self, path: Path) -> NDArray[Any]:
+        picture = load_image(path, self.detail, Preprocessing.RAW, kept=self.kept)
+        embedding = self.interpreter.predict(picture)
+        if isinstance(embedding, list) or embedding.ndim != 2:
+            raise S2bnnError(f"{self.model} does not return one vector per image")
+        return embedding
 
 
 def _kept_by(card: Path) -> float:
     try:
         return float(json.loads(card.read_text("utf-8")).get("center_crop", KEPT_BY_CENTER_CROP))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{card} is not a model's card; take it away, or write the model anew") from error
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise S2bnnError(
+            f"{card} is not the card of a model; remove it, or convert the model again"
+        ) from error
 
 
 def _add(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -88,7 +114,8 @@ def _add(parser: argparse.ArgumentParser, *names: str) -> None:
 
 
 def _enroll(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    classifier = PrototypeClassifier.load(options.classes) if options.classes.exists() else PrototypeClassifier()
+    known = options.classes.exists()
+    classifier = PrototypeClassifier.load(options.classes) if known else PrototypeClassifier()
     classifier.enroll(options.name, Embedder(options.model)(picture_files(options.images)))
     classifier.save(options.classes)
     counts = ", ".join(f"{name} {count}" for name, count in classifier.counts.items())
@@ -100,9 +127,9 @@ def _classify(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if options.threshold is not None:
         classifier.threshold = options.threshold
     paths = picture_files(options.images)
-    predictions = classifier.predict(Embedder(options.model)(paths))
-    rows = [{"path": str(path), "class": p.name, "score": p.score} for path, p in zip(paths, predictions)]
-    lines = [f"{p.score:7.4f}  {p.name or 'none of them'}  {path}" for path, p in zip(paths, predictions)]
+    found = list(zip(paths, classifier.predict(Embedder(options.model)(paths))))
+    rows = [{"path": str(path), "class": p.name, "score": p.score} for path, p in found]
+    lines = [f"{p.score:7.4f}  {p.name or 'none of them'}  {path}" for path, p in found]
     return {"images": rows}, "\n".join(lines)
 
 
@@ -113,11 +140,13 @@ def _search(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     scores = vectors[1:] @ vectors[0]
     best = np.argsort(-scores, kind="stable")[: options.top_k]
     rows = [{"path": str(paths[i]), "score": float(scores[i])} for i in best]
-    return {"query": str(options.query), "found": rows}, "\n".join(f"{r['score']:7.4f}  {r['path']}" for r in rows)
+    lines = [f"{row['score']:7.4f}  {row['path']}" for row in rows]
+    return {"query": str(options.query), "found": rows}, "\n".join(lines)
 
 
 def _forget(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     classifier = PrototypeClassifier.load(options.classes)
     classifier.forget(options.name)
     classifier.save(options.classes)
-    return {"classes": classifier.counts}, f"{options.classes}: {', '.join(classifier.counts) or 'no class'}"
+    left = ", ".join(classifier.counts) or "no class"
+    return {"classes": classifier.counts}, f"{options.classes}: {left}"

@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any
 
-# Smallest first: whoever installed one of the small ones wants it used.
+from s2bnn_runtime.errors import S2bnnError, one_line
+
+# The smallest comes first: who installed a small one wants to use it.
 MODULES = {
     "ai-edge-litert": "ai_edge_litert.interpreter",
     "tflite-runtime": "tflite_runtime.interpreter",
@@ -16,18 +19,14 @@ MODULES = {
 }
 
 
-class HostNotFoundError(ImportError):
-    """No TFLite interpreter is installed, or not the one asked for."""
-
-
 @dataclass(frozen=True)
 class Host:
     """An installed TFLite interpreter.
 
     Attributes:
-        name: the distribution that brought it, one of `MODULES`.
-        interpreter: its `Interpreter` class.
-        load_delegate: its function that loads a delegate library.
+        name: The distribution that contains it, a key of `MODULES`.
+        interpreter: Its `Interpreter` class.
+        load_delegate: Its function that loads a delegate library.
     """
 
     name: str
@@ -36,23 +35,28 @@ class Host:
 
 
 def find_host(name: str | None = None) -> Host:
-    """Imports an installed TFLite interpreter.
+    """Import an installed TFLite interpreter.
 
     Args:
-        name: a key of `MODULES`; None takes the first that is installed.
+        name: A key of `MODULES`; defaults to the first that is installed.
 
     Raises:
-        HostNotFoundError: if there is none.
-        ValueError: if `name` is not a key of `MODULES`.
+        S2bnnError: If `name` is not a key of `MODULES`, or if the interpreter is not installed.
     """
     if name is not None and name not in MODULES:
-        raise ValueError(f"unknown host {name!r}: choose one of {', '.join(MODULES)}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # all but errors: the hosts tell a lot of themselves
+        raise S2bnnError(f"unknown host {name!r}: choose one of {', '.join(MODULES)}")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # errors only: the hosts log a lot
     for candidate in MODULES if name is None else (name,):
         module_name = MODULES[candidate]
         if importlib.util.find_spec(module_name.split(".")[0]) is None:
             continue
-        module = importlib.import_module(module_name)
+        try:
+            module = importlib.import_module(module_name)
+        except ImportError as error:
+            raise S2bnnError(
+                f"{candidate} is installed but cannot be imported ({one_line(error)}); install it "
+                "again"
+            ) from error
         return Host(candidate, module.Interpreter, module.load_delegate)
-    what = name or "a TFLite interpreter"
-    raise HostNotFoundError(f"{what} is not installed: pip install {name or 'ai-edge-litert'}")
+    missing = name or "a TFLite interpreter"
+    raise S2bnnError(f"{missing} is not installed: pip install {name or 'ai-edge-litert'}")

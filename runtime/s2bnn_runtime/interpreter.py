@@ -8,26 +8,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from s2bnn_runtime.delegate import load_delegate
+from s2bnn_runtime.delegate import load_delegate, refusal
+from s2bnn_runtime.errors import S2bnnError, file_errors
 from s2bnn_runtime.hosts import Host, find_host
 
 
 class Interpreter:
-    """Runs a `.tflite` with Larq Compute Engine's operations in the installed TFLite interpreter.
-
-    Args:
-        model: path of a `.tflite`, or its content.
-        num_threads: threads of one prediction, at least 1.
-        host: the TFLite interpreter to use; None takes the first that is installed.
-        kernels, fuse, profile: see `load_delegate`.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        HostNotFoundError: if no TFLite interpreter is installed.
-        RuntimeError, ValueError: if the model cannot be run; the message says why.
+    """Run a `.tflite` with Larq Compute Engine's operations in the installed TFLite interpreter.
 
     An interpreter belongs to one thread at a time; several interpreters can run in several threads.
+
+    Args:
+        model: The path of a `.tflite`, or its content.
+        num_threads: The number of threads for one prediction, at least 1.
+        host: The TFLite interpreter to use; defaults to the first that is installed.
+        kernels: See `load_delegate`.
+        fuse: See `load_delegate`.
+        profile: See `load_delegate`.
+
+    Raises:
+        S2bnnError: If the file does not exist, if no TFLite interpreter is installed, or if the
+            model cannot be run.
     """
 
     def __init__(
@@ -41,25 +44,36 @@ class Interpreter:
         profile: str | None = None,
     ) -> None:
         if num_threads < 1:
-            raise ValueError(f"num_threads must be at least 1, not {num_threads}")
-        content = bytes(model) if isinstance(model, (bytes, bytearray, memoryview)) else Path(model).read_bytes()
-        if content[4:8] != b"TFL3":
-            raise ValueError("it is not a TFLite model; give the .tflite that Larq Compute Engine's converter made")
+            raise S2bnnError(f"num_threads must be at least 1, not {num_threads}")
+        self._content = _read(model)
+        self._num_threads = num_threads
+        self._options: dict[str, Any] = {"kernels": kernels, "fuse": fuse, "profile": profile}
         self.host = host or find_host()
-        self._arguments = (content, num_threads, {"kernels": kernels, "fuse": fuse, "profile": profile})
         self._native: dict[str, Any] = {}
-        # The interpreter must go before its delegate, and both before Python takes the host's modules apart at exit.
+        # The interpreter must be released before its delegate, and both before Python takes the
+        # host's modules apart at exit.
         weakref.finalize(self, _release, self._native)
         self._start()
         self._details = self.input_details  # of the model as it was converted
         self._batch_is_fixed = False
 
     def _start(self) -> None:
-        content, num_threads, options = self._arguments
         _release(self._native)
-        self._native["delegate"] = load_delegate(host=self.host, **options)
-        self._native["interpreter"] = _make_interpreter(self.host, content, num_threads, self._native["delegate"])
-        self._interpreter.allocate_tensors()
+        delegate = self._native["delegate"] = load_delegate(host=self.host, **self._options)
+        try:
+            self._native["interpreter"] = self.host.interpreter(
+                model_content=self._content,
+                num_threads=self._num_threads,
+                experimental_delegates=[delegate],
+            )
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise S2bnnError(refusal(error)) from error
+        except SystemError as error:  # the way in which a host reports another NumPy's arrays
+            raise S2bnnError(
+                f"{self.host.name} cannot work with NumPy {np.__version__}; "
+                f"`pip install 'numpy<2'`, or a newer {self.host.name}"
+            ) from error
 
     @property
     def _interpreter(self) -> Any:
@@ -68,68 +82,77 @@ class Interpreter:
     @property
     def input_details(self) -> list[dict[str, Any]]:
         """The host's description of the inputs: "name", "shape", "dtype", "quantization" ..."""
-        return self._interpreter.get_input_details()
+        details: list[dict[str, Any]] = self._interpreter.get_input_details()
+        return details
 
     @property
     def output_details(self) -> list[dict[str, Any]]:
         """The host's description of the outputs."""
-        return self._interpreter.get_output_details()
+        details: list[dict[str, Any]] = self._interpreter.get_output_details()
+        return details
 
-    def predict(self, *inputs: np.ndarray) -> np.ndarray | list[np.ndarray]:
-        """Runs the network once.
+    def predict(self, *inputs: ArrayLike) -> NDArray[Any] | list[NDArray[Any]]:
+        """Run the network once.
+
+        A model that its converter fixed to one batch size runs as often as needed, if the batch is
+        a multiple of that size.
 
         Args:
-            inputs: one array for each input of the model, with its shape; the first dimension, the batch, may differ from the
-                model's, and may be left out where it is 1. The data type must be the model's; floats of other widths are
-                converted.
+            inputs: One array for each input of the model, with its shape. The first dimension, the
+                batch, may differ from the model's, and may be left out if it is 1. The data type
+                must be the model's; floats of other widths are converted.
 
         Returns:
-            The output as an array, or a list of arrays if the model has several.
-
-        A model that its converter fixed to one batch size is run as often as it takes, if the batch is a multiple of it.
+            The output as an array, or a list of arrays if the model has several outputs.
 
         Raises:
-            ValueError: if the arrays do not fit the inputs.
-            RuntimeError: if the host cannot run them. The interpreter stays usable.
+            S2bnnError: If the arrays do not match the inputs, or if the host cannot run them. The
+                interpreter stays usable.
         """
         if len(inputs) != len(self._details):
-            raise ValueError(f"the model has {len(self._details)} inputs, not {len(inputs)}")
+            raise S2bnnError(f"the model has {len(self._details)} inputs, not {len(inputs)}")
         arrays = [_as_input(array, detail) for array, detail in zip(inputs, self._details)]
-        outputs = self._run_in_parts(arrays) if self._batch_is_fixed else self._run_at_once(arrays)
+        run = self._run_in_parts if self._batch_is_fixed else self._run_at_once
+        outputs = run(arrays)
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def _run_at_once(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    def _run_at_once(self, arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
         try:
             self._resize([array.shape for array in arrays])
-        except RuntimeError:
-            self._start()  # a host that failed to resize has lost its own delegate: TensorFlow 2.15's would crash later
+        except RuntimeError as error:
+            # A host that failed to resize has lost its own delegate: TensorFlow 2.15 would crash.
+            self._start()
             if self._count_parts(arrays) is None:
-                raise
+                raise S2bnnError(refusal(error)) from error
             self._batch_is_fixed = True
             return self._run_in_parts(arrays)
         return self._run(arrays)
 
-    def _run_in_parts(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    def _run_in_parts(self, arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
         count = self._count_parts(arrays)
         if count is None:
-            raise ValueError(f"the model takes batches of {self._details[0]['shape'][0]} only, and multiples of it")
+            size = self._details[0]["shape"][0]
+            raise S2bnnError(f"the model takes batches of {size} only, and multiples of it")
         parts = zip(*(np.split(array, count) for array in arrays))
-        return [np.concatenate(outputs) for outputs in zip(*(self._run(list(part)) for part in parts))]
+        return [np.concatenate(y) for y in zip(*(self._run(list(part)) for part in parts))]
 
-    def _count_parts(self, arrays: list[np.ndarray]) -> int | None:
-        """How often the model's own batches fit into the given ones; None if they do not."""
+    def _count_parts(self, arrays: list[NDArray[Any]]) -> int | None:
+        """How many of the model's own batches the arrays hold; None if they do not fit."""
         counts = set()
         for array, detail in zip(arrays, self._details):
             own = tuple(detail["shape"])
             if not own or array.shape[1:] != own[1:] or array.shape[0] % own[0] != 0:
                 return None
-            counts.add(array.shape[0] // own[0])
+            counts.add(array.shape[0] // int(own[0]))
         return counts.pop() if len(counts) == 1 else None
 
-    def _run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
-        for array, detail in zip(arrays, self._details):
-            self._interpreter.set_tensor(detail["index"], array)
-        self._interpreter.invoke()
+    def _run(self, arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
+        try:
+            for array, detail in zip(arrays, self._details):
+                self._interpreter.set_tensor(detail["index"], array)
+            self._interpreter.invoke()
+        except RuntimeError as error:
+            raise S2bnnError(refusal(error)) from error
         return [self._interpreter.get_tensor(detail["index"]) for detail in self.output_details]
 
     def _resize(self, shapes: list[tuple[int, ...]]) -> None:
@@ -140,35 +163,39 @@ class Interpreter:
         self._interpreter.allocate_tensors()
 
 
+def _read(model: str | os.PathLike[str] | bytes | bytearray | memoryview) -> bytes:
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        content = bytes(model)
+    else:
+        with file_errors():
+            content = Path(model).read_bytes()
+    if content[4:8] != b"TFL3":
+        raise S2bnnError(
+            "it is not a TFLite model; use the .tflite that Larq Compute Engine's converter wrote"
+        )
+    return content
+
+
 def _release(native: dict[str, Any]) -> None:
     native.pop("interpreter", None)
     native.pop("delegate", None)
 
 
-def _make_interpreter(host: Host, content: bytes, num_threads: int, delegate: Any) -> Any:
-    try:
-        return host.interpreter(model_content=content, num_threads=num_threads, experimental_delegates=[delegate])
-    except SystemError as error:  # how a host says that it was built for another NumPy
-        message = (
-            f"{host.name} cannot work with NumPy {np.__version__}; `pip install 'numpy<2'`, or a newer {host.name}"
-        )
-        raise RuntimeError(message) from error
-
-
-def _as_input(array: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
-    array = np.asarray(array)
+def _as_input(values: ArrayLike, detail: dict[str, Any]) -> NDArray[Any]:
+    array = np.asarray(values)
     shape, dtype = tuple(int(size) for size in detail["shape"]), np.dtype(detail["dtype"])
     if array.ndim == len(shape) - 1 and shape[0] == 1:
         array = array[np.newaxis]
-    # -1 marks what the converter left open; hosts can resize the batch in any case.
+    # -1 marks a dimension that the converter left open. Hosts can always resize the batch.
     is_open = [i == 0 or size == -1 for i, size in enumerate(detail.get("shape_signature", shape))]
     fits = array.ndim == len(shape) and all(
-        own == given or (may_differ and given > 0) for own, given, may_differ in zip(shape, array.shape, is_open)
+        own == given or (may_differ and given > 0)
+        for own, given, may_differ in zip(shape, array.shape, is_open)
     )
     if not fits:
-        raise ValueError(f"input {detail['name']!r} has shape {shape}, not {array.shape}")
+        raise S2bnnError(f"input {detail['name']!r} has shape {shape}, not {array.shape}")
     if array.dtype != dtype:
         if not (np.issubdtype(array.dtype, np.floating) and np.issubdtype(dtype, np.floating)):
-            raise ValueError(f"input {detail['name']!r} has data type {dtype}, not {array.dtype}")
+            raise S2bnnError(f"input {detail['name']!r} has data type {dtype}, not {array.dtype}")
         array = array.astype(dtype)
     return np.ascontiguousarray(array)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 import zipfile
@@ -10,16 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from s2bnn_runtime.errors import S2bnnError, file_errors
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one embedding was taken for.
+    """The class of one embedding.
 
     Attributes:
-        name: of the nearest class; None if it is rejected.
-        score: cosine to the nearest prototype, -1 to 1.
-        nearest: name of the nearest class, whether rejected or not.
+        name: The name of the nearest class, or None if the embedding is rejected.
+        score: The cosine to the nearest prototype, -1 to 1.
+        nearest: The name of the nearest class, whether the embedding is rejected or not.
     """
 
     name: str | None
@@ -28,10 +30,10 @@ class Prediction:
 
 
 class PrototypeClassifier:
-    """Nearest class mean on embeddings of unit length, by cosine.
+    """Nearest class mean by cosine, on embeddings of unit length.
 
-    A class is the sum of the embeddings that were enrolled for it: classes and examples can be added, and classes forgotten,
-    at any time and in any order; nothing is trained.
+    A class is the sum of the embeddings that were enrolled for it, so classes and examples can be
+    added, and classes forgotten, at any time and in any order. Nothing is trained.
 
     >>> classifier = PrototypeClassifier(threshold=0.5)
     >>> classifier.enroll("cat", [[1.0, 0.1], [1.0, -0.1]])
@@ -40,7 +42,11 @@ class PrototypeClassifier:
     ['cat', None]
 
     Args:
-        threshold: rejects what is less similar to every class, a cosine in [-1, 1]. The default rejects nothing.
+        threshold: A cosine in [-1, 1]. An embedding that is less similar to every class is
+            rejected; the default rejects nothing.
+
+    Raises:
+        S2bnnError: If the threshold is not in [-1, 1].
 
     References:
         Prototypical Networks, https://arxiv.org/abs/1703.05175, equation 1, on unit vectors.
@@ -48,55 +54,75 @@ class PrototypeClassifier:
 
     def __init__(self, threshold: float = -1.0) -> None:
         if not -1 <= threshold <= 1:
-            raise ValueError(f"threshold is a cosine, -1 to 1, not {threshold}")
+            raise S2bnnError(f"threshold is a cosine, -1 to 1, not {threshold}")
         self.threshold = float(threshold)
-        self._sums: dict[str, np.ndarray] = {}
+        self._sums: dict[str, NDArray[np.float64]] = {}
         self._counts: dict[str, int] = {}
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many examples each class has, in the order of their first."""
+        """How many examples each class has, in the order in which the classes were enrolled."""
         return dict(self._counts)
 
-    def enroll(self, name: str, embeddings: np.ndarray) -> None:
-        """Adds examples of a class, new or known.
+    def enroll(self, name: str, embeddings: ArrayLike) -> None:
+        """Add examples of a new or known class.
 
         Args:
-            name: of the class, not empty.
-            embeddings: (N, D), N at least 1; their length does not matter.
+            name: The name of the class, not empty.
+            embeddings: An array (N, D) with N at least 1. The length of the vectors does not
+                matter.
 
         Raises:
-            ValueError: if they do not fit what is enrolled, or are zero or not finite.
+            S2bnnError: If the embeddings have another size than the enrolled ones, or if one is
+                zero or not finite.
         """
         if not name:
-            raise ValueError("a class needs a name")
+            raise S2bnnError("a class needs a name")
         units = _unit(embeddings, self._dim())
-        self._sums[name] = self._sums.get(name, 0.0) + units.sum(axis=0)
+        self._sums[name] = self._sums.get(name, np.zeros(units.shape[1])) + units.sum(axis=0)
         self._counts[name] = self._counts.get(name, 0) + len(units)
 
     def forget(self, name: str) -> None:
-        """Removes a class.
+        """Remove a class.
 
         Raises:
-            KeyError: if there is none of that name.
+            S2bnnError: If there is no class of that name.
         """
         if name not in self._sums:
-            raise KeyError(f"there is no class {name!r}; there are {', '.join(self._sums) or 'none'}")
+            known = ", ".join(self._sums) or "none"
+            raise S2bnnError(f"there is no class {name!r}; the classes are: {known}")
         del self._sums[name], self._counts[name]
 
-    def scores(self, embeddings: np.ndarray) -> np.ndarray:
-        """Cosine of each embedding (N, D) to each prototype: (N, K), in the order of `counts`.
+    def scores(self, embeddings: ArrayLike) -> NDArray[np.float64]:
+        """The cosine of each embedding to each prototype.
+
+        Args:
+            embeddings: An array (N, D).
+
+        Returns:
+            An array (N, K), with the classes in the order of `counts`.
 
         Raises:
-            ValueError: if no class is enrolled, or the embeddings do not fit.
+            S2bnnError: If no class is enrolled, or for embeddings that `enroll` would refuse.
         """
         if not self._sums:
-            raise ValueError("no class is enrolled")
+            raise S2bnnError("no class is enrolled")
         units = _unit(embeddings, self._dim())
-        return units @ _unit(np.stack(list(self._sums.values())), None).T
+        cosines: NDArray[np.float64] = units @ _unit(np.stack(list(self._sums.values())), None).T
+        return cosines
 
-    def predict(self, embeddings: np.ndarray) -> list[Prediction]:
-        """The nearest class of each embedding (N, D); errors as of `scores`."""
+    def predict(self, embeddings: ArrayLike) -> list[Prediction]:
+        """The nearest class of each embedding.
+
+        Args:
+            embeddings: An array (N, D).
+
+        Returns:
+            N predictions.
+
+        Raises:
+            S2bnnError: Like `scores`.
+        """
         names, scores = list(self._sums), self.scores(embeddings)
         best = scores.argmax(axis=1)
         return [
@@ -105,40 +131,51 @@ class PrototypeClassifier:
         ]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes one .npz of plain arrays, whole or not at all."""
+        """Write one .npz of plain arrays, whole or not at all.
+
+        Raises:
+            S2bnnError: If the file cannot be written.
+        """
         path = Path(path)
-        if not path.resolve().parent.is_dir():
-            raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.resolve().parent))
-        handle, partial = tempfile.mkstemp(suffix=".npz", dir=path.resolve().parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(
-                    file,
-                    names=np.array(list(self._sums), dtype=np.str_),
-                    sums=np.array(list(self._sums.values()), dtype=np.float64),
-                    counts=np.array(list(self._counts.values()), dtype=np.int64),
-                    threshold=np.float64(self.threshold),
-                )
-            os.replace(partial, path)
-        finally:
-            Path(partial).unlink(missing_ok=True)
+        folder = path.resolve().parent
+        if not folder.is_dir():
+            raise S2bnnError(f"{folder} does not exist; check its path")
+        with file_errors():
+            handle, partial = tempfile.mkstemp(suffix=".npz", dir=folder)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    np.savez(
+                        file,
+                        names=np.array(list(self._sums), dtype=np.str_),
+                        sums=np.array(list(self._sums.values()), dtype=np.float64),
+                        counts=np.array(list(self._counts.values()), dtype=np.int64),
+                        threshold=np.float64(self.threshold),
+                    )
+                os.replace(partial, path)
+            finally:
+                Path(partial).unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PrototypeClassifier:
-        """Reads what `save` wrote; nothing in the file is executed.
+        """Read a file that `save` wrote. Nothing in the file is executed.
 
         Raises:
-            FileNotFoundError: if there is no such file.
-            ValueError: if it is another kind of file.
+            S2bnnError: If the file cannot be read or is of another kind.
         """
         try:
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                names, sums, counts = arrays["names"].tolist(), arrays["sums"], arrays["counts"].tolist()
-                classifier = cls(float(arrays["threshold"]))
+            with file_errors(), Path(path).open("rb") as file:
+                with np.load(file, allow_pickle=False) as arrays:
+                    names, sums = arrays["names"].tolist(), arrays["sums"]
+                    counts, threshold = arrays["counts"].tolist(), float(arrays["threshold"])
+        except S2bnnError:
+            raise
         except (KeyError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} holds no enrolled classes; `s2bnn-run enroll` makes such a file") from error
+            raise S2bnnError(
+                f"{path} holds no enrolled classes; `s2bnn-run enroll` makes such a file"
+            ) from error
+        classifier = cls(threshold)
         if not len(names) == len(sums) == len(counts) or not np.isfinite(sums).all():
-            raise ValueError(f"{path} holds no enrolled classes (its arrays do not fit)")
+            raise S2bnnError(f"{path} holds no enrolled classes: its arrays do not match")
         classifier._sums = dict(zip(names, sums))
         classifier._counts = dict(zip(names, counts))
         return classifier
@@ -147,12 +184,13 @@ class PrototypeClassifier:
         return next((len(total) for total in self._sums.values()), None)
 
 
-def _unit(vectors: np.ndarray, dim: int | None) -> np.ndarray:
-    """Rows (N, D) with unit length, float64."""
+def _unit(vectors: ArrayLike, dim: int | None) -> NDArray[np.float64]:
+    """Rows (N, D) with unit length."""
     array = np.asarray(vectors, np.float64)
     if array.ndim != 2 or not len(array) or (dim is not None and array.shape[1] != dim):
-        raise ValueError(f"embeddings have shape (N, {dim or 'D'}), not {array.shape}")
+        raise S2bnnError(f"embeddings have shape (N, {dim or 'D'}), not {array.shape}")
     lengths = np.linalg.norm(array, axis=1, keepdims=True)
     if not np.isfinite(array).all() or not lengths.all():
-        raise ValueError("an embedding is zero or not finite")
-    return array / lengths
+        raise S2bnnError("an embedding is zero or not finite")
+    units: NDArray[np.float64] = array / lengths
+    return units

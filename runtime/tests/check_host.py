@@ -1,8 +1,9 @@
-"""Checks one TFLite host, on whatever processor this runs, against the results of Larq Compute Engine in golden.npz.
+"""Check one TFLite host, on this processor, against Larq Compute Engine's results in golden.npz.
 
     python tests/check_host.py [HOST] [--short]     (needs NumPy, the host, and this package)
 
-Every case runs on every kernel this processor has, fused and not, on one thread and two, and must be equal to the bit.
+Every case runs on every kernel that this processor has, fused and not, on one thread and on two,
+and must be equal to the bit.
 """
 
 from __future__ import annotations
@@ -22,12 +23,18 @@ GOLDEN = Path(__file__).parent / "golden.npz"
 
 
 def load_cases() -> dict[str, tuple[bytes, np.ndarray, list[np.ndarray]]]:
-    """Name to model, input and outputs."""
+    """The model, input and outputs of each case, by name."""
     with np.load(GOLDEN, allow_pickle=False) as file:
         arrays = dict(file)
     names = sorted({key.split("/")[0] for key in arrays})
-    outputs = {name: [arrays[key] for key in sorted(arrays) if key.startswith(f"{name}/output")] for name in names}
-    return {name: (arrays[f"{name}/model"].tobytes(), arrays[f"{name}/input"], outputs[name]) for name in names}
+    outputs = {
+        name: [arrays[key] for key in sorted(arrays) if key.startswith(f"{name}/output")]
+        for name in names
+    }
+    return {
+        name: (arrays[f"{name}/model"].tobytes(), arrays[f"{name}/input"], outputs[name])
+        for name in names
+    }
 
 
 def check_equal(name: str, got, wanted: list[np.ndarray]) -> None:
@@ -39,18 +46,25 @@ def check_equal(name: str, got, wanted: list[np.ndarray]) -> None:
 
 def check_results(cases, host, short: bool) -> int:
     runs = 0
-    variants = [{"kernels": k} for k in (None, "portable", "reference")] + [{"fuse": False}, {"num_threads": 2}]
+    variants = [{"kernels": k} for k in (None, "portable", "reference")] + [
+        {"fuse": False},
+        {"num_threads": 2},
+    ]
     for name, (model, x, wanted) in cases.items():
         for options in variants[:1] if short else variants:
-            if name.startswith("graph") and ("fuse" in options or options.get("kernels") == "reference"):
-                continue  # the host's own float operations may round otherwise
-            check_equal(f"{name} {options}", Interpreter(model, host=host, **options).predict(x), wanted)
+            if name.startswith("graph") and (
+                "fuse" in options or options.get("kernels") == "reference"
+            ):
+                continue  # the host's own float operations may round differently
+            check_equal(
+                f"{name} {options}", Interpreter(model, host=host, **options).predict(x), wanted
+            )
             runs += 1
     return runs
 
 
 def check_batches(cases, host) -> None:
-    """Another batch on every call, in one interpreter."""
+    """Use another batch size in every call of one interpreter."""
     model, images, (wanted,) = cases["network"]
     interpreter = Interpreter(model, host=host)
     for batch in (1, 3, 2, 1):
@@ -58,23 +72,25 @@ def check_batches(cases, host) -> None:
 
 
 def check_threads(cases, host) -> None:
-    """Several interpreters at the same time."""
+    """Run several interpreters at the same time."""
     model, images, (wanted,) = cases["network"]
     interpreters = [Interpreter(model, 1 + i % 2, host=host) for i in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        for result in pool.map(lambda interpreter: [interpreter.predict(images) for _ in range(3)], interpreters):
+        for result in pool.map(
+            lambda interpreter: [interpreter.predict(images) for _ in range(3)], interpreters
+        ):
             for got in result:
                 np.testing.assert_array_equal(got, wanted)
 
 
 def check_refusal(cases, host) -> None:
-    """A damaged model is refused, and the process goes on."""
+    """A damaged model is refused, and the process continues."""
     model = cases["bconv00"][0]
     damaged = model.replace(b"stride_width", b"stride_wrong")
     assert damaged != model
     try:
         Interpreter(damaged, host=host)
-    except (RuntimeError, ValueError):
+    except s2bnn_runtime.S2bnnError:
         return
     raise AssertionError("a convolution without stride_width was accepted")
 
@@ -87,7 +103,7 @@ def installed_version(name: str) -> str:
 
 
 def check_kernels() -> None:
-    """Whatever compiled the library, it finds out what the processor can do."""
+    """The library finds out what the processor can do, no matter which compiler built it."""
     flags = Path("/proc/cpuinfo").read_text().split()
     if platform.machine() == "aarch64" or "avx2" in flags:
         assert s2bnn_runtime.kernels() != "portable", s2bnn_runtime.kernels()
@@ -95,7 +111,9 @@ def check_kernels() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("host", nargs="?", choices=["ai-edge-litert", "tflite-runtime", "tensorflow"])
+    parser.add_argument(
+        "host", nargs="?", choices=["ai-edge-litert", "tflite-runtime", "tensorflow"]
+    )
     parser.add_argument("--short", action="store_true", help="every case once, on the best kernels")
     options = parser.parse_args()
     host = s2bnn_runtime.find_host(options.host)
@@ -105,9 +123,10 @@ def main() -> None:
     check_batches(cases, host)
     check_threads(cases, host)
     check_refusal(cases, host)
+    where = f"{host.name} {installed_version(host.name)} on {platform.machine()}"
     print(
-        f"ok: {host.name} {installed_version(host.name)} on {platform.machine()}, {s2bnn_runtime.kernels()} kernels: "
-        f"{len(cases)} cases, {runs} results equal to Larq Compute Engine's"
+        f"ok: {where}, {s2bnn_runtime.kernels()} kernels: {len(cases)} cases, {runs} results equal "
+        "to Larq Compute Engine's"
     )
 
 

@@ -1,4 +1,4 @@
-"""`s2bnn-run` called as from the shell, and what it prints."""
+"""Calls of `s2bnn-run` as from the shell, and what it prints."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from s2bnn_runtime.cli import main
 
 
 def say(capsys, *arguments) -> str:
-    """What a command that succeeds prints."""
+    """Run a command that succeeds, and return what it prints."""
     assert main([str(argument) for argument in arguments]) == 0
     return capsys.readouterr().out
 
 
 def complain(capsys, *arguments) -> str:
-    """The one line on standard error of a command that fails."""
+    """Run a command that fails, and return its one line on standard error."""
     assert main([str(argument) for argument in arguments]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""

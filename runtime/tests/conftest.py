@@ -6,15 +6,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
+from ci_skips import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401
 
 import s2bnn_runtime
-from s2bnn_runtime import Interpreter, find_host
+from s2bnn_runtime import Interpreter, S2bnnError, find_host
 
 
 def runs_here(kernels: str) -> bool:
     try:
         s2bnn_runtime.load_delegate(host=find_host("tensorflow"), kernels=kernels)
-    except ValueError:
+    except S2bnnError:
         return False
     return True
 
@@ -25,13 +26,13 @@ KERNELS = tuple(kernels for kernels in ALL_KERNELS if runs_here(kernels))
 
 @pytest.fixture(scope="session")
 def host():
-    """TensorFlow's own interpreter: the one that Larq Compute Engine was built from."""
+    """TensorFlow's own interpreter, from which Larq Compute Engine was built."""
     return find_host("tensorflow")
 
 
 @pytest.fixture
 def run(host):
-    """Runs a model on given inputs; keyword arguments go to `Interpreter`."""
+    """A function that runs a model; its keyword arguments go to `Interpreter`."""
 
     def run(model: bytes, *inputs: np.ndarray, **options):
         return Interpreter(model, host=host, **options).predict(*inputs)
@@ -41,7 +42,7 @@ def run(host):
 
 @pytest.fixture
 def lce():
-    """Runs a model in Larq Compute Engine's interpreter."""
+    """A function that runs a model in Larq Compute Engine's interpreter."""
     from larq_compute_engine.tflite.python.interpreter import Interpreter as LceInterpreter
 
     def run(model: bytes, *inputs: np.ndarray, **options):

@@ -1,4 +1,6 @@
-"""Builds small `.tflite` files op by op, so that tests reach every option, also those that no converter emits."""
+"""Builds small `.tflite` files op by op, so that tests reach all options, even those that no
+converter writes.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def words_of(channels: int) -> int:
 
 
 def pack_bits(values: np.ndarray) -> np.ndarray:
-    """(..., C) numbers to (..., ceil(C / 32)) int32 words; a bit is set where the value is negative."""
+    """Pack (..., C) numbers into (..., ceil(C / 32)) int32 words. A bit is set if the value is
+    negative.
+    """
     channels = values.shape[-1]
     padded = np.zeros((*values.shape[:-1], words_of(channels) * 32), np.uint8)
     padded[..., :channels] = values < 0
@@ -34,7 +38,9 @@ def pack_bits(values: np.ndarray) -> np.ndarray:
 
 @dataclass
 class Graph:
-    """A model under construction. Tensors are numbers; methods return the number of what they add."""
+    """A model under construction. Tensors are numbers; methods return the number of the tensor
+    that they add.
+    """
 
     tensors: list[Any] = field(default_factory=list)
     buffers: list[Any] = field(default_factory=lambda: [schema.BufferT()])
@@ -61,7 +67,9 @@ class Graph:
         self.buffers.append(buffer)
         return index
 
-    def custom(self, name: str, inputs, output: int, options: dict[str, int] | bytes | None = None) -> int:
+    def custom(
+        self, name: str, inputs, output: int, options: dict[str, int] | bytes | None = None
+    ) -> int:
         code = schema.OperatorCodeT()
         code.builtinCode = schema.BuiltinOperator.CUSTOM
         code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
@@ -79,7 +87,9 @@ class Graph:
         operator = self._operator(code, inputs, output)
         if options is not None:
             operator.builtinOptions = options
-            operator.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__[:-1])
+            operator.builtinOptionsType = getattr(
+                schema.BuiltinOptions, type(options).__name__[:-1]
+            )
         return output
 
     def _operator(self, code, inputs, output: int):
@@ -105,7 +115,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class Bconv:
-    """One binary convolution: everything that its definition knows."""
+    """One binary convolution with all options of its definition."""
 
     batch: int = 1
     height: int = 5
@@ -130,7 +140,9 @@ class Bconv:
             "filter": rng.choice([-1.0, 1.0], (self.channels_out, *self.filter, group_channels)),
             "multiplier": rng.normal(0, 0.05, self.channels_out).astype(np.float32),
             "bias": rng.normal(0, 1, self.channels_out).astype(np.float32),
-            "thresholds": rng.integers(products // 4, 3 * products // 4 + 1, self.channels_out, dtype=np.int32),
+            "thresholds": rng.integers(
+                products // 4, 3 * products // 4 + 1, self.channels_out, dtype=np.int32
+            ),
         }
 
     def input(self) -> np.ndarray:
@@ -159,7 +171,9 @@ class Bconv:
 
     def output_size(self) -> tuple[int, int]:
         sizes = []
-        for size, f, s, d in zip((self.height, self.width), self.filter, self.stride, self.dilation):
+        for size, f, s, d in zip(
+            (self.height, self.width), self.filter, self.stride, self.dilation
+        ):
             covered = size if self.padding == "SAME" else size - (f - 1) * d
             sizes.append(-(-covered // s))
         return sizes[0], sizes[1]
@@ -169,14 +183,22 @@ class Bconv:
         bits = self.output == "bits"
         channels = words_of(self.channels_out) if bits else self.channels_out
         quantization = {"scale": 0.04, "zero_point": -7} if self.output == "int8" else {}
-        y = graph.tensor((self.batch, *self.output_size(), channels), "int32" if bits else self.output, **quantization)
+        y = graph.tensor(
+            (self.batch, *self.output_size(), channels),
+            "int32" if bits else self.output,
+            **quantization,
+        )
         inputs = [x, graph.constant(pack_bits(weights["filter"]))]
-        inputs += [-1, -1] if bits else [graph.constant(weights["multiplier"]), graph.constant(weights["bias"])]
+        inputs += (
+            [-1, -1]
+            if bits
+            else [graph.constant(weights["multiplier"]), graph.constant(weights["bias"])]
+        )
         inputs += [graph.constant(weights["thresholds"])] if bits else [-1]
         return graph.custom("LceBconv2d", inputs, y, self.options)
 
     def model(self) -> bytes:
-        """Bits in, the convolution's output out."""
+        """A model with bits as its input and the convolution's output as its output."""
         graph = Graph()
         x = graph.tensor((self.batch, self.height, self.width, words_of(self.channels_in)), "int32")
         return graph.build([x], [self.add_to(graph, x)])

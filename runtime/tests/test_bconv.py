@@ -1,4 +1,6 @@
-"""LceBconv2d: every kernel against Larq Compute Engine, and against plain arithmetic where that is wrong or refuses."""
+"""LceBconv2d: every kernel against Larq Compute Engine, or plain arithmetic where that is wrong
+or refuses.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,18 @@ def draw_case(rng: np.random.Generator) -> Bconv:
             batch=int(rng.integers(1, 3)),
             height=int(rng.integers(1, 13)),
             width=int(rng.integers(1, 19)),
-            channels_in=32 * groups * int(rng.integers(1, 4)) if groups > 1 else int(rng.integers(1, 200)),
+            channels_in=32 * groups * int(rng.integers(1, 4))
+            if groups > 1
+            else int(rng.integers(1, 200)),
             channels_out=groups * int(rng.integers(1, 101 // groups)),
             filter=(int(rng.choice([1, 2, 3, 5, 7])), int(rng.choice([1, 2, 3, 5, 7]))),
             stride=(int(rng.integers(1, 4)), int(rng.integers(1, 4))),
             dilation=(int(rng.integers(1, 3)), int(rng.integers(1, 3))),
             padding=padding,
             pad_value=pad_value,
-            activation="none" if zero_padding else str(rng.choice(["none", "relu", "relu_n1_to_1", "relu6"])),
+            activation="none"
+            if zero_padding
+            else str(rng.choice(["none", "relu", "relu_n1_to_1", "relu6"])),
             groups=groups,
             output="float32" if zero_padding else str(rng.choice(["float32", "int8", "bits"])),
             seed=int(rng.integers(1 << 30)),
@@ -45,7 +51,9 @@ def convolve(case: Bconv) -> np.ndarray:
     rows, columns = case.output_size()
     padding = [0, 0]
     if case.padding == "SAME":
-        sizes = zip((rows, columns), (case.height, case.width), case.filter, case.stride, case.dilation)
+        sizes = zip(
+            (rows, columns), (case.height, case.width), case.filter, case.stride, case.dilation
+        )
         padding = [max((o - 1) * s + (f - 1) * d + 1 - i, 0) // 2 for o, i, f, s, d in sizes]
     group_in, group_out = case.channels_in // case.groups, case.channels_out // case.groups
     result = np.zeros((case.batch, rows, columns, case.channels_out))
@@ -54,7 +62,11 @@ def convolve(case: Bconv) -> np.ndarray:
             iy = y * case.stride[0] - padding[0] + fy * case.dilation[0]
             ix = c * case.stride[1] - padding[1] + fx * case.dilation[1]
             inside = 0 <= iy < case.height and 0 <= ix < case.width
-            pixel = x[:, iy, ix] if inside else np.full((case.batch, case.channels_in), float(case.pad_value))
+            pixel = (
+                x[:, iy, ix]
+                if inside
+                else np.full((case.batch, case.channels_in), float(case.pad_value))
+            )
             for g in range(case.groups):
                 outputs = slice(g * group_out, (g + 1) * group_out)
                 products = pixel[:, g * group_in : (g + 1) * group_in] @ weights[outputs, fy, fx].T
@@ -64,9 +76,12 @@ def convolve(case: Bconv) -> np.ndarray:
 
 def expected(case: Bconv) -> np.ndarray:
     weights = case.weights()
-    low, high = {"none": (-np.inf, np.inf), "relu": (0, np.inf), "relu_n1_to_1": (-1, 1), "relu6": (0, 6)}[
-        case.activation
-    ]
+    low, high = {
+        "none": (-np.inf, np.inf),
+        "relu": (0, np.inf),
+        "relu_n1_to_1": (-1, 1),
+        "relu6": (0, 6),
+    }[case.activation]
     sums = convolve(case)
     if case.output == "bits":
         products = case.filter[0] * case.filter[1] * case.channels_in // case.groups
@@ -81,15 +96,19 @@ def expected(case: Bconv) -> np.ndarray:
 def test_equals_lce_to_the_bit(run, lce, seed):
     case = draw_case(np.random.default_rng(seed))
     x = pack_bits(case.input())
-    # Its interpreter takes one image after the other, and its default kernel no groups.
+    # Its interpreter takes one image at a time, and its default kernel no groups.
     wanted = lce(dataclasses.replace(case, batch=1).model(), x, use_indirect_bgemm=case.groups > 1)
     for kernels in KERNELS:
-        np.testing.assert_array_equal(run(case.model(), x, kernels=kernels), wanted, f"{kernels}: {case}")
+        np.testing.assert_array_equal(
+            run(case.model(), x, kernels=kernels), wanted, f"{kernels}: {case}"
+        )
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_is_right_where_lce_is_not(run, seed):
-    """Filters larger than their input, and zero padding together with an activation or an int8 or bit output."""
+    """Filters larger than their input; zero padding together with an activation, or an int8 or
+    bit output.
+    """
     rng = np.random.default_rng(1000 + seed)
     case = dataclasses.replace(
         draw_case(rng),
@@ -104,13 +123,15 @@ def test_is_right_where_lce_is_not(run, seed):
     results = [run(case.model(), x, kernels=kernels) for kernels in KERNELS]
     for kernels, result in zip(KERNELS, results):
         np.testing.assert_array_equal(result, results[0], f"{kernels}: {case}")
-    # Rounding to int8 may fall to either side where the scaled value is a half.
+    # If the scaled value is a half, rounding to int8 may go either way.
     tolerance = {"float32": 1e-4, "int8": 1, "bits": 0}[case.output]
-    np.testing.assert_allclose(results[0].astype(float), wanted, rtol=0, atol=tolerance, err_msg=str(case))
+    np.testing.assert_allclose(
+        results[0].astype(float), wanted, rtol=0, atol=tolerance, err_msg=str(case)
+    )
 
 
 class NotFinite(Bconv):
-    """Some biases are infinite or no numbers."""
+    """A convolution in which some biases are infinite or not numbers."""
 
     def weights(self) -> dict[str, np.ndarray]:
         weights = super().weights()
@@ -118,7 +139,7 @@ class NotFinite(Bconv):
         return weights
 
 
-def test_int8_of_what_is_no_number_equals_lce(run, lce):
+def test_int8_of_nan_and_infinity_equals_lce(run, lce):
     case = NotFinite(pad_value=1, output="int8")
     x = pack_bits(case.input())
     wanted = lce(case.model(), x)
@@ -136,7 +157,7 @@ def test_threads_change_nothing(run, threads):
 
 @pytest.mark.parametrize("channels_in, size", [(2048, 3), (8192, 3), (300, 15)])
 def test_many_products(run, lce, channels_in, size):
-    """Sums beyond 8 and beyond 16 bits."""
+    """Sums that exceed 8 bits and 16 bits."""
     case = Bconv(height=16, width=17, channels_in=channels_in, channels_out=5, filter=(size, size))
     x = pack_bits(case.input())
     wanted = lce(case.model(), x)
@@ -151,7 +172,12 @@ def test_filter_larger_than_the_input_equals_keras(run):
 
     tf.keras.utils.set_random_seed(0)
     layer = lq.layers.QuantConv2D(
-        40, 5, padding="same", input_quantizer="ste_sign", kernel_quantizer="ste_sign", use_bias=False
+        40,
+        5,
+        padding="same",
+        input_quantizer="ste_sign",
+        kernel_quantizer="ste_sign",
+        use_bias=False,
     )
     model = tf.keras.Sequential([tf.keras.layers.Input((3, 2, 64)), layer])
     images = np.random.default_rng(0).normal(size=(1, 3, 2, 64)).astype(np.float32)

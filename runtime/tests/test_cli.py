@@ -1,4 +1,6 @@
-"""`s2bnn-run MODEL IMAGES...` on real pictures and models: scores, speed, and mistakes told in one sentence."""
+"""`s2bnn-run MODEL IMAGES...` on real pictures and models: scores, speed, and mistakes in one
+sentence each.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture
 def pictures(tmp_path):
-    """A folder with a JPEG and a transparent PNG of one color, and a file that is no picture."""
+    """A folder with a JPEG and a transparent PNG of one color, and a file that is not a picture."""
     Image.new("RGB", (300, 200), COLOR).save(tmp_path / "a.jpg", quality=100, subsampling=0)
     Image.new("RGBA", (30, 50), (*COLOR, 255)).save(tmp_path / "b.png")
     (tmp_path / "notes.txt").write_text("not a picture")
@@ -51,12 +53,19 @@ def test_scores_of_a_folder(model, pictures, capsys, preprocessing, prepare):
     labels.write_text("".join(f"class {i}\n" for i in range(CLASSES)))
     arguments = ["--labels", labels, "--top-k", 3, "--preprocessing", preprocessing, "--json"]
     result = json.loads(say(capsys, model, pictures, *arguments).splitlines()[-1])
-    assert [image["path"] for image in result["images"]] == [str(pictures / "a.jpg"), str(pictures / "b.png")]
+    assert [image["path"] for image in result["images"]] == [
+        str(pictures / "a.jpg"),
+        str(pictures / "b.png"),
+    ]
     pixels = np.broadcast_to(prepare(np.array(COLOR, float)), (1, 12, 8, 3)).astype(np.float32)
     (wanted,) = Interpreter(model).predict(pixels)
     best = np.argsort(-wanted, kind="stable")[:3]
     for entry, index in zip(result["images"][1]["top"], best):
-        assert entry == {"class": index, "label": f"class {index}", "score": pytest.approx(float(wanted[index]))}
+        assert entry == {
+            "class": index,
+            "label": f"class {index}",
+            "score": pytest.approx(float(wanted[index])),
+        }
 
 
 def test_text_names_the_picture_and_its_best_class(model, pictures, capsys):
@@ -68,10 +77,16 @@ def test_text_names_the_picture_and_its_best_class(model, pictures, capsys):
 
 
 def test_benchmark_and_profile(model, capsys):
-    result = json.loads(say(capsys, model, "--profile", "--runs", 2, "--threads", 2, "--json").splitlines()[-1])
+    result = json.loads(
+        say(capsys, model, "--profile", "--runs", 2, "--threads", 2, "--json").splitlines()[-1]
+    )
     assert result["threads"] == 2
     assert result["benchmark"]["runs"] == 2
-    assert result["benchmark"]["min_ms"] <= result["benchmark"]["median_ms"] <= result["benchmark"]["max_ms"]
+    assert (
+        result["benchmark"]["min_ms"]
+        <= result["benchmark"]["median_ms"]
+        <= result["benchmark"]["max_ms"]
+    )
     (steps,) = result["profile"]
     assert sum(step["binary_macs"] for step in steps) == 9 * 32 * CLASSES * 6 * 4
     assert "LceBconv2d" in say(capsys, model, "--profile", "--runs", 1)
@@ -88,7 +103,7 @@ def test_wrong_models(model, pictures, capsys):
     assert "nothing to do" in complain(capsys, model)
 
 
-def test_wrong_pictures_do_not_keep_the_others_back(model, pictures, capsys):
+def test_wrong_pictures_do_not_stop_the_others(model, pictures, capsys):
     cut = pictures / "cut.jpg"
     cut.write_bytes((pictures / "a.jpg").read_bytes()[:700])
     wrong = {

@@ -12,13 +12,17 @@ from PIL import Image
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
-    """A small binary network of random weights: colors already tell it things apart."""
+    """A small binary network with random weights, whose embeddings already differ by color."""
     import larq as lq
     import larq_compute_engine as lce
     import tensorflow as tf
 
     tf.keras.utils.set_random_seed(0)
-    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip"}
+    signs = {
+        "input_quantizer": "ste_sign",
+        "kernel_quantizer": "ste_sign",
+        "kernel_constraint": "weight_clip",
+    }
     model = tf.keras.Sequential(
         [
             tf.keras.Input((16, 16, 3), 1),
@@ -36,7 +40,7 @@ def encoder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Folders red, green and blue: noisy pictures of that color."""
+    """Folders red, green and blue, with noisy pictures of that color."""
     root = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(0)
     for channel, name in enumerate(("red", "green", "blue")):
@@ -66,23 +70,33 @@ def test_enrolled_colors_are_recognized(encoder, pictures, tmp_path, capsys):
 
 def test_search_finds_the_same_picture_then_its_kind(encoder, pictures, capsys):
     query = pictures / "green" / "2.png"
-    found = json.loads(say(capsys, "search", encoder, query, pictures, "--top-k", "4", "--json"))["found"]
+    found = json.loads(say(capsys, "search", encoder, query, pictures, "--top-k", "4", "--json"))[
+        "found"
+    ]
     assert found[0]["path"] == str(query)
     assert found[0]["score"] == pytest.approx(1, abs=1e-5)
     assert {"green"} == {row["path"].split("/")[-2] for row in found}
 
 
-def test_mistakes_are_told_in_a_sentence(encoder, pictures, tmp_path, capsys):
+def test_each_mistake_is_one_sentence(encoder, pictures, tmp_path, capsys):
     (tmp_path / "text.jpg").write_text("no picture")
     (tmp_path / "nothing").mkdir()
     (tmp_path / "text.npz").write_text("no classes")
     picture = pictures / "red" / "0.png"
     classes = tmp_path / "new.npz"
     assert "text.jpg" in complain(capsys, "enroll", encoder, classes, "x", tmp_path / "text.jpg")
-    assert "there is no picture in" in complain(capsys, "enroll", encoder, classes, "x", tmp_path / "nothing")
+    assert "there is no picture in" in complain(
+        capsys, "enroll", encoder, classes, "x", tmp_path / "nothing"
+    )
     assert not classes.exists()
-    assert "holds no enrolled classes" in complain(capsys, "classify", encoder, tmp_path / "text.npz", picture)
+    assert "holds no enrolled classes" in complain(
+        capsys, "classify", encoder, tmp_path / "text.npz", picture
+    )
     assert "new.npz does not exist" in complain(capsys, "classify", encoder, classes, picture)
-    assert "no.tflite does not exist" in complain(capsys, "search", tmp_path / "no.tflite", picture, picture)
+    assert "no.tflite does not exist" in complain(
+        capsys, "search", tmp_path / "no.tflite", picture, picture
+    )
     nowhere = tmp_path / "nowhere"
-    assert f"{nowhere} does not exist" in complain(capsys, "enroll", encoder, nowhere / "new.npz", "x", picture)
+    assert f"{nowhere} does not exist" in complain(
+        capsys, "enroll", encoder, nowhere / "new.npz", "x", picture
+    )

@@ -1,4 +1,6 @@
-"""Float work that runs in another way than op by op: the first convolution, pooling in patches, maps repeated along channels."""
+"""Float work that does not run op by op: the first convolution, pooling in patches, repeated
+maps.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ FUSING = [kernels for kernels in KERNELS if kernels != "reference"]
 
 
 class Network(Graph):
-    """A graph with an input; methods take and return a tensor with its shape."""
+    """A graph with an input. Methods take and return a tensor with its shape."""
 
     def __init__(self, shape) -> None:
         super().__init__()
@@ -30,7 +32,9 @@ class Network(Graph):
 
     def bconv(self, x, channels: int):
         tensor, shape = x
-        bits = self.custom("LceQuantize", [tensor], self.tensor((*shape[:3], words_of(shape[3])), "int32"))
+        bits = self.custom(
+            "LceQuantize", [tensor], self.tensor((*shape[:3], words_of(shape[3])), "int32")
+        )
         case = Bconv(*shape, channels, pad_value=1)
         return case.add_to(self, bits), (*shape[:3], channels)
 
@@ -61,7 +65,9 @@ class Network(Graph):
 
 
 def check(network: Network, outputs, tolerances, host, lce) -> list[str]:
-    """Every kernel gives the same; it is what Larq Compute Engine gives, unless the tolerance is None. Returns the steps' names."""
+    """Check that every kernel gives the same result, and that it is Larq Compute Engine's unless
+    the tolerance is None. Returns the steps' names.
+    """
     model = network.build([network.x[0]], [tensor for tensor, _ in outputs])
     x = np.random.default_rng(1).normal(size=network.x[1]).astype(np.float32)
     wanted = as_list(lce(model, x))
@@ -96,7 +102,9 @@ def as_list(result) -> list[np.ndarray]:
     ],
 )
 def test_first_convolution(host, lce, shape, channels, size, stride, padding):
-    """Equal to LCE's up to rounding; a sign near zero may turn, so what follows is compared between kernels only."""
+    """Equal to LCE's up to rounding. A sign near zero may turn, so the next layer is compared
+    only between kernels.
+    """
     network = Network(shape)
     y = network.conv(network.x, channels, size, stride, padding, activation=1)
     shifted = network.op("ADD", [y[0], network.values(channels)], y[1], schema.AddOptionsT())
@@ -107,7 +115,10 @@ def test_first_convolution(host, lce, shape, channels, size, stride, padding):
 def test_large_float_convolutions_stay_with_the_host(host, lce):
     network = Network((1, 8, 8, 8))
     y = network.conv(network.x, 32, (3, 3), (1, 1), "SAME")
-    assert check(network, [network.bconv(y, 32)], (None,), host, lce) == ["LOAD+QUANTIZE", "LceBconv2d+STORE"]
+    assert check(network, [network.bconv(y, 32)], (None,), host, lce) == [
+        "LOAD+QUANTIZE",
+        "LceBconv2d+STORE",
+    ]
 
 
 @pytest.mark.parametrize("height, width", [(8, 16), (8, 8), (7, 9)])
@@ -137,7 +148,9 @@ def test_global_mean(host, lce, axes, keep):
 @pytest.mark.parametrize("channels", [32, 96, 48])
 @pytest.mark.parametrize("height, width", [(4, 8), (2, 4), (6, 12), (4, 6), (3, 8), (5, 5)])
 def test_pooling_a_convolution(host, lce, height, width, channels):
-    """In the convolution's pass where the map divides into patches. The map itself is read too, or not."""
+    """In the convolution's pass if the map divides into patches. The map itself is read too, or
+    not.
+    """
     network = Network((1, height, width, 64))
     y = network.bconv(network.x, channels)
     z = network.op("PRELU", [y[0], network.values(1, 1, channels)], y[1])
@@ -152,7 +165,9 @@ def test_pooling_a_convolution(host, lce, height, width, channels):
 
 @pytest.mark.parametrize("channels", [32, 64, 48])
 def test_doubling_the_channels(host, lce, channels):
-    """The repeated map is stored once, where words of bits allow it, and the shortcut reads it twice."""
+    """The repeated map is stored once, if words of bits allow it, and the shortcut reads it
+    twice.
+    """
     network = Network((1, 5, 6, channels))
     y = network.add(network.bconv(network.x, channels), network.x)
     double = network.twice(y)
@@ -161,5 +176,7 @@ def test_doubling_the_channels(host, lce, channels):
     assert names[1].count("STORE") == (1 if channels % 32 == 0 else 2)
     network = Network((1, 5, 6, channels))
     double = network.twice(network.x)
-    z = network.add(network.bconv(double, 2 * channels), network.twice(network.add(network.x, network.x)))
+    z = network.add(
+        network.bconv(double, 2 * channels), network.twice(network.add(network.x, network.x))
+    )
     check(network, [z, double], (0, 0), host, lce)

@@ -1,4 +1,4 @@
-"""Random graphs of binary and float ops: fused, every result is what the ops give one by one."""
+"""Random graphs of binary and float ops: fused, every result equals that of the ops one by one."""
 
 from __future__ import annotations
 
@@ -11,12 +11,19 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 
 class RandomGraph:
-    """Grows a graph of float maps (tensor, shape) with binary convolutions and what stands between them."""
+    """Grows a graph of float maps (tensor, shape) with binary convolutions and the ops between
+    them.
+    """
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
         self.graph = Graph()
-        shape = (1, int(self.rng.integers(2, 7)), int(self.rng.integers(2, 12)), int(self.rng.choice([20, 32, 64, 96])))
+        shape = (
+            1,
+            int(self.rng.integers(2, 7)),
+            int(self.rng.integers(2, 12)),
+            int(self.rng.choice([20, 32, 64, 96])),
+        )
         self.input_shape = shape
         self.input = self.graph.tensor(shape)
         self.maps = [(self.input, shape)]
@@ -33,14 +40,16 @@ class RandomGraph:
             self.relu,
         ]
         grow += [self.concat, self.pool]
-        self.maps.append(self.bconv(*self.maps[0]))  # without one the graph would stay with the host
+        self.maps.append(
+            self.bconv(*self.maps[0])
+        )  # without one the graph would stay with the host
         for _ in range(count):
             self.maps.append(self.rng.choice(grow)(*self.pick()))
         outputs = [tensor for tensor, _ in self.maps[1:] if self.rng.random() < 0.2]
         return self.graph.build([self.input], sorted({*outputs, self.maps[-1][0]}))
 
     def pick(self):
-        """Any map, the latest ones most of all."""
+        """Pick any map, most likely one of the latest."""
         return self.maps[max(0, len(self.maps) - 1 - int(self.rng.exponential(1.5)))]
 
     def activation(self) -> int:
@@ -77,7 +86,9 @@ class RandomGraph:
 
     def binary(self, operands, shape):
         name = str(self.rng.choice(["ADD", "ADD", "MUL", "SUB"]))
-        options = {"ADD": schema.AddOptionsT, "MUL": schema.MulOptionsT, "SUB": schema.SubOptionsT}[name]()
+        options = {"ADD": schema.AddOptionsT, "MUL": schema.MulOptionsT, "SUB": schema.SubOptionsT}[
+            name
+        ]()
         options.fusedActivationFunction = self.activation()
         return self.graph.builtin(name, operands, self.graph.tensor(shape), options)
 
@@ -91,7 +102,9 @@ class RandomGraph:
 
     def concat(self, x, shape):
         others = [
-            (tensor, other) for tensor, other in self.maps if other[:3] == shape[:3] and other[3] + shape[3] < 200
+            (tensor, other)
+            for tensor, other in self.maps
+            if other[:3] == shape[:3] and other[3] + shape[3] < 200
         ]
         if not others:
             return x, shape
@@ -99,7 +112,9 @@ class RandomGraph:
         joined = (*shape[:3], shape[3] + other_shape[3])
         options = schema.ConcatenationOptionsT()
         options.axis = int(self.rng.choice([3, -1]))
-        return self.graph.builtin("CONCATENATION", [x, other], self.graph.tensor(joined), options), joined
+        return self.graph.builtin(
+            "CONCATENATION", [x, other], self.graph.tensor(joined), options
+        ), joined
 
     def pool(self, x, shape):
         options = schema.Pool2DOptionsT()
@@ -122,7 +137,8 @@ def test_fused_equals_lce_to_the_bit(run, lce, seed):
     for options in ({}, {"kernels": "portable"}, {"num_threads": 2}):
         result = run(model, x, **options)
         for got, want in zip(
-            result if isinstance(result, list) else [result], wanted if isinstance(wanted, list) else [wanted]
+            result if isinstance(result, list) else [result],
+            wanted if isinstance(wanted, list) else [wanted],
         ):
             np.testing.assert_array_equal(got, want, f"{options}")
 
@@ -136,11 +152,19 @@ def test_a_reactnet_block_is_one_step(host):
     shape = graph.input_shape = (1, 8, 8, 64)
     graph.graph.tensors[graph.input].shape = list(shape)
     bias = [graph.values(64) for _ in range(4)]
-    add = lambda x, y: graph.graph.builtin("ADD", [x, y], graph.graph.tensor(shape), schema.AddOptionsT())
+
+    def add(x, y):
+        output = graph.graph.tensor(shape)
+        return graph.graph.builtin("ADD", [x, y], output, schema.AddOptionsT())
+
     x = graph.input
     for _ in range(2):
-        bits = graph.graph.custom("LceQuantize", [add(x, bias[0])], graph.graph.tensor((1, 8, 8, 2), "int32"))
-        y = add(Bconv(height=8, width=8, channels_in=64, channels_out=64).add_to(graph.graph, bits), x)
+        bits = graph.graph.custom(
+            "LceQuantize", [add(x, bias[0])], graph.graph.tensor((1, 8, 8, 2), "int32")
+        )
+        y = add(
+            Bconv(height=8, width=8, channels_in=64, channels_out=64).add_to(graph.graph, bits), x
+        )
         x = add(graph.prelu(add(y, bias[1]), shape)[0], bias[2])
     interpreter = Interpreter(graph.graph.build([graph.input], [x]), host=host, profile="block")
     interpreter.predict(np.zeros(shape, np.float32))

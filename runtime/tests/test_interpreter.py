@@ -1,4 +1,6 @@
-"""The Python face: what predict() takes and gives, batches, threads, and errors in a sentence."""
+"""The Python interface: what predict() takes and returns, batches, threads, and errors in one
+sentence.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from graphs import Bconv, Graph, pack_bits, words_of
 
-from s2bnn_runtime import Interpreter
+from s2bnn_runtime import Interpreter, S2bnnError, find_host
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +20,7 @@ def cases():
 
 
 def fixed_batch_model(batch: int) -> bytes:
-    """Signs of (batch, 3, 40), flattened to a shape that names the batch."""
+    """The signs of (batch, 3, 40), flattened to a shape that contains the batch."""
     graph = Graph()
     x = graph.tensor((batch, 3, 40))
     bits = graph.custom("LceQuantize", [x], graph.tensor((batch, 3, 2), "int32"))
@@ -32,7 +34,9 @@ def test_golden_results_on_this_host(cases, host):
 
 
 def test_batches_of_any_order(cases, host):
-    """Hosts that apply their delegates anew after a resize see shapes of the batch before: the claim must not change."""
+    """Hosts that apply their delegates again after a resize see shapes of the previous batch:
+    the claim must not change.
+    """
     check_host.check_batches(cases, host)
 
 
@@ -46,21 +50,25 @@ def test_model_of_one_batch_size(host):
     for batch in (2, 6, 4, 2):
         wanted = np.where(x[:batch] < 0, -1, 1).reshape(batch, 120)
         np.testing.assert_array_equal(interpreter.predict(x[:batch]), wanted)
-    with pytest.raises(ValueError, match="batches of 2 only"):
+    with pytest.raises(S2bnnError, match="batches of 2 only"):
         interpreter.predict(x[:3])
-    np.testing.assert_array_equal(interpreter.predict(x[:2]), np.where(x[:2] < 0, -1, 1).reshape(2, 120))
+    np.testing.assert_array_equal(
+        interpreter.predict(x[:2]), np.where(x[:2] < 0, -1, 1).reshape(2, 120)
+    )
 
 
 def test_batch_that_fits_in_no_way_is_the_hosts_error(host):
     interpreter = Interpreter(fixed_batch_model(2), host=host)
     x = np.ones((3, 3, 40), np.float32)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(S2bnnError, match="[Rr]eshape"):
         interpreter.predict(x)
     np.testing.assert_array_equal(interpreter.predict(x[:2]), np.ones((2, 120)))
 
 
 def test_one_batch_size_beside_another_delegate(host):
-    """A host whose own delegate merges nodes is left, by a failed resize, without it, and with memory planned for fewer nodes."""
+    """After a failed resize, a host whose own delegate merges nodes is left without it, and with
+    memory that was planned for fewer nodes.
+    """
     graph = Graph()
     x = y = graph.tensor((1, 3, 40))
     for _ in range(6):
@@ -72,11 +80,13 @@ def test_one_batch_size_beside_another_delegate(host):
     model = graph.build([x], [graph.builtin("RESHAPE", [y, shape], graph.tensor((1, 120)))])
     images = np.random.default_rng(0).normal(size=(4, 3, 40)).astype(np.float32)
     one_by_one = [Interpreter(model, host=host).predict(image) for image in images]
-    np.testing.assert_array_equal(Interpreter(model, host=host).predict(images), np.concatenate(one_by_one))
+    np.testing.assert_array_equal(
+        Interpreter(model, host=host).predict(images), np.concatenate(one_by_one)
+    )
 
 
 def test_resized_height_and_width(host):
-    """Through the host's own interface, as a C++ program would."""
+    """Through the host's own interface, like a C++ program would do it."""
     small, large = Bconv(), Bconv(height=9, width=4)
     interpreter = Interpreter(small.model(), host=host)
     native = interpreter._interpreter
@@ -87,7 +97,9 @@ def test_resized_height_and_width(host):
         native.set_tensor(index, pack_bits(case.input()))
         native.invoke()
         wanted = Interpreter(case.model(), host=host).predict(pack_bits(case.input()))
-        np.testing.assert_array_equal(native.get_tensor(native.get_output_details()[0]["index"]), wanted)
+        np.testing.assert_array_equal(
+            native.get_tensor(native.get_output_details()[0]["index"]), wanted
+        )
 
 
 def test_dimensions_that_the_converter_left_open(host):
@@ -95,11 +107,12 @@ def test_dimensions_that_the_converter_left_open(host):
     x = graph.tensor((1, 1, 40))
     graph.tensors[x].shapeSignature = [1, -1, 40]
     interpreter = Interpreter(
-        graph.build([x], [graph.custom("LceQuantize", [x], graph.tensor((1, 1, 2), "int32"))]), host=host
+        graph.build([x], [graph.custom("LceQuantize", [x], graph.tensor((1, 1, 2), "int32"))]),
+        host=host,
     )
     values = np.random.default_rng(0).normal(size=(2, 5, 40)).astype(np.float32)
     np.testing.assert_array_equal(interpreter.predict(values), pack_bits(values))
-    with pytest.raises(ValueError, match=r"shape \(1, 1, 40\), not \(2, 5, 39\)"):
+    with pytest.raises(S2bnnError, match=r"shape \(1, 1, 40\), not \(2, 5, 39\)"):
         interpreter.predict(values[:, :, 1:])
 
 
@@ -117,7 +130,7 @@ def test_several_inputs_and_outputs(host):
     assert isinstance(result, list)
     for got, value in zip(result, values):
         np.testing.assert_array_equal(got, pack_bits(value))
-    with pytest.raises(ValueError, match="the model has 2 inputs, not 1"):
+    with pytest.raises(S2bnnError, match="the model has 2 inputs, not 1"):
         interpreter.predict(values[0])
 
 
@@ -133,34 +146,68 @@ def test_path_bytes_and_one_image_without_batch(host, tmp_path):
 
 def test_doubles_become_floats(host):
     x = np.random.default_rng(0).normal(size=(2, 3, 40))
-    np.testing.assert_array_equal(Interpreter(fixed_batch_model(2), host=host).predict(x), np.sign(x).reshape(2, 120))
+    np.testing.assert_array_equal(
+        Interpreter(fixed_batch_model(2), host=host).predict(x), np.sign(x).reshape(2, 120)
+    )
 
 
 def test_a_delegate_serves_several_interpreters(host):
-    """In turn and at the same time, each with its own claim."""
+    """One after the other and at the same time, each with its own claim."""
     from s2bnn_runtime import load_delegate
 
     delegate = load_delegate(host=host)
     natives = []
     for case in (Bconv(), Bconv(channels_in=96, height=7), Bconv(output="int8")):
-        natives.append((case, host.interpreter(model_content=case.model(), experimental_delegates=[delegate])))
+        natives.append(
+            (case, host.interpreter(model_content=case.model(), experimental_delegates=[delegate]))
+        )
     for case, native in natives:
         native.allocate_tensors()
         native.set_tensor(native.get_input_details()[0]["index"], pack_bits(case.input()))
         native.invoke()
         wanted = Interpreter(case.model(), host=host).predict(pack_bits(case.input()))
-        np.testing.assert_array_equal(native.get_tensor(native.get_output_details()[0]["index"]), wanted)
+        np.testing.assert_array_equal(
+            native.get_tensor(native.get_output_details()[0]["index"]), wanted
+        )
     del native, natives
 
 
-def test_errors(host, tmp_path):
-    with pytest.raises(ValueError, match="num_threads must be at least 1"):
+def test_each_error_says_what_is_wrong(host, tmp_path):
+    with pytest.raises(S2bnnError, match=r"^num_threads must be at least 1, not 0$"):
         Interpreter(Bconv().model(), 0, host=host)
-    with pytest.raises(FileNotFoundError):
-        Interpreter(tmp_path / "none.tflite", host=host)
-    for garbage in (b"", b"garbage", bytes(1000)):  # TensorFlow 2.15 itself does not survive a file cut short
-        with pytest.raises((ValueError, RuntimeError)):
-            Interpreter(garbage, host=host)
+    missing = tmp_path / "none.tflite"
+    with pytest.raises(S2bnnError, match=f"^{missing} does not exist; check its path$"):
+        Interpreter(missing, host=host)
+    with pytest.raises(S2bnnError, match=f"^{tmp_path} is a folder, not a file$"):
+        Interpreter(tmp_path, host=host)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", bytes(1000)])
+def test_content_that_is_not_a_model(host, content):
+    with pytest.raises(S2bnnError, match=r"^it is not a TFLite model; use the \.tflite that"):
+        Interpreter(content, host=host)
+
+
+def test_a_model_that_the_host_cannot_open(host):
+    """TensorFlow 2.15 itself does not survive a file that was cut short, so this one is whole."""
+    damaged = Bconv().model().replace(b"LceBconv2d", b"LceBconv9d")
+    with pytest.raises(S2bnnError, match="LceBconv9d"):
+        Interpreter(damaged, host=host)
+
+
+def test_a_delegate_that_cannot_be_loaded(host, tmp_path, monkeypatch):
+    library = tmp_path / "library.so"
+    monkeypatch.setenv("S2BNN_LIBRARY", str(library))
+    with pytest.raises(S2bnnError, match=f"^{library} does not exist; install s2bnn-runtime"):
+        Interpreter(Bconv().model(), host=host)
+    library.write_text("not a library")
+    with pytest.raises(S2bnnError, match=f"^{host.name} cannot load the delegate: .*library.so"):
+        Interpreter(Bconv().model(), host=host)
+
+
+def test_unknown_host():
+    with pytest.raises(S2bnnError, match="^unknown host 'abacus': choose one of ai-edge-litert, "):
+        find_host("abacus")
 
 
 def test_making_and_dropping_interpreters_in_threads(host):

@@ -46,7 +46,8 @@ def bmaxpool_model(height: int, width: int, channels: int, size, stride, padding
 def test_quantize_float(run, kernels, channels, rank):
     shape = (2, 3, 5, channels)[-rank:]
     x = np.random.default_rng(channels).normal(size=shape).astype(np.float32)
-    # Neither zero is negative, nor is what is not a number; the smallest negative number is.
+    # Neither zero is negative, nor is a value that is not a number; the smallest negative number
+    # is.
     x.flat[: min(5, x.size)] = [0.0, -0.0, np.nan, -1e-45, -np.inf][: min(5, x.size)]
     result = run(quantize_model(shape, "float32"), x, kernels=kernels)
     np.testing.assert_array_equal(result, pack_bits(x))
@@ -72,7 +73,9 @@ def test_quantize_and_dequantize_bool(run, channels):
     np.testing.assert_array_equal(run(dequantize_model(shape, "bool"), bits), x)
 
 
-@pytest.mark.parametrize("dtype, quantization", [("float32", {}), ("int8", {"scale": 0.013, "zero_point": -60})])
+@pytest.mark.parametrize(
+    "dtype, quantization", [("float32", {}), ("int8", {"scale": 0.013, "zero_point": -60})]
+)
 @pytest.mark.parametrize("channels", CHANNELS)
 def test_dequantize(run, lce, channels, dtype, quantization):
     shape = (1, 3, 5, channels)
@@ -82,7 +85,9 @@ def test_dequantize(run, lce, channels, dtype, quantization):
 
 
 @pytest.mark.parametrize("padding", PADDING)
-@pytest.mark.parametrize("size, stride", [((2, 2), (2, 2)), ((3, 3), (2, 2)), ((3, 2), (1, 3)), ((9, 9), (1, 1))])
+@pytest.mark.parametrize(
+    "size, stride", [((2, 2), (2, 2)), ((3, 3), (2, 2)), ((3, 2), (1, 3)), ((9, 9), (1, 1))]
+)
 def test_bmaxpool(run, lce, size, stride, padding):
     height, width, channels = 9, 10, 70
     model = bmaxpool_model(height, width, channels, size, stride, padding)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from s2bnn_runtime import PrototypeClassifier
+from s2bnn_runtime import PrototypeClassifier, S2bnnError
 
 
 def blobs(seed: int, count: int, classes: int = 4, dim: int = 6):
@@ -11,7 +11,9 @@ def blobs(seed: int, count: int, classes: int = 4, dim: int = 6):
     centers = np.random.default_rng(7).normal(size=(classes, dim))
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, count)
-    return centers[labels] * rng.uniform(0.5, 2, (count, 1)) + 0.4 * rng.normal(size=(count, dim)), labels
+    return centers[labels] * rng.uniform(0.5, 2, (count, 1)) + 0.4 * rng.normal(
+        size=(count, dim)
+    ), labels
 
 
 def enrolled(examples, labels, **options) -> PrototypeClassifier:
@@ -45,7 +47,7 @@ def test_all_at_once_is_one_by_one_and_length_does_not_matter():
     assert at_once.counts == one_by_one.counts
 
 
-def test_rejects_what_is_far_from_all():
+def test_an_embedding_far_from_all_classes_is_rejected():
     classifier = PrototypeClassifier(threshold=0.9)
     classifier.enroll("x", [[1.0, 0.0]])
     near, far = classifier.predict([[5.0, 0.1], [1.0, 1.0]])
@@ -62,11 +64,11 @@ def test_a_forgotten_class_is_as_if_never_enrolled():
     kept = enrolled(examples[labels != 0], labels[labels != 0])
     queries, _ = blobs(5, 20)
     assert classifier.predict(queries) == kept.predict(queries)
-    with pytest.raises(KeyError, match="no class 'class 0'"):
+    with pytest.raises(S2bnnError, match="no class 'class 0'"):
         classifier.forget("class 0")
 
 
-def test_saved_and_loaded_it_goes_on(tmp_path):
+def test_a_loaded_classifier_behaves_like_the_saved_one(tmp_path):
     examples, labels = blobs(6, 30)
     classifier = enrolled(examples, labels, threshold=0.25)
     classifier.save(tmp_path / "classes.npz")
@@ -82,13 +84,13 @@ def test_saved_and_loaded_it_goes_on(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04cut"])
 def test_another_file_is_refused(content, tmp_path):
     (tmp_path / "classes.npz").write_bytes(content)
-    with pytest.raises(ValueError, match="classes.npz holds no enrolled classes"):
+    with pytest.raises(S2bnnError, match="classes.npz holds no enrolled classes"):
         PrototypeClassifier.load(tmp_path / "classes.npz")
 
 
 def test_a_pickle_is_not_executed(tmp_path):
     np.savez(tmp_path / "classes.npz", names=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(ValueError, match="holds no enrolled classes"):
+    with pytest.raises(S2bnnError, match="holds no enrolled classes"):
         PrototypeClassifier.load(tmp_path / "classes.npz")
 
 
@@ -102,12 +104,12 @@ def test_a_pickle_is_not_executed(tmp_path):
         (np.ones((0, 2)), r"shape \(N, 2\), not \(0, 2\)"),
     ],
 )
-def test_what_does_not_fit_is_refused(embeddings, words):
+def test_impossible_embeddings_are_refused(embeddings, words):
     classifier = PrototypeClassifier()
-    with pytest.raises(ValueError, match="no class is enrolled"):
+    with pytest.raises(S2bnnError, match="no class is enrolled"):
         classifier.predict(np.ones((1, 2)))
     classifier.enroll("x", [[1.0, 0.0]])
     for method in (classifier.predict, lambda e: classifier.enroll("x", e)):
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(S2bnnError, match=words):
             method(embeddings)
     assert classifier.counts == {"x": 1}

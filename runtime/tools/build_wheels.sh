@@ -1,8 +1,10 @@
 #!/bin/sh
-# Builds the wheels for x86_64 and aarch64 on any machine: zig, from PyPI, compiles for both and for old glibc.
+# Builds the wheels for x86_64 and aarch64 on any machine. Zig, from PyPI, compiles for both and for
+# old versions of glibc.
 #     tools/build_wheels.sh PYTHON OUTPUT_DIRECTORY [--quick]
-# PYTHON is any Python 3.9 or newer; the tools go into an environment of their own, build/wheel-tools. --quick compiles with g++ and
-# aarch64-linux-gnu-g++ instead, for tests: zig first builds a C++ library, which takes minutes, and the wheels want a newer glibc.
+# PYTHON is any Python 3.9 or newer. The tools go into their own environment, build/wheel-tools.
+# --quick is for tests: it compiles with g++ and aarch64-linux-gnu-g++, because Zig first builds a
+# C++ library, which takes minutes. Those wheels need a newer glibc.
 set -eu
 
 python=$1
@@ -17,7 +19,9 @@ if [ ! -e "$tools/complete" ]; then
     build==1.6.1 scikit-build-core==1.1.2 wheel==0.48.0 cmake==4.4.5 ninja==1.13.2
   touch "$tools/complete"
 fi
-[ -n "$quick" ] || "$tools/bin/python" -m pip install -q --disable-pip-version-check ziglang==0.17.1
+if [ -z "$quick" ]; then
+  "$tools/bin/python" -m pip install -q --disable-pip-version-check ziglang==0.17.1
+fi
 python=$tools/bin/python
 export PATH="$tools/bin:$PATH"
 
@@ -26,21 +30,33 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$output"
 rm -f "$output"/*.whl
 
-for machine in x86_64 aarch64; do
-  # CMake wants a compiler that is one word.
+# Prints CMake's settings for a machine. CMake wants a compiler that is one word.
+settings() {  # machine
+  echo "-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=$1"
+  if [ -n "$quick" ]; then
+    echo "-DCMAKE_CXX_COMPILER=$1-linux-gnu-g++ -DS2BNN_WERROR=ON"
+    return
+  fi
   for tool in c++ ar ranlib; do
-    command="\"$python\" -m ziglang $tool"
-    [ $tool = c++ ] && command="$command -target $machine-linux-gnu.2.17 -Wl,-s"
-    [ -n "$quick" ] && command=$machine-linux-gnu-$(echo $tool | sed s/c++/g++/)
-    printf '#!/bin/sh\nexec %s "$@"\n' "$command" > "$work/$tool"
+    flags=
+    [ $tool != c++ ] || flags="-target $1-linux-gnu.2.17 -Wl,-s"
+    printf '#!/bin/sh\nexec "%s" -m ziglang %s %s "$@"\n' "$python" "$tool" "$flags" > "$work/$tool"
     chmod +x "$work/$tool"
   done
+  echo "-DCMAKE_CXX_COMPILER=$work/c++ -DCMAKE_AR=$work/ar -DCMAKE_RANLIB=$work/ranlib"
+}
+
+build() {  # machine
+  CMAKE_ARGS=$(settings "$1" | tr '\n' ' ')
+  export CMAKE_ARGS
+  _PYTHON_HOST_PLATFORM="linux-$1" "$python" -m build --wheel --no-isolation \
+    --outdir "$work/$1" -C build-dir="$work/build-$1" "$here"
+}
+
+for machine in x86_64 aarch64; do
+  build $machine > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
   platform=manylinux_2_17_$machine.manylinux2014_$machine
   [ -z "$quick" ] || platform=linux_$machine
-  CMAKE_ARGS="-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=$machine -DCMAKE_CXX_COMPILER=$work/c++ -DCMAKE_AR=$work/ar -DCMAKE_RANLIB=$work/ranlib" \
-  _PYTHON_HOST_PLATFORM="linux-$machine" \
-    "$python" -m build --wheel --no-isolation --outdir "$work/$machine" -C build-dir="$work/build-$machine" "$here" \
-      > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
   "$python" -m wheel tags --remove --platform-tag "$platform" "$work/$machine"/*.whl > /dev/null
   mv "$work/$machine"/*.whl "$output"
 done

@@ -1,6 +1,8 @@
 #!/bin/sh
-# Fetches TFLite's C library and headers for Linux, as the npm package tfjs-tflite-node brings them: TFLite 2.9.
-#     tools/fetch_tflite_c.sh DIRECTORY       makes DIRECTORY/x86_64 and DIRECTORY/aarch64, each with include/ and lib/ (needs npm)
+# Fetches TFLite's C library and headers for Linux, TFLite 2.9, from the npm package
+# tfjs-tflite-node.
+#     tools/fetch_tflite_c.sh DIRECTORY       (needs npm)
+# makes DIRECTORY/x86_64 and DIRECTORY/aarch64, each with include/ and lib/.
 set -eu
 
 mkdir -p "$1"

@@ -1,12 +1,15 @@
-"""Whole mutated .tflite files through a real TFLite interpreter with the delegate.
+"""Run mutated .tflite files through a real TFLite interpreter with the delegate.
 
     python tools/fuzz_host.py SEEDS FINDINGS [--host NAME] [--seconds 60] [--seed 0]
 
-SEEDS is a directory of good files. Those made of them run in a child process, one after the other. A child that dies, hangs or
-computes something else afterwards is replaced. If the delegate's library is on the stack that the child left, or there is no stack,
-the file is kept in FINDINGS with the child's last words, and the exit code is 1; other crashes are the host's own, and only counted.
-For stacks, and to see what is out of bounds without a crash, build the library with the address sanitizer and load that first:
-`make fuzz-host` does. The same seed gives the same files.
+SEEDS is a directory of good files. The files made from them run in a child process, one after the
+other. A child that dies, hangs or computes something else afterwards is replaced. If the delegate's
+library is on the stack that the child left, or if there is no stack, the file is kept in FINDINGS
+together with the child's last output, and the exit status is 1. Other crashes are the host's own,
+and only counted.
+
+`make fuzz-host` builds the library with the address sanitizer and loads that first. This gives
+stacks, and finds accesses out of bounds that do not crash. The same seed gives the same files.
 """
 
 from __future__ import annotations
@@ -28,33 +31,16 @@ from pathlib import Path
 import numpy as np
 
 OURS = "s2bnn_delegate"
-MAX_SECONDS = 60  # of one file
-MAX_BYTES = 6 << 30  # of a child
-MAX_ELEMENTS = 1 << 20  # of an input
+MAX_SECONDS = 60  # per file
+MAX_BYTES = 6 << 30  # per child
+MAX_ELEMENTS = 1 << 20  # per input
 CHECK_EVERY = 50  # files
+# fmt: off
 NUMBERS = (
-    0,
-    1,
-    -1,
-    2,
-    3,
-    4,
-    7,
-    8,
-    9,
-    32,
-    33,
-    64,
-    127,
-    128,
-    255,
-    256,
-    1 << 15,
-    1 << 16,
-    1 << 24,
-    (1 << 31) - 1,
-    -(1 << 31),
+    0, 1, -1, 2, 3, 4, 7, 8, 9, 32, 33, 64, 127, 128, 255, 256, 1 << 15, 1 << 16, 1 << 24,
+    (1 << 31) - 1, -(1 << 31),
 )
+# fmt: on
 ANSWERS = {b"+": "ran", b"-": "refused", b"!": "wrong afterwards", b"": "crash"}
 
 
@@ -92,10 +78,12 @@ class Child:
     def __init__(self, good: Path, host: str | None) -> None:
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 lives as long as the process
         command = [sys.executable, __file__, "--child", str(good), *([host] if host else [])]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log
+        )
 
     def run(self, data: bytes) -> str:
-        """What became of a file: one of ANSWERS, or "slow"."""
+        """The outcome of a file: one of ANSWERS, or "slow"."""
         try:
             self.process.stdin.write(struct.pack("<I", len(data)) + data)
             self.process.stdin.flush()
@@ -106,16 +94,19 @@ class Child:
         return ANSWERS[self.process.stdout.read(1)]
 
     def last_words(self) -> str:
-        """Ends the process. The address sanitizer tells the stack of what is aborted, too."""
+        """End the process, and return what it printed. The address sanitizer prints the stack."""
         self.process.send_signal(signal.SIGABRT)
         self.process.communicate()
         self.log.seek(0)
-        return f"exit code {self.process.returncode}\n" + self.log.read().decode(errors="replace")[-20000:]
+        return (
+            f"exit code {self.process.returncode}\n"
+            + self.log.read().decode(errors="replace")[-20000:]
+        )
 
 
 def is_ours(words: str) -> bool:
     if "hard rss limit" in words:
-        return False  # of both together
+        return False  # which the host and the delegate share
     frames = [line for line in words.splitlines() if line.lstrip().startswith("#")]
     return not frames or any(OURS in frame for frame in frames) or "runtime error:" in words
 
@@ -124,7 +115,7 @@ def run_child(good: Path, host_name: str | None) -> None:
     import s2bnn_runtime
 
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # whatever a host prints
+    os.dup2(2, 1)  # for anything that a host prints
     host = s2bnn_runtime.find_host(host_name)
 
     def run(model: bytes) -> bytes:
@@ -133,10 +124,15 @@ def run_child(good: Path, host_name: str | None) -> None:
         for batch in (1, 2):
             shapes = [(batch, *d["shape"][1:]) for d in interpreter.input_details]
             if sum(float(np.prod(shape, dtype=float)) for shape in shapes) > MAX_ELEMENTS:
-                raise ValueError("too large to wait for")
-            inputs = [np.ones(shape, d["dtype"]) for shape, d in zip(shapes, interpreter.input_details)]
+                raise ValueError("it would take too long")
+            inputs = [
+                np.ones(shape, d["dtype"]) for shape, d in zip(shapes, interpreter.input_details)
+            ]
             outputs = interpreter.predict(*inputs)
-            results += b"".join(np.asarray(y).tobytes() for y in (outputs if isinstance(outputs, list) else [outputs]))
+            results += b"".join(
+                np.asarray(y).tobytes()
+                for y in (outputs if isinstance(outputs, list) else [outputs])
+            )
         return results
 
     wanted = run(good.read_bytes())
@@ -146,7 +142,7 @@ def run_child(good: Path, host_name: str | None) -> None:
         try:
             run(data)
             answer = b"+"
-        except Exception:  # noqa: BLE001 each host has its own; that it throws is what counts
+        except Exception:  # noqa: BLE001 (each host has its own)
             answer = b"-"
         count += 1
         if count % CHECK_EVERY == 0 and run(good.read_bytes()) != wanted:
@@ -179,20 +175,27 @@ def fuzz(options: argparse.Namespace) -> collections.Counter[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("seeds", type=Path, help="directory of good files")
-    parser.add_argument("findings", type=Path, help="directory for what is found")
-    parser.add_argument("--host", help="TFLite interpreter to use (default: the first installed)")
-    parser.add_argument("--seconds", type=float, default=60, help="how long (default 60)")
+    parser.add_argument("seeds", type=Path, help="the directory of good files")
+    parser.add_argument("findings", type=Path, help="the directory for findings")
+    parser.add_argument(
+        "--host", help="the TFLite interpreter to use (default: the first installed)"
+    )
+    parser.add_argument("--seconds", type=float, default=60, help="how long to run (default: 60)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     counts = fuzz(options)
-    print(f"{counts.total()} files:", ", ".join(f"{count} {what}" for what, count in counts.most_common()))
+    print(
+        f"{counts.total()} files:",
+        ", ".join(f"{count} {what}" for what, count in counts.most_common()),
+    )
     return int(any("the delegate" in what for what in counts))
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
-        if "LD_PRELOAD" not in os.environ:  # the address sanitizer reserves more, and has a limit of its own
+        if (
+            "LD_PRELOAD" not in os.environ
+        ):  # the address sanitizer reserves more, and has a limit of its own
             resource.setrlimit(resource.RLIMIT_AS, (MAX_BYTES, MAX_BYTES))
         run_child(Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)
     else:

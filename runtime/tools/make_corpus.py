@@ -1,6 +1,6 @@
-"""Writes the seeds of the fuzzers, tests/cpp/corpus: small models of every kind, and the options of their custom ops.
+"""Write the seeds of the fuzzers, tests/cpp/corpus: small models, and options of the custom ops.
 
-PYTHONPATH=.:tests python tools/make_corpus.py       (needs TensorFlow, for its flatbuffer schema)
+PYTHONPATH=.:tests python tools/make_corpus.py       (needs TensorFlow, for its schema)
 """
 
 from __future__ import annotations
@@ -34,12 +34,16 @@ def models() -> dict[str, bytes]:
         "bconv-large-filter": dataclasses.replace(small, filter=(5, 5)),
     }
     result = {name: variant.model() for name, variant in variants.items()}
-    for dtype, quantization in (("float32", {}), ("int8", {"scale": 0.1, "zero_point": 3}), ("bool", {})):
+    for dtype, quantization in (
+        ("float32", {}),
+        ("int8", {"scale": 0.1, "zero_point": 3}),
+        ("bool", {}),
+    ):
         result[f"quantize-{dtype}"] = quantize_model((1, 2, 3, 33), dtype, **quantization)
         result[f"dequantize-{dtype}"] = dequantize_model((1, 2, 3, 33), dtype, **quantization)
     result["bmaxpool"] = bmaxpool_model(4, 3, 33, (3, 2), (2, 1), "SAME")
     result |= float_steps()
-    for seed in range(50):  # those of few channels are small
+    for seed in range(50):  # graphs with few channels are small
         graph = RandomGraph(seed)
         model = graph.grow(6)
         if graph.input_shape[3] == 20 and len(model) < 9000:
@@ -48,7 +52,7 @@ def models() -> dict[str, bytes]:
 
 
 def float_steps() -> dict[str, bytes]:
-    """What stands around convolutions: a stem, and what follows the last one."""
+    """Models of the steps around convolutions: a stem, and those that follow the last one."""
     networks = {}
     network = networks["stem"] = Network((1, 6, 8, 3))
     x, shape = network.x
@@ -59,7 +63,7 @@ def float_steps() -> dict[str, bytes]:
     network = networks["pooled-mean"] = Network((1, 4, 8, 32))
     y = network.bconv(network.x, 32)
     half = network.halve(network.op("PRELU", [y[0], network.values(1, 1, 32)], y[1]))
-    axes = network.constant(np.array([2, 1], np.int32))  # [1, 2] would not outlive clear_unused_bits() of run_model.cc
+    axes = network.constant(np.array([2, 1], np.int32))  # clear_unused_bits() would damage [1, 2]
     mean = [network.op("MEAN", [half[0], axes], (1, 32), schema.ReducerOptionsT())]
 
     network = networks["twice"] = Network((1, 3, 3, 32))
@@ -77,13 +81,21 @@ def float_steps() -> dict[str, bytes]:
 
 def options() -> dict[str, bytes]:
     bconv = Bconv().options
-    pool = {"filter_height": 2, "filter_width": 3, "stride_height": 2, "stride_width": 1, "padding": 0}
+    pool = {
+        "filter_height": 2,
+        "filter_width": 3,
+        "stride_height": 2,
+        "stride_width": 1,
+        "padding": 0,
+    }
     wide = {name: np.int64(value) + (1 << 40) for name, value in bconv.items()}
     return {
         "bconv": flexbuffers.Dumps(bconv),
         "bmaxpool": flexbuffers.Dumps(pool),
         "wide": flexbuffers.Dumps({name: int(value) for name, value in wide.items()}),
-        "other-types": flexbuffers.Dumps({**pool, "padding": True, "extra": 1.5, "name": "text", "list": [1, 2]}),
+        "other-types": flexbuffers.Dumps(
+            {**pool, "padding": True, "extra": 1.5, "name": "text", "list": [1, 2]}
+        ),
         "vector": flexbuffers.Dumps([1, 2, 3]),
     }
 

@@ -1,8 +1,9 @@
-"""Writes tests/golden.npz: small models, inputs, and what Larq Compute Engine's interpreter makes of them.
+"""Write tests/golden.npz: small models, inputs, and the outputs of Larq Compute Engine.
 
     PYTHONPATH=.:tests python tools/make_golden.py       (needs TensorFlow and Larq Compute Engine)
 
-With it every host and processor can be checked where neither of the two can be installed: tests/check_host.py.
+With this file, tests/check_host.py can check hosts and processors for which neither of the two can
+be installed.
 """
 
 from __future__ import annotations
@@ -30,8 +31,14 @@ def convolutions() -> dict:
     for seed in range(16):
         case = draw_case(np.random.default_rng(seed))
         x = pack_bits(case.input())
-        one = dataclasses.replace(case, batch=1).model()  # LCE's interpreter takes one image after the other
-        cases[f"bconv{seed:02}"] = case.model(), x, run_lce(one, x, use_indirect_bgemm=case.groups > 1)
+        one = dataclasses.replace(
+            case, batch=1
+        ).model()  # LCE's interpreter takes one image at a time
+        cases[f"bconv{seed:02}"] = (
+            case.model(),
+            x,
+            run_lce(one, x, use_indirect_bgemm=case.groups > 1),
+        )
     return cases
 
 
@@ -52,8 +59,16 @@ def small_ops() -> dict:
             int8,
             run_lce(quantize_model(one, "int8", **quantization), int8),
         ),
-        "quantize-bool": (quantize_model(shape, "bool"), flags, [pack_bits(np.where(flags, 1, -1))]),
-        "dequantize-float": (dequantize_model(shape, "float32"), bits, run_lce(dequantize_model(one, "float32"), bits)),
+        "quantize-bool": (
+            quantize_model(shape, "bool"),
+            flags,
+            [pack_bits(np.where(flags, 1, -1))],
+        ),
+        "dequantize-float": (
+            dequantize_model(shape, "float32"),
+            bits,
+            run_lce(dequantize_model(one, "float32"), bits),
+        ),
         "dequantize-int8": (
             dequantize_model(shape, "int8", **quantization),
             bits,
@@ -75,8 +90,11 @@ def graphs() -> dict:
 
 
 def network() -> tuple[bytes, np.ndarray, list[np.ndarray]]:
-    """Residual blocks between a float convolution and a dense layer whose sums are exact in float32: whatever the order in which a
-    host adds them up, the result is the same to the bit."""
+    """Residual blocks between a float convolution and a dense layer, all with exact sums in
+    float32.
+
+    A host may therefore add them in any order: the result is the same to the bit.
+    """
     import larq as lq
     import larq_compute_engine as lce
     import tensorflow as tf
@@ -84,20 +102,28 @@ def network() -> tuple[bytes, np.ndarray, list[np.ndarray]]:
     tf.keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     layers = tf.keras.layers
-    norm = lambda: layers.BatchNormalization(
-        beta_initializer=tf.keras.initializers.RandomNormal(0, 0.3),
-        gamma_initializer=tf.keras.initializers.RandomUniform(0.5, 1.5),
-        moving_mean_initializer=tf.keras.initializers.RandomNormal(0, 2),
-    )
-    binary = lambda channels, **kwargs: lq.layers.QuantConv2D(
-        channels, 3, padding="same", use_bias=False, input_quantizer="ste_sign", kernel_quantizer="ste_sign", **kwargs
-    )
+
+    def norm():
+        return layers.BatchNormalization(
+            beta_initializer=tf.keras.initializers.RandomNormal(0, 0.3),
+            gamma_initializer=tf.keras.initializers.RandomUniform(0.5, 1.5),
+            moving_mean_initializer=tf.keras.initializers.RandomNormal(0, 2),
+        )
+
+    def binary(channels, **options):
+        signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
+        return lq.layers.QuantConv2D(
+            channels, 3, padding="same", use_bias=False, **signs, **options
+        )
+
     image = layers.Input((24, 24, 3))
     first = layers.Conv2D(32, 3, strides=2, padding="same", use_bias=False)
     x = first(image)
     first.set_weights([rng.integers(-8, 9, (3, 3, 3, 32)) / 8])
     y = norm()(binary(32, pad_values=1)(x))
-    x = layers.PReLU(shared_axes=[1, 2], alpha_initializer=tf.keras.initializers.Constant(0.2))(x + y)
+    x = layers.PReLU(shared_axes=[1, 2], alpha_initializer=tf.keras.initializers.Constant(0.2))(
+        x + y
+    )
     x = norm()(binary(32)(x)) + x
     shortcut = layers.AveragePooling2D(2)(x)
     x = norm()(binary(64, strides=2, pad_values=1)(x)) + layers.Concatenate()([shortcut, shortcut])

@@ -1,8 +1,10 @@
 #!/bin/sh
-# Installs the wheels beside every TFLite host they promise to work in, and checks the results against Larq Compute Engine's.
+# Installs the wheels beside every TFLite host that they support, and checks the results against
+# Larq Compute Engine's.
 #     tools/test_hosts.sh WHEELS ENVIRONMENTS [--short]
-# WHEELS is where build_wheels.sh put them; ENVIRONMENTS a directory for the hosts, kept for the next time. The x86_64 hosts need
-# Python 3.11 (PYTHON names it), the aarch64 hosts Debian and root: setup_aarch64.sh. --short: one of each.
+# WHEELS is the output directory of build_wheels.sh. ENVIRONMENTS is a directory for the hosts and
+# is kept for the next time. The x86_64 hosts need Python 3.11 (PYTHON names it), the aarch64 hosts
+# Debian and root: see setup_aarch64.sh. --short tests one host per processor.
 set -eu
 
 wheels=$(cd "$1" && pwd)
@@ -11,25 +13,32 @@ environments=$(cd "$2" && pwd)
 short=${3:-}
 python=${PYTHON:-python3}
 here=$(cd "$(dirname "$0")/.." && pwd)
-cp "$here/tests/check_host.py" "$here/tests/golden.npz" "$environments"  # away from the sources: the wheels are to be tested
+# Away from the sources, because the wheels are to be tested.
+cp "$here/tests/check_host.py" "$here/tests/golden.npz" "$environments"
+
+quietly() {  # command; shows what it prints to standard error only if it fails
+  "$@" 2> "$environments/log.$$" || { cat "$environments/log.$$" >&2; exit 1; }
+  rm -f "$environments/log.$$"
+}
 
 x86() {  # name, requirements
-  name=$1; shift
-  if [ ! -e "$environments/$name/complete" ]; then
-    "$python" -m venv "$environments/$name"
-    "$environments/$name/bin/pip" install -q --disable-pip-version-check "$@" 2>/dev/null
-    touch "$environments/$name/complete"
+  environment=$environments/$1; shift
+  if [ ! -e "$environment/complete" ]; then
+    "$python" -m venv "$environment"
+    "$environment/bin/pip" install -q --disable-pip-version-check "$@" 2> /dev/null
+    touch "$environment/complete"
   fi
-  "$environments/$name/bin/pip" install -q --disable-pip-version-check --no-deps --force-reinstall "$wheels"/*x86_64.whl
-  "$environments/$name/bin/python" "$environments/check_host.py" $short 2> "$environments/log" || { cat "$environments/log" >&2; exit 1; }
+  "$environment/bin/pip" install -q --disable-pip-version-check --no-deps --force-reinstall \
+    "$wheels"/*x86_64.whl
+  quietly "$environment/bin/python" "$environments/check_host.py" $short
 }
 
 aarch64() {  # name
   arm=$environments/aarch64
-  [ -e "$arm/$1/complete" ] || "$here/tools/setup_aarch64.sh" "$arm" "$1" > "$environments/log" 2>&1 || { cat "$environments/log" >&2; exit 1; }
+  [ -e "$arm/$1/complete" ] || quietly "$here/tools/setup_aarch64.sh" "$arm" "$1" > /dev/null
   rm -rf "$arm/package"
   "$python" -m zipfile -e "$wheels"/*aarch64.whl "$arm/package"
-  PYTHONPATH=$arm/package "$arm/python" "$1" "$environments/check_host.py" $short 2> "$environments/log" || { cat "$environments/log" >&2; exit 1; }
+  PYTHONPATH=$arm/package quietly "$arm/python" "$1" "$environments/check_host.py" $short
 }
 
 x86 litert-2.3 ai-edge-litert==2.3.0
@@ -44,5 +53,5 @@ if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null && command -v dpkg > /de
   [ -n "$short" ] || aarch64 litert-2.0
   [ -n "$short" ] || aarch64 litert-2.3
 else
-  echo "skipped: the hosts on aarch64 need Debian and root"
+  echo "left out: the hosts on aarch64, which need Debian and root"
 fi

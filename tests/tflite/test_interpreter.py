@@ -26,7 +26,7 @@ def is_usable() -> bool:
         import s2bnn_runtime
 
         return s2bnn_runtime.library_path().is_file()
-    except (ImportError, FileNotFoundError):
+    except (ImportError, ValueError):  # not installed, or its library is not built
         return False
 
 

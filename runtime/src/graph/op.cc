@@ -3,13 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <iterator>
 
-#include "graph/error.h"
+#include "base/error.h"
 
 namespace s2bnn {
 namespace {
 
-// Where hosts are better at a float convolution: they block it for caches that few products do not need.
+// Above this, hosts are better at a float convolution: they block it for caches, which a
+// convolution with few products does not need.
 constexpr int kMaxFloatProducts = 32;
 
 const Tensor& input(const Op& op, const Partition& partition, size_t i) {
@@ -17,7 +19,8 @@ const Tensor& input(const Op& op, const Partition& partition, size_t i) {
   return partition.tensors[op.inputs[i]];
 }
 
-const Tensor& constant(const Op& op, const Partition& partition, size_t i, DataType type, size_t count) {
+const Tensor& constant(const Op& op, const Partition& partition, size_t i, DataType type,
+                       size_t count) {
   const Tensor& tensor = input(op, partition, i);
   require(tensor.type == type, "a constant has the wrong type");
   require(tensor.constant != nullptr, "filter, multiplier, bias and thresholds must be constants");
@@ -26,7 +29,8 @@ const Tensor& constant(const Op& op, const Partition& partition, size_t i, DataT
 }
 
 void require_finite_scale(const Tensor& tensor) {
-  require(std::isfinite(tensor.scale) && tensor.scale > 0.f, "an int8 tensor needs a positive quantization scale");
+  require(std::isfinite(tensor.scale) && tensor.scale > 0.f,
+          "an int8 tensor needs a positive quantization scale");
 }
 
 Shape infer_quantize(const Op& op, const Partition& partition) {
@@ -44,8 +48,10 @@ Shape infer_dequantize(const Op& op, const Partition& partition) {
   const Tensor& y = partition.tensors[op.output];
   require(x.type == DataType::kBits, "the input must be int32");
   require(y.type != DataType::kBits, "the output must be float32, int8 or bool");
-  require(!x.shape.empty() && y.shape.size() == x.shape.size(), "input and output must have the same rank");
-  require(y.shape.back() > 0 && words_of(y.shape.back()) == x.shape.back(), "the output's channels do not fit the input's words");
+  require(!x.shape.empty() && y.shape.size() == x.shape.size(),
+          "input and output must have the same rank");
+  require(y.shape.back() > 0 && words_of(y.shape.back()) == x.shape.back(),
+          "the output's channels do not match the input's words");
   if (y.type == DataType::kInt8) require_finite_scale(y);
   Shape shape = x.shape;
   shape.back() = y.shape.back();
@@ -53,10 +59,10 @@ Shape infer_dequantize(const Op& op, const Partition& partition) {
 }
 
 Shape slide_over(const Shape& shape, const Window& window, int channels) {
-  const WindowAxis rows =
-      slide(shape[1], window.filter_height, window.stride_height, window.dilation_height, window.same_padding);
-  const WindowAxis columns =
-      slide(shape[2], window.filter_width, window.stride_width, window.dilation_width, window.same_padding);
+  const WindowAxis rows = slide(shape[1], window.filter_height, window.stride_height,
+                                window.dilation_height, window.same_padding);
+  const WindowAxis columns = slide(shape[2], window.filter_width, window.stride_width,
+                                   window.dilation_width, window.same_padding);
   require(rows.output > 0 && columns.output > 0, "the filter is larger than the unpadded input");
   return {shape[0], rows.output, columns.output, channels};
 }
@@ -64,7 +70,8 @@ Shape slide_over(const Shape& shape, const Window& window, int channels) {
 Shape infer_pool(const Op& op, const Partition& partition) {
   const Tensor& x = input(op, partition, 0);
   const DataType expected = op.kind == OpKind::kBMaxPool ? DataType::kBits : DataType::kFloat32;
-  require(x.type == expected && partition.tensors[op.output].type == expected, "wrong tensor type");
+  require(x.type == expected && partition.tensors[op.output].type == expected,
+          "input and output have the wrong type");
   require(x.shape.size() == 4, "the input must have four dimensions");
   check_window(op.window);
   return slide_over(x.shape, op.window, x.shape[3]);
@@ -74,23 +81,28 @@ Shape infer_bconv(const Op& op, const Partition& partition) {
   const Tensor& x = input(op, partition, 0);
   const Tensor& filter = input(op, partition, 1);
   const Tensor& y = partition.tensors[op.output];
-  require(x.type == DataType::kBits && filter.type == DataType::kBits, "input and filter must be int32");
-  require(x.shape.size() == 4 && filter.shape.size() == 4, "input and filter must have four dimensions");
+  require(x.type == DataType::kBits && filter.type == DataType::kBits,
+          "input and filter must be int32");
+  require(x.shape.size() == 4 && filter.shape.size() == 4,
+          "input and filter must have four dimensions");
   constant(op, partition, 1, DataType::kBits, element_count(filter.shape));
   check_window(op.window);
-  require(op.window.filter_height == filter.shape[1] && op.window.filter_width == filter.shape[2], "bad filter shape");
-  require(words_of(op.channels_in) == x.shape[3], "channels_in does not fit the input");
+  require(op.window.filter_height == filter.shape[1] && op.window.filter_width == filter.shape[2],
+          "the filter's shape does not match its options");
+  require(words_of(op.channels_in) == x.shape[3], "channels_in does not match the input");
 
   const int groups = groups_of(op, partition);
   const int channels = filter.shape[0];
   require(channels % groups == 0, "the output channels do not divide into the groups");
-  require(groups == 1 || op.channels_in % (32 * groups) == 0, "grouped convolutions need 32 channels in a group or a multiple");
+  require(groups == 1 || op.channels_in % (32 * groups) == 0,
+          "a group must have 32 channels or a multiple of 32");
   const int64_t products = int64_t{filter.shape[1]} * filter.shape[2] * (op.channels_in / groups);
   require(products < (1 << 29), "the filter is too large");
   if (y.type == DataType::kBits) {
     constant(op, partition, 4, DataType::kBits, channels);
   } else {
-    require(y.type == DataType::kFloat32 || y.type == DataType::kInt8, "the output must be float32, int8 or int32");
+    require(y.type == DataType::kFloat32 || y.type == DataType::kInt8,
+            "the output must be float32, int8 or int32");
     constant(op, partition, 2, DataType::kFloat32, channels);
     constant(op, partition, 3, DataType::kFloat32, channels);
     if (y.type == DataType::kInt8) require_finite_scale(y);
@@ -98,17 +110,20 @@ Shape infer_bconv(const Op& op, const Partition& partition) {
   return slide_over(x.shape, op.window, y.type == DataType::kBits ? words_of(channels) : channels);
 }
 
-// A constant second operand is one value, or one per channel; anything else has the first one's shape.
+// A constant second operand has one value, or one per channel. Any other second operand has the
+// shape of the first.
 Shape infer_elementwise(const Op& op, const Partition& partition) {
   const Tensor& x = input(op, partition, 0);
   require(partition.tensors[op.output].type == DataType::kFloat32, "the output must be float32");
-  require(x.type == DataType::kFloat32 && x.constant == nullptr && !x.shape.empty(), "the input must be a float32 feature map");
+  require(x.type == DataType::kFloat32 && x.constant == nullptr && !x.shape.empty(),
+          "the input must be a float32 feature map");
   if (op.kind == OpKind::kClamp) return x.shape;
   const Tensor& other = input(op, partition, 1);
   require(other.type == DataType::kFloat32, "the operands must be float32");
   if (other.constant != nullptr) {
     const size_t count = element_count(other.shape);
-    require(count == 1 || (count == static_cast<size_t>(x.shape.back()) && other.shape.back() == x.shape.back()),
+    require(count == 1 || (count == static_cast<size_t>(x.shape.back()) &&
+                           other.shape.back() == x.shape.back()),
             "a constant operand must have one value or one per channel");
   } else {
     require(op.kind != OpKind::kPrelu, "the slopes must be constants");
@@ -124,8 +139,10 @@ Shape infer_concat(const Op& op, const Partition& partition) {
   int64_t channels = 0;
   for (size_t i = 0; i < op.inputs.size(); ++i) {
     const Tensor& x = input(op, partition, i);
-    require(x.type == DataType::kFloat32 && x.constant == nullptr, "the inputs must be float32 feature maps");
-    require(x.shape.size() == shape.size() && std::equal(shape.begin(), shape.end() - 1, x.shape.begin()),
+    require(x.type == DataType::kFloat32 && x.constant == nullptr,
+            "the inputs must be float32 feature maps");
+    require(x.shape.size() == shape.size() &&
+                std::equal(shape.begin(), shape.end() - 1, x.shape.begin()),
             "the inputs differ in more than their channels");
     channels += x.shape.back();
   }
@@ -134,7 +151,7 @@ Shape infer_concat(const Op& op, const Partition& partition) {
   return shape;
 }
 
-// How many inputs an op of this kind takes; 0: any number.
+// How many inputs an op of this kind takes; 0 means any number.
 size_t input_count(OpKind kind) {
   switch (kind) {
     case OpKind::kConcat: return 0;
@@ -152,26 +169,34 @@ size_t input_count(OpKind kind) {
 Shape infer_conv(const Op& op, const Partition& partition) {
   const Tensor& x = input(op, partition, 0);
   const Tensor& filter = input(op, partition, 1);
-  require(x.type == DataType::kFloat32 && filter.type == DataType::kFloat32, "input and filter must be float32");
+  require(x.type == DataType::kFloat32 && filter.type == DataType::kFloat32,
+          "input and filter must be float32");
   require(partition.tensors[op.output].type == DataType::kFloat32, "the output must be float32");
-  require(x.shape.size() == 4 && filter.shape.size() == 4 && x.constant == nullptr, "the input must be a feature map");
+  require(x.shape.size() == 4 && filter.shape.size() == 4 && x.constant == nullptr,
+          "the input must be a feature map");
   constant(op, partition, 1, DataType::kFloat32, element_count(filter.shape));
   if (op.inputs[2] >= 0) constant(op, partition, 2, DataType::kFloat32, filter.shape[0]);
   check_window(op.window);
-  require(op.window.filter_height == filter.shape[1] && op.window.filter_width == filter.shape[2], "bad filter shape");
-  require(op.window.dilation_height == 1 && op.window.dilation_width == 1, "dilated");
-  require(filter.shape[3] == x.shape[3], "grouped");
-  require(int64_t{filter.shape[1]} * filter.shape[2] * filter.shape[3] <= kMaxFloatProducts, "better left to the host");
+  require(op.window.filter_height == filter.shape[1] && op.window.filter_width == filter.shape[2],
+          "the filter's shape does not match its options");
+  require(op.window.dilation_height == 1 && op.window.dilation_width == 1,
+          "the convolution is dilated");
+  require(filter.shape[3] == x.shape[3], "the convolution is grouped");
+  require(int64_t{filter.shape[1]} * filter.shape[2] * filter.shape[3] <= kMaxFloatProducts,
+          "the convolution has too many products");
   return slide_over(x.shape, op.window, filter.shape[0]);
 }
 
-// Over axes 1 and 2; whether these stay, as sizes of 1, the model's output says.
+// Over axes 1 and 2. The model's output says whether these remain, with sizes of 1.
 Shape infer_mean(const Op& op, const Partition& partition) {
   const Tensor& x = input(op, partition, 0);
-  const int32_t* axes = static_cast<const int32_t*>(constant(op, partition, 1, DataType::kBits, 2).constant);
-  require(x.type == DataType::kFloat32 && x.constant == nullptr && x.shape.size() == 4, "the input must be a float32 feature map");
+  const int32_t* axes =
+      static_cast<const int32_t*>(constant(op, partition, 1, DataType::kBits, 2).constant);
+  require(x.type == DataType::kFloat32 && x.constant == nullptr && x.shape.size() == 4,
+          "the input must be a float32 feature map");
   require(partition.tensors[op.output].type == DataType::kFloat32, "the output must be float32");
-  require(std::min(axes[0], axes[1]) == 1 && std::max(axes[0], axes[1]) == 2, "not over height and width");
+  require(std::min(axes[0], axes[1]) == 1 && std::max(axes[0], axes[1]) == 2,
+          "the mean is not over height and width");
   const int channels = x.shape[3];
   if (partition.tensors[op.output].shape.size() == 2) return {x.shape[0], channels};
   return {x.shape[0], 1, 1, channels};
@@ -199,7 +224,9 @@ Shape infer(const Op& op, const Partition& partition) {
 
 }  // namespace
 
-size_t element_size(DataType type) { return type == DataType::kFloat32 || type == DataType::kBits ? 4 : 1; }
+size_t element_size(DataType type) {
+  return type == DataType::kFloat32 || type == DataType::kBits ? 4 : 1;
+}
 
 size_t element_count(const Shape& shape) {
   int64_t count = 1;
@@ -214,9 +241,12 @@ size_t element_count(const Shape& shape) {
 size_t pixel_count(const Shape& shape) { return element_count(shape) / shape.back(); }
 
 const char* name_of(OpKind kind) {
-  static const char* const names[] = {"LceQuantize", "LceDequantize", "LceBconv2d", "LceBMaxPool2d",   "ADD",         "SUB",
-                                      "MUL",         "PRELU",         "RELU",       "AVERAGE_POOL_2D", "MAX_POOL_2D", "CONCATENATION",
-                                      "CONV_2D",     "MEAN"};
+  static const char* const names[] = {
+      "LceQuantize", "LceDequantize", "LceBconv2d", "LceBMaxPool2d", "ADD",
+      "SUB",         "MUL",           "PRELU",      "RELU",          "AVERAGE_POOL_2D",
+      "MAX_POOL_2D", "CONCATENATION", "CONV_2D",    "MEAN",
+  };
+  static_assert(std::size(names) == kOpKinds, "every kind has a name");
   return names[static_cast<int>(kind)];
 }
 
@@ -225,7 +255,8 @@ WindowAxis slide(int input, int filter, int stride, int dilation, bool same_padd
   const int64_t covered = same_padding ? input : input - extent + 1;
   if (covered <= 0) return {};
   const int64_t output = (covered + stride - 1) / stride;
-  const int64_t padding = same_padding ? std::max<int64_t>((output - 1) * stride + extent - input, 0) / 2 : 0;
+  const int64_t padding =
+      same_padding ? std::max<int64_t>((output - 1) * stride + extent - input, 0) / 2 : 0;
   require(padding <= INT32_MAX / 2, "the filter is too large");
   return {static_cast<int>(output), static_cast<int>(padding)};
 }
@@ -233,7 +264,8 @@ WindowAxis slide(int input, int filter, int stride, int dilation, bool same_padd
 int groups_of(const Op& op, const Partition& partition) {
   const int words = partition.tensors[op.inputs[0]].shape[3];
   const int words_in_group = partition.tensors[op.inputs[1]].shape[3];
-  require(words_in_group > 0 && words % words_in_group == 0, "the filter's channels do not divide the input's");
+  require(words_in_group > 0 && words % words_in_group == 0,
+          "the filter's channels do not divide the input's");
   return words / words_in_group;
 }
 

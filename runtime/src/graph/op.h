@@ -1,4 +1,4 @@
-// A partition of the host's graph in our own terms: no host struct is seen from here on.
+// A partition of the host's graph in our own terms: from here on no struct of the host is seen.
 #pragma once
 
 #include <cstddef>
@@ -15,10 +15,11 @@ size_t element_size(DataType type);
 
 using Shape = std::vector<int>;
 
-// Number of elements; throws Error for a negative or empty dimension and for more than 2^31 - 1 elements.
+// Returns the number of elements. Throws Error for a negative or empty dimension, and for more than
+// 2^31 - 1 elements.
 size_t element_count(const Shape& shape);
 
-// All dimensions but the last: feature maps are [pixels, channels] to most kernels.
+// The product of all dimensions but the last: to most kernels a feature map is [pixels, channels].
 size_t pixel_count(const Shape& shape);
 
 inline int words_of(int channels) { return channels / 32 + (channels % 32 > 0); }
@@ -26,43 +27,47 @@ inline int words_of(int channels) { return channels / 32 + (channels % 32 > 0); 
 struct Tensor {
   int host_index = -1;  // where the host keeps it
   DataType type = DataType::kFloat32;
-  Shape shape;                     // of a partition input and of a constant; inferred for all others
-  const void* constant = nullptr;  // data of a constant, valid as long as the model
-  float scale = 0.f;               // of int8
-  int zero_point = 0;              // of int8
+  Shape shape;  // given for partition inputs and constants, inferred for all others
+  const void* constant = nullptr;  // the data of a constant; valid as long as the model is
+  float scale = 0.f;               // of an int8 tensor
+  int zero_point = 0;              // of an int8 tensor
 };
 
 enum class OpKind {
-  kQuantize,     // float32 | int8 | bool -> bits
-  kDequantize,   // bits -> float32 | int8 | bool
-  kBconv,        // bits, filter, multiplier, bias, thresholds -> float32 | int8 | bits
-  kBMaxPool,     // bits -> bits
-  kAdd,          // the others are float32 -> float32, claimed to run in the same pass over memory as their neighbors
+  kQuantize,    // float32 | int8 | bool -> bits
+  kDequantize,  // bits -> float32 | int8 | bool
+  kBconv,       // bits, filter, multiplier, bias, thresholds -> float32 | int8 | bits
+  kBMaxPool,    // bits -> bits
+
+  // All others are float32 -> float32. They are claimed to run in the same pass over memory as
+  // their neighbors.
+  kAdd,
   kSub,
   kMul,
   kPrelu,
-  kClamp,        // relu and its kin: nothing but the activation
+  kClamp,  // relu, relu6 and relu_n1_to_1: nothing but the activation
   kAveragePool,
   kMaxPool,
-  kConcat,       // along channels
-  kConv,         // with few products, as the first one of a network
-  kMean,         // over height and width
+  kConcat,  // along the channels
+  kConv,    // with few products, like the first one of a network
+  kMean,    // over height and width
 };
+constexpr int kOpKinds = static_cast<int>(OpKind::kMean) + 1;
 
+// The name that TFLite gives to the op, "LceBconv2d" or "ADD".
 const char* name_of(OpKind kind);
+
+// True for the ops of Larq Compute Engine, which no host can run itself.
+inline bool is_custom(OpKind kind) { return kind <= OpKind::kBMaxPool; }
 
 struct Op {
   OpKind kind;
-  std::vector<int> inputs;  // tensors of the partition; -1 where an optional one is absent
+  std::vector<int> inputs;  // tensors of the partition; -1 if an optional one is absent
   int output = -1;
-  Window window;                               // of a convolution or pooling
+  Window window;  // of a convolution or pooling
   Activation activation = Activation::kNone;
-  int channels_in = 0;  // of a convolution: the input's shape knows words only
-  int pad_value = 0;    // of a convolution: what SAME padding stands for, 0 or 1
-
-  bool is_elementwise() const {
-    return kind == OpKind::kAdd || kind == OpKind::kSub || kind == OpKind::kMul || kind == OpKind::kPrelu || kind == OpKind::kClamp;
-  }
+  int channels_in = 0;  // of a binary convolution, as its input's shape counts words
+  int pad_value = 0;    // of a binary convolution: the value of SAME padding, 0 or 1
 };
 
 struct Partition {
@@ -72,18 +77,19 @@ struct Partition {
   std::vector<int> outputs;
 };
 
-// Output size and leading padding of a window along one axis, by TFLite's rule.
+// The output size and the leading padding of a window along one axis, by TFLite's rule.
 struct WindowAxis {
   int output = 0;
   int padding = 0;
 };
 WindowAxis slide(int input, int filter, int stride, int dilation, bool same_padding);
 
-// Groups of a convolution: the input's words over the filter's.
+// The number of groups of a convolution: the input's words over the filter's.
 int groups_of(const Op& op, const Partition& partition);
 
-// Checks the op's tensors and options against each other and sets the shape of its output (of a dequantize, whose channel count
-// only the model knows, the output's shape is checked instead). Throws Error with the op's name in front.
+// Checks the op's tensors and options against each other, and sets the shape of its output. (Only
+// the model knows the channel count of a dequantize, so there the output's shape is checked
+// instead.) Throws Error with the op's name in front.
 void infer_shape(const Op& op, Partition* partition);
 
 }  // namespace s2bnn

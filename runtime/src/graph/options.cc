@@ -1,23 +1,32 @@
 #include "graph/options.h"
 
-#include "graph/error.h"
+#include "base/error.h"
 
 namespace s2bnn {
 namespace {
 
-// Flexbuffer type tags, from the flatbuffers documentation.
-enum FlexType { kFlexInt = 1, kFlexUint = 2, kFlexIndirectInt = 6, kFlexIndirectUint = 7, kFlexMap = 9, kFlexBool = 26 };
+// Flexbuffer type tags, from the documentation of flatbuffers.
+enum FlexType {
+  kFlexInt = 1,
+  kFlexUint = 2,
+  kFlexIndirectInt = 6,
+  kFlexIndirectUint = 7,
+  kFlexMap = 9,
+  kFlexBool = 26
+};
 
 constexpr int kMaxWindowSize = 65535;
-constexpr size_t kMaxOptionsSize = 1 << 16;  // those of real models have some 200 bytes
+constexpr size_t kMaxOptionsSize = 1 << 16;  // the options of real models have about 200 bytes
 
 class FlexReader {
  public:
   FlexReader(const uint8_t* data, size_t size) : data_(data), size_(size) {}
 
   uint64_t unsigned_at(size_t position, size_t width) const {
-    require(width == 1 || width == 2 || width == 4 || width == 8, "custom options: bad flexbuffer width");
-    require(position <= size_ && width <= size_ - position, "custom options: flexbuffer offset outside of the buffer");
+    require(width == 1 || width == 2 || width == 4 || width == 8,
+            "custom options: bad flexbuffer width");
+    require(position <= size_ && width <= size_ - position,
+            "custom options: flexbuffer offset outside of the buffer");
     uint64_t value = 0;
     for (size_t i = 0; i < width; ++i) value |= uint64_t{data_[position + i]} << (8 * i);
     return value;
@@ -28,7 +37,7 @@ class FlexReader {
     return static_cast<int64_t>(unsigned_at(position, width) << unused_bits) >> unused_bits;
   }
 
-  // Offsets count backwards from where they are stored.
+  // Offsets count backwards from the position where they are stored.
   size_t follow(size_t position, size_t width) const {
     const uint64_t offset = unsigned_at(position, width);
     require(offset <= position, "custom options: flexbuffer offset outside of the buffer");
@@ -50,8 +59,8 @@ int integer(const std::map<std::string, int64_t>& options, const char* name, int
   const auto entry = options.find(name);
   if (entry == options.end()) throw Error(std::string("custom options: ") + name + " is missing");
   if (entry->second < low || entry->second > high) {
-    throw Error(std::string("custom options: ") + name + " = " + std::to_string(entry->second) + " is outside of [" +
-                std::to_string(low) + ", " + std::to_string(high) + "]");
+    throw Error(std::string("custom options: ") + name + " = " + std::to_string(entry->second) +
+                " is outside of [" + std::to_string(low) + ", " + std::to_string(high) + "]");
   }
   return static_cast<int>(entry->second);
 }
@@ -65,7 +74,8 @@ int size_option(const std::map<std::string, int64_t>& options, const char* name)
 std::map<std::string, int64_t> read_flexbuffer_map(const uint8_t* buffer, size_t size) {
   require(buffer != nullptr && size >= 3, "custom options: no flexbuffer");
   require(size <= kMaxOptionsSize, "custom options: larger than 64 KiB");
-  // The last byte is the width of the root offset, the one before it the root's type and the width of its elements.
+  // The last byte is the width of the root offset. The byte before it holds the root's type and the
+  // width of its elements.
   const FlexReader reader(buffer, size);
   const size_t root_width = buffer[size - 1];
   const uint8_t root_type = buffer[size - 2];
@@ -74,7 +84,8 @@ std::map<std::string, int64_t> read_flexbuffer_map(const uint8_t* buffer, size_t
   const size_t width = size_t{1} << (root_type & 3);
   const size_t values = reader.follow(size - 2 - root_width, root_width);
 
-  // In front of the values: offset of the keys, width of the keys, number of entries. Behind them: one type byte each.
+  // In front of the values are the offset of the keys, the width of the keys and the number of
+  // entries; behind them is one type byte for each.
   require(values >= 3 * width, "custom options: flexbuffer offset outside of the buffer");
   const uint64_t count = reader.unsigned_at(values - width, width);
   const size_t key_width = static_cast<size_t>(reader.unsigned_at(values - 2 * width, width));
@@ -83,7 +94,8 @@ std::map<std::string, int64_t> read_flexbuffer_map(const uint8_t* buffer, size_t
 
   std::map<std::string, int64_t> result;
   for (size_t i = 0; i < count; ++i) {
-    const uint8_t packed_type = static_cast<uint8_t>(reader.unsigned_at(values + count * width + i, 1));
+    const uint8_t packed_type =
+        static_cast<uint8_t>(reader.unsigned_at(values + count * width + i, 1));
     const int type = packed_type >> 2;
     const size_t position = values + i * width;
     const std::string name = reader.text_at(reader.follow(keys + i * key_width, key_width));
@@ -125,9 +137,10 @@ Window read_bmaxpool_options(const uint8_t* buffer, size_t size) {
 }
 
 void check_window(const Window& window) {
-  for (int size : {window.filter_height, window.filter_width, window.stride_height, window.stride_width,
-                   window.dilation_height, window.dilation_width}) {
-    require(size >= 1 && size <= kMaxWindowSize, "a filter size, stride or dilation is outside of [1, 65535]");
+  for (int size : {window.filter_height, window.filter_width, window.stride_height,
+                   window.stride_width, window.dilation_height, window.dilation_width}) {
+    require(size >= 1 && size <= kMaxWindowSize,
+            "a filter size, stride or dilation is outside of [1, 65535]");
   }
 }
 

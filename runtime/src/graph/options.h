@@ -1,4 +1,5 @@
-// The options of Larq Compute Engine's custom ops: a flexbuffer map of names to integers, written by the model file's author.
+// The options of Larq Compute Engine's custom ops: a flexbuffer map from names to integers, written
+// by the author of the model file.
 #pragma once
 
 #include <cstddef>
@@ -8,11 +9,11 @@
 
 namespace s2bnn {
 
-// Reads a flexbuffer whose root is a map. Keys whose values are not integers or booleans are left out. Every offset is checked
-// against the buffer; throws Error where one points outside.
+// Reads a flexbuffer whose root is a map. Keys whose values are not integers or booleans are left
+// out. Every offset is checked against the buffer; throws Error if one points outside.
 std::map<std::string, int64_t> read_flexbuffer_map(const uint8_t* buffer, size_t size);
 
-// A window that slides over height and width, of a convolution or a pooling.
+// The window of a convolution or pooling, which slides over height and width.
 struct Window {
   int filter_height = 1, filter_width = 1;
   int stride_height = 1, stride_width = 1;
@@ -23,7 +24,7 @@ struct Window {
 enum class Activation { kNone, kRelu, kReluN1To1, kRelu6 };
 
 struct BconvOptions {
-  Window window;  // filter_height and filter_width come with the filter's shape
+  Window window;  // its filter size is that of the filter tensor
   int channels_in = 0;
   int pad_value = 0;  // 0 or 1
   Activation activation = Activation::kNone;
@@ -32,7 +33,8 @@ struct BconvOptions {
 BconvOptions read_bconv_options(const uint8_t* buffer, size_t size);
 Window read_bmaxpool_options(const uint8_t* buffer, size_t size);
 
-// Throws Error unless every size lies in [1, 65535]: below that no product of two of them overflows 64 bits.
+// Throws Error if a size is outside of [1, 65535]. Within it no product of two sizes overflows 64
+// bits.
 void check_window(const Window& window);
 
 }  // namespace s2bnn

@@ -4,41 +4,49 @@
 #include <cstdlib>
 #include <mutex>
 
-#include "graph/error.h"
+#include "base/error.h"
 
 namespace s2bnn {
 namespace {
 
 constexpr int kMaxThreads = 256;
 
-// Profiling kernels in the order of their creation.
+// The kernels that collect profiles, in the order of their creation.
 std::mutex profiled_mutex;
 std::vector<std::pair<std::string, const DelegateKernel*>> profiled;
 
-int thread_count(const TfLiteContext& context) { return std::min(std::max(context.recommended_num_threads, 1), kMaxThreads); }
+int thread_count(const TfLiteContext& context) {
+  return std::min(std::max(context.recommended_num_threads, 1), kMaxThreads);
+}
 
 void resize(TfLiteContext* context, const Tensor& tensor) {
   TfLiteTensor* target = &context->tensors[tensor.host_index];
   const size_t rank = tensor.shape.size();
-  // The host takes the array over and frees it.
-  auto* dims = static_cast<TfLiteIntArray*>(std::malloc(sizeof(TfLiteIntArray) + rank * sizeof(int)));
+  // The host takes ownership of the array and frees it.
+  auto* dims =
+      static_cast<TfLiteIntArray*>(std::malloc(sizeof(TfLiteIntArray) + rank * sizeof(int)));
   require(dims != nullptr, "out of memory");
   dims->size = static_cast<int>(rank);
   std::copy(tensor.shape.begin(), tensor.shape.end(), dims->data);
-  require(context->ResizeTensor(context, target, dims) == kTfLiteOk, "the host refuses to resize an output");
+  require(context->ResizeTensor(context, target, dims) == kTfLiteOk,
+          "the host refuses to resize an output");
 }
 
 std::string json_of(const StepProfile& step) {
   std::string shape;
   for (int size : step.shape) shape += (shape.empty() ? "" : ", ") + std::to_string(size);
-  const double milliseconds = step.runs > 0 ? 1e3 * step.seconds / static_cast<double>(step.runs) : 0;
-  return "{\"name\": \"" + step.name + "\", \"shape\": [" + shape + "], \"binary_macs\": " + std::to_string(step.binary_macs) +
-         ", \"runs\": " + std::to_string(step.runs) + ", \"milliseconds\": " + std::to_string(milliseconds) + "}";
+  const double milliseconds =
+      step.runs > 0 ? 1e3 * step.seconds / static_cast<double>(step.runs) : 0;
+  return "{\"name\": \"" + step.name + "\", \"shape\": [" + shape +
+         "], \"binary_macs\": " + std::to_string(step.binary_macs) +
+         ", \"runs\": " + std::to_string(step.runs) +
+         ", \"milliseconds\": " + std::to_string(milliseconds) + "}";
 }
 
 }  // namespace
 
-DelegateKernel::DelegateKernel(TfLiteContext* context, const TfLiteDelegateParams& params, const DelegateOptions& options)
+DelegateKernel::DelegateKernel(TfLiteContext* context, const TfLiteDelegateParams& params,
+                               const DelegateOptions& options)
     : options_(options), partition_(read_partition(context, params)) {
   if (options_.profile.empty()) return;
   const std::lock_guard<std::mutex> lock(profiled_mutex);
@@ -60,12 +68,14 @@ void DelegateKernel::prepare(TfLiteContext* context) {
     kernels = &select_kernels(options_.kernels.empty() ? nullptr : options_.kernels.c_str());
   }
   memory_.assign(partition_.tensors.size(), nullptr);
-  for (size_t i = 0; i < memory_.size(); ++i) memory_[i] = const_cast<void*>(partition_.tensors[i].constant);
-  executor_ =
-      std::make_unique<Executor>(partition_, kernels, options_.fuse, thread_count(*context), !options_.profile.empty());
+  for (size_t i = 0; i < memory_.size(); ++i) {
+    memory_[i] = const_cast<void*>(partition_.tensors[i].constant);
+  }
+  executor_ = std::make_unique<Executor>(partition_, kernels, options_.fuse, thread_count(*context),
+                                         !options_.profile.empty());
 }
 
-// The host may move its tensors between two runs.
+// Looked up in each run, because the host may move its tensors between two runs.
 void* DelegateKernel::address_of(TfLiteContext* context, int index) const {
   const Tensor& tensor = partition_.tensors[index];
   const TfLiteTensor& source = context->tensors[tensor.host_index];
@@ -90,7 +100,9 @@ std::string profile_json(const std::string& name) {
   for (const auto& [kernel_name, kernel] : profiled) {
     if (kernel_name != name || kernel->profile() == nullptr) continue;
     std::string steps;
-    for (const StepProfile& step : *kernel->profile()) steps += (steps.empty() ? "" : ", ") + json_of(step);
+    for (const StepProfile& step : *kernel->profile()) {
+      steps += (steps.empty() ? "" : ", ") + json_of(step);
+    }
     partitions += (partitions.empty() ? "[" : ", [") + steps + "]";
   }
   return "[" + partitions + "]";

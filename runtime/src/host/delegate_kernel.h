@@ -5,28 +5,31 @@
 #include <string>
 #include <vector>
 
-#include "graph/executor.h"
 #include "host/read_graph.h"
 #include "host/tflite_abi.h"
+#include "run/executor.h"
 
 namespace s2bnn {
 
 struct DelegateOptions {
-  std::string kernels;  // "" the best, "reference", or a name of select_kernels()
-  bool fuse = true;     // claim float ops between the custom ones, and fuse
-  std::string profile;  // collect times under this name; "" none
+  std::string kernels;  // "" for the best, "reference", or a name of select_kernels()
+  bool fuse = true;     // claim float ops between the custom ones and fuse them
+  std::string profile;  // collect times under this name; "" for none
 };
 
 // Every method throws Error or std::bad_alloc on failure and leaves the object usable.
 class DelegateKernel {
  public:
-  DelegateKernel(TfLiteContext* context, const TfLiteDelegateParams& params, const DelegateOptions& options);
+  DelegateKernel(TfLiteContext* context, const TfLiteDelegateParams& params,
+                 const DelegateOptions& options);
   ~DelegateKernel();
 
   void prepare(TfLiteContext* context);
   void invoke(TfLiteContext* context);
 
-  const std::vector<StepProfile>* profile() const { return executor_ ? &executor_->profile() : nullptr; }
+  const std::vector<StepProfile>* profile() const {
+    return executor_ ? &executor_->profile() : nullptr;
+  }
 
  private:
   void* address_of(TfLiteContext* context, int tensor) const;
@@ -37,7 +40,8 @@ class DelegateKernel {
   std::vector<void*> memory_;  // per tensor
 };
 
-// The profiles of all living kernels that collect under `name`, as JSON: a list of partitions, each a list of steps.
+// The profiles of all living kernels that collect under `name`, as JSON: a list of partitions, each
+// of them a list of steps.
 std::string profile_json(const std::string& name);
 
 }  // namespace s2bnn

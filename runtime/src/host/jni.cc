@@ -1,4 +1,5 @@
-// What java/s2bnn/runtime/S2bnnDelegate.java calls. Nothing but numbers is passed, so no jni.h is needed.
+// The functions that java/s2bnn/runtime/S2bnnDelegate.java calls. They pass only numbers, so no
+// jni.h is needed.
 #include <cstdio>
 
 #include "host/tflite_abi.h"
@@ -6,8 +7,8 @@
 #define S2BNN_JNI extern "C" __attribute__((visibility("default")))
 
 extern "C" {
-TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
-                                              void (*report_error)(const char*));
+TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values,
+                                              size_t count, void (*report_error)(const char*));
 void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate);
 }
 

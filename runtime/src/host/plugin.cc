@@ -1,5 +1,5 @@
-// The two functions that a TFLite host looks up in a delegate library, the callbacks behind them, and what the Python package asks
-// for. C++ stops here: no exception may cross into the host.
+// The two functions that a TFLite host looks up in a delegate library, the callbacks behind them,
+// and the functions that the Python package calls. No exception may cross into the host from here.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "graph/error.h"
+#include "base/error.h"
 #include "host/delegate_kernel.h"
 #include "host/layout.h"
 
@@ -20,22 +20,24 @@ namespace s2bnn {
 namespace {
 
 struct Delegate {
-  TfLiteDelegate base;  // first: the host holds a pointer to it
+  TfLiteDelegate base;  // must come first: the host holds a pointer to it
   DelegateOptions options;
 
-  // What was claimed in each graph that this was applied to. See nodes_to_claim().
+  // The nodes claimed in each graph that this was applied to. See nodes_to_claim().
   std::mutex mutex;
   std::map<const TfLiteContext*, std::vector<int>> claimed;
 };
 
-// Runs `body` and reports what it throws.
+// Runs `body` and reports the exception that it throws.
 template <class Body>
 TfLiteStatus guard(TfLiteContext* context, Body body) {
   try {
     body();
     return kTfLiteOk;
   } catch (const std::exception& error) {
-    if (context != nullptr && context->ReportError != nullptr) context->ReportError(context, "s2bnn_runtime: %s", error.what());
+    if (context != nullptr && context->ReportError != nullptr) {
+      context->ReportError(context, "s2bnn_runtime: %s", error.what());
+    }
   }
   return kTfLiteError;
 }
@@ -44,7 +46,7 @@ void* kernel_init(TfLiteContext* context, const char* buffer, size_t) {
   DelegateKernel* kernel = nullptr;
   guard(context, [&] {
     const auto* params = reinterpret_cast<const TfLiteDelegateParams*>(buffer);
-    require(params != nullptr && params->delegate != nullptr, "the host handed over no partition");
+    require(params != nullptr && params->delegate != nullptr, "the host passed no partition");
     const auto* delegate = reinterpret_cast<const Delegate*>(params->delegate);
     kernel = new DelegateKernel(context, *params, delegate->options);
   });
@@ -66,7 +68,7 @@ TfLiteStatus kernel_invoke(TfLiteContext* context, TfLiteNode* node) {
   return guard(context, [&] { kernel_of(node).invoke(context); });
 }
 
-// An array in the host's form.
+// Makes an array in the host's form.
 std::unique_ptr<int[]> as_int_array(const std::vector<int>& values) {
   std::unique_ptr<int[]> array(new int[values.size() + 1]);
   array[0] = static_cast<int>(values.size());
@@ -74,12 +76,15 @@ std::unique_ptr<int[]> as_int_array(const std::vector<int>& values) {
   return array;
 }
 
-// Some hosts take all delegates back when an input is resized and apply them again. By then the shapes between the nodes are a
-// mixture of old and new, useless for a decision, and those hosts do not bear another one: so the first stands.
+// Some hosts remove all delegates when an input is resized, and apply them again. At that time the
+// shapes between the nodes are a mixture of old and new ones, useless for a decision, and those
+// hosts do not bear a different decision. So the first one is kept.
 std::vector<int> nodes_to_claim(TfLiteContext* context, Delegate* delegate) {
   const std::lock_guard<std::mutex> lock(delegate->mutex);
-  bool applied_before = false;  // to this graph; the context's address alone could be that of one long gone
-  for (size_t i = 0; i < context->tensors_size; ++i) applied_before |= context->tensors[i].delegate == &delegate->base;
+  bool applied_before = false;  // to this graph: an earlier graph may have had the same address
+  for (size_t i = 0; i < context->tensors_size; ++i) {
+    applied_before |= context->tensors[i].delegate == &delegate->base;
+  }
   const auto known = delegate->claimed.find(context);
   if (applied_before && known != delegate->claimed.end()) return known->second;
   const bool fuse = delegate->options.fuse && delegate->options.kernels != "reference";
@@ -100,13 +105,16 @@ TfLiteStatus delegate_prepare(TfLiteContext* context, TfLiteDelegate* base) {
     registration.version = 1;
     const auto array = as_int_array(nodes);
     const auto* node_array = reinterpret_cast<const TfLiteIntArray*>(array.get());
-    require(context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, node_array, base) == kTfLiteOk,
+    require(context->ReplaceNodeSubsetsWithDelegateKernels(context, registration, node_array,
+                                                           base) == kTfLiteOk,
             "the host refuses the partitions");
   });
 }
 
 bool read_switch(const std::string& key, const std::string& value) {
-  if (value != "0" && value != "1") throw Error("option " + key + " must be 0 or 1, not '" + value + "'");
+  if (value != "0" && value != "1") {
+    throw Error("option " + key + " must be 0 or 1, not '" + value + "'");
+  }
   return value == "1";
 }
 
@@ -118,7 +126,7 @@ void set_option(const std::string& key, const std::string& value, DelegateOption
   } else if (key == "profile") {
     options->profile = value;
   } else {
-    throw Error("unknown option '" + key + "'; there are kernels, fuse and profile");
+    throw Error("unknown option '" + key + "'; the options are kernels, fuse and profile");
   }
 }
 
@@ -134,18 +142,22 @@ Delegate* create(const char* const* keys, const char* const* values, size_t coun
   delegate->base.flags = kTfLiteDelegateFlagsAllowDynamicTensors;
   read_environment(&delegate->options);
   for (size_t i = 0; i < count; ++i) {
-    require(keys != nullptr && values != nullptr && keys[i] != nullptr && values[i] != nullptr, "an option is null");
+    require(keys != nullptr && values != nullptr && keys[i] != nullptr && values[i] != nullptr,
+            "an option is null");
     set_option(keys[i], values[i], &delegate->options);
   }
   const std::string& kernels = delegate->options.kernels;
-  if (!kernels.empty() && kernels != "reference") select_kernels(kernels.c_str());  // throws early where there are none
+  if (!kernels.empty() && kernels != "reference") {
+    select_kernels(kernels.c_str());  // throws early if there are none
+  }
   return delegate.release();
 }
 
 }  // namespace
 }  // namespace s2bnn
 
-S2BNN_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
+S2BNN_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys,
+                                                           const char* const* values, size_t count,
                                                            void (*report_error)(const char*)) {
   try {
     return &s2bnn::create(keys, values, count)->base;
@@ -160,10 +172,11 @@ S2BNN_EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate) {
   delete reinterpret_cast<s2bnn::Delegate*>(delegate);
 }
 
-// Name of the kernels that this processor gets.
+// The name of the kernels that this processor gets.
 S2BNN_EXPORT const char* s2bnn_runtime_kernels() { return s2bnn::select_kernels().name; }
 
-// Writes the profile collected under `name`, JSON, and returns its length; where that is not less than `size`, it was cut.
+// Writes the profile collected under `name`, as JSON, and returns its length. If that is not less
+// than `size`, the text was cut.
 S2BNN_EXPORT size_t s2bnn_runtime_profile(const char* name, char* buffer, size_t size) {
   try {
     const std::string json = s2bnn::profile_json(name);

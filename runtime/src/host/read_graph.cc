@@ -4,7 +4,7 @@
 #include <cstring>
 #include <map>
 
-#include "graph/error.h"
+#include "base/error.h"
 
 namespace s2bnn {
 namespace {
@@ -17,24 +17,31 @@ struct HostNode {
 HostNode node_at(TfLiteContext* context, int index) {
   TfLiteNode* node = nullptr;
   TfLiteRegistration* registration = nullptr;
-  require(context->GetNodeAndRegistration(context, index, &node, &registration) == kTfLiteOk && node && registration,
-          "the host does not tell its nodes");
+  require(context->GetNodeAndRegistration(context, index, &node, &registration) == kTfLiteOk &&
+              node && registration,
+          "the host does not report its nodes");
   return {node, registration};
 }
 
-// Custom ops by name, builtin ones by code; false for what is not ours.
+// Finds the kind of a custom op by its name, and of a builtin one by its code; false for an op that
+// is not ours.
 bool find_kind(const TfLiteRegistration& registration, OpKind* kind) {
   static const std::map<std::string, OpKind> custom = {{"LceQuantize", OpKind::kQuantize},
                                                        {"LceDequantize", OpKind::kDequantize},
                                                        {"LceBconv2d", OpKind::kBconv},
                                                        {"LceBMaxPool2d", OpKind::kBMaxPool}};
-  static const std::map<int, OpKind> builtin = {
-      {kTfLiteBuiltinAdd, OpKind::kAdd},       {kTfLiteBuiltinSub, OpKind::kSub},
-      {kTfLiteBuiltinMul, OpKind::kMul},       {kTfLiteBuiltinPrelu, OpKind::kPrelu},
-      {kTfLiteBuiltinRelu, OpKind::kClamp},    {kTfLiteBuiltinReluN1To1, OpKind::kClamp},
-      {kTfLiteBuiltinRelu6, OpKind::kClamp},   {kTfLiteBuiltinAveragePool2d, OpKind::kAveragePool},
-      {kTfLiteBuiltinMaxPool2d, OpKind::kMaxPool}, {kTfLiteBuiltinConcatenation, OpKind::kConcat},
-      {kTfLiteBuiltinConv2d, OpKind::kConv},    {kTfLiteBuiltinMean, OpKind::kMean}};
+  static const std::map<int, OpKind> builtin = {{kTfLiteBuiltinAdd, OpKind::kAdd},
+                                                {kTfLiteBuiltinSub, OpKind::kSub},
+                                                {kTfLiteBuiltinMul, OpKind::kMul},
+                                                {kTfLiteBuiltinPrelu, OpKind::kPrelu},
+                                                {kTfLiteBuiltinRelu, OpKind::kClamp},
+                                                {kTfLiteBuiltinReluN1To1, OpKind::kClamp},
+                                                {kTfLiteBuiltinRelu6, OpKind::kClamp},
+                                                {kTfLiteBuiltinAveragePool2d, OpKind::kAveragePool},
+                                                {kTfLiteBuiltinMaxPool2d, OpKind::kMaxPool},
+                                                {kTfLiteBuiltinConcatenation, OpKind::kConcat},
+                                                {kTfLiteBuiltinConv2d, OpKind::kConv},
+                                                {kTfLiteBuiltinMean, OpKind::kMean}};
   if (registration.custom_name != nullptr) {
     const auto found = custom.find(registration.custom_name);
     if (found != custom.end()) *kind = found->second;
@@ -44,8 +51,6 @@ bool find_kind(const TfLiteRegistration& registration, OpKind* kind) {
   if (found != builtin.end()) *kind = found->second;
   return found != builtin.end();
 }
-
-bool is_custom(OpKind kind) { return kind <= OpKind::kBMaxPool; }
 
 Shape shape_of(const TfLiteTensor& tensor) {
   require(tensor.dims != nullptr, "a tensor has no shape");
@@ -73,15 +78,18 @@ Tensor read_tensor(const TfLiteContext& context, int index) {
   tensor.zero_point = source.params.zero_point;
   if (source.allocation_type != kTfLiteMmapRo) return tensor;
   const size_t bytes = element_count(tensor.shape) * element_size(tensor.type);
-  require(source.data != nullptr && source.bytes >= bytes, "a constant is shorter than its shape says");
-  require(reinterpret_cast<uintptr_t>(source.data) % element_size(tensor.type) == 0, "a constant is not aligned");
+  require(source.data != nullptr && source.bytes >= bytes,
+          "a constant is shorter than its shape says");
+  require(reinterpret_cast<uintptr_t>(source.data) % element_size(tensor.type) == 0,
+          "a constant is not aligned");
   tensor.constant = source.data;
   return tensor;
 }
 
 Activation read_activation(int activation) {
-  require(activation >= kTfLiteActNone && activation <= kTfLiteActRelu6, "an activation that is not supported");
-  return static_cast<Activation>(activation);  // same numbers
+  require(activation >= kTfLiteActNone && activation <= kTfLiteActRelu6,
+          "the activation is not supported");
+  return static_cast<Activation>(activation);  // the numbers are the same
 }
 
 template <class Params>
@@ -99,14 +107,21 @@ void read_builtin_options(const HostNode& host, size_t rank, Op* op) {
     case kTfLiteBuiltinMean: break;
     case kTfLiteBuiltinConcatenation: {
       const auto& params = builtin_options<TfLiteConcatenationParams>(*host.node);
-      require(params.axis == -1 || params.axis == static_cast<int>(rank) - 1, "not along the channels");
+      require(params.axis == -1 || params.axis == static_cast<int>(rank) - 1,
+              "the concatenation is not along the channels");
       op->activation = read_activation(params.activation);
       break;
     }
     case kTfLiteBuiltinConv2d: {
       const auto& params = builtin_options<TfLiteConvParams>(*host.node);
-      require(params.padding == kTfLitePaddingSame || params.padding == kTfLitePaddingValid, "bad padding");
-      op->window = {1, 1, params.stride_height, params.stride_width, params.dilation_height_factor, params.dilation_width_factor,
+      require(params.padding == kTfLitePaddingSame || params.padding == kTfLitePaddingValid,
+              "the padding is neither SAME nor VALID");
+      op->window = {1,
+                    1,
+                    params.stride_height,
+                    params.stride_width,
+                    params.dilation_height_factor,
+                    params.dilation_width_factor,
                     params.padding == kTfLitePaddingSame};
       op->activation = read_activation(params.activation);
       break;
@@ -114,19 +129,28 @@ void read_builtin_options(const HostNode& host, size_t rank, Op* op) {
     case kTfLiteBuiltinAveragePool2d:
     case kTfLiteBuiltinMaxPool2d: {
       const auto& params = builtin_options<TfLitePoolParams>(*host.node);
-      require(params.padding == kTfLitePaddingSame || params.padding == kTfLitePaddingValid, "bad padding");
-      op->window = {params.filter_height, params.filter_width, params.stride_height, params.stride_width, 1, 1,
+      require(params.padding == kTfLitePaddingSame || params.padding == kTfLitePaddingValid,
+              "the padding is neither SAME nor VALID");
+      op->window = {params.filter_height,
+                    params.filter_width,
+                    params.stride_height,
+                    params.stride_width,
+                    1,
+                    1,
                     params.padding == kTfLitePaddingSame};
       op->activation = read_activation(params.activation);
       break;
     }
-    default: op->activation = read_activation(builtin_options<TfLiteArithmeticParams>(*host.node).activation);
+    default:
+      op->activation =
+          read_activation(builtin_options<TfLiteArithmeticParams>(*host.node).activation);
   }
 }
 
 void read_custom_options(const TfLiteNode& node, Op* op) {
   const uint8_t* options = static_cast<const uint8_t*>(node.custom_initial_data);
-  const size_t size = node.custom_initial_data_size < 0 ? 0 : static_cast<size_t>(node.custom_initial_data_size);
+  const size_t size =
+      node.custom_initial_data_size < 0 ? 0 : static_cast<size_t>(node.custom_initial_data_size);
   if (op->kind == OpKind::kBMaxPool) op->window = read_bmaxpool_options(options, size);
   if (op->kind != OpKind::kBconv) return;
   const BconvOptions read = read_bconv_options(options, size);
@@ -136,10 +160,11 @@ void read_custom_options(const TfLiteNode& node, Op* op) {
   op->activation = read.activation;
 }
 
-// Collects ops and the tensors they name.
+// Collects ops and the tensors that they use.
 class PartitionReader {
  public:
-  PartitionReader(TfLiteContext* context, Partition* partition) : context_(context), partition_(partition) {}
+  PartitionReader(TfLiteContext* context, Partition* partition)
+      : context_(context), partition_(partition) {}
 
   int tensor(int host_index) {
     const auto found = local_.find(host_index);
@@ -151,7 +176,7 @@ class PartitionReader {
   void op(int node_index) {
     const HostNode host = node_at(context_, node_index);
     Op op;
-    require(find_kind(*host.registration, &op.kind), "not one of ours");
+    require(find_kind(*host.registration, &op.kind), "the op is not supported");
     try {
       read_op(host, &op);
     } catch (const Error& error) {
@@ -163,26 +188,34 @@ class PartitionReader {
  private:
   void read_op(const HostNode& host, Op* op) {
     require(host.node->inputs != nullptr && host.node->inputs->size > 0, "no inputs");
-    require(host.node->outputs != nullptr && host.node->outputs->size == 1, "not exactly one output");
+    require(host.node->outputs != nullptr && host.node->outputs->size == 1,
+            "not exactly one output");
     const TfLiteIntArray& inputs = *host.node->inputs;
     for (int i = 0; i < inputs.size; ++i) {
       op->inputs.push_back(inputs.data[i] == kTfLiteOptionalTensor ? -1 : tensor(inputs.data[i]));
     }
     op->output = tensor(host.node->outputs->data[0]);
     require(partition_->tensors[op->output].constant == nullptr, "the output is a constant");
-    require(std::find(op->inputs.begin(), op->inputs.end(), op->output) == op->inputs.end(), "the output is an input too");
+    require(std::find(op->inputs.begin(), op->inputs.end(), op->output) == op->inputs.end(),
+            "the output is an input too");
     require(op->inputs[0] >= 0, "the first input is missing");
     if (is_custom(op->kind)) {
       read_custom_options(*host.node, op);
     } else {
       read_builtin_options(host, partition_->tensors[op->inputs[0]].shape.size(), op);
     }
-    if (op->kind == OpKind::kBconv) require(op->inputs.size() == 5 && op->inputs[1] >= 0, "not five inputs");
-    if (op->kind == OpKind::kConv) require(op->inputs.size() == 3 && op->inputs[1] >= 0, "not three inputs");
+    if (op->kind == OpKind::kBconv) {
+      require(op->inputs.size() == 5 && op->inputs[1] >= 0, "not five inputs");
+    }
+    if (op->kind == OpKind::kConv) {
+      require(op->inputs.size() == 3 && op->inputs[1] >= 0, "not three inputs");
+    }
     if (op->kind == OpKind::kBconv || op->kind == OpKind::kConv) read_filter_size(op);
     const bool commutes = op->kind == OpKind::kAdd || op->kind == OpKind::kMul;
     const bool constant_first = partition_->tensors[op->inputs[0]].constant != nullptr;
-    if (commutes && constant_first && op->inputs.size() == 2 && op->inputs[1] >= 0) std::swap(op->inputs[0], op->inputs[1]);
+    if (commutes && constant_first && op->inputs.size() == 2 && op->inputs[1] >= 0) {
+      std::swap(op->inputs[0], op->inputs[1]);
+    }
   }
 
   void read_filter_size(Op* op) {
@@ -197,7 +230,8 @@ class PartitionReader {
   std::map<int, int> local_;  // host tensor -> tensor of the partition
 };
 
-// Every tensor has at most one maker and is not used before it: the host promises this, a hostile file may not.
+// Checks that every tensor has at most one maker and is not used before it is made. The host
+// promises this, but a hostile file may break it.
 void check_order(const Partition& partition) {
   enum State { kUnknown, kReady };
   std::vector<State> state(partition.tensors.size(), kUnknown);
@@ -206,14 +240,16 @@ void check_order(const Partition& partition) {
     if (partition.tensors[i].constant != nullptr) state[i] = kReady;
   }
   for (const Op& op : partition.ops) {
-    for (int i : op.inputs) require(i < 0 || state[i] == kReady, "a tensor is used before it is made");
+    for (int i : op.inputs) {
+      require(i < 0 || state[i] == kReady, "a tensor is used before it is made");
+    }
     require(state[op.output] == kUnknown, "a tensor is made twice");
     state[op.output] = kReady;
   }
   for (int i : partition.outputs) require(state[i] == kReady, "an output is never made");
 }
 
-// A float op is claimable if it can be read and its shapes, as far as they are known now, suit us.
+// True if a float op can be read, and its shapes, as far as they are known now, suit us.
 bool can_run(TfLiteContext* context, int node_index) {
   try {
     Partition partition;
@@ -248,7 +284,8 @@ bool is_variable_tensor(TfLiteContext* context, int index) {
 
 std::vector<int> claim_nodes(TfLiteContext* context, bool fuse) {
   TfLiteIntArray* plan = nullptr;
-  require(context->GetExecutionPlan(context, &plan) == kTfLiteOk && plan != nullptr, "the host does not tell its execution plan");
+  require(context->GetExecutionPlan(context, &plan) == kTfLiteOk && plan != nullptr,
+          "the host does not report its execution plan");
   std::vector<int> candidates;
   std::vector<bool> custom;
   Islands islands;
@@ -258,7 +295,7 @@ std::vector<int> claim_nodes(TfLiteContext* context, bool fuse) {
     OpKind kind;
     if (!find_kind(*host.registration, &kind)) continue;
     if (is_custom(kind)) {
-      Partition checked;  // throws where the op can never run
+      Partition checked;  // reading throws if the op can never run
       PartitionReader(context, &checked).op(index);
     } else if (!fuse || !can_run(context, index)) {
       continue;
@@ -267,11 +304,15 @@ std::vector<int> claim_nodes(TfLiteContext* context, bool fuse) {
     custom.push_back(is_custom(kind));
     const int output = host.node->outputs->data[0];
     for (int k = 0; k < host.node->inputs->size; ++k) {
-      if (is_variable_tensor(context, host.node->inputs->data[k])) islands.join(host.node->inputs->data[k], output);
+      if (is_variable_tensor(context, host.node->inputs->data[k])) {
+        islands.join(host.node->inputs->data[k], output);
+      }
     }
   }
   std::map<int, bool> has_custom;
-  const auto island = [&](int node) { return islands.find(node_at(context, node).node->outputs->data[0]); };
+  const auto island = [&](int node) {
+    return islands.find(node_at(context, node).node->outputs->data[0]);
+  };
   for (size_t i = 0; i < candidates.size(); ++i) {
     if (custom[i]) has_custom[island(candidates[i])] = true;
   }
@@ -283,16 +324,21 @@ std::vector<int> claim_nodes(TfLiteContext* context, bool fuse) {
 }
 
 Partition read_partition(TfLiteContext* context, const TfLiteDelegateParams& params) {
-  require(params.nodes_to_replace && params.input_tensors && params.output_tensors, "the host handed over an empty partition");
+  require(params.nodes_to_replace && params.input_tensors && params.output_tensors,
+          "the host passed an empty partition");
   Partition partition;
   PartitionReader reader(context, &partition);
-  for (int i = 0; i < params.nodes_to_replace->size; ++i) reader.op(params.nodes_to_replace->data[i]);
+  for (int i = 0; i < params.nodes_to_replace->size; ++i) {
+    reader.op(params.nodes_to_replace->data[i]);
+  }
   for (int i = 0; i < params.input_tensors->size; ++i) {
     const int index = params.input_tensors->data[i];
     if (!is_variable_tensor(context, index)) continue;
     partition.inputs.push_back(reader.tensor(index));
   }
-  for (int i = 0; i < params.output_tensors->size; ++i) partition.outputs.push_back(reader.tensor(params.output_tensors->data[i]));
+  for (int i = 0; i < params.output_tensors->size; ++i) {
+    partition.outputs.push_back(reader.tensor(params.output_tensors->data[i]));
+  }
   check_order(partition);
   return partition;
 }

@@ -1,9 +1,10 @@
-// The part of TFLite's C interface that a delegate touches, written down by hand.
+// The part of TFLite's C interface that a delegate uses, written by hand.
 //
-// No TFLite or LiteRT wheel ships a header, and their libraries export no TfLite* symbol that a plug-in could call: everything
-// goes through the function pointers of the structs below. The structs are append-only by their owners' promise (the names and
-// the order of the fields are those of `tensorflow/lite/core/c/common.h` and `builtin_op_data.h`). check_layout() in
-// layout.cc looks for signs that a host keeps that promise before anything else is read.
+// No TFLite or LiteRT wheel contains a header, and their libraries export no TfLite* symbol that a
+// plug-in could call: every call goes through the function pointers in the structs below. Their
+// owners promise to change these structs by appending only. (The names and the order of the fields
+// are those of `tensorflow/lite/core/c/common.h` and `builtin_op_data.h`.) Before anything else is
+// read, check_layout() in layout.cc looks for signs that a host does not keep this promise.
 //
 // Valid for LP64, little endian: 64-bit Linux, Android and macOS on x86-64 and ARM.
 #pragma once
@@ -20,10 +21,15 @@ enum TfLiteStatus : int { kTfLiteOk = 0, kTfLiteError = 1, kTfLiteDelegateError 
 enum TfLiteType : int { kTfLiteFloat32 = 1, kTfLiteInt32 = 2, kTfLiteBool = 6, kTfLiteInt8 = 9 };
 
 // How a tensor's memory is owned. Constants of the model file are kTfLiteMmapRo.
-enum TfLiteAllocationType : int { kTfLiteMemNone = 0, kTfLiteMmapRo = 1, kTfLiteLastAllocationType = 8 };
+enum TfLiteAllocationType : int {
+  kTfLiteMemNone = 0,
+  kTfLiteMmapRo = 1,
+  kTfLiteLastAllocationType = 8
+};
 
-// Delegate flag: graphs with dynamically shaped tensors may be handed over. Without it a host prepares all nodes first and
-// stops at the custom ops that it cannot resolve, before a delegate sees them.
+// Delegate flag: graphs with dynamically shaped tensors may be passed to the delegate. Without it a
+// host prepares all nodes first and stops at the custom ops that it cannot resolve, before a
+// delegate sees them.
 constexpr int64_t kTfLiteDelegateFlagsAllowDynamicTensors = 1;
 
 // An optional input that is absent.
@@ -60,7 +66,8 @@ struct TfLiteTensor {
   void* sparsity;
   const TfLiteIntArray* dims_signature;
 };
-static_assert(sizeof(TfLiteTensor) == 112, "TfLiteTensor is an array element: its size is part of the interface");
+static_assert(sizeof(TfLiteTensor) == 112,
+              "TfLiteTensor is an array element: its size is part of the interface");
 
 struct TfLiteNode {
   TfLiteIntArray* inputs;
@@ -87,12 +94,12 @@ struct TfLiteRegistration {
   void* registration_external;
   void* async_kernel;
   uint64_t inplace_operator;
-  // ReplaceNodeSubsetsWithDelegateKernels takes a registration by value and copies as many bytes as the host's own struct has.
-  // Zeroed slack serves a host newer than this file.
+  // ReplaceNodeSubsetsWithDelegateKernels takes a registration by value and copies as many bytes as
+  // the host's own struct has. The zeros behind it serve hosts that are newer than this file.
   uint64_t reserved[8];
 };
 
-// What a delegate kernel's init receives as its buffer.
+// The content of the buffer that a delegate kernel's init receives.
 struct TfLiteDelegateParams {
   TfLiteDelegate* delegate;
   TfLiteIntArray* nodes_to_replace;
@@ -105,14 +112,17 @@ struct TfLiteContext {
   TfLiteStatus (*GetExecutionPlan)(TfLiteContext*, TfLiteIntArray** plan);
   TfLiteTensor* tensors;
   void* impl_;
-  TfLiteStatus (*ResizeTensor)(TfLiteContext*, TfLiteTensor*, TfLiteIntArray* new_size);  // takes new_size over: malloc it
+  TfLiteStatus (*ResizeTensor)(TfLiteContext*, TfLiteTensor*,
+                               TfLiteIntArray* new_size);  // takes ownership; use malloc
   void (*ReportError)(TfLiteContext*, const char* format, ...);
   TfLiteStatus (*AddTensors)(TfLiteContext*, int count, int* first_index);
-  TfLiteStatus (*GetNodeAndRegistration)(TfLiteContext*, int node_index, TfLiteNode**, TfLiteRegistration**);
-  TfLiteStatus (*ReplaceNodeSubsetsWithDelegateKernels)(TfLiteContext*, TfLiteRegistration, const TfLiteIntArray* nodes,
+  TfLiteStatus (*GetNodeAndRegistration)(TfLiteContext*, int node_index, TfLiteNode**,
+                                         TfLiteRegistration**);
+  TfLiteStatus (*ReplaceNodeSubsetsWithDelegateKernels)(TfLiteContext*, TfLiteRegistration,
+                                                        const TfLiteIntArray* nodes,
                                                         TfLiteDelegate*);
-  int recommended_num_threads;  // -1: the user set none
-  // More follows in every host; nothing here needs it.
+  int recommended_num_threads;  // -1 if the user set none
+  // Every host has more fields here, which we do not need.
 };
 
 struct TfLiteDelegate {
@@ -123,7 +133,7 @@ struct TfLiteDelegate {
   void* FreeBufferHandle;
   int64_t flags;
   void* opaque_delegate_builder;
-  uint64_t reserved[8];  // slack, as above
+  uint64_t reserved[8];  // zeros, as above
 };
 
 // Builtin operators that can join a partition, and their parsed options (TfLiteNode::builtin_data).
@@ -144,11 +154,21 @@ enum TfLiteBuiltinOperator : int32_t {
   kTfLiteBuiltinPrelu = 54,
 };
 
-enum TfLiteFusedActivation : int { kTfLiteActNone = 0, kTfLiteActRelu = 1, kTfLiteActReluN1To1 = 2, kTfLiteActRelu6 = 3 };
+enum TfLiteFusedActivation : int {
+  kTfLiteActNone = 0,
+  kTfLiteActRelu = 1,
+  kTfLiteActReluN1To1 = 2,
+  kTfLiteActRelu6 = 3
+};
 
-enum TfLitePadding : int { kTfLitePaddingUnknown = 0, kTfLitePaddingSame = 1, kTfLitePaddingValid = 2 };
+enum TfLitePadding : int {
+  kTfLitePaddingUnknown = 0,
+  kTfLitePaddingSame = 1,
+  kTfLitePaddingValid = 2
+};
 
-struct TfLiteArithmeticParams {  // the common head of TfLiteAddParams, TfLiteSubParams and TfLiteMulParams
+struct TfLiteArithmeticParams {  // the common start of TfLiteAddParams, TfLiteSubParams and
+                                 // TfLiteMulParams
   int activation;
 };
 

@@ -1,4 +1,5 @@
-// 256-bit AVX2: binary convolution by table look-up with VPSHUFB. Two registers of weights make a block of 64; they serve four pixels.
+// Binary convolution by table look-up with VPSHUFB, 256-bit AVX2. Two registers of weights make a
+// block of 64 channels, which serves four pixels.
 #include <immintrin.h>
 
 #include "kernels/lookup_bconv.h"
@@ -14,12 +15,15 @@ struct Avx2Isa {
   static constexpr int kVectors = 1;
   using Floats = __m256;
   static uint32_t negative(__m256 x) {
-    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ)));
+    return static_cast<uint32_t>(
+        _mm256_movemask_ps(_mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ)));
   }
 
   using Bytes = __m256i;
   static Bytes zero() { return _mm256_setzero_si256(); }
-  static Bytes load(const uint8_t* weights) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights)); }
+  static Bytes load(const uint8_t* weights) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights));
+  }
   static Bytes spread(const uint8_t* row) {
     return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i*>(row)));
   }
@@ -48,7 +52,9 @@ using Sources = TileSources<Avx2Isa>;
 
 }  // namespace
 
-const Kernels kAvx2Kernels = {"avx2", Avx2Isa::kBlock, PreparedFormat::kNibbles, accumulate,
-                              Sources::convolve, Sources::pool, Program::run};
+const Kernels kAvx2Kernels = {
+    "avx2",        Avx2Isa::kBlock, PreparedFormat::kNibbles, accumulate, Sources::convolve,
+    Sources::pool, Program::run,
+};
 
 }  // namespace s2bnn

@@ -1,5 +1,5 @@
-// 512-bit AVX-512BW, for processors that have no VPOPCNTDQ: binary convolution by table look-up with VPSHUFB. One register of weights
-// is a block of 64; it serves eight pixels.
+// Binary convolution by table look-up with VPSHUFB, 512-bit AVX-512BW, for processors without
+// VPOPCNTDQ. One register of weights is a block of 64 channels, which serves eight pixels.
 #include <immintrin.h>
 
 #include "kernels/lookup_bconv.h"
@@ -14,12 +14,16 @@ struct Avx512Isa {
   static constexpr int kLanes = 16;
   static constexpr int kVectors = 2;
   using Floats = __m512;
-  static uint32_t negative(__m512 x) { return _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ); }
+  static uint32_t negative(__m512 x) {
+    return _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ);
+  }
 
   using Bytes = __m512i;
   static Bytes zero() { return _mm512_setzero_si512(); }
   static Bytes load(const uint8_t* weights) { return _mm512_loadu_si512(weights); }
-  static Bytes spread(const uint8_t* row) { return _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(row))); }
+  static Bytes spread(const uint8_t* row) {
+    return _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(row)));
+  }
   static Bytes look_up(Bytes row, Bytes indices) { return _mm512_shuffle_epi8(row, indices); }
   static Bytes add(Bytes a, Bytes b) { return _mm512_add_epi8(a, b); }
   static void widen(Bytes* bytes, uint16_t* sums) {
@@ -42,7 +46,9 @@ using Sources = TileSources<Avx512Isa>;
 
 }  // namespace
 
-const Kernels kAvx512Kernels = {"avx512", Avx512Isa::kBlock, PreparedFormat::kNibbles, accumulate,
-                                Sources::convolve, Sources::pool, Program::run};
+const Kernels kAvx512Kernels = {
+    "avx512",      Avx512Isa::kBlock, PreparedFormat::kNibbles, accumulate, Sources::convolve,
+    Sources::pool, Program::run,
+};
 
 }  // namespace s2bnn

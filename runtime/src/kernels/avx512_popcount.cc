@@ -1,23 +1,27 @@
 // Binary convolution by population count, 512-bit AVX-512 with VPOPCNTDQ.
 //
-// A word of a pixel, 32 channels, is compared with the same word of 16 filters at once; two registers make a block of 32:
+// A word of a pixel, 32 channels, is compared with the same word of 16 filters at once. Two
+// registers make a block of 32:
 //
-//     weights   w0  w1  w2  ...  w15     32 channels of 16 filters, one filter a 32-bit lane, from memory
+//     weights   w0  w1  w2  ...  w15     32 channels of 16 filters, one filter per 32-bit lane
 //     pixel     x   x   x   ...  x       the same word in all lanes
 //     counts    s0  s1  s2  ...  s15     += popcount(x ^ w)
 //
-// That is three instructions for 512 multiply-adds: exclusive or, count, add. Two words a and b of differing bits can share one
-// count, as in a chain of full adders. With a third word `ones` that is carried along, the bits of weight one,
+// That is three instructions for 512 multiply-adds: exclusive or, count, add. Two words a and b of
+// differing bits can share one count, like in a chain of full adders. With a third word `ones` that
+// is carried along, the bits of weight one,
 //
-//     ones + a + b  =  2 * carry + ones'      bit by bit, where  ones' = ones ^ a ^ b,  carry = majority(ones, a, b)
+//     ones + a + b  =  2 * carry + ones'     bit by bit, where  ones' = ones ^ a ^ b
+//                                                               carry = majority(ones, a, b)
 //
-// only the carries are counted, and `ones` once, at the end. Were a = x0 ^ w0 and b = x1 ^ w1 computed, nothing would be won: two
-// of those, two for the adder, count and add. But ones' does not need them: it is ones ^ (x0 ^ x1) ^ (w0 ^ w1), and both brackets
-// can be prepared. Nor does the carry need b: where ones and a agree they are the majority, elsewhere b is, which then is the
-// opposite of ones'. This makes five instructions for 1,024 multiply-adds:
+// only the carries are counted, and `ones` once, at the end. Computing a = x0 ^ w0 and b = x1 ^ w1
+// would gain nothing: two instructions for those, two for the adder, then count and add. But ones'
+// does not need them, because it is ones ^ (x0 ^ x1) ^ (w0 ^ w1), and both brackets can be
+// prepared. Nor does the carry need b: if ones and a agree, they are the majority; if not, b is,
+// and then b is the opposite of ones'. This makes five instructions for 1,024 multiply-adds:
 //
-//     a     = x0 ^ w0                       VPXORD      prepared: x0, x0 ^ x1 and w0, w0 ^ w1 (PreparedFormat::kWordPairs)
-//     ones' = ones ^ (x0 ^ x1) ^ (w0 ^ w1)  VPTERNLOGD
+//     a     = x0 ^ w0                       VPXORD      prepared: x0, x0 ^ x1 and w0, w0 ^ w1
+//     ones' = ones ^ (x0 ^ x1) ^ (w0 ^ w1)  VPTERNLOGD  (PreparedFormat::kWordPairs)
 //     carry = ones == a ? a : ~ones'        VPTERNLOGD
 //     sums += popcount(carry)               VPOPCNTD, VPADDD
 //
@@ -35,7 +39,9 @@ struct Avx512Isa {
   static constexpr int kLanes = 16;
   static constexpr int kVectors = 2;
   using Floats = __m512;
-  static uint32_t negative(__m512 x) { return _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ); }
+  static uint32_t negative(__m512 x) {
+    return _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ);
+  }
 };
 
 // Truth tables of VPTERNLOG: bit (4 i + 2 j + k) is the result for operand bits i, j and k.
@@ -48,26 +54,30 @@ inline __m512i broadcast(const uint8_t* word) {
   return _mm512_set1_epi32(value);
 }
 
-// The running sums of one pixel and 16 channels, in two ways. A step is `kUnits` words of the pixel, and of each filter.
+// The running sums of one pixel and 16 channels, in two versions. A step takes `kUnits` words of
+// the pixel and of each filter.
 struct PairCounter {
   static constexpr int kUnits = 2;
   __m512i carries = _mm512_setzero_si512();
   __m512i ones = _mm512_setzero_si512();
 
-  inline __attribute__((always_inline)) void count(const __m512i (&x)[2], const __m512i (&w)[2]) {
+  S2BNN_INLINE void count(const __m512i (&x)[2], const __m512i (&w)[2]) {
     const __m512i a = _mm512_xor_si512(x[0], w[0]);
     const __m512i next = _mm512_ternarylogic_epi32(ones, x[1], w[1], kXor);
-    carries = _mm512_add_epi32(carries, _mm512_popcnt_epi32(_mm512_ternarylogic_epi32(ones, a, next, kCarry)));
+    carries = _mm512_add_epi32(
+        carries, _mm512_popcnt_epi32(_mm512_ternarylogic_epi32(ones, a, next, kCarry)));
     ones = next;
   }
-  __m512i sum() const { return _mm512_add_epi32(_mm512_slli_epi32(carries, 1), _mm512_popcnt_epi32(ones)); }
+  __m512i sum() const {
+    return _mm512_add_epi32(_mm512_slli_epi32(carries, 1), _mm512_popcnt_epi32(ones));
+  }
 };
 
 struct WordCounter {
   static constexpr int kUnits = 1;
   __m512i sums = _mm512_setzero_si512();
 
-  inline __attribute__((always_inline)) void count(const __m512i (&x)[1], const __m512i (&w)[1]) {
+  S2BNN_INLINE void count(const __m512i (&x)[1], const __m512i (&w)[1]) {
     sums = _mm512_add_epi32(sums, _mm512_popcnt_epi32(_mm512_xor_si512(x[0], w[0])));
   }
   __m512i sum() const { return sums; }
@@ -79,14 +89,17 @@ void accumulate_pixels(const ConvTile& tile, int first) {
   constexpr int U = Counter::kUnits;
   const bool contiguous = tile.tap_step == 4 * static_cast<size_t>(tile.units);
   const int taps = contiguous ? 1 : tile.filter_width;
-  const ptrdiff_t run = 4 * static_cast<ptrdiff_t>(contiguous ? tile.units * tile.filter_width : tile.units);
+  const ptrdiff_t run =
+      4 * static_cast<ptrdiff_t>(contiguous ? tile.units * tile.filter_width : tile.units);
   const uint8_t* weights = tile.weights;
   Counter counters[P][2];
 
   for (int fy = 0; fy < tile.filter_height; ++fy) {
     for (int fx = 0; fx < taps; ++fx) {
       const uint8_t* x[P];
-      for (int p = 0; p < P; ++p) x[p] = tile.pixels[first + p] + fy * tile.row_step + fx * tile.tap_step;
+      for (int p = 0; p < P; ++p) {
+        x[p] = tile.pixels[first + p] + fy * tile.row_step + fx * tile.tap_step;
+      }
       for (ptrdiff_t i = 0; i < run; i += 4 * U, weights += U * 128) {
         __m512i w[2][U];
         for (int u = 0; u < U; ++u) {
@@ -105,15 +118,19 @@ void accumulate_pixels(const ConvTile& tile, int first) {
   }
   for (int p = 0; p < P; ++p) {
     uint16_t* sums = tile.sums + (first + p) * Avx512Isa::kBlock;
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums), _mm512_cvtepi32_epi16(counters[p][0].sum()));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + 16), _mm512_cvtepi32_epi16(counters[p][1].sum()));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums),
+                        _mm512_cvtepi32_epi16(counters[p][0].sum()));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums + 16),
+                        _mm512_cvtepi32_epi16(counters[p][1].sum()));
   }
 }
 
 void accumulate(const ConvTile& tile, int pixels) {
   if (tile.units == 1 && pixels == 8) return accumulate_pixels<WordCounter, 8>(tile, 0);
   int first = 0;
-  for (; first + 4 <= pixels && tile.units > 1; first += 4) accumulate_pixels<PairCounter, 4>(tile, first);
+  for (; first + 4 <= pixels && tile.units > 1; first += 4) {
+    accumulate_pixels<PairCounter, 4>(tile, first);
+  }
   for (; first < pixels; ++first) {
     if (tile.units == 1) {
       accumulate_pixels<WordCounter, 1>(tile, first);
@@ -128,7 +145,10 @@ using Sources = TileSources<Avx512Isa>;
 
 }  // namespace
 
-const Kernels kAvx512PopcountKernels = {"avx512_vpopcntdq", Avx512Isa::kBlock, PreparedFormat::kWordPairs, accumulate,
-                                        Sources::convolve, Sources::pool, Program::run};
+const Kernels kAvx512PopcountKernels = {
+    "avx512_vpopcntdq", Avx512Isa::kBlock, PreparedFormat::kWordPairs,
+    accumulate,         Sources::convolve, Sources::pool,
+    Program::run,
+};
 
 }  // namespace s2bnn

@@ -1,40 +1,50 @@
-// Binary convolution by table look-up, for instruction sets that cannot count the bits of a word but can look up 16 bytes at once.
+// Binary convolution by table look-up, for instruction sets that cannot count the bits of a word
+// but can look up 16 bytes at once.
 //
-// For 4 channels of a pixel, a nibble x, there are only 16 possible filters w, so a row of 16 bytes holds all answers:
-// kDiffering[x][w] = bits in which x and w differ. In a register of B bytes:
+// For 4 channels of a pixel, a nibble x, there are only 16 possible filters w, so a row of 16 bytes
+// holds all answers: kDiffering[x][w] is the number of bits in which x and w differ. In a register
+// of B bytes:
 //
 //     weights       w0  w1  w2  ...      a nibble of each of B output channels, from memory
 //     row of x      kDiffering[x], in every 16 bytes
-//     look up       d0  d1  d2  ...      4 channels of B filters in one instruction: 4 B multiply-adds
-//     add           s0 += d0 ...         a byte each; after 63 steps, 63 * 4 = 252, they move to 16 bits
+//     look up       d0  d1  d2  ...      4 channels of B filters in one instruction: 4 B
+//     multiply-adds add           s0 += d0 ...         one byte each; after 63 steps, 63 * 4 = 252,
+//     they move to 16 bits
 //
-// The pixels are prepared as nibble * 16, the offset of the row in the table (PreparedFormat::kNibbles).
+// The pixels are prepared as nibble * 16, the offset of the row in the table
+// (PreparedFormat::kNibbles).
 #pragma once
 
 #include <algorithm>
 #include <cstring>
 
+#include "base/aligned.h"
 #include "kernels/kernels.h"
 
 namespace s2bnn {
 
 struct DifferingBits {
-  alignas(64) uint8_t row[16][16];
+  alignas(kCacheLine) uint8_t row[16][16];
   constexpr DifferingBits() : row() {
     for (int x = 0; x < 16; ++x) {
-      for (int w = 0; w < 16; ++w) row[x][w] = static_cast<uint8_t>((x ^ w) % 2 + (x ^ w) / 2 % 2 + (x ^ w) / 4 % 2 + (x ^ w) / 8);
+      for (int w = 0; w < 16; ++w) {
+        const int bits = x ^ w;
+        row[x][w] = static_cast<uint8_t>(bits % 2 + bits / 2 % 2 + bits / 4 % 2 + bits / 8);
+      }
     }
   }
 };
 inline constexpr DifferingBits kDiffering;
 
-// Isa: kBlock; Bytes, a register; zero(); load(weights); spread(row), 16 bytes to every 16; look_up(row, indices); add(a, b);
-// widen(bytes, sums), which adds each byte to its 16-bit sum and clears it.
+// An Isa has kBlock; Bytes, a register; zero(); load(weights); spread(row), which copies 16 bytes
+// to every 16; look_up(row, indices); add(a, b); and widen(bytes, sums), which adds each byte to
+// its 16-bit sum and clears it.
 template <class Isa>
 struct LookupBconv {
   using Bytes = typename Isa::Bytes;
   static constexpr int kBlock = Isa::kBlock;
-  static constexpr int kRegisters = kBlock / sizeof(Bytes);  // of a block: a row is loaded once for all
+  static constexpr int kRegisters =
+      kBlock / sizeof(Bytes);  // in a block: a row is loaded once for all
   static constexpr int kNibblesUntilOverflow = 63;
 
   template <int P>
@@ -53,14 +63,18 @@ struct LookupBconv {
     }
     const auto widen_all = [&] {
       for (int p = 0; p < P; ++p) {
-        for (int r = 0; r < kRegisters; ++r) Isa::widen(&bytes[p][r], sums + p * kBlock + r * sizeof(Bytes));
+        for (int r = 0; r < kRegisters; ++r) {
+          Isa::widen(&bytes[p][r], sums + p * kBlock + r * sizeof(Bytes));
+        }
       }
     };
     int until_overflow = kNibblesUntilOverflow;
 
     for (int tap = 0; tap < tile.filter_height * taps; ++tap) {
       const uint8_t* x[P];
-      for (int p = 0; p < P; ++p) x[p] = tile.pixels[first + p] + tap / taps * tile.row_step + tap % taps * tile.tap_step;
+      for (int p = 0; p < P; ++p) {
+        x[p] = tile.pixels[first + p] + tap / taps * tile.row_step + tap % taps * tile.tap_step;
+      }
       for (int n = 0; n < nibbles;) {
         const int end = std::min(nibbles, n + until_overflow);
         until_overflow -= end - n;
@@ -70,7 +84,9 @@ struct LookupBconv {
 #pragma GCC unroll 8
           for (int p = 0; p < P; ++p) {
             const Bytes row = Isa::spread(table + x[p][n]);
-            for (int r = 0; r < kRegisters; ++r) bytes[p][r] = Isa::add(bytes[p][r], Isa::look_up(row, w[r]));
+            for (int r = 0; r < kRegisters; ++r) {
+              bytes[p][r] = Isa::add(bytes[p][r], Isa::look_up(row, w[r]));
+            }
           }
         }
         if (until_overflow > 0) continue;

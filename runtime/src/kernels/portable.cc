@@ -1,11 +1,13 @@
-// Binary convolution in plain C++, for any processor: one 32-bit word of a pixel against the words of 32 output channels.
+// Binary convolution in plain C++, for any processor: one 32-bit word of a pixel against the words
+// of 32 output channels.
 #include "kernels/tile_program.h"
 #include "kernels/tile_sources.h"
 
 namespace s2bnn {
 namespace {
 
-// Counts bits in the way of the textbooks: unlike a population count instruction it can be vectorized everywhere.
+// Counts bits by sums of neighbors, as in textbooks: unlike a population count instruction, this
+// can be vectorized everywhere.
 inline uint32_t count_bits(uint32_t x) {
   x -= (x >> 1) & 0x55555555u;
   x = (x & 0x33333333u) + ((x >> 2) & 0x33333333u);
@@ -51,7 +53,9 @@ using Sources = TileSources<PortableIsa>;
 
 }  // namespace
 
-const Kernels kPortableKernels = {"portable", PortableIsa::kBlock, PreparedFormat::kWords, accumulate,
-                                  Sources::convolve, Sources::pool, Program::run};
+const Kernels kPortableKernels = {
+    "portable",        PortableIsa::kBlock, PreparedFormat::kWords, accumulate,
+    Sources::convolve, Sources::pool,       Program::run,
+};
 
 }  // namespace s2bnn

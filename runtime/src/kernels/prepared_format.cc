@@ -5,7 +5,7 @@
 namespace s2bnn {
 namespace {
 
-// The nibbles of a word, a byte each.
+// Spreads the nibbles of a word to one byte each.
 uint64_t spread_nibbles(uint64_t word) {
   word = (word | word << 16) & 0x0000ffff0000ffff;
   word = (word | word << 8) & 0x00ff00ff00ff00ff;
@@ -31,9 +31,7 @@ void prepare_group(const uint32_t* words, int count, PreparedFormat format, uint
       if (count % 2 == 1 && count > 1) write(words[count - 1], output + 4 * count);
       break;
     case PreparedFormat::kBytes:
-    case PreparedFormat::kWords:
-      std::memcpy(output, words, 4 * static_cast<size_t>(count));
-      break;
+    case PreparedFormat::kWords: std::memcpy(output, words, 4 * static_cast<size_t>(count)); break;
   }
 }
 
@@ -51,9 +49,12 @@ int bytes_of_unit(PreparedFormat format) {
   return format == PreparedFormat::kWords || format == PreparedFormat::kWordPairs ? 4 : 1;
 }
 
-void prepare_words(const uint32_t* words, size_t groups, int count, PreparedFormat format, uint8_t* output) {
+void prepare_words(const uint32_t* words, size_t groups, int count, PreparedFormat format,
+                   uint8_t* output) {
   const int64_t bytes = prepared_bytes(count, format);
-  for (size_t i = 0; i < groups; ++i, words += count, output += bytes) prepare_group(words, count, format, output);
+  for (size_t i = 0; i < groups; ++i, words += count, output += bytes) {
+    prepare_group(words, count, format, output);
+  }
 }
 
 }  // namespace s2bnn

@@ -29,7 +29,8 @@ Scaling scaling_of(const Op& op, const Partition& partition) {
   const float* scale = static_cast<const float*>(partition.tensors[op.inputs[2]].constant);
   const float* shift = static_cast<const float*>(partition.tensors[op.inputs[3]].constant);
   const int channels = filter.shape[0];
-  const int32_t products = filter.shape[1] * filter.shape[2] * (op.channels_in / groups_of(op, partition));
+  const int32_t products =
+      filter.shape[1] * filter.shape[2] * (op.channels_in / groups_of(op, partition));
   const bool int8 = output.type == DataType::kInt8;
   const double output_scale = int8 ? output.scale : 1.0;
   const double zero_point = int8 ? output.zero_point : 0.0;
@@ -39,8 +40,10 @@ Scaling scaling_of(const Op& op, const Partition& partition) {
   result.clamp_low = products - std::min(bounds.high, products);
   result.clamp_high = products - std::max(bounds.low, -products);
   for (int c = 0; c < channels; ++c) {
-    result.multiplier.push_back(static_cast<float>(-1 * static_cast<double>(scale[c]) / output_scale));
-    const double folded = static_cast<double>(shift[c]) + static_cast<double>(products) * static_cast<double>(scale[c]);
+    result.multiplier.push_back(
+        static_cast<float>(-1 * static_cast<double>(scale[c]) / output_scale));
+    const double folded = static_cast<double>(shift[c]) +
+                          static_cast<double>(products) * static_cast<double>(scale[c]);
     result.bias.push_back(static_cast<float>(folded / output_scale + zero_point));
   }
   return result;

@@ -1,10 +1,11 @@
+// Which kernels a processor gets: it is asked once, when they are selected.
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
 
 #include <string>
 
-#include "graph/error.h"
+#include "base/error.h"
 #include "kernels/kernels.h"
 
 namespace s2bnn {
@@ -16,32 +17,42 @@ struct Candidate {
 };
 
 #if defined(__x86_64__)
-// Asked here and not by __builtin_cpu_supports: Zig's runtime library, which the wheels are linked with, answers no to everything.
-// Bit numbers are those of Intel's manual, volume 2, CPUID.
+// The processor is asked here and not by __builtin_cpu_supports, because the runtime library of
+// Zig, with which the wheels are linked, answers no to every question. The names of the bits come
+// from cpuid.h, after Intel's manual, volume 2, CPUID.
 struct Processor {
+  // Parts of the registers that the operating system saves, by their bits in XCR0.
+  static constexpr unsigned kAvxState = 1u << 1 | 1u << 2;               // XMM, upper half of YMM
+  static constexpr unsigned kAvx512State = 1u << 5 | 1u << 6 | 1u << 7;  // opmask, upper halves
+
   unsigned leaf1_ecx = 0, leaf7_ebx = 0, leaf7_ecx = 0, saved_state = 0;
 
   Processor() {
     unsigned eax, ebx, edx;
     if (__get_cpuid(1, &eax, &ebx, &leaf1_ecx, &edx) == 0) return;
     if (__get_cpuid_count(7, 0, &eax, &leaf7_ebx, &leaf7_ecx, &edx) == 0) return;
-    if ((leaf1_ecx >> 27 & 1) == 0) return;  // OSXSAVE: xgetbv exists
+    if ((leaf1_ecx & bit_OSXSAVE) == 0) return;  // xgetbv does not exist
     asm("xgetbv" : "=a"(saved_state), "=d"(edx) : "c"(0));
   }
 
   // Both the processor and the operating system have to know the registers.
-  bool has_avx2() const { return (saved_state & 0x6) == 0x6 && (leaf7_ebx >> 5 & 1) != 0; }
-
-  // What the compiler may use in the files for AVX-512 (CMakeLists.txt): F, DQ, BW and VL.
-  bool has_avx512() const {
-    constexpr unsigned kNeeded = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;
-    return has_avx2() && (saved_state & 0xe0) == 0xe0 && (leaf7_ebx & kNeeded) == kNeeded;
+  bool has_avx2() const {
+    return (saved_state & kAvxState) == kAvxState && (leaf7_ebx & bit_AVX2) != 0;
   }
-  bool has_avx512_popcount() const { return has_avx512() && (leaf7_ecx >> 14 & 1) != 0; }
+
+  // The extensions that the compiler may use in the files for AVX-512: see CMakeLists.txt.
+  bool has_avx512() const {
+    constexpr unsigned kNeeded = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
+    return has_avx2() && (saved_state & kAvx512State) == kAvx512State &&
+           (leaf7_ebx & kNeeded) == kNeeded;
+  }
+  bool has_avx512_popcount() const {
+    return has_avx512() && (leaf7_ecx & bit_AVX512VPOPCNTDQ) != 0;
+  }
 };
 #endif
 
-// Best first.
+// The best ones come first.
 const Candidate kCandidates[] = {
 #if defined(__x86_64__)
     {&kAvx512PopcountKernels, [] { return Processor().has_avx512_popcount(); }},
@@ -62,7 +73,8 @@ const Kernels& select_kernels(const char* name) {
     if (wanted && candidate.supported()) return *candidate.kernels;
     known += std::string(known.empty() ? "" : ", ") + candidate.kernels->name;
   }
-  throw Error("there are no kernels '" + std::string(name) + "' for this processor; this build has: " + known + ", reference");
+  throw Error("there are no kernels '" + std::string(name) +
+              "' for this processor; this build has: " + known + ", reference");
 }
 
 }  // namespace s2bnn

@@ -1,17 +1,22 @@
 // The float work on a tile, written once and compiled for each instruction set.
 //
-// A program is a list of operations on one value x. It is run on a group at a time: 8 pixels by kLanes * kVectors channels, which
-// stay in vector registers from the first operation to the last, so that only operands touch memory:
+// A program is a list of operations on one value x. It runs on one group at a time: 8 pixels by
+// kLanes * kVectors channels, which stay in vector registers from the first operation to the last,
+// so that only operands touch memory:
 //
-//     x = sums * multiplier + bias;  x += shortcut;  x = prelu(x);  store x;  x += threshold;  store signs of x
+//     x = sums * multiplier + bias;  x += shortcut;  x = prelu(x);  store x;
+//     x += threshold;  store signs of x
 //
-// What is left over, fewer than 8 pixels or channels that do not fill the registers, is run pixel by pixel.
+// If there are fewer than 8 pixels, or channels that do not fill the registers, it runs pixel by
+// pixel.
 //
-// A kernel file includes this and hands in the shape of its registers and the one operation that cannot be said in plain C++,
-// taking signs. Everything is a static template of a type that is local to the kernel file: functions compiled for different
-// instruction sets must not share a name, or the linker would keep only one of them.
+// A kernel file includes this header and passes in the shape of its registers and the one operation
+// that cannot be written in plain C++, taking signs. Everything is a static template on a type that
+// is local to the kernel file: functions compiled for different instruction sets must not share a
+// name, or the linker would keep only one of them.
 //
-// Built with -ffp-contract=off: a fused multiply-add rounds once where Larq Compute Engine rounds twice.
+// Built with -ffp-contract=off, because a fused multiply-add rounds once where Larq Compute Engine
+// rounds twice.
 #pragma once
 
 #include <algorithm>
@@ -32,7 +37,8 @@ struct TileProgram {
   typedef int32_t Integers __attribute__((vector_size(4 * L)));
   typedef uint16_t Sums __attribute__((vector_size(2 * L)));
 
-  static void run(const TileOp* ops, size_t count, const TilePosition& at, const TileMemory& memory) {
+  static void run(const TileOp* ops, size_t count, const TilePosition& at,
+                  const TileMemory& memory) {
     for (int channel = 0; channel < at.channels; channel += kGroup) {
       const bool whole = at.channels - channel >= kGroup;
       if (whole && at.pixels == kMaxTilePixels) {
@@ -63,28 +69,50 @@ struct TileProgram {
           channel_in_tile_(channel),
           present_(at.channels - channel) {}
 
-    __attribute__((always_inline)) void run(const TileOp* ops, size_t count) {
+    S2BNN_INLINE void run(const TileOp* ops, size_t count) {
       using Code = Instruction::Code;
       Floats x[P][V];
       for (const TileOp* op = ops; op != ops + count; ++op) {
         switch (op->code) {
           case Code::kScaleSums: scale(x, *op->scale); break;
           case Code::kCompareSums: compare(x, *op->scale); break;
-          case Code::kTakeMade: with_tile(x, memory_.made, [](Floats, Floats v) { return v; }); break;
+          case Code::kTakeMade:
+            with_tile(x, memory_.made, [](Floats, Floats v) { return v; });
+            break;
           case Code::kLoadTensor: with_tensor(x, *op, [](Floats, Floats v) { return v; }); break;
           case Code::kLoadTile: with_tile(x, slot(*op), [](Floats, Floats v) { return v; }); break;
           case Code::kSaveTile: save(x, slot(*op)); break;
-          case Code::kAddVector: with_vector(x, *op, [](Floats a, Floats v) { return a + v; }); break;
-          case Code::kMulVector: with_vector(x, *op, [](Floats a, Floats v) { return a * v; }); break;
-          case Code::kPrelu: with_vector(x, *op, [](Floats a, Floats v) { return a >= 0.f ? a : a * v; }); break;
+          case Code::kAddVector:
+            with_vector(x, *op, [](Floats a, Floats v) { return a + v; });
+            break;
+          case Code::kMulVector:
+            with_vector(x, *op, [](Floats a, Floats v) { return a * v; });
+            break;
+          case Code::kPrelu:
+            with_vector(x, *op, [](Floats a, Floats v) { return a >= 0.f ? a : a * v; });
+            break;
           case Code::kClamp: clamp(x, *op); break;
-          case Code::kAddTensor: with_tensor(x, *op, [](Floats a, Floats v) { return a + v; }); break;
-          case Code::kSubTensor: with_tensor(x, *op, [](Floats a, Floats v) { return a - v; }); break;
-          case Code::kSubFromTensor: with_tensor(x, *op, [](Floats a, Floats v) { return v - a; }); break;
-          case Code::kMulTensor: with_tensor(x, *op, [](Floats a, Floats v) { return a * v; }); break;
-          case Code::kAddTile: with_tile(x, slot(*op), [](Floats a, Floats v) { return a + v; }); break;
-          case Code::kSubTile: with_tile(x, slot(*op), [](Floats a, Floats v) { return a - v; }); break;
-          case Code::kMulTile: with_tile(x, slot(*op), [](Floats a, Floats v) { return a * v; }); break;
+          case Code::kAddTensor:
+            with_tensor(x, *op, [](Floats a, Floats v) { return a + v; });
+            break;
+          case Code::kSubTensor:
+            with_tensor(x, *op, [](Floats a, Floats v) { return a - v; });
+            break;
+          case Code::kSubFromTensor:
+            with_tensor(x, *op, [](Floats a, Floats v) { return v - a; });
+            break;
+          case Code::kMulTensor:
+            with_tensor(x, *op, [](Floats a, Floats v) { return a * v; });
+            break;
+          case Code::kAddTile:
+            with_tile(x, slot(*op), [](Floats a, Floats v) { return a + v; });
+            break;
+          case Code::kSubTile:
+            with_tile(x, slot(*op), [](Floats a, Floats v) { return a - v; });
+            break;
+          case Code::kMulTile:
+            with_tile(x, slot(*op), [](Floats a, Floats v) { return a * v; });
+            break;
           case Code::kStore: store(x, *op); break;
           case Code::kStorePooled: store_pooled(x, *op); break;
           case Code::kStoreInt8: store_int8(x, *op); break;
@@ -98,7 +126,7 @@ struct TileProgram {
 
     // Calls body(value, pixel, first channel) for each register.
     template <class Body>
-    __attribute__((always_inline)) static void each(Values& x, Body body) {
+    static S2BNN_INLINE void each(Values& x, Body body) {
 #pragma GCC unroll 8
       for (int p = 0; p < P; ++p) {
 #pragma GCC unroll 4
@@ -106,45 +134,55 @@ struct TileProgram {
       }
     }
 
-    // How many of a register's channels exist.
+    // How many channels of a register exist.
     int present(int channel) const { return std::min(std::max(present_ - channel, 0), L); }
 
-    float* slot(const TileOp& op) const { return memory_.slots + static_cast<size_t>(op.slot) * kMaxTilePixels * B; }
-    size_t in_tile(int p, int c) const { return static_cast<size_t>(pixel_in_tile_ + p) * B + channel_in_tile_ + c; }
+    float* slot(const TileOp& op) const {
+      return memory_.slots + static_cast<size_t>(op.slot) * kMaxTilePixels * B;
+    }
+    size_t in_tile(int p, int c) const {
+      return static_cast<size_t>(pixel_in_tile_ + p) * B + channel_in_tile_ + c;
+    }
 
     size_t pixel(int p) const { return pixel_ + p + (p < 4 ? 0 : skip_); }
 
-    // The group's first channel in a tensor. A period is a multiple of 32, so that no group goes beyond it.
+    // The group's first channel in a tensor. A period is a multiple of 32, so no group extends
+    // beyond it.
     uint32_t first_channel(const TileOp& op) const {
       const uint32_t channel = op.channel_offset + channel_;
       return op.period == 0 ? channel : channel % op.period;
     }
 
     void scale(Values& x, const ScaleParameters& s) const {
-      each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) {
-        Integers doubled = __builtin_convertvector(Vectors::template read<Sums>(memory_.sums + in_tile(p, c)), Integers) << 1;
+      each(x, [&](Floats& y, int p, int c) S2BNN_INLINE_LAMBDA {
+        Integers doubled = __builtin_convertvector(
+                               Vectors::template read<Sums>(memory_.sums + in_tile(p, c)), Integers)
+                           << 1;
         if (s.clamps) {
           doubled = doubled < s.clamp_high ? doubled : Integers{} + s.clamp_high;
           doubled = doubled > s.clamp_low ? doubled : Integers{} + s.clamp_low;
         }
         const Floats multiplier = Vectors::template read<Floats>(s.multiplier + channel_ + c);
-        y = __builtin_convertvector(doubled, Floats) * multiplier + Vectors::template read<Floats>(s.bias + channel_ + c);
+        y = __builtin_convertvector(doubled, Floats) * multiplier +
+            Vectors::template read<Floats>(s.bias + channel_ + c);
         const float* correction = memory_.corrections[pixel_in_tile_ + p];
         if (correction != nullptr) y += Vectors::template read<Floats>(correction + channel_ + c);
       });
     }
 
-    // Negative where a bit is to be set.
+    // Makes the value negative where a bit is to be set.
     void compare(Values& x, const ScaleParameters& s) const {
-      each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) {
-        const Integers sums = __builtin_convertvector(Vectors::template read<Sums>(memory_.sums + in_tile(p, c)), Integers);
-        y = Vectors::template read<Floats>(s.bias + channel_ + c) - __builtin_convertvector(sums, Floats);
+      each(x, [&](Floats& y, int p, int c) S2BNN_INLINE_LAMBDA {
+        const Integers sums = __builtin_convertvector(
+            Vectors::template read<Sums>(memory_.sums + in_tile(p, c)), Integers);
+        y = Vectors::template read<Floats>(s.bias + channel_ + c) -
+            __builtin_convertvector(sums, Floats);
       });
     }
 
     template <class Function>
     void with_vector(Values& x, const TileOp& op, Function f) const {
-      each(x, [&](Floats& y, int, int c) __attribute__((always_inline)) {
+      each(x, [&](Floats& y, int, int c) S2BNN_INLINE_LAMBDA {
         y = f(y, Vectors::template read<Floats>(op.vector + channel_ + c));
       });
     }
@@ -152,25 +190,27 @@ struct TileProgram {
     template <class Function>
     void with_tensor(Values& x, const TileOp& op, Function f) const {
       const float* memory = static_cast<const float*>(op.memory) + first_channel(op);
-      each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) {
+      each(x, [&](Floats& y, int p, int c) S2BNN_INLINE_LAMBDA {
         const float* x = memory + pixel(p) * op.pixel_stride + c;
-        y = f(y, kWhole ? Vectors::template read<Floats>(x) : Vectors::read_part(x, present(c) * sizeof(float)));
+        y = f(y, kWhole ? Vectors::template read<Floats>(x)
+                        : Vectors::read_part(x, present(c) * sizeof(float)));
       });
     }
 
     template <class Function>
     void with_tile(Values& x, const float* tile, Function f) const {
-      each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) {
+      each(x, [&](Floats& y, int p, int c) S2BNN_INLINE_LAMBDA {
         y = f(y, Vectors::template read<Floats>(tile + in_tile(p, c)));
       });
     }
 
     void save(Values& x, float* tile) const {
-      each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) { std::memcpy(tile + in_tile(p, c), &y, sizeof(y)); });
+      each(x, [&](Floats& y, int p, int c)
+                  S2BNN_INLINE_LAMBDA { std::memcpy(tile + in_tile(p, c), &y, sizeof(y)); });
     }
 
     void clamp(Values& x, const TileOp& op) const {
-      each(x, [&](Floats& y, int, int) __attribute__((always_inline)) {
+      each(x, [&](Floats& y, int, int) S2BNN_INLINE_LAMBDA {
         const Floats low = Floats{} + op.low, high = Floats{} + op.high;
         y = y < low ? low : y;
         y = high < y ? high : y;
@@ -179,18 +219,22 @@ struct TileProgram {
 
     void store(Values& x, const TileOp& op) const {
       float* memory = static_cast<float*>(op.memory) + first_channel(op);
-      each(x, [&](Floats& y, int p, int c) __attribute__((always_inline)) {
-        std::memcpy(memory + pixel(p) * op.pixel_stride + c, &y, kWhole ? sizeof(y) : present(c) * sizeof(float));
+      each(x, [&](Floats& y, int p, int c) S2BNN_INLINE_LAMBDA {
+        std::memcpy(memory + pixel(p) * op.pixel_stride + c, &y,
+                    kWhole ? sizeof(y) : present(c) * sizeof(float));
       });
     }
 
-    // The means of the patch's 2x2, which the plan asks for only where all of its pixels and channels exist.
+    // Stores the means of the patch's 2x2 pixels. The plan asks for them only if all pixels and
+    // channels of the patches exist.
     void store_pooled(Values& x, const TileOp& op) const {
       if (P != kMaxTilePixels || !kWhole) return;
       for (int p = 0; p < P / 2; p += 2) {
-        float* target = static_cast<float*>(op.memory) + (2 * patch_ + p / 2) * op.pixel_stride + op.channel_offset + channel_;
+        float* target = static_cast<float*>(op.memory) + (2 * patch_ + p / 2) * op.pixel_stride +
+                        op.channel_offset + channel_;
         for (int v = 0; v < V; ++v) {
-          const Floats mean = (x[p][v] + x[p + 1][v] + x[P / 2 + p][v] + x[P / 2 + p + 1][v]) * 0.25f;
+          const Floats mean =
+              (x[p][v] + x[p + 1][v] + x[P / 2 + p][v] + x[P / 2 + p + 1][v]) * 0.25f;
           std::memcpy(target + v * L, &mean, sizeof(mean));
         }
       }
@@ -198,13 +242,14 @@ struct TileProgram {
 
     void store_int8(Values& x, const TileOp& op) const {
       each(x, [&](Floats& y, int p, int c) {
-        int8_t* target = static_cast<int8_t*>(op.memory) + pixel(p) * op.pixel_stride + first_channel(op) + c;
+        int8_t* target =
+            static_cast<int8_t*>(op.memory) + pixel(p) * op.pixel_stride + first_channel(op) + c;
         for (int i = 0; i < present(c); ++i) target[i] = to_int8(y[i]);
       });
     }
 
     void quantize(Values& x, const TileOp& op) const {
-      const bool last = present_ <= kGroup;  // fills up its word
+      const bool last = present_ <= kGroup;  // it fills up its word
       const size_t bytes = last ? 4 - channel_ / 8 % 4 : kGroup / 8;
       for (int p = 0; p < P; ++p) {
         uint32_t bits = 0;

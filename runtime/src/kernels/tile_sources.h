@@ -1,5 +1,5 @@
-// What makes a float tile before its program (tile_program.h) runs: a float convolution or a pooling. Written once and compiled for
-// each instruction set.
+// The makers of a float tile before its program (tile_program.h) runs: a float convolution or a
+// pooling. Written once and compiled for each instruction set.
 #pragma once
 
 #include <algorithm>
@@ -30,7 +30,8 @@ struct TileSources {
           for (int v = 0; v < V; ++v) w[v] = Vectors::template read<Floats>(weights + v * L);
 #pragma GCC unroll 8
           for (int p = 0; p < kMaxTilePixels; ++p) {
-            const Floats x = pixels[p][i] - Floats{};  // in all lanes; adding to zero would change -0
+            const Floats x =
+                pixels[p][i] - Floats{};  // in all lanes; adding to zero would change -0
 #pragma GCC unroll 4
             for (int v = 0; v < V; ++v) y[p][v] += x * w[v];
           }
@@ -49,14 +50,17 @@ struct TileSources {
       const int left = static_cast<int>(pixel % in.output_width) * w.stride_width - in.padding_left;
       const int y0 = std::max(top, 0), y1 = std::min(top + w.filter_height, in.height);
       const int x0 = std::max(left, 0), x1 = std::min(left + w.filter_width, in.width);
-      const float* image = in.data + static_cast<size_t>(row / in.output_height) * in.height * in.width * in.channels;
+      const float* image = in.data + static_cast<size_t>(row / in.output_height) * in.height *
+                                         in.width * in.channels;
       for (int c = 0; c < at.channels; c += L) {
         const size_t bytes = std::min(at.channels - c, L) * sizeof(float);
         Floats y = Floats{} + (in.average ? 0.f : -std::numeric_limits<float>::max());
         for (int iy = y0; iy < y1; ++iy) {
-          const float* x = image + (static_cast<size_t>(iy) * in.width + x0) * in.channels + at.channel + c;
+          const float* x =
+              image + (static_cast<size_t>(iy) * in.width + x0) * in.channels + at.channel + c;
           for (int ix = x0; ix < x1; ++ix, x += in.channels) {
-            const Floats value = bytes == sizeof(Floats) ? Vectors::template read<Floats>(x) : Vectors::read_part(x, bytes);
+            const Floats value = bytes == sizeof(Floats) ? Vectors::template read<Floats>(x)
+                                                         : Vectors::read_part(x, bytes);
             y = in.average ? y + value : y < value ? value : y;
           }
         }
@@ -67,7 +71,7 @@ struct TileSources {
   }
 
  private:
-  // Division is slow; by a power of two a product is exactly the same.
+  // Division is slow. For a power of two, a product gives exactly the same result.
   static Floats divided(Floats x, int by) {
     const float divisor = static_cast<float>(by);
     return (by & (by - 1)) == 0 ? x * (1.f / divisor) : x / divisor;

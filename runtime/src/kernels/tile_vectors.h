@@ -1,14 +1,18 @@
-// The registers of an instruction set, as the loops over tiles see them.
+// The registers of an instruction set, in the form in which the loops over tiles use them.
 #pragma once
 
 #include <cstring>
 
 #include "kernels/kernels.h"
 
+// For functions whose values only stay in registers if they are inlined.
+#define S2BNN_INLINE inline __attribute__((always_inline))
+#define S2BNN_INLINE_LAMBDA __attribute__((always_inline))
+
 namespace s2bnn {
 
-// Isa: kBlock; kLanes, floats of a register; kVectors, registers side by side; and Floats, kLanes of them, with
-// static uint32_t negative(Floats x): bit i set where x[i] < 0.
+// An Isa has kBlock; kLanes, the floats in a register; kVectors, the number of registers side by
+// side; Floats, kLanes of them; and static uint32_t negative(Floats x), with bit i set if x[i] < 0.
 template <class Isa>
 struct TileVectors {
   static constexpr int B = Isa::kBlock;

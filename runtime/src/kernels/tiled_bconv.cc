@@ -8,16 +8,17 @@
 namespace s2bnn {
 namespace {
 
-constexpr int64_t kMaxProducts = 65535;             // a tile's sums have 16 bits
-constexpr int64_t kMaxPreparedBytes = 1 << 28;      // dilated filters pad a lot
+constexpr int64_t kMaxProducts = 65535;         // a tile's sums have 16 bits
+constexpr int64_t kMaxPreparedBytes = 1 << 28;  // dilated filters need much padding
 constexpr int64_t kMaxCorrectionBytes = 1 << 24;
-constexpr int kMaxFilterSize = 63;                  // filter rows or columns in a 64-bit set
+constexpr int kMaxFilterSize = 63;  // filter rows or columns in a 64-bit set
 
-// Rows (columns) of an image with as much padding as its windows reach into.
+// The number of rows (columns) of an image with as much padding as its windows reach.
 int64_t padded_size(int input, int filter, int stride, int dilation, bool same_padding) {
   const WindowAxis axis = slide(input, filter, stride, dilation, same_padding);
   const int64_t extent = int64_t{filter - 1} * dilation + 1;
-  return std::max<int64_t>((int64_t{axis.output} - 1) * stride + extent, axis.padding + int64_t{input});
+  return std::max<int64_t>((int64_t{axis.output} - 1) * stride + extent,
+                           axis.padding + int64_t{input});
 }
 
 int64_t padded_height(const Shape& input, const Window& w) {
@@ -28,7 +29,8 @@ int64_t padded_width(const Shape& input, const Window& w) {
   return padded_size(input[2], w.filter_width, w.stride_width, w.dilation_width, w.same_padding);
 }
 
-// For each output position along an axis, the set of filter positions that fall outside of the input.
+// For each output position along an axis, the set of filter positions that fall outside of the
+// input.
 std::vector<uint64_t> outside(int input, int filter, int stride, int dilation) {
   const WindowAxis axis = slide(input, filter, stride, dilation, true);
   std::vector<uint64_t> result(axis.output, 0);
@@ -41,7 +43,7 @@ std::vector<uint64_t> outside(int input, int filter, int stride, int dilation) {
   return result;
 }
 
-// Numbers the distinct sets; `sets` receives them, the empty one first.
+// Numbers the distinct sets. `sets` receives them, the empty one first.
 std::vector<int> number_kinds(const std::vector<uint64_t>& all, std::vector<uint64_t>* sets) {
   sets->assign(1, 0);
   std::vector<int> result;
@@ -68,7 +70,8 @@ bool TiledBconv::covers(const Op& op, const Partition& partition) {
   if (!has_zero_padding(op)) return true;
   if (output.type != DataType::kFloat32 || op.activation != Activation::kNone) return false;
   if (w.filter_height > kMaxFilterSize || w.filter_width > kMaxFilterSize) return false;
-  const int64_t kinds = int64_t{std::min(2 * filter[1], input[1]) + 1} * (std::min(2 * filter[2], input[2]) + 1);
+  const int64_t kinds =
+      int64_t{std::min(2 * filter[1], input[1]) + 1} * (std::min(2 * filter[2], input[2]) + 1);
   return kinds * (filter[0] + kMaxBlock) * 4 < kMaxCorrectionBytes;
 }
 
@@ -81,8 +84,10 @@ TiledBconv::TiledBconv(const Op& op, const Partition& partition, const Kernels& 
       groups_(groups_of(op, partition)),
       compares_(partition.tensors[op.output].type == DataType::kBits) {
   const Window& w = window_;
-  padding_top_ = slide(input_[1], w.filter_height, w.stride_height, w.dilation_height, w.same_padding).padding;
-  padding_left_ = slide(input_[2], w.filter_width, w.stride_width, w.dilation_width, w.same_padding).padding;
+  padding_top_ =
+      slide(input_[1], w.filter_height, w.stride_height, w.dilation_height, w.same_padding).padding;
+  padding_left_ =
+      slide(input_[2], w.filter_width, w.stride_width, w.dilation_width, w.same_padding).padding;
   const int group_channels = filter_[0] / groups_;
   for (int channel = 0; channel < filter_[0];) {
     const int left_in_group = group_channels - channel % group_channels;
@@ -111,12 +116,15 @@ void TiledBconv::pack_weights(const uint32_t* filter) {
       for (size_t tap = 0; tap < taps; ++tap) {
         const uint32_t* words = filter + ((blocks_[b].channel + lane) * taps + tap) * filter_[3];
         prepare_words(words, 1, filter_[3], kernels_.format, prepared.data());
-        uint8_t* target = weights_.data() + b * block_weight_bytes_ + tap * group_bytes_ * kernels_.block + lane * unit;
-        for (size_t u = 0; u < units; ++u) std::memcpy(target + u * kernels_.block * unit, prepared.data() + u * unit, unit);
+        uint8_t* target = weights_.data() + b * block_weight_bytes_ +
+                          tap * group_bytes_ * kernels_.block + lane * unit;
+        for (size_t u = 0; u < units; ++u) {
+          std::memcpy(target + u * kernels_.block * unit, prepared.data() + u * unit, unit);
+        }
       }
     }
   }
-  // A pixel's nibble is the offset of a table's row, a filter's the column.
+  // A pixel's nibble is the offset of a row in the table, a filter's nibble the column.
   if (kernels_.format != PreparedFormat::kNibbles) return;
   for (uint8_t& nibble : weights_) nibble >>= 4;
 }
@@ -124,7 +132,8 @@ void TiledBconv::pack_weights(const uint32_t* filter) {
 void TiledBconv::set_scale(const Op& op, const Partition& partition) {
   const size_t channels = filter_[0];
   if (compares_) {
-    const int32_t* thresholds = static_cast<const int32_t*>(partition.tensors[op.inputs[4]].constant);
+    const int32_t* thresholds =
+        static_cast<const int32_t*>(partition.tensors[op.inputs[4]].constant);
     bias_.assign(thresholds, thresholds + channels);
   } else {
     const Scaling scaling = scaling_of(op, partition);
@@ -134,7 +143,7 @@ void TiledBconv::set_scale(const Op& op, const Partition& partition) {
     scale_.clamp_low = scaling.clamp_low;
     scale_.clamp_high = scaling.clamp_high;
   }
-  // Read to the end of the last block.
+  // Kernels read to the end of the last block.
   multiplier_.resize(channels + kMaxBlock, 0.f);
   bias_.resize(channels + kMaxBlock, 0.f);
   scale_.multiplier = multiplier_.data();
@@ -144,24 +153,29 @@ void TiledBconv::set_scale(const Op& op, const Partition& partition) {
 void TiledBconv::make_corrections(const Op& op, const Partition& partition) {
   const Window& w = window_;
   std::vector<uint64_t> row_sets, column_sets;
-  row_kind_ = number_kinds(outside(input_[1], w.filter_height, w.stride_height, w.dilation_height), &row_sets);
-  const std::vector<int> column_kind =
-      number_kinds(outside(input_[2], w.filter_width, w.stride_width, w.dilation_width), &column_sets);
+  row_kind_ = number_kinds(outside(input_[1], w.filter_height, w.stride_height, w.dilation_height),
+                           &row_sets);
+  const std::vector<int> column_kind = number_kinds(
+      outside(input_[2], w.filter_width, w.stride_width, w.dilation_width), &column_sets);
   const std::vector<int32_t> sums = tap_sums(op, partition);
   for (uint64_t rows : row_sets) {
-    for (uint64_t columns : column_sets) corrections_.push_back(correction(op, partition, sums, rows, columns));
+    for (uint64_t columns : column_sets) {
+      corrections_.push_back(correction(op, partition, sums, rows, columns));
+    }
   }
   for (size_t row = 0; row < row_sets.size(); ++row) {
     borders_.emplace_back();
     for (int column : column_kind) {
       const bool inside = row == 0 && column == 0;
-      borders_.back().push_back(inside ? nullptr : corrections_[row * column_sets.size() + column].data());
+      borders_.back().push_back(inside ? nullptr
+                                       : corrections_[row * column_sets.size() + column].data());
     }
   }
 }
 
-AlignedVector<float> TiledBconv::correction(const Op& op, const Partition& partition, const std::vector<int32_t>& sums,
-                                            uint64_t rows_outside, uint64_t columns_outside) const {
+AlignedVector<float> TiledBconv::correction(const Op& op, const Partition& partition,
+                                            const std::vector<int32_t>& sums, uint64_t rows_outside,
+                                            uint64_t columns_outside) const {
   const float* scale = static_cast<const float*>(partition.tensors[op.inputs[2]].constant);
   AlignedVector<float> result(filter_[0] + kMaxBlock, 0.f);
   for (int channel = 0; channel < filter_[0]; ++channel) {
@@ -169,7 +183,9 @@ AlignedVector<float> TiledBconv::correction(const Op& op, const Partition& parti
     for (int fy = 0; fy < filter_[1]; ++fy) {
       for (int fx = 0; fx < filter_[2]; ++fx) {
         const bool is_outside = rows_outside >> fy & 1 || columns_outside >> fx & 1;
-        if (is_outside) padded += sums[(static_cast<size_t>(channel) * filter_[1] + fy) * filter_[2] + fx];
+        if (is_outside) {
+          padded += sums[(static_cast<size_t>(channel) * filter_[1] + fy) * filter_[2] + fx];
+        }
       }
     }
     result[channel] = -1.f * scale[channel] * static_cast<float>(padded);
@@ -181,7 +197,8 @@ void TiledBconv::prepare_rows(const uint32_t* input, int first, int last) {
   const int words = filter_[3];
   const size_t row_words = static_cast<size_t>(input_[2]) * input_[3];
   for (int row = first; row < last; ++row) {
-    const size_t prepared_row = static_cast<size_t>(row / input_[1]) * prepared_rows_ + padding_top_ + row % input_[1];
+    const size_t prepared_row =
+        static_cast<size_t>(row / input_[1]) * prepared_rows_ + padding_top_ + row % input_[1];
     uint8_t* output = prepared_.data() + prepared_row * row_bytes_ + padding_left_ * pixel_bytes_;
     prepare_words(input + row * row_words, row_words / words, words, kernels_.format, output);
   }
@@ -202,7 +219,8 @@ void TiledBconv::locate_run(size_t pixel, int p, int last, Place* place) const {
   const size_t step = window_.stride_width * pixel_bytes_;
   for (; p < last; ++row, x = 0) {
     const uint32_t image = row / height, y = row - image * height;
-    const size_t prepared_row = static_cast<size_t>(image) * prepared_rows_ + static_cast<size_t>(y) * window_.stride_height;
+    const size_t prepared_row = static_cast<size_t>(image) * prepared_rows_ +
+                                static_cast<size_t>(y) * window_.stride_height;
     const uint8_t* input = prepared_.data() + prepared_row * row_bytes_ + x * step;
     const float* const* border = row_kind_.empty() ? nullptr : borders_[row_kind_[y]].data();
     for (; p < last && x < width; ++p, ++x, input += step) {

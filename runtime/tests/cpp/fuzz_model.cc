@@ -1,5 +1,6 @@
-// Whole model files, mutated: refused with a message, or run. A model that runs must give the same outputs on the portable and on the
-// best kernels, on one thread and on two, and, where no float operation is left to the host, on the reference.
+// Whole model files, mutated: each is refused with a message, or runs. A model that runs must give
+// the same outputs on the portable kernels and on the best ones, on one thread and on two, and, if
+// no float operation is left to the host, on the reference.
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -11,7 +12,8 @@
 
 namespace {
 
-// Work that would only cost time: what a model of this many bytes can ask for has no bound worth waiting for.
+// Limits for work that would only cost time: a model of this many bytes can ask for any amount of
+// it.
 constexpr double kMaxElements = 1 << 18;
 constexpr double kMaxWork = 1 << 20;
 
@@ -24,7 +26,8 @@ double elements(const MiniTensor& tensor) {
 bool is_custom(const MiniNode& node) { return node.builtin_code == kTfLiteBuiltinCustom; }
 
 bool is_convolution(const MiniNode& node) {
-  return is_custom(node) ? node.inputs.size() == 5 : node.builtin_code == kTfLiteBuiltinConv2d && node.inputs.size() == 3;
+  return is_custom(node) ? node.inputs.size() == 5
+                         : node.builtin_code == kTfLiteBuiltinConv2d && node.inputs.size() == 3;
 }
 
 bool is_too_large(const MiniModel& model) {
@@ -34,10 +37,12 @@ bool is_too_large(const MiniModel& model) {
   double total = 0;
   for (const MiniNode& node : model.nodes) {
     if (!is_convolution(node)) continue;
-    double work = 1;  // at most: its input times its filter
+    double work = 1;  // upper bound: its input times its filter
     for (int k = 0; k < 2; ++k) {
       const int i = node.inputs[k];
-      if (i >= 0 && static_cast<size_t>(i) < model.tensors.size()) work *= elements(model.tensors[i]);
+      if (i >= 0 && static_cast<size_t>(i) < model.tensors.size()) {
+        work *= elements(model.tensors[i]);
+      }
     }
     total += work;
   }
@@ -66,18 +71,23 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   if (is_too_large(model)) return 0;
-  for (MiniTensor& tensor : model.tensors) clear_unused_bits(tensor.type, tensor.shape, tensor.data.data(), tensor.data.size());
+  for (MiniTensor& tensor : model.tensors) {
+    clear_unused_bits(tensor.type, tensor.shape, tensor.data.data(), tensor.data.size());
+  }
   static const Delegate best(""), portable("portable"), reference("reference");
   const RunResult wanted = run_model(model, portable.get, 1);
-  const RunResult results[] = {run_model(model, best.get, 1), run_model(model, best.get, 2), run_model(model, reference.get, 1)};
+  const RunResult results[] = {run_model(model, best.get, 1), run_model(model, best.get, 2),
+                               run_model(model, reference.get, 1)};
   for (const RunResult& result : results) {
-    if (!result.accepted && result.errors.empty()) std::abort();  // refused without a word
+    if (!result.accepted && result.errors.empty()) std::abort();  // refused without a message
   }
   if (!wanted.accepted || !all_finite(model)) return 0;
-  const bool all_custom = std::all_of(model.nodes.begin(), model.nodes.end(), [](const MiniNode& node) { return is_custom(node); });
+  const bool all_custom = std::all_of(model.nodes.begin(), model.nodes.end(),
+                                      [](const MiniNode& node) { return is_custom(node); });
   for (int i = 0; i < (all_custom ? 3 : 2); ++i) {
     if (!results[i].accepted || results[i].outputs != wanted.outputs) {
-      std::fprintf(stderr, "run %d differs from the portable kernels: %s\n", i, results[i].errors.c_str());
+      std::fprintf(stderr, "run %d differs from the portable kernels: %s\n", i,
+                   results[i].errors.c_str());
       std::abort();
     }
   }

@@ -1,7 +1,8 @@
-// The options of the custom ops, as bytes: refused with an Error, or read into the ranges that options.h promises.
+// The options of the custom ops, as bytes: they are refused with an Error, or read into the ranges
+// that options.h promises.
 #include <cstdlib>
 
-#include "graph/error.h"
+#include "base/error.h"
 #include "graph/options.h"
 
 namespace {
@@ -10,7 +11,9 @@ void expect(bool condition) {
   if (!condition) std::abort();
 }
 
-void expect_window(const s2bnn::Window& window) { s2bnn::check_window(window); }  // throws: nobody catches
+void expect_window(const s2bnn::Window& window) {
+  s2bnn::check_window(window);
+}  // nobody catches the Error that it throws
 
 }  // namespace
 
@@ -32,6 +35,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (!is_bconv) return 0;
   expect_window(bconv.window);
   expect(bconv.channels_in >= 1 && bconv.pad_value >= 0 && bconv.pad_value <= 1);
-  expect(bconv.activation >= s2bnn::Activation::kNone && bconv.activation <= s2bnn::Activation::kRelu6);
+  expect(bconv.activation >= s2bnn::Activation::kNone &&
+         bconv.activation <= s2bnn::Activation::kRelu6);
   return 0;
 }

@@ -55,23 +55,30 @@ void MiniHost::add_node(const MiniNode& source) {
   node.builtin_options = source.builtin_options;
   node.node.inputs = node.inputs.get();
   node.node.outputs = node.outputs.get();
-  node.node.custom_initial_data = node.custom_options.empty() ? nullptr : node.custom_options.data();
+  node.node.custom_initial_data =
+      node.custom_options.empty() ? nullptr : node.custom_options.data();
   node.node.custom_initial_data_size = static_cast<int>(node.custom_options.size());
   node.node.builtin_data = node.builtin_options.empty() ? nullptr : node.builtin_options.data();
   node.registration.builtin_code = source.builtin_code;
   if (source.builtin_code != kTfLiteBuiltinCustom) return;
   for (const MiniNode& other : model_.nodes) {  // the model lives as long as this
-    if (other.custom_name == source.custom_name) node.registration.custom_name = other.custom_name.c_str();
+    if (other.custom_name == source.custom_name) {
+      node.registration.custom_name = other.custom_name.c_str();
+    }
   }
 }
 
-bool MiniHost::apply(TfLiteDelegate* delegate) { return delegate->Prepare(&context_, delegate) == kTfLiteOk; }
+bool MiniHost::apply(TfLiteDelegate* delegate) {
+  return delegate->Prepare(&context_, delegate) == kTfLiteOk;
+}
 
 void MiniHost::resize_input(int tensor, const std::vector<int>& shape) { set_shape(tensor, shape); }
 
 bool MiniHost::allocate() {
   for (Node& node : nodes_) {
-    if (node.is_partition && node.registration.prepare(&context_, &node.node) != kTfLiteOk) return false;
+    if (node.is_partition && node.registration.prepare(&context_, &node.node) != kTfLiteOk) {
+      return false;
+    }
   }
   for (size_t i = 0; i < tensors_.size(); ++i) {
     if (!model_.tensors[i].is_constant && memory_[i].empty()) give_memory(static_cast<int>(i));
@@ -81,13 +88,16 @@ bool MiniHost::allocate() {
 
 bool MiniHost::invoke() {
   for (Node& node : nodes_) {
-    if (node.is_partition && node.registration.invoke(&context_, &node.node) != kTfLiteOk) return false;
+    if (node.is_partition && node.registration.invoke(&context_, &node.node) != kTfLiteOk) {
+      return false;
+    }
   }
   return true;
 }
 
 size_t MiniHost::partitions() const {
-  return static_cast<size_t>(std::count_if(nodes_.begin(), nodes_.end(), [](const Node& node) { return node.is_partition; }));
+  return static_cast<size_t>(std::count_if(nodes_.begin(), nodes_.end(),
+                                           [](const Node& node) { return node.is_partition; }));
 }
 
 void MiniHost::give_memory(int i) {
@@ -115,7 +125,8 @@ TfLiteStatus MiniHost::get_execution_plan(TfLiteContext* context, TfLiteIntArray
   return kTfLiteOk;
 }
 
-TfLiteStatus MiniHost::get_node(TfLiteContext* context, int index, TfLiteNode** node, TfLiteRegistration** registration) {
+TfLiteStatus MiniHost::get_node(TfLiteContext* context, int index, TfLiteNode** node,
+                                TfLiteRegistration** registration) {
   MiniHost& host = of(context);
   if (index < 0 || static_cast<size_t>(index) >= host.nodes_.size()) return kTfLiteError;
   *node = &host.nodes_[index].node;
@@ -123,19 +134,21 @@ TfLiteStatus MiniHost::get_node(TfLiteContext* context, int index, TfLiteNode** 
   return kTfLiteOk;
 }
 
-TfLiteStatus MiniHost::resize_tensor(TfLiteContext* context, TfLiteTensor* tensor, TfLiteIntArray* shape) {
+TfLiteStatus MiniHost::resize_tensor(TfLiteContext* context, TfLiteTensor* tensor,
+                                     TfLiteIntArray* shape) {
   MiniHost& host = of(context);
   const std::vector<int> sizes(shape->data, shape->data + shape->size);
   std::free(shape);
   double bytes = 4;
   for (int size : sizes) bytes *= size;
   if (bytes > static_cast<double>(kMaxTensorBytes)) return kTfLiteError;
-  return host.set_shape(static_cast<int>(tensor - host.tensors_.data()), sizes) ? kTfLiteOk : kTfLiteError;
+  return host.set_shape(static_cast<int>(tensor - host.tensors_.data()), sizes) ? kTfLiteOk
+                                                                                : kTfLiteError;
 }
 
-// Neighbors in the execution plan make up a partition.
-TfLiteStatus MiniHost::replace(TfLiteContext* context, TfLiteRegistration registration, const TfLiteIntArray* nodes,
-                               TfLiteDelegate* delegate) {
+// Neighbors in the execution plan become one partition.
+TfLiteStatus MiniHost::replace(TfLiteContext* context, TfLiteRegistration registration,
+                               const TfLiteIntArray* nodes, TfLiteDelegate* delegate) {
   MiniHost& host = of(context);
   const std::set<int> claimed(nodes->data, nodes->data + nodes->size);
   const int count = static_cast<int>(host.model_.nodes.size());
@@ -151,7 +164,8 @@ TfLiteStatus MiniHost::replace(TfLiteContext* context, TfLiteRegistration regist
   return kTfLiteOk;
 }
 
-void MiniHost::add_partition(const TfLiteRegistration& registration, const std::vector<int>& members, TfLiteDelegate* delegate) {
+void MiniHost::add_partition(const TfLiteRegistration& registration,
+                             const std::vector<int>& members, TfLiteDelegate* delegate) {
   std::set<int> read, made, read_elsewhere(model_.outputs.begin(), model_.outputs.end());
   for (int i = 0; i < static_cast<int>(model_.nodes.size()); ++i) {
     const bool is_member = std::find(members.begin(), members.end(), i) != members.end();
@@ -177,7 +191,8 @@ void MiniHost::add_partition(const TfLiteRegistration& registration, const std::
   node.node.delegate = delegate;
   IntArray nodes(members);
   TfLiteDelegateParams params = {delegate, nodes.get(), node.inputs.get(), node.outputs.get()};
-  node.node.user_data = registration.init(&context_, reinterpret_cast<const char*>(&params), sizeof(params));
+  node.node.user_data =
+      registration.init(&context_, reinterpret_cast<const char*>(&params), sizeof(params));
 }
 
 void MiniHost::report_error(TfLiteContext* context, const char* format, ...) {

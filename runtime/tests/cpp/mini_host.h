@@ -1,7 +1,9 @@
-// A TFLite host reduced to what a delegate sees: it lays out the C structs, hands over partitions, gives tensors memory, and runs
-// the partitions. It computes nothing itself: what a node that nobody claimed would make stays zero.
+// A TFLite host reduced to the part that a delegate sees: it lays out the C structs, passes
+// partitions, gives memory to tensors, and runs the partitions. It computes nothing itself: the
+// output of a node that nobody claimed stays zero.
 //
-// Every tensor has memory of its own and of exactly its size, so that the address sanitizer sees each byte read or written beyond.
+// Every tensor has its own memory, of exactly its size, so that the address sanitizer sees each
+// byte that is read or written beyond it.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +14,8 @@
 #include "host/tflite_abi.h"
 
 extern "C" {
-TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values, size_t count,
-                                              void (*report_error)(const char*));
+TfLiteDelegate* tflite_plugin_create_delegate(const char* const* keys, const char* const* values,
+                                              size_t count, void (*report_error)(const char*));
 void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate);
 }
 
@@ -31,7 +33,7 @@ struct MiniNode {
   std::string custom_name;
   std::vector<int> inputs, outputs;
   std::vector<uint8_t> custom_options;
-  std::vector<int> builtin_options;  // of the struct that the operator's name asks for
+  std::vector<int> builtin_options;  // the fields of the operator's struct
 };
 
 struct MiniModel {
@@ -65,7 +67,9 @@ class MiniHost {
  private:
   // An array in TfLiteIntArray's layout.
   struct IntArray {
-    explicit IntArray(const std::vector<int>& values = {}) : words(values) { words.insert(words.begin(), static_cast<int>(values.size())); }
+    explicit IntArray(const std::vector<int>& values = {}) : words(values) {
+      words.insert(words.begin(), static_cast<int>(values.size()));
+    }
     TfLiteIntArray* get() { return reinterpret_cast<TfLiteIntArray*>(words.data()); }
     std::vector<int> words;
   };
@@ -80,14 +84,17 @@ class MiniHost {
 
   static MiniHost& of(TfLiteContext* context) { return *static_cast<MiniHost*>(context->impl_); }
   static TfLiteStatus get_execution_plan(TfLiteContext* context, TfLiteIntArray** plan);
-  static TfLiteStatus get_node(TfLiteContext* context, int index, TfLiteNode** node, TfLiteRegistration** registration);
-  static TfLiteStatus resize_tensor(TfLiteContext* context, TfLiteTensor* tensor, TfLiteIntArray* shape);
-  static TfLiteStatus replace(TfLiteContext* context, TfLiteRegistration registration, const TfLiteIntArray* nodes,
-                              TfLiteDelegate* delegate);
+  static TfLiteStatus get_node(TfLiteContext* context, int index, TfLiteNode** node,
+                               TfLiteRegistration** registration);
+  static TfLiteStatus resize_tensor(TfLiteContext* context, TfLiteTensor* tensor,
+                                    TfLiteIntArray* shape);
+  static TfLiteStatus replace(TfLiteContext* context, TfLiteRegistration registration,
+                              const TfLiteIntArray* nodes, TfLiteDelegate* delegate);
   static void report_error(TfLiteContext* context, const char* format, ...);
 
   void add_node(const MiniNode& node);
-  void add_partition(const TfLiteRegistration& registration, const std::vector<int>& nodes, TfLiteDelegate* delegate);
+  void add_partition(const TfLiteRegistration& registration, const std::vector<int>& nodes,
+                     TfLiteDelegate* delegate);
   bool set_shape(int tensor, const std::vector<int>& shape);
   void give_memory(int tensor);
 

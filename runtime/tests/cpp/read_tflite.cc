@@ -12,7 +12,9 @@ struct File {
 
   template <class T>
   T at(size_t position) const {
-    if (position > size || sizeof(T) > size - position) throw BadFile("an offset points outside of the file");
+    if (position > size || sizeof(T) > size - position) {
+      throw BadFile("an offset points outside of the file");
+    }
     T value;
     std::memcpy(&value, data + position, sizeof(T));
     return value;
@@ -20,8 +22,8 @@ struct File {
   size_t follow(size_t position) const { return position + at<uint32_t>(position); }
 };
 
-// A flatbuffer table: fields are found through a table of offsets, 0 where a field is absent. The comments at the uses name the
-// fields after schema.fbs.
+// A flatbuffer table. Fields are found through a table of offsets, which has 0 for an absent field.
+// Their numbers are those of schema.fbs.
 class Table {
  public:
   Table(const File& file, size_t position) : file_(file), position_(position) {
@@ -80,7 +82,8 @@ MiniTensor read_tensor(const Table& table, const std::vector<Table>& buffers) {
   MiniTensor tensor;
   tensor.shape = table.vector<int32_t>(0);
   const int type = table.scalar<int8_t>(1);
-  tensor.type = type == 0 ? int{kTfLiteFloat32} : type;  // the other types have the same numbers in C
+  tensor.type =
+      type == 0 ? int{kTfLiteFloat32} : type;  // the other types have the same numbers in C
   const uint32_t buffer = table.scalar<uint32_t>(2);
   if (buffer < buffers.size() && buffers[buffer].has(0)) {
     tensor.data = buffers[buffer].vector<uint8_t>(0);
@@ -100,16 +103,17 @@ std::vector<int> read_builtin_options(int code, const Table& options) {
     case kTfLiteBuiltinAdd:
     case kTfLiteBuiltinSub:
     case kTfLiteBuiltinMul: return {options.scalar<int8_t>(0)};
-    case kTfLiteBuiltinConcatenation: return {options.scalar<int32_t>(0), options.scalar<int8_t>(1)};
+    case kTfLiteBuiltinConcatenation:
+      return {options.scalar<int32_t>(0), options.scalar<int8_t>(1)};
     case kTfLiteBuiltinConv2d:
       return {options.scalar<int8_t>(0) + 1,  // padding is counted from 1 in C
-              options.scalar<int32_t>(1), options.scalar<int32_t>(2), options.scalar<int8_t>(3), options.scalar<int32_t>(4, 1),
+              options.scalar<int32_t>(1),    options.scalar<int32_t>(2),
+              options.scalar<int8_t>(3),     options.scalar<int32_t>(4, 1),
               options.scalar<int32_t>(5, 1)};
     case kTfLiteBuiltinAveragePool2d:
     case kTfLiteBuiltinMaxPool2d:
-      return {options.scalar<int8_t>(0) + 1,
-              options.scalar<int32_t>(1), options.scalar<int32_t>(2), options.scalar<int32_t>(3), options.scalar<int32_t>(4),
-              options.scalar<int8_t>(5)};
+      return {options.scalar<int8_t>(0) + 1, options.scalar<int32_t>(1), options.scalar<int32_t>(2),
+              options.scalar<int32_t>(3),    options.scalar<int32_t>(4), options.scalar<int8_t>(5)};
     default: return {};
   }
 }
@@ -125,7 +129,9 @@ MiniNode read_node(const Table& table, const std::vector<Table>& codes) {
   node.custom_name.assign(name.begin(), name.end());
   node.inputs = table.vector<int32_t>(1);
   node.outputs = table.vector<int32_t>(2);
-  if (node.inputs.size() > kMaxCount || node.outputs.size() > kMaxCount) throw BadFile("too many inputs or outputs");
+  if (node.inputs.size() > kMaxCount || node.outputs.size() > kMaxCount) {
+    throw BadFile("too many inputs or outputs");
+  }
   if (table.has(4)) node.builtin_options = read_builtin_options(node.builtin_code, table.table(4));
   node.custom_options = table.vector<uint8_t>(5);
   return node;
@@ -141,7 +147,9 @@ MiniModel read_tflite(const uint8_t* data, size_t size) {
   const auto buffers = model.tables(4);
   if (graphs.empty()) throw BadFile("no graph");
   MiniModel result;
-  for (const Table& tensor : graphs[0].tables(0)) result.tensors.push_back(read_tensor(tensor, buffers));
+  for (const Table& tensor : graphs[0].tables(0)) {
+    result.tensors.push_back(read_tensor(tensor, buffers));
+  }
   for (const Table& node : graphs[0].tables(3)) result.nodes.push_back(read_node(node, codes));
   result.inputs = graphs[0].vector<int32_t>(1);
   result.outputs = graphs[0].vector<int32_t>(2);

@@ -1,5 +1,6 @@
-// Reads a .tflite file for the mini host: a flatbuffer, every offset checked, but nothing said about what it means. Indices,
-// shapes and options go on as they are: it is the delegate that has to refuse them.
+// Reads a .tflite file for the mini host. It is a flatbuffer, and every offset is checked, but not
+// the meaning of the values. Indices, shapes and options are passed on as they are: the delegate
+// has to refuse them.
 #pragma once
 
 #include <cstddef>
@@ -12,5 +13,5 @@ struct BadFile : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The first graph of the file. Throws BadFile where an offset points outside.
+// Reads the first graph of the file. Throws BadFile if an offset points outside of the file.
 MiniModel read_tflite(const uint8_t* data, size_t size);

@@ -24,7 +24,9 @@ void clear_unused_bits(int type, const std::vector<int>& shape, uint8_t* data, s
 void fill_inputs(const MiniModel& model, MiniHost* host) {
   uint32_t state = 1;
   for (int i : model.inputs) {
-    if (i < 0 || static_cast<size_t>(i) >= model.tensors.size() || model.tensors[i].is_constant) continue;
+    if (i < 0 || static_cast<size_t>(i) >= model.tensors.size() || model.tensors[i].is_constant) {
+      continue;
+    }
     TfLiteTensor& tensor = host->tensor(i);
     if (tensor.data == nullptr) continue;
     auto* bytes = static_cast<uint8_t*>(tensor.data);
@@ -46,7 +48,10 @@ void fill_inputs(const MiniModel& model, MiniHost* host) {
 std::vector<std::vector<uint8_t>> read_outputs(const MiniModel& model, MiniHost* host) {
   std::vector<std::vector<uint8_t>> outputs;
   for (int i : model.outputs) {
-    if (i < 0 || static_cast<size_t>(i) >= model.tensors.size() || host->tensor(i).data == nullptr) continue;
+    if (i < 0 || static_cast<size_t>(i) >= model.tensors.size() ||
+        host->tensor(i).data == nullptr) {
+      continue;
+    }
     const auto* data = static_cast<const uint8_t*>(host->tensor(i).data);
     outputs.emplace_back(data, data + host->tensor(i).bytes);
   }
@@ -72,7 +77,9 @@ std::vector<uint8_t> read_file(const std::string& path) {
 
 std::vector<std::string> files_in(const std::string& directory) {
   std::vector<std::string> paths;
-  for (const auto& entry : std::filesystem::directory_iterator(directory)) paths.push_back(entry.path().string());
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    paths.push_back(entry.path().string());
+  }
   std::sort(paths.begin(), paths.end());
   return paths;
 }

@@ -1,4 +1,4 @@
-// A model through the delegate in the mini host, once.
+// Runs a model through the delegate in the mini host.
 #pragma once
 
 #include <string>
@@ -14,14 +14,15 @@ struct Delegate {
   TfLiteDelegate* get;
 };
 
-// Bits behind a tensor's last channel are 0 by definition, and kernels make different things of others. How many channels there are
-// only the ops know: of each last word one bit is left, which there is in any case.
+// Clears bits that may lie behind a tensor's last channel. They are 0 by definition, and kernels
+// treat others differently. Only the ops know how many channels there are, so of each last word the
+// one bit remains that there is in any case.
 void clear_unused_bits(int type, const std::vector<int>& shape, uint8_t* data, size_t bytes);
 
-// Fills the inputs with reproducible values: bits, int8 and bool with anything, float32 with numbers around 0.
+// Fills the inputs with reproducible values: any bits, int8 and bool, and float32 numbers around 0.
 void fill_inputs(const MiniModel& model, MiniHost* host);
 
-// The outputs that exist, one after the other.
+// Returns the outputs that exist, one after the other.
 std::vector<std::vector<uint8_t>> read_outputs(const MiniModel& model, MiniHost* host);
 
 struct RunResult {

@@ -1,4 +1,4 @@
-// Running a model allocates nothing: all memory is taken when it is prepared.
+// Running a model allocates nothing: all memory is taken when the model is prepared.
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -21,8 +21,12 @@ void* allocate(std::size_t size, std::size_t alignment) {
 }  // namespace
 
 void* operator new(std::size_t size) { return allocate(size, __STDCPP_DEFAULT_NEW_ALIGNMENT__); }
-void* operator new(std::size_t size, std::align_val_t alignment) { return allocate(size, static_cast<std::size_t>(alignment)); }
-void* operator new(std::size_t size, const std::nothrow_t&) noexcept { return allocate(size, __STDCPP_DEFAULT_NEW_ALIGNMENT__); }
+void* operator new(std::size_t size, std::align_val_t alignment) {
+  return allocate(size, static_cast<std::size_t>(alignment));
+}
+void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+  return allocate(size, __STDCPP_DEFAULT_NEW_ALIGNMENT__);
+}
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
@@ -45,7 +49,8 @@ int main(int argc, char** argv) {
         ++runs;
         if (allocations == before) continue;
         ++failures;
-        std::printf("%s, %s kernels, %d threads: %ld allocations\n", path.c_str(), kernels, threads, allocations - before);
+        std::printf("%s, %s kernels, %d threads: %ld allocations\n", path.c_str(), kernels, threads,
+                    allocations - before);
       }
     }
   }

@@ -1,5 +1,6 @@
-// Hosts that lay out their structs otherwise, and models that no converter writes: refused with a message, and what is still whole
-// goes on. Run under the address sanitizer, which also looks for leaks.
+// Hosts that lay out their structs differently, and models that no converter writes. Each is
+// refused with a message, and everything that is still whole keeps working. Run it under the
+// address sanitizer, which also looks for leaks.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -19,7 +20,8 @@ void check(bool condition, const char* what, const std::string& detail = "") {
   std::printf("FAILED: %s %s\n", what, detail.c_str());
 }
 
-// One convolution of corpus/model, bits in, numbers out. Its tensors: input, output, filter, multiplier, bias.
+// One convolution from corpus/model, with bits in and numbers out. Its tensors are input, output,
+// filter, multiplier and bias.
 MiniModel good;
 constexpr int kInput = 0, kOutput = 1, kFilter = 2;
 
@@ -32,7 +34,8 @@ void refuses(const char* what, const char* reason, const std::function<void(Mini
   check(host.errors().find(reason) != std::string::npos, what, host.errors());
 }
 
-void refuses_model(const char* what, const char* reason, const std::function<void(MiniModel&)>& damage) {
+void refuses_model(const char* what, const char* reason,
+                   const std::function<void(MiniModel&)>& damage) {
   MiniModel model = good;
   damage(model);
   const Delegate delegate("");
@@ -43,64 +46,90 @@ void refuses_model(const char* what, const char* reason, const std::function<voi
 
 void test_structs() {
   refuses("no function", "TfLiteContext", [](MiniHost& h) { h.context().ResizeTensor = nullptr; });
-  refuses("threads", "TfLiteContext", [](MiniHost& h) { h.context().recommended_num_threads = -7; });
-  refuses("too many tensors", "TfLiteContext", [](MiniHost& h) { h.context().tensors_size = size_t{1} << 40; });
-  refuses("tensor type", "TfLiteTensor", [](MiniHost& h) { h.tensor(2).type = static_cast<TfLiteType>(1 << 20); });
-  refuses("tensor dims", "TfLiteTensor", [](MiniHost& h) { h.tensor(2).dims = reinterpret_cast<TfLiteIntArray*>(3); });
+  refuses("threads", "TfLiteContext",
+          [](MiniHost& h) { h.context().recommended_num_threads = -7; });
+  refuses("too many tensors", "TfLiteContext",
+          [](MiniHost& h) { h.context().tensors_size = size_t{1} << 40; });
+  refuses("tensor type", "TfLiteTensor",
+          [](MiniHost& h) { h.tensor(2).type = static_cast<TfLiteType>(1 << 20); });
+  refuses("tensor dims", "TfLiteTensor",
+          [](MiniHost& h) { h.tensor(2).dims = reinterpret_cast<TfLiteIntArray*>(3); });
   refuses("negative index", "TfLiteNode", [](MiniHost& h) { h.node(0).inputs->data[1] = -2; });
   refuses("large index", "TfLiteNode", [](MiniHost& h) { h.node(0).inputs->data[1] = 5; });
-  refuses("index of an output", "TfLiteNode", [](MiniHost& h) { h.node(0).outputs->data[0] = 1 << 30; });
-  refuses("size of the options", "TfLiteNode", [](MiniHost& h) { h.node(0).custom_initial_data_size = -1; });
-  refuses("operator", "TfLiteRegistration", [](MiniHost& h) { h.registration(0).builtin_code = -5; });
+  refuses("index of an output", "TfLiteNode",
+          [](MiniHost& h) { h.node(0).outputs->data[0] = 1 << 30; });
+  refuses("size of the options", "TfLiteNode",
+          [](MiniHost& h) { h.node(0).custom_initial_data_size = -1; });
+  refuses("operator", "TfLiteRegistration",
+          [](MiniHost& h) { h.registration(0).builtin_code = -5; });
 }
 
-// A host whose tensors have a field more: the array's stride is not 112 bytes.
+// A host whose tensors have one more field: the array's stride is not 112 bytes.
 void test_stride() {
   const Delegate delegate("");
   for (size_t stride : {96, 104, 120, 128}) {
     MiniHost host(good, 1);
     std::vector<uint8_t> wider(good.tensors.size() * 128 + 112, 0);
     for (size_t i = 0; i < good.tensors.size(); ++i) {
-      std::memcpy(wider.data() + i * stride, &host.tensor(static_cast<int>(i)), std::min<size_t>(stride, sizeof(TfLiteTensor)));
+      std::memcpy(wider.data() + i * stride, &host.tensor(static_cast<int>(i)),
+                  std::min<size_t>(stride, sizeof(TfLiteTensor)));
     }
     host.context().tensors = reinterpret_cast<TfLiteTensor*>(wider.data());
     check(!host.apply(delegate.get), "a stride of", std::to_string(stride));
-    check(host.errors().find("TfLiteTensor") != std::string::npos, "the message of a stride", host.errors());
+    check(host.errors().find("TfLiteTensor") != std::string::npos, "the message of a stride",
+          host.errors());
   }
 }
 
 void test_missing_parts() {
   refuses("no inputs", "no inputs", [](MiniHost& h) { h.node(0).inputs = nullptr; });
   refuses("no outputs", "not exactly one output", [](MiniHost& h) { h.node(0).outputs = nullptr; });
-  refuses("no options", "no flexbuffer", [](MiniHost& h) { h.node(0).custom_initial_data = nullptr; });
-  refuses("no shape", "a tensor has no shape", [](MiniHost& h) { h.tensor(kInput).dims = nullptr; });
-  refuses("constant without data", "shorter than its shape", [](MiniHost& h) { h.tensor(kFilter).data = nullptr; });
-  refuses("constant too short", "shorter than its shape", [](MiniHost& h) { h.tensor(kFilter).bytes -= 1; });
+  refuses("no options", "no flexbuffer",
+          [](MiniHost& h) { h.node(0).custom_initial_data = nullptr; });
+  refuses("no shape", "a tensor has no shape",
+          [](MiniHost& h) { h.tensor(kInput).dims = nullptr; });
+  refuses("constant without data", "shorter than its shape",
+          [](MiniHost& h) { h.tensor(kFilter).data = nullptr; });
+  refuses("constant too short", "shorter than its shape",
+          [](MiniHost& h) { h.tensor(kFilter).bytes -= 1; });
   refuses("constant not aligned", "not aligned", [](MiniHost& h) {
     h.tensor(kFilter).data = static_cast<uint8_t*>(h.tensor(kFilter).data) + 1;
   });
   refuses("no execution plan", "execution plan", [](MiniHost& h) {
     h.context().GetExecutionPlan = [](TfLiteContext*, TfLiteIntArray**) { return kTfLiteError; };
   });
-  refuses("no nodes", "does not tell its nodes", [](MiniHost& h) {
-    h.context().GetNodeAndRegistration = [](TfLiteContext*, int, TfLiteNode**, TfLiteRegistration**) { return kTfLiteError; };
+  refuses("no nodes", "does not report its nodes", [](MiniHost& h) {
+    h.context().GetNodeAndRegistration = [](TfLiteContext*, int, TfLiteNode**,
+                                            TfLiteRegistration**) { return kTfLiteError; };
   });
   refuses("no replacement", "refuses the partitions", [](MiniHost& h) {
-    h.context().ReplaceNodeSubsetsWithDelegateKernels = [](TfLiteContext*, TfLiteRegistration, const TfLiteIntArray*,
-                                                           TfLiteDelegate*) { return kTfLiteError; };
+    h.context().ReplaceNodeSubsetsWithDelegateKernels = [](TfLiteContext*, TfLiteRegistration,
+                                                           const TfLiteIntArray*, TfLiteDelegate*) {
+      return kTfLiteError;
+    };
   });
 }
 
 void test_models() {
-  refuses_model("negative size", "negative dimension", [](MiniModel& m) { m.tensors[kInput].shape[1] = -1; });
+  refuses_model("negative size", "negative dimension",
+                [](MiniModel& m) { m.tensors[kInput].shape[1] = -1; });
   refuses_model("no size", "empty", [](MiniModel& m) { m.tensors[kInput].shape[1] = 0; });
-  refuses_model("sizes that overflow", "2^31", [](MiniModel& m) { m.tensors[kInput].shape = {1 << 30, 1 << 30, 4, 2}; });
-  refuses_model("rank", "four dimensions", [](MiniModel& m) { m.tensors[kInput].shape = {5, 6, 2}; });
-  refuses_model("output type", "the output must be", [](MiniModel& m) { m.tensors[kOutput].type = kTfLiteBool; });
-  refuses_model("int8 without scale", "quantization scale", [](MiniModel& m) { m.tensors[kOutput].type = kTfLiteInt8; });
-  refuses_model("a type of later days", "neither float32", [](MiniModel& m) { m.tensors[kInput].type = 13; });
-  refuses_model("output is an input", "an input too", [](MiniModel& m) { m.nodes[0].outputs[0] = kInput; });
-  refuses_model("output is a constant", "a constant", [](MiniModel& m) { m.nodes[0].outputs[0] = kFilter; });
+  refuses_model("sizes that overflow", "2^31", [](MiniModel& m) {
+    m.tensors[kInput].shape = {1 << 30, 1 << 30, 4, 2};
+  });
+  refuses_model("rank", "four dimensions", [](MiniModel& m) {
+    m.tensors[kInput].shape = {5, 6, 2};
+  });
+  refuses_model("output type", "the output must be",
+                [](MiniModel& m) { m.tensors[kOutput].type = kTfLiteBool; });
+  refuses_model("int8 without scale", "quantization scale",
+                [](MiniModel& m) { m.tensors[kOutput].type = kTfLiteInt8; });
+  refuses_model("a type of a later version", "neither float32",
+                [](MiniModel& m) { m.tensors[kInput].type = 13; });
+  refuses_model("output is an input", "an input too",
+                [](MiniModel& m) { m.nodes[0].outputs[0] = kInput; });
+  refuses_model("output is a constant", "a constant",
+                [](MiniModel& m) { m.nodes[0].outputs[0] = kFilter; });
   refuses_model("made twice", "made twice", [](MiniModel& m) { m.nodes.push_back(m.nodes[0]); });
 }
 
@@ -120,10 +149,11 @@ void test_largest_channel_count() {
   model.outputs = quantize.outputs;
   const Delegate delegate("");
   const RunResult result = run_model(model, delegate.get, 1);
-  check(result.errors.find("the host refuses to resize") != std::string::npos, "the largest channel count", result.errors);
+  check(result.errors.find("the host refuses to resize") != std::string::npos,
+        "the largest channel count", result.errors);
 }
 
-// Float ops around a convolution that could not be run in float32 stay with the host.
+// Float ops around a convolution that could not run in float32 stay with the host.
 void test_other_types_stay_with_the_host() {
   for (int type : {int{kTfLiteInt8}, int{kTfLiteBool}, int{kTfLiteInt32}}) {
     MiniModel model = good;
@@ -141,12 +171,13 @@ void test_other_types_stay_with_the_host() {
     const Delegate delegate("");
     const RunResult result = run_model(model, delegate.get, 1);
     check(result.accepted, "the convolution before an addition", result.errors);
-    const bool is_zero = std::all_of(result.outputs[0].begin(), result.outputs[0].end(), [](uint8_t byte) { return byte == 0; });
+    const bool is_zero = std::all_of(result.outputs[0].begin(), result.outputs[0].end(),
+                                     [](uint8_t byte) { return byte == 0; });
     check(is_zero, "an addition of another type was claimed");
   }
 }
 
-void test_goes_on_after_errors() {
+void test_keeps_working_after_errors() {
   const Delegate delegate("");
   const RunResult wanted = run_model(good, delegate.get, 1);
   check(wanted.accepted, "the good model", wanted.errors);
@@ -188,7 +219,8 @@ void test_plugin() {
   const char* const keys[] = {"kernels", nullptr};
   const char* const values[] = {"abacus", nullptr};
   check(tflite_plugin_create_delegate(keys, values, 1, nullptr) == nullptr, "unknown kernels");
-  check(tflite_plugin_create_delegate(keys + 1, values + 1, 1, nullptr) == nullptr, "a null option");
+  check(tflite_plugin_create_delegate(keys + 1, values + 1, 1, nullptr) == nullptr,
+        "a null option");
   check(tflite_plugin_create_delegate(nullptr, nullptr, 1, nullptr) == nullptr, "null options");
   tflite_plugin_destroy_delegate(nullptr);
   const Delegate delegate("");
@@ -207,7 +239,7 @@ int main(int argc, char** argv) {
   test_models();
   test_largest_channel_count();
   test_other_types_stay_with_the_host();
-  test_goes_on_after_errors();
+  test_keeps_working_after_errors();
   test_plugin();
   std::printf("%d failures\n", failures);
   return failures > 0 ? 1 : 0;

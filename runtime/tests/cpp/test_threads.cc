@@ -1,5 +1,5 @@
-// Several hosts in several threads, each with several threads of its own, some of them with one delegate together: the results are
-// those of one thread, and the thread sanitizer has nothing to say.
+// Several hosts in several threads, each with several threads of its own, and some of them sharing
+// a delegate. The results are those of one thread, and the thread sanitizer reports nothing.
 #include <atomic>
 #include <cstdio>
 #include <thread>
@@ -12,7 +12,8 @@ namespace {
 constexpr int kHosts = 4;
 constexpr int kRuns = 3;
 
-int mismatches(const MiniModel& model, TfLiteDelegate* shared, const std::vector<std::vector<uint8_t>>& wanted) {
+int mismatches(const MiniModel& model, TfLiteDelegate* shared,
+               const std::vector<std::vector<uint8_t>>& wanted) {
   std::atomic<int> count{0};
   std::vector<std::thread> threads;
   for (int i = 0; i < kHosts; ++i) {

@@ -1,4 +1,4 @@
-/* What TFLite's own Java library does with a delegate's handle. */
+/* Does with a delegate's handle what TFLite's own Java library does. */
 #include <jni.h>
 
 #include "tensorflow/lite/c/c_api.h"
@@ -15,16 +15,20 @@ static jbyteArray run(JNIEnv* env, TfLiteInterpreter* interpreter, const void* i
   return result;
 }
 
-JNIEXPORT jbyteArray JNICALL Java_RunModel_run(JNIEnv* env, jclass class, jbyteArray model, jbyteArray input, jlong delegate) {
+JNIEXPORT jbyteArray JNICALL Java_RunModel_run(JNIEnv* env, jclass class, jbyteArray model,
+                                               jbyteArray input, jlong delegate) {
   (void)class;
   jbyte* model_bytes = (*env)->GetByteArrayElements(env, model, NULL);
   jbyte* input_bytes = (*env)->GetByteArrayElements(env, input, NULL);
-  TfLiteModel* tflite_model = TfLiteModelCreate(model_bytes, (size_t)(*env)->GetArrayLength(env, model));
+  TfLiteModel* tflite_model =
+      TfLiteModelCreate(model_bytes, (size_t)(*env)->GetArrayLength(env, model));
   TfLiteInterpreterOptions* options = TfLiteInterpreterOptionsCreate();
   TfLiteInterpreterOptionsAddDelegate(options, (TfLiteDelegate*)delegate);
   TfLiteInterpreter* interpreter = TfLiteInterpreterCreate(tflite_model, options);
   jbyteArray result = NULL;
-  if (interpreter != NULL) result = run(env, interpreter, input_bytes, (size_t)(*env)->GetArrayLength(env, input));
+  if (interpreter != NULL) {
+    result = run(env, interpreter, input_bytes, (size_t)(*env)->GetArrayLength(env, input));
+  }
   TfLiteInterpreterDelete(interpreter);
   TfLiteInterpreterOptionsDelete(options);
   TfLiteModelDelete(tflite_model);

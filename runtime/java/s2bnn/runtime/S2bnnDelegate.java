@@ -6,15 +6,16 @@ import org.tensorflow.lite.Delegate;
  * The delegate for TFLite's Java interface, on Android or elsewhere:
  *
  * <pre>
+ * Interpreter.Options options = new Interpreter.Options().setNumThreads(4);
  * try (S2bnnDelegate delegate = new S2bnnDelegate();
- *     Interpreter interpreter =
- *         new Interpreter(modelFile, new Interpreter.Options().setNumThreads(4).addDelegate(delegate))) {
+ *     Interpreter interpreter = new Interpreter(modelFile, options.addDelegate(delegate))) {
  *   interpreter.run(input, output);
  * }
  * </pre>
  *
- * The library libs2bnn_delegate.so has to be where System.loadLibrary finds it: in an app in jniLibs/arm64-v8a, elsewhere in
- * java.library.path. The delegate must live as long as the interpreter.
+ * System.loadLibrary has to find the library libs2bnn_delegate.so: put it into jniLibs/arm64-v8a of
+ * an app, or into a folder of java.library.path elsewhere. The delegate must live as long as the
+ * interpreter.
  */
 public final class S2bnnDelegate implements Delegate, AutoCloseable {
   static {
@@ -23,9 +24,11 @@ public final class S2bnnDelegate implements Delegate, AutoCloseable {
 
   private long handle = create();
 
-  /** Throws IllegalStateException if the library cannot make a delegate; it says why on standard error. */
+  /** Throws IllegalStateException if the library makes no delegate. It prints the reason. */
   public S2bnnDelegate() {
-    if (handle == 0) throw new IllegalStateException("no delegate could be made");
+    if (handle == 0) {
+      throw new IllegalStateException("the library made no delegate: see standard error");
+    }
   }
 
   @Override
@@ -42,5 +45,5 @@ public final class S2bnnDelegate implements Delegate, AutoCloseable {
 
   private static native long create();
 
-  private static native void destroy(long handle); // 0: nothing
+  private static native void destroy(long handle); // does nothing for 0
 }

@@ -1,6 +1,6 @@
 package org.tensorflow.lite;
 
-/** The interface of TFLite's Java library, which no registry for Linux brings. */
+/** The interface from TFLite's Java library, which no registry has for Linux. */
 public interface Delegate extends java.io.Closeable {
   long getNativeHandle();
 

@@ -1,9 +1,10 @@
-#include "graph/thread_pool.h"
+#include "run/thread_pool.h"
 
 namespace s2bnn {
 namespace {
 
-// Passes take microseconds, so threads spin for the next one; but not for long, as there may be fewer processors than threads.
+// Passes take microseconds, so threads spin until the next one; but not for long, because there may
+// be fewer processors than threads.
 constexpr int kSpins = 4000;
 constexpr int kChunksOfPart = 4;
 
@@ -17,7 +18,10 @@ inline void pause() {
 
 }  // namespace
 
-Pass::Pass(int threads) : chunks_of_part_(threads == 1 ? 1 : kChunksOfPart), chunks_(threads * chunks_of_part_), parts_(threads) {}
+Pass::Pass(int threads)
+    : chunks_of_part_(threads == 1 ? 1 : kChunksOfPart),
+      chunks_(threads * chunks_of_part_),
+      parts_(threads) {}
 
 void Pass::reset() {
   for (Part& part : parts_) part.taken.store(0, std::memory_order_relaxed);
@@ -50,7 +54,7 @@ ThreadPool::ThreadPool(int threads) {
   try {
     for (int i = 1; i < threads; ++i) workers_.emplace_back(&ThreadPool::work, this, i);
   } catch (const std::system_error&) {
-    // A system short of threads gets fewer of them, not an error.
+    // A system that is short of threads gives fewer of them, which is not an error.
   }
 }
 

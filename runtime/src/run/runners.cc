@@ -1,35 +1,40 @@
-#include "graph/runners.h"
+#include "run/runners.h"
 
 #include <algorithm>
 
-#include "graph/program.h"
 #include "kernels/float_conv.h"
 #include "kernels/reference.h"
 #include "kernels/tiled_bconv.h"
+#include "run/program.h"
 
 namespace s2bnn {
 namespace {
 
-// A chunk's share of `count` pieces of work: neighbors, since they share memory.
+// A chunk's share of `count` pieces of work. The pieces are neighbors, because those share memory.
 struct Share {
-  Share(size_t count, int chunk, int chunks) : first(count * chunk / chunks), last(count * (chunk + 1) / chunks) {}
+  Share(size_t count, int chunk, int chunks)
+      : first(count * chunk / chunks), last(count * (chunk + 1) / chunks) {}
   size_t first, last;
 };
 
-// The tiles of a map: kMaxTilePixels pixels each, the last one what is left; or patches of 2 by 4.
+// The tiles of a map: kMaxTilePixels pixels each, and in the last one those that remain; or patches
+// of two rows by four columns.
 class Tiles {
  public:
   explicit Tiles(const Step& step)
-      : count((pixel_count(step.shape) + kMaxTilePixels - 1) / kMaxTilePixels), pixels_(pixel_count(step.shape)) {
+      : count((pixel_count(step.shape) + kMaxTilePixels - 1) / kMaxTilePixels),
+        pixels_(pixel_count(step.shape)) {
     if (step.patches) patch_width_ = step.shape[2];
   }
 
-  // Its channels are to be filled in.
+  // The position of tile i. The caller fills in the channels.
   TilePosition operator[](size_t i) const {
     if (patch_width_ > 0) {
-      const uint32_t patches = patch_width_ / 4;  // of a row
-      const uint32_t row = static_cast<uint32_t>(i) / patches, column = static_cast<uint32_t>(i) - row * patches;
-      return {size_t{2} * row * patch_width_ + 4 * column, kMaxTilePixels, patch_width_ - 4, i, 0, 0};
+      const uint32_t patches = patch_width_ / 4;  // in a row
+      const uint32_t row = static_cast<uint32_t>(i) / patches,
+                     column = static_cast<uint32_t>(i) - row * patches;
+      return {
+          size_t{2} * row * patch_width_ + 4 * column, kMaxTilePixels, patch_width_ - 4, i, 0, 0};
     }
     const size_t first = i * kMaxTilePixels;
     return {first, static_cast<int>(std::min<size_t>(kMaxTilePixels, pixels_ - first)), 0, 0, 0, 0};
@@ -39,7 +44,7 @@ class Tiles {
 
  private:
   const size_t pixels_;
-  uint32_t patch_width_ = 0;  // 0: no patches
+  uint32_t patch_width_ = 0;  // of the map; 0 if there are no patches
 };
 
 class BconvRunner : public Runner {
@@ -63,14 +68,16 @@ class BconvRunner : public Runner {
       bconv_.prepare_rows(bits_, static_cast<int>(share.first), static_cast<int>(share.last));
       return;
     }
-    // A chunk is a part of the tiles, so that a thread finds what it made in the step before in its own cache; where there are too
-    // few, a part of their blocks.
+    // A chunk is a part of the tiles, so that a thread finds in its own cache what it made in the
+    // step before. If there are too few tiles, a chunk is a part of their blocks.
     const size_t blocks = bconv_.blocks();
     const bool few_tiles = tiles_.count < 2 * static_cast<size_t>(chunks);
     const Share tiles = few_tiles ? Share(tiles_.count, 0, 1) : Share(tiles_.count, chunk, chunks);
     const size_t count = tiles.last - tiles.first;
-    const Share share = few_tiles ? Share(count * blocks, chunk, chunks) : Share(count * blocks, 0, 1);
-    // One block over all tiles where the weights do not fit into the cache, all blocks over one tile where they do.
+    const Share share =
+        few_tiles ? Share(count * blocks, chunk, chunks) : Share(count * blocks, 0, 1);
+    // If the weights do not fit into the cache, one block runs over all tiles; if they do, all
+    // blocks run over one tile.
     const bool keep_weights = bconv_.weight_bytes() > kCachedWeightBytes;
     for (size_t i = share.first; i < share.last; ++i) {
       const size_t tile = tiles.first + (keep_weights ? i % count : i / blocks);
@@ -104,7 +111,7 @@ class BconvRunner : public Runner {
   const uint32_t* bits_ = nullptr;
 };
 
-// Tiles that come from memory as they are, or pooled.
+// Makes tiles from memory, as they are or pooled.
 class MapRunner : public Runner {
  public:
   MapRunner(const Step& step, const Partition& partition, const Kernels& kernels)
@@ -122,8 +129,12 @@ class MapRunner : public Runner {
     pool_.channels = shape[3];
     pool_.output_height = step.shape[1];
     pool_.output_width = step.shape[2];
-    pool_.padding_top = slide(shape[1], window_.filter_height, window_.stride_height, 1, window_.same_padding).padding;
-    pool_.padding_left = slide(shape[2], window_.filter_width, window_.stride_width, 1, window_.same_padding).padding;
+    pool_.padding_top =
+        slide(shape[1], window_.filter_height, window_.stride_height, 1, window_.same_padding)
+            .padding;
+    pool_.padding_left =
+        slide(shape[2], window_.filter_width, window_.stride_width, 1, window_.same_padding)
+            .padding;
     pool_.window = &window_;
     pool_.average = step.root == Step::Root::kAveragePool;
   }
@@ -190,7 +201,8 @@ class ConvRunner : public Runner {
   void run(int phase, int chunk, int chunks, const Scratch& scratch) override {
     if (phase == 0) {
       const Share share(conv_.input_rows(), chunk, chunks);
-      return conv_.prepare_rows(source_, static_cast<int>(share.first), static_cast<int>(share.last));
+      return conv_.prepare_rows(source_, static_cast<int>(share.first),
+                                static_cast<int>(share.last));
     }
     const Share share(tiles_.count, chunk, chunks);
     for (size_t i = share.first; i < share.last; ++i) {
@@ -239,11 +251,13 @@ class ReferenceRunner : public Runner {
 
 }  // namespace
 
-std::unique_ptr<Runner> make_runner(const Step& step, const Partition& partition, const Kernels& kernels) {
+std::unique_ptr<Runner> make_runner(const Step& step, const Partition& partition,
+                                    const Kernels& kernels) {
   switch (step.root) {
     case Step::Root::kBconv: return std::make_unique<BconvRunner>(step, partition, kernels);
     case Step::Root::kConv: return std::make_unique<ConvRunner>(step, partition, kernels);
-    case Step::Root::kPlain: return std::make_unique<ReferenceRunner>(partition.ops[step.op], partition);
+    case Step::Root::kPlain:
+      return std::make_unique<ReferenceRunner>(partition.ops[step.op], partition);
     default: return std::make_unique<MapRunner>(step, partition, kernels);
   }
 }

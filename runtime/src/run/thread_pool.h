@@ -1,3 +1,4 @@
+// Threads, and how they share the work of one pass.
 #pragma once
 
 #include <atomic>
@@ -8,37 +9,41 @@
 #include <thread>
 #include <vector>
 
+#include "base/aligned.h"
+
 namespace s2bnn {
 
-// One pass over memory, cut into chunks that threads take as they come: a thread that the system does not run holds nobody up.
+// One pass over memory, cut into chunks that threads take one after the other. A thread that the
+// system does not run therefore holds nobody up.
 class Pass {
  public:
   explicit Pass(int threads);
 
   int chunks() const { return chunks_; }
 
-  // Before a run, while no thread is at work.
+  // Call it before a run, while no thread is at work.
   void reset();
 
-  // The next chunk, or -1 if all are taken. Those of a thread's own part, which it finds in its cache, come first.
+  // Takes the next chunk; returns -1 if all are taken. A thread takes those of its own part, which
+  // it finds in its cache, first.
   int take(int thread);
 
-  // For each chunk that was taken.
+  // Call it once for each chunk that was taken.
   void finish() { finished_.fetch_add(1, std::memory_order_release); }
 
   // Returns when all chunks are finished.
   void wait() const;
 
  private:
-  struct alignas(64) Part {
+  struct alignas(kCacheLine) Part {
     std::atomic<int> taken{0};
   };
   const int chunks_of_part_, chunks_;
-  std::vector<Part> parts_;  // one a thread
+  std::vector<Part> parts_;  // one per thread
   std::atomic<int> finished_{0};
 };
 
-// Threads that sleep until there is work. Created once; running a task allocates nothing.
+// Threads that sleep until there is work. They are created once; running a task allocates nothing.
 class ThreadPool {
  public:
   explicit ThreadPool(int threads);  // the caller's thread counts as one
@@ -48,8 +53,8 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls task(0), and meanwhile task(1) ... task(threads() - 1) on threads of their own; but those that have not begun when
-  // task(0) ends are not called. Returns when all calls have.
+  // Calls task(0) and, at the same time, task(1) ... task(threads() - 1) on the other threads.
+  // Calls that have not begun when task(0) ends are left out. Returns when all calls have returned.
   void run(const std::function<void(int thread)>& task);
 
  private:
@@ -57,7 +62,7 @@ class ThreadPool {
 
   std::mutex mutex_;
   std::condition_variable start_, done_;
-  const std::function<void(int)>* task_ = nullptr;  // null: there is nothing to begin
+  const std::function<void(int)>* task_ = nullptr;  // null if there is nothing to begin
   uint64_t round_ = 0;
   int running_ = 0;
   bool stop_ = false;

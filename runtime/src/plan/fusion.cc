@@ -1,17 +1,17 @@
-#include "graph/fusion.h"
+#include "plan/fusion.h"
 
 #include <algorithm>
 #include <limits>
 #include <queue>
 
-#include "graph/error.h"
+#include "base/error.h"
 
 namespace s2bnn {
 namespace {
 
 using Code = Instruction::Code;
 
-// The channels of a constant operand that a step needs: a single value serves all channels.
+// The channels of a constant operand that a step needs. A single value serves all channels.
 std::vector<float> slice(const Tensor& constant, int offset, int channels) {
   const float* data = static_cast<const float*>(constant.constant);
   if (element_count(constant.shape) == 1) return std::vector<float>(channels, data[0]);
@@ -75,14 +75,16 @@ void Fusion::assign_root(int op_index, Step::Root root) {
   values_[op.output].producers = {step};
   if (root == Step::Root::kPlain) {
     steps_[step].writes.insert(op.output);
-  } else if (output.type != DataType::kFloat32) {  // a convolution: its tile 0 has to be rounded, or its signs taken
+  } else if (output.type != DataType::kFloat32) {
+    // A convolution whose tile 0 has to be rounded, or whose signs have to be taken.
     Instruction finish;
     finish.code = output.type == DataType::kInt8 ? Code::kStoreInt8 : Code::kQuantize;
     finish.other = op.output;
     append(step, finish);
     steps_[step].writes.insert(op.output);
   } else {
-    // A convolution clamps its integer sums itself; what is float leaves its activation to the program.
+    // A binary convolution clamps its integer sums itself. All other roots leave their activation
+    // to the program.
     const Activation activation = op.kind == OpKind::kBconv ? Activation::kNone : op.activation;
     make_in_tiles(op.output, {{step, append_activation(step, 0, activation), 0}});
   }
@@ -102,17 +104,21 @@ void Fusion::assign_concat(int op_index) {
     offset += partition_.tensors[x].shape.back();
   }
   make_in_tiles(op.output, joined);
-  // Networks that double their channels repeat a map: it need not be stored twice.
-  const bool repeats = std::count(op.inputs.begin(), op.inputs.end(), op.inputs[0]) == static_cast<ptrdiff_t>(op.inputs.size());
+  // Networks that double their channels repeat a map, which need not be stored twice.
+  const auto is_first = [&](int input) { return input == op.inputs[0]; };
+  const bool repeats = std::all_of(op.inputs.begin(), op.inputs.end(), is_first);
   const bool whole_words = partition_.tensors[op.inputs[0]].shape.back() % 32 == 0;
-  if (fuse_ && repeats && whole_words && op.activation == Activation::kNone) values_[op.output].repeated = in_memory(op.inputs[0]);
+  if (fuse_ && repeats && whole_words && op.activation == Activation::kNone) {
+    values_[op.output].repeated = in_memory(op.inputs[0]);
+  }
 }
 
 void Fusion::assign_elementwise(int op_index) {
   const Op& op = partition_.ops[op_index];
-  const bool two_maps = op.inputs.size() > 1 && partition_.tensors[op.inputs[1]].constant == nullptr;
+  const bool two_maps =
+      op.inputs.size() > 1 && partition_.tensors[op.inputs[1]].constant == nullptr;
   for (int operand = 0; fuse_ && operand < (two_maps ? 2 : 1); ++operand) {
-    // A copy: absorbing changes the list.
+    // A copy, because absorbing changes the list.
     const std::vector<Placement> placements = values_[op.inputs[operand]].placements;
     for (const Placement& placement : placements) {
       if (absorb(op, operand, placement)) return;
@@ -143,10 +149,13 @@ bool Fusion::absorb(const Op& op, int operand, const Placement& placement) {
   for (const Home& home : placement) {
     int tile = home.tile;
     if (op.kind != OpKind::kClamp) {
-      if (reads_map && home_beside(other, home) == nullptr) read_memory(in_memory(other), home.step);
+      if (reads_map && home_beside(other, home) == nullptr) {
+        read_memory(in_memory(other), home.step);
+      }
       tile = append(home.step, instruction_for(op, operand, home));
     }
-    result.push_back({home.step, append_activation(home.step, tile, op.activation), home.channel_offset});
+    result.push_back(
+        {home.step, append_activation(home.step, tile, op.activation), home.channel_offset});
   }
   make_in_tiles(op.output, result);
   return true;
@@ -161,7 +170,7 @@ Instruction Fusion::instruction_for(const Op& op, int operand, const Home& home)
   if (other_tensor.constant != nullptr) {
     instruction.code = vector_code(op.kind);
     instruction.vector = slice(other_tensor, home.channel_offset, steps_[home.step].shape.back());
-    if (op.kind == OpKind::kSub) {  // x - c is x + (-c), to the bit
+    if (op.kind == OpKind::kSub) {  // x - c equals x + (-c) to the bit
       for (float& value : instruction.vector) value = -value;
     }
   } else if (const Home* beside = home_beside(other, home)) {
@@ -171,18 +180,24 @@ Instruction Fusion::instruction_for(const Op& op, int operand, const Home& home)
   } else {
     instruction.code = tensor_code(op.kind, operand == 1);
     instruction.other = in_memory(other);
-    if (instruction.other != other) instruction.period = partition_.tensors[instruction.other].shape.back();
+    if (instruction.other != other) {
+      instruction.period = partition_.tensors[instruction.other].shape.back();
+    }
   }
   return instruction;
 }
 
-// Takes the means of 2x2 pixels of a convolution while its tiles are there: a large map need not be read again, nor, often, be
-// stored.
+// Takes the means of 2x2 pixels of a convolution while its tiles are there. A large map then need
+// not be read again, and often not even be stored.
 bool Fusion::absorb_pooling(const Op& op) {
   const Window& w = op.window;
   const std::vector<Placement>& placements = values_[op.inputs[0]].placements;
-  if (!fuse_ || placements.empty() || placements[0].size() != 1 || op.activation != Activation::kNone) return false;
-  if (w.filter_height != 2 || w.filter_width != 2 || w.stride_height != 2 || w.stride_width != 2) return false;
+  if (!fuse_ || placements.empty() || placements[0].size() != 1 ||
+      op.activation != Activation::kNone)
+    return false;
+  if (w.filter_height != 2 || w.filter_width != 2 || w.stride_height != 2 || w.stride_width != 2) {
+    return false;
+  }
   const Home home = placements[0][0];
   Step& step = steps_[home.step];
   if (step.root != Step::Root::kBconv) return false;
@@ -216,9 +231,10 @@ bool Fusion::absorb_quantize(const Op& op, const Placement& placement) {
   return true;
 }
 
-// Starts a step that reads `tensor` from memory. Later ops on it may join.
+// Starts a step that reads `tensor` from memory. Later ops on the tensor may join it.
 Fusion::Placement Fusion::load(int op_index, int tensor) {
-  const Placement placement = {{add_step(Step::Root::kLoad, op_index, tensor, partition_.tensors[tensor].shape), 0, 0}};
+  const Placement placement = {
+      {add_step(Step::Root::kLoad, op_index, tensor, partition_.tensors[tensor].shape), 0, 0}};
   values_[tensor].placements.push_back(placement);
   return placement;
 }
@@ -237,9 +253,7 @@ int Fusion::add_step(Step::Root root, int op_index, int input, const Shape& shap
 }
 
 int Fusion::append(int step, Instruction instruction) {
-  const bool writes_memory =
-      instruction.code == Code::kStore || instruction.code == Code::kStoreInt8 || instruction.code == Code::kQuantize;
-  if (!writes_memory) instruction.destination = steps_[step].tiles++;
+  if (!writes_memory(instruction.code)) instruction.destination = steps_[step].tiles++;
   steps_[step].program.push_back(instruction);
   return instruction.destination;
 }
@@ -250,9 +264,9 @@ int Fusion::append_activation(int step, int tile, Activation activation) {
   instruction.code = Code::kClamp;
   instruction.source = tile;
   instruction.low = activation == Activation::kReluN1To1 ? -1.f : 0.f;
-  instruction.high = activation == Activation::kRelu   ? std::numeric_limits<float>::infinity()
-                     : activation == Activation::kRelu6 ? 6.f
-                                                        : 1.f;
+  instruction.high = 1.f;
+  if (activation == Activation::kRelu) instruction.high = std::numeric_limits<float>::infinity();
+  if (activation == Activation::kRelu6) instruction.high = 6.f;
   return append(step, instruction);
 }
 
@@ -284,7 +298,8 @@ bool Fusion::depends(int step, int on) const {
   return false;
 }
 
-// Where the same step holds the same channels of another tensor.
+// Finds the tile in which the same step holds the same channels of another tensor; null if there is
+// none.
 const Fusion::Home* Fusion::home_beside(int tensor, const Home& home) const {
   for (const Placement& placement : values_[tensor].placements) {
     for (const Home& other : placement) {
@@ -294,7 +309,7 @@ const Fusion::Home* Fusion::home_beside(int tensor, const Home& home) const {
   return nullptr;
 }
 
-// As soon as the tile is there, so that it need not be kept for this.
+// Inserts the instruction as soon as the tile is there, so that the tile need not be kept for it.
 void Fusion::insert_behind(int step, int tile, const Instruction& instruction) {
   std::vector<Instruction>& program = steps_[step].program;
   auto position = program.begin();
@@ -319,7 +334,8 @@ void Fusion::add_stores() {
 }
 
 std::vector<Step> Fusion::ordered() {
-  using Entry = std::pair<int, int>;  // op, step: among the steps that may run, the first of the model does
+  // Among the steps that may run, the first of the model does.
+  using Entry = std::pair<int, int>;  // op, step
   std::priority_queue<Entry, std::vector<Entry>, std::greater<Entry>> ready;
   std::vector<size_t> missing(steps_.size());
   std::vector<std::vector<int>> followers(steps_.size());

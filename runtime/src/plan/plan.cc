@@ -1,18 +1,18 @@
-#include "graph/plan.h"
+#include "plan/plan.h"
 
 #include <algorithm>
 #include <numeric>
 
-#include "graph/aligned.h"
-#include "graph/fusion.h"
-#include "graph/program.h"
+#include "base/aligned.h"
+#include "plan/fusion.h"
 
 namespace s2bnn {
 namespace {
 
-constexpr int kLanes = 16;  // of the widest registers
+constexpr int kWidestLanes = 16;  // floats in the widest registers
 
-// Renumbers a program's tiles such that a tile whose last use has passed is written again: fewer tiles stay in the cache.
+// Renumbers a program's tiles so that a tile is written again once its last use has passed: fewer
+// tiles take room in the cache.
 void reuse_tiles(Step* step) {
   std::vector<size_t> last_use(step->tiles, 0);
   for (size_t i = 0; i < step->program.size(); ++i) {
@@ -33,7 +33,8 @@ void reuse_tiles(Step* step) {
     instruction.source = place[source];
     if (uses_tile) instruction.other = place[other];
     if (instruction.destination < 0) continue;
-    // Every instruction reads an element before it writes it, so a tile may take the place of its own operand.
+    // Every instruction reads an element before it writes it, so a tile may take the place of its
+    // own operand.
     if (free_places.empty()) free_places.push_back(places++);
     place[instruction.destination] = free_places.back();
     instruction.destination = free_places.back();
@@ -42,13 +43,16 @@ void reuse_tiles(Step* step) {
   step->tiles = places;
 }
 
-// A pass over a map of few channels, as the normalization of an image, would leave most lanes of a register empty. Where a program
-// treats all channels alike it may take several pixels for one of as many channels.
+// A pass over a map of few channels, like the normalization of an image, would leave most lanes of
+// a register empty. If a program treats all channels alike, it may treat several pixels as one
+// pixel with as many channels.
 void widen(const Partition& partition, Step* step) {
   const int channels = step->shape.back();
   const int wide = std::lcm(channels, kMaxBlock);
   const size_t elements = element_count(step->shape);
-  if (step->root != Step::Root::kLoad || channels % kLanes == 0 || channels > kMaxBlock || elements % wide != 0) return;
+  if (step->root != Step::Root::kLoad || channels % kWidestLanes == 0 || channels > kMaxBlock ||
+      elements % wide != 0)
+    return;
   for (const Instruction& instruction : step->program) {
     const bool in_tensor = uses_memory(instruction.code);
     if (instruction.code == Instruction::Code::kQuantize) return;
@@ -58,7 +62,9 @@ void widen(const Partition& partition, Step* step) {
   step->shape = {static_cast<int>(elements / wide), wide};
   for (Instruction& instruction : step->program) {
     const std::vector<float> once = instruction.vector;
-    for (int i = 1; i < step->widening; ++i) instruction.vector.insert(instruction.vector.end(), once.begin(), once.end());
+    for (int i = 1; i < step->widening; ++i) {
+      instruction.vector.insert(instruction.vector.end(), once.begin(), once.end());
+    }
   }
 }
 
@@ -84,7 +90,8 @@ std::vector<Lifetime> lifetimes(const Partition& partition, const Plan& plan) {
           slot[tensor] = static_cast<int>(result.size());
           const Tensor& t = partition.tensors[tensor];
           const size_t bytes = element_count(t.shape) * element_size(t.type);
-          result.push_back({tensor, (bytes + kCacheLine - 1) / kCacheLine * kCacheLine, step, step, 0});
+          result.push_back(
+              {tensor, (bytes + kCacheLine - 1) / kCacheLine * kCacheLine, step, step, 0});
         }
         result[slot[tensor]].last_step = step;
       }
@@ -106,17 +113,19 @@ Plan make_plan(const Partition& partition, bool fuse, NeedsReference needs_refer
   return plan;
 }
 
-// Largest first, each at the lowest offset that is free during its life.
+// Places the largest tensor first, each at the lowest offset that is free during its life.
 void plan_memory(const Partition& partition, Plan* plan) {
   std::vector<Lifetime> tensors = lifetimes(partition, *plan);
-  std::stable_sort(tensors.begin(), tensors.end(), [](const Lifetime& a, const Lifetime& b) { return a.bytes > b.bytes; });
+  std::stable_sort(tensors.begin(), tensors.end(),
+                   [](const Lifetime& a, const Lifetime& b) { return a.bytes > b.bytes; });
   plan->arena_offset.assign(partition.tensors.size(), kNotInArena);
   plan->arena_size = 0;
   std::vector<Lifetime> placed;  // by offset
   for (Lifetime& tensor : tensors) {
     tensor.offset = 0;
     for (const Lifetime& other : placed) {
-      const bool alive_together = tensor.first_step <= other.last_step && other.first_step <= tensor.last_step;
+      const bool alive_together =
+          tensor.first_step <= other.last_step && other.first_step <= tensor.last_step;
       if (!alive_together || other.offset + other.bytes <= tensor.offset) continue;
       if (tensor.offset + tensor.bytes <= other.offset) break;
       tensor.offset = other.offset + other.bytes;

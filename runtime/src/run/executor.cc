@@ -1,10 +1,8 @@
-#include "graph/executor.h"
+#include "run/executor.h"
 
 #include <algorithm>
 #include <chrono>
 
-#include "graph/error.h"
-#include "graph/runners.h"
 #include "kernels/tiled_bconv.h"
 
 namespace s2bnn {
@@ -22,19 +20,16 @@ bool has_fast_kernel(const Op& op, const Partition& partition) {
   }
 }
 
-bool needs_reference(const Op& op, const Partition& partition) { return !has_fast_kernel(op, partition); }
+bool needs_reference(const Op& op, const Partition& partition) {
+  return !has_fast_kernel(op, partition);
+}
 
-// Forced reference: the custom ops all run on it, the float ops know no other kernel than the tiles'.
-bool is_custom(const Op& op, const Partition&) { return op.kind <= OpKind::kBMaxPool; }
+// If the reference is forced, all custom ops run on it. For the float ops there is no other kernel
+// than the tiles'.
+bool forces_reference(const Op& op, const Partition&) { return is_custom(op.kind); }
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-const char* name_of(Instruction::Code code) {
-  static const char* const names[] = {"+BIAS", "+SCALE", "+PRELU", "+CLAMP",  "+ADD",   "+SUB",   "+MUL",
-                                      "+SUB",  "+ADD",   "+SUB",   "+MUL",    "+STORE", "+POOL",  "+STORE", "+QUANTIZE"};
-  return names[static_cast<int>(code)];
 }
 
 StepProfile describe(const Step& step, const Partition& partition) {
@@ -45,15 +40,18 @@ StepProfile describe(const Step& step, const Partition& partition) {
   profile.shape = step.shape;
   if (op.kind != OpKind::kBconv || step.root == Step::Root::kLoad) return profile;
   const Shape& filter = partition.tensors[op.inputs[1]].shape;
-  const double products = static_cast<double>(filter[1]) * filter[2] * op.channels_in / groups_of(op, partition);
+  const double products =
+      static_cast<double>(filter[1]) * filter[2] * op.channels_in / groups_of(op, partition);
   profile.binary_macs = products * static_cast<double>(element_count(step.shape));
   return profile;
 }
 
 }  // namespace
 
-Executor::Executor(const Partition& partition, const Kernels* kernels, bool fuse, int threads, bool profile)
-    : plan_(make_plan(partition, fuse && kernels != nullptr, kernels != nullptr ? needs_reference : is_custom)),
+Executor::Executor(const Partition& partition, const Kernels* kernels, bool fuse, int threads,
+                   bool profile)
+    : plan_(make_plan(partition, fuse && kernels != nullptr,
+                      kernels != nullptr ? needs_reference : forces_reference)),
       arena_(plan_.arena_size),
       memory_(partition.tensors.size(), nullptr),
       pool_(threads),
@@ -63,11 +61,14 @@ Executor::Executor(const Partition& partition, const Kernels* kernels, bool fuse
   for (const Step& step : plan_.steps) {
     runners_.push_back(make_runner(step, partition, tile_kernels));
     profile_.push_back(describe(step, partition));
-    for (int phase = 0; phase < runners_.back()->phases(); ++phase) passes_.emplace_back(pool_.threads());
+    for (int phase = 0; phase < runners_.back()->phases(); ++phase) {
+      passes_.emplace_back(pool_.threads());
+    }
     largest_tile_count_ = std::max(largest_tile_count_, static_cast<size_t>(step.tiles));
   }
   for (int i = 0; i < pool_.threads(); ++i) {
-    scratch_.emplace_back(kTileElements * (sizeof(uint16_t) + (1 + largest_tile_count_) * sizeof(float)));
+    scratch_.emplace_back(kTileElements *
+                          (sizeof(uint16_t) + (1 + largest_tile_count_) * sizeof(float)));
   }
 }
 

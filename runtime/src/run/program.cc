@@ -1,12 +1,13 @@
-#include "graph/program.h"
+#include "run/program.h"
 
 namespace s2bnn {
 namespace {
 
 using Code = Instruction::Code;
 
-// Which tiles have to be saved when they are made: [0] the root's, [i + 1] that of instruction i. A tile's number may be given
-// again once it is no longer needed.
+// Finds the tiles that have to be saved when they are made: entry 0 is for the root's tile, entry i
+// + 1 for that of instruction i. A tile's number may be given to another tile once it is no longer
+// needed.
 std::vector<bool> find_saved(const Step& step) {
   std::vector<bool> saved(step.program.size() + 1, false);
   std::vector<size_t> maker(step.tiles, 0);
@@ -25,14 +26,8 @@ std::vector<bool> find_saved(const Step& step) {
 
 }  // namespace
 
-bool uses_memory(Code code) {
-  return code == Code::kAddTensor || code == Code::kSubTensor || code == Code::kMulTensor || code == Code::kSubFromTensor ||
-         code == Code::kStore || code == Code::kStorePooled || code == Code::kStoreInt8 || code == Code::kQuantize;
-}
-
-bool reads_second_tile(Code code) { return code == Code::kAddTile || code == Code::kSubTile || code == Code::kMulTile; }
-
-BoundProgram::BoundProgram(TileOp root, const Step& step, const Partition& partition, const Kernels& kernels)
+BoundProgram::BoundProgram(TileOp root, const Step& step, const Partition& partition,
+                           const Kernels& kernels)
     : kernels_(kernels), widening_(step.widening) {
   const std::vector<bool> saved = find_saved(step);
   int current = 0;
@@ -43,7 +38,7 @@ BoundProgram::BoundProgram(TileOp root, const Step& step, const Partition& parti
     if (instruction.source != current) add_slot_op(Code::kLoadTile, instruction.source);
     current = instruction.source;
     vectors_.emplace_back(instruction.vector.begin(), instruction.vector.end());
-    // Read to the end of the last block, of which a concatenation's channels may be any.
+    // Kernels read to the end of the last block, which may start at any channel of a concatenation.
     if (!instruction.vector.empty()) vectors_.back().resize(step.shape.back() + kMaxBlock, 0.f);
     TileOp op = {};
     op.code = instruction.code;
@@ -67,7 +62,9 @@ void BoundProgram::bind(void* const* memory) {
 }
 
 void BoundProgram::add(TileOp op, int tensor, const Partition& partition) {
-  if (tensor >= 0) op.pixel_stride = static_cast<size_t>(partition.tensors[tensor].shape.back()) * widening_;
+  if (tensor >= 0) {
+    op.pixel_stride = static_cast<size_t>(partition.tensors[tensor].shape.back()) * widening_;
+  }
   ops_.push_back(op);
   tensors_.push_back(tensor);
 }

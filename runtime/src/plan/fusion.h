@@ -3,34 +3,38 @@
 
 #include <vector>
 
-#include "graph/plan.h"
+#include "plan/plan.h"
 
 namespace s2bnn {
 
 class Fusion {
  public:
   Fusion(const Partition& partition, bool fuse, NeedsReference needs_reference)
-      : partition_(partition), fuse_(fuse), needs_reference_(needs_reference), values_(partition.tensors.size()) {}
+      : partition_(partition),
+        fuse_(fuse),
+        needs_reference_(needs_reference),
+        values_(partition.tensors.size()) {}
 
-  // The steps in an order in which everything is written before it is read.
+  // Returns the steps, in an order in which everything is written before it is read.
   std::vector<Step> run();
 
  private:
-  // A tile of some step that holds channels of a tensor, the first of them being `channel_offset`.
+  // A tile of a step that holds channels of a tensor, the first of them being `channel_offset`.
   struct Home {
     int step;
     int tile;
     int channel_offset;
   };
-  // Homes that together hold all channels of a tensor: one, or after a concatenation several.
+  // Homes that together hold all channels of a tensor: one, or several after a concatenation.
   using Placement = std::vector<Home>;
 
   struct Value {
-    std::vector<Placement> placements;  // where it is made, if it is made in tiles; then every load from memory
+    std::vector<Placement>
+        placements;  // where it is made, if in tiles, then every load from memory
     bool made_in_tiles = false;
     bool read_from_memory = false;
-    int repeated = -1;                  // tensor of which this is a concatenation with itself
-    std::set<int> producers;            // steps that make it
+    int repeated = -1;        // the tensor that this one is a repetition of, or -1
+    std::set<int> producers;  // the steps that make it
   };
 
   void assign(int op_index);
@@ -39,7 +43,8 @@ class Fusion {
   void assign_elementwise(int op_index);
   void assign_quantize(int op_index);
 
-  // Joins an op to the steps that hold its operand in tiles. False, and nothing changed, where that cannot be.
+  // Joins an op to the steps that hold its operand in tiles. Returns false, with nothing changed,
+  // if that is not possible.
   bool absorb(const Op& op, int operand, const Placement& placement);
   bool absorb_pooling(const Op& op);
   bool absorb_quantize(const Op& op, const Placement& placement);
@@ -49,8 +54,10 @@ class Fusion {
   int add_step(Step::Root root, int op_index, int input, const Shape& shape);
   int append(int step, Instruction instruction);
   int append_activation(int step, int tile, Activation activation);
-  // What to read from memory for a tensor.
-  int in_memory(int tensor) const { return values_[tensor].repeated >= 0 ? values_[tensor].repeated : tensor; }
+  // The tensor to read from memory for this one.
+  int in_memory(int tensor) const {
+    return values_[tensor].repeated >= 0 ? values_[tensor].repeated : tensor;
+  }
   void read_memory(int tensor, int step);
   void make_in_tiles(int tensor, const Placement& placement);
   bool depends(int step, int on) const;
@@ -62,7 +69,7 @@ class Fusion {
   const Partition& partition_;
   const bool fuse_;
   const NeedsReference needs_reference_;
-  std::vector<Value> values_;             // per tensor
+  std::vector<Value> values_;  // per tensor
   std::vector<Step> steps_;
   std::vector<std::set<int>> waits_for_;  // per step: steps that must run before it
 };

@@ -1,3 +1,4 @@
+// The one exception of the runtime.
 #pragma once
 
 #include <stdexcept>
@@ -5,8 +6,9 @@
 
 namespace s2bnn {
 
-// Whatever is wrong with a model, in a sentence its author can act on. Thrown while a graph is read and planned, caught at the
-// border to the host, which reports it and stays usable. Nothing throws while a network runs.
+// Says what is wrong with a model, in a sentence that its author can act on. It is thrown while a
+// graph is read and planned, and caught at the border to the host, which reports it and stays
+// usable. Nothing throws while a network runs.
 struct Error : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
