@@ -207,7 +207,12 @@ def check_cmake(command: Command) -> None:
 
 
 # Pages whose commands belong together, since the later ones use the files of the earlier ones.
-CHAINS = (("README.md",), ("quickstart.md",), ("commands.md", "evaluation.md", "data.md"))
+DOCS = ROOT / "docs"
+CHAINS = (
+    (ROOT / "README.md",),
+    (DOCS / "quickstart.md",),
+    (DOCS / "commands.md", DOCS / "evaluation.md", DOCS / "data.md", DOCS / "api" / "index.md"),
+)
 # What makes a command take seconds: the same work on less data and smaller networks.
 SMALLER = {
     "train": [
@@ -234,12 +239,12 @@ def test_every_command_without_a_mark_runs() -> None:
     pages = {page for chain in CHAINS for page in chain}
     for command in COMMANDS:
         if command.needs is None and command.program not in SHELL | RUN_ELSEWHERE:
-            assert command.program == "s2bnn" and command.page.name in pages, str(command)
+            assert command.program == "s2bnn" and command.page in pages, str(command)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: chain[0])
-def test_the_commands_of_a_page_run(chain: tuple[str, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize("chain", CHAINS, ids=lambda chain: chain[0].stem)
+def test_the_commands_of_a_page_run(chain: tuple[Path, ...], tmp_path: Path) -> None:
     (tmp_path / "configs").symlink_to(ROOT / "configs")
     generator = np.random.default_rng(0)
     for name in ("cat", "dog"):
@@ -247,13 +252,20 @@ def test_the_commands_of_a_page_run(chain: tuple[str, ...], tmp_path: Path) -> N
         for number in range(40):
             pixels = generator.integers(0, 256, (40, 48, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "photos" / name / f"{number}.png")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for page in chain:
-        for command in COMMANDS:
-            if command.page.name == page and not command.needs and command.program == "s2bnn":
+        for command in read_commands(page):
+            if command.program == "s2bnn" and not command.needs:
                 smaller = [word for verb in command.arguments[:2] for word in SMALLER.get(verb, ())]
-                line = [sys.executable, "-m", "s2bnn_tf", *command.arguments, *smaller]
-                done = subprocess.run(
-                    line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-                )
-                assert done.returncode == 0, f"{command}\n{done.stderr}"
+                run_python(["-m", "s2bnn_tf", *command.arguments, *smaller], tmp_path)
+        for _, language, text in BLOCK.findall(page.read_text("utf-8")):
+            if language == "python":
+                run_python(["-c", text], tmp_path)
+
+
+def run_python(arguments: list[str], directory: Path) -> None:
+    line = [sys.executable, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        line, cwd=directory, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{shlex.join(arguments)}\n{done.stderr}"
