@@ -156,6 +156,8 @@ def check_s2bnn(command: Command) -> None:
 
 def check_s2bnn_run(command: Command) -> None:
     """The program itself reads the line; it then finds no model (1), or a wrong line (2)."""
+    first = command.arguments[0]
+    assert first in ("enroll", "classify", "search", "forget", "MODEL") or ".tflite" in first
     code = "import sys; from s2bnn_runtime.cli import main; sys.exit(main(sys.argv[1:]))"
     line = [sys.executable, "-c", code, *command.arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "runtime")}
