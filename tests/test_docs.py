@@ -126,7 +126,7 @@ def test_the_symptoms_are_messages_that_exist() -> None:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 messages.append(node.value)
-    symptoms = re.findall(r"^\*\*(.*?)\*\*$", (DOCS / "troubleshooting.md").read_text(), re.M)
+    symptoms = re.findall(r"^### (.*)$", (DOCS / "troubleshooting.md").read_text("utf-8"), re.M)
     quoted = [quote for symptom in symptoms for quote in re.findall(r"`([^`]+)`", symptom)]
     assert len(quoted) > 15
     parts = [part.strip() for quote in quoted for part in quote.split("...")]
