@@ -1,10 +1,11 @@
-"""Draw neighbors.svg, the README's picture: image in, bits, neighbors out.
+"""Draw neighbors.svg, the README's picture: an image, its bits, and its nearest neighbors.
 
     python docs/images/make_neighbors.py --student RUN
 
-Everything in it is computed: the images are the first test images of four different classes, the
-bits those that the converted file's first binary convolution on a map of at most 16 pixels reads
-(its first 12 channels), the neighbors the training images with the most similar features.
+Everything in it is computed. The images are the first test images of four different classes. The
+bits are those that the first binary convolution on a map of at most 16 pixels reads in the
+converted file, in its first 12 channels. The neighbors are the training images with the most
+similar features.
 """
 
 from __future__ import annotations
@@ -15,16 +16,22 @@ import io
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from s2bnn_tf.environment import quiet_tensorflow
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.files import write_text
 
+if TYPE_CHECKING:
+    from s2bnn_tf.data import ImageSource
+    from s2bnn_tf.tflite import TFLiteEncoder
+
 SOURCE = "idx:/usr/share/datasets/fashion-mnist"
-POOL = 10_000  # training images to find neighbors among
+POOL = 10_000  # training images to search
 QUERIES, CHANNELS, NEIGHBORS = 4, 12, 5
 ROW = 104  # pixels
 POSITIVE, NEGATIVE = (245, 166, 35), (43, 52, 103)  # amber and indigo, for +1 and -1
@@ -58,26 +65,33 @@ def main() -> None:
     from s2bnn_tf.data import open_source
     from s2bnn_tf.evaluation import extract_features, nearest_neighbors
     from s2bnn_tf.export import convert_run
-    from s2bnn_tf.runs import open_encoder
+    from s2bnn_tf.tflite import TFLiteEncoder
 
     train, test = open_source(options.data, "train"), open_source(options.data, "test")
     train = train.select(np.random.default_rng(0).permutation(len(train))[:POOL])
-    test = test.select(np.sort(np.unique(test.labels, return_index=True)[1])[:QUERIES])
+    test = test.select(first_of_each_class(test)[:QUERIES])
     with tempfile.TemporaryDirectory() as temporary:
         file = Path(temporary) / "student.tflite"
         convert_run(options.student, file)
-        encoder = open_encoder(file)
+        encoder = TFLiteEncoder(file)
         pool, queries = (extract_features(encoder, source)[0] for source in (train, test))
         bits = read_bits(file.read_bytes(), test, encoder)
     similarities, neighbors = nearest_neighbors(pool, queries, NEIGHBORS)
     write_text(options.output, draw(train, test, bits, similarities, neighbors))
 
 
-def read_bits(model: bytes, source, encoder) -> np.ndarray:
-    """The bits that a binary convolution reads, -1 and +1: (N, H, W, C)."""
+def first_of_each_class(source: ImageSource) -> npt.NDArray[np.int64]:
+    """The indices of the first image of each class, in the order of the images."""
+    assert source.labels is not None
+    _, first = np.unique(source.labels, return_index=True)
+    return np.sort(first)
+
+
+def read_bits(model: bytes, source: ImageSource, encoder: TFLiteEncoder) -> npt.NDArray[np.float32]:
+    """Return the bits that a binary convolution reads, as -1 and +1: `(N, H, W, C)`."""
     from s2bnn_tf.data import labeled_dataset
     from s2bnn_tf.export.lce import run_file
-    from s2bnn_tf.tflite.graph import TFLiteGraph, unpack_signs, with_outputs
+    from s2bnn_tf.tflite import TFLiteGraph, unpack_signs, with_outputs
 
     graph = TFLiteGraph(model)
     chosen, channels = next(
@@ -92,8 +106,15 @@ def read_bits(model: bytes, source, encoder) -> np.ndarray:
     return unpack_signs(run_file(instrumented, images, "indirect")[1], channels)
 
 
-def draw(train, test, bits, similarities, neighbors) -> str:
-    """The picture, as SVG."""
+def draw(
+    train: ImageSource,
+    test: ImageSource,
+    bits: npt.NDArray[np.float32],
+    similarities: npt.NDArray[np.float32],
+    neighbors: npt.NDArray[np.int64],
+) -> str:
+    """Return the picture as SVG: one row per test image."""
+    assert train.labels is not None and test.labels is not None
     shown, height = min(CHANNELS, bits.shape[-1]), 40 + ROW * len(test)
     title = "Images go in, become bits, and similar images come out"
     parts = [
@@ -122,16 +143,17 @@ def draw(train, test, bits, similarities, neighbors) -> str:
     return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def name(source, index: int) -> str:
-    return source.class_names[source.labels[index]]
+def name(source: ImageSource, index: int) -> str:
+    assert source.labels is not None
+    return str(source.class_names[source.labels[index]])
 
 
 def label(x: int, y: int, text: str, kind: str = "small") -> str:
     return f'<text x="{x}" y="{y}" class="{kind}">{text}</text>'
 
 
-def image(pixels: np.ndarray, x: int, y: int, size: int) -> str:
-    """A picture (H, W, 3) as a part of the SVG."""
+def image(pixels: npt.NDArray[np.uint8], x: int, y: int, size: int) -> str:
+    """Return an image, `(H, W, 3)`, as a part of the SVG."""
     stream = io.BytesIO()
     picture = Image.fromarray(pixels)
     gray = (pixels == pixels[:, :, :1]).all()
