@@ -43,7 +43,7 @@ bench: $(TORCH)  ## measure every published claim again (days)
 docs: $(STAMP)  ## build the documentation site in site/ (a minute)
 	@$(BIN)/mkdocs build --strict
 
-release: $(STAMP)  ## build and check both packages with their hashes in dist/ (15 minutes)
+release: $(STAMP)  ## build and check both packages with their hashes in dist/ (6 minutes)
 	@.ci/release $(BIN)/python dist
 
 $(TORCH): $(STAMP)
