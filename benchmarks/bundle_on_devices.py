@@ -1,13 +1,14 @@
-"""A bundle, unpacked and installed offline where there is nothing: does it give what the host does?
+"""Install a bundle offline in an empty environment and compare its results with the host's.
 
     make -C runtime wheels
     python benchmarks/bundle_on_devices.py --run RUN [--pythons python3.10 python3.13]
 
-For linux-x86_64 in an empty environment of Python, for linux-aarch64 in Debian's arm64 Python under
-qemu-user, which `runtime/tools/setup_aarch64.sh` sets up (as root). The packages that the bundle
-pins are downloaded first; from then on pip is told to use these files alone. There the bundle
-tests itself, then encodes and classifies real images, which are compared with Larq Compute
-Engine's interpreter on this machine. Emulated: no time that is measured there means anything.
+The bundle for linux-x86_64 is installed in an empty Python environment, the one for linux-aarch64
+in Debian's arm64 Python under qemu-user, which `runtime/tools/setup_aarch64.sh` sets up (as root).
+The packages that the bundle pins are downloaded first; after that, pip may use only these files.
+The bundle then runs its self-test and encodes and classifies real images. The results are compared
+with those of Larq Compute Engine's interpreter on this machine. Times measured under emulation mean
+nothing, so none are reported.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from s2bnn_tf.files import write_json
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = ("linux-x86_64", "linux-aarch64")
 SMALLEST_COSINE = 0.99  # as in the bundle's classify.py: rounding flips a few signs
-GLIBC = 36  # of Debian 12, whose arm64 Python is used
+GLIBC = 36  # the minor version in Debian 12, whose arm64 Python is used
 QUIET = ("-q", "--disable-pip-version-check")
 ABOUT = """
 import importlib.util, json, platform
@@ -48,15 +49,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--run", type=Path, help="an untrained student of digits unless given")
+    parser.add_argument(
+        "--run", type=Path, help="a run directory (default: an untrained student of the digits)"
+    )
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=TARGETS)
-    parser.add_argument("--images", type=int, default=50, help="of the test split (default 50)")
+    parser.add_argument("--images", type=int, default=50, help="number of test images (default 50)")
     parser.add_argument("--wheels", type=Path, default=ROOT / "runtime" / "dist")
-    pythons = {"nargs": "+", "default": [sys.executable], "help": "for x86_64 (default: this one)"}
+    pythons = {
+        "nargs": "+",
+        "default": [sys.executable],
+        "help": "interpreters for x86_64 (default: this one)",
+    }
     parser.add_argument("--pythons", **pythons)
     work = ROOT / "runs" / "bundle_on_devices"
-    parser.add_argument("--work", type=Path, default=work, help="kept for the next time")
-    parser.add_argument("--output", type=Path, help="a JSON file")
+    parser.add_argument(
+        "--work", type=Path, default=work, help="working directory, kept for later runs"
+    )
+    parser.add_argument("--output", type=Path, help="write the results to this JSON file")
     options = parser.parse_args()
     quiet_tensorflow()
 
@@ -74,7 +83,7 @@ def main() -> None:
     if options.output:
         write_json(options.output, {"date": time.strftime("%Y-%m-%d"), "devices": results})
     if not all(result["equal"] for result in results):
-        sys.exit("A device gives something else than the host.")
+        sys.exit("The results on a device differ from those on the host.")
 
 
 def untrained_student(path: Path) -> Path:
@@ -105,7 +114,7 @@ def make_bundle(run: Path, target: str, wheels: Path, work: Path) -> Path:
     found = sorted(wheels.glob(f"*{target.removeprefix('linux-')}.whl"))
     if not found:
         sys.exit(
-            f"There is no wheel for {target} in {wheels}: make it with make -C runtime wheels."
+            f"There is no wheel for {target} in {wheels}; build it with `make -C runtime wheels`."
         )
     archive = work / f"{target}.zip"
     archive.unlink(missing_ok=True)
@@ -122,7 +131,7 @@ def unpack(archive: Path) -> Path:
 
 
 def install(folder: Path, machine: str, python: str, work: Path) -> list[str]:
-    """Install the bundle's requirements without a network; returns how its Python is called."""
+    """Install the bundle's requirements offline and return the command that runs its Python."""
     wheels = work / f"wheels-{machine}"
     lines = (folder / "requirements.txt").read_text().splitlines()
     pinned = [line for line in lines if not line.startswith("./")]
@@ -140,7 +149,7 @@ def install(folder: Path, machine: str, python: str, work: Path) -> list[str]:
     emulated = [str(work / "aarch64" / "python"), "without-host"]
     if not Path(emulated[0]).exists():
         call([str(ROOT / "runtime" / "tools" / "setup_aarch64.sh"), str(work / "aarch64")])
-    # Debian's Python comes without pip, and the emulated one runs it from its wheel.
+    # Debian's Python comes without pip, so the emulated Python runs pip from its wheel.
     (wheel,) = wheels.glob("pip-*.whl")
     offline += ["--no-compile", f"--target={folder / 'site'}"]
     call([*emulated, f"{wheel}/pip", *offline], cwd=folder)
@@ -148,7 +157,7 @@ def install(folder: Path, machine: str, python: str, work: Path) -> list[str]:
 
 
 def compare(folder: Path, python: list[str], pictures: list[Path]) -> dict:
-    """What the installed bundle says of itself and of the pictures, beside what the host says."""
+    """Return what the installed bundle reports, compared with the host's results."""
     about = json.loads(call([*python, "-c", ABOUT], cwd=folder))
     selftest = json.loads(call([*python, "classify.py", "--selftest"], cwd=folder).splitlines()[0])
     names = [str(path) for path in pictures]
@@ -176,7 +185,7 @@ def compare(folder: Path, python: list[str], pictures: list[Path]) -> dict:
 
 
 def on_host(folder: Path, pictures: list[Path]) -> tuple[np.ndarray, list[str] | None]:
-    """Features (N, C) by Larq Compute Engine, and the class of each picture."""
+    """Return the features (N, C) from Larq Compute Engine and the class of each picture."""
     from s2bnn_tf.export.bundle import prepare
     from s2bnn_tf.tflite import TFLiteEncoder
 

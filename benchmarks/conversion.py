@@ -1,10 +1,10 @@
-"""How long ReActNet-A takes from an encoder in memory to the bytes of a `.tflite`.
+"""Measure how long it takes to convert a ReActNet-A in memory to the bytes of a `.tflite`.
 
     python benchmarks/conversion.py [--image-size 224] [--output conversion.json]
 
-Compares `larq_compute_engine.convert_keras_model` with `s2bnn_tf.export.lce`, one after the
-other in one process, and prints where the time goes: by wall clock and by processor time, which
-a busy machine does not distort.
+Runs `larq_compute_engine.convert_keras_model` and `s2bnn_tf.export.convert_model` one after the
+other in one process, and prints the wall-clock time and the processor time of each stage. A busy
+machine distorts only the former.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image-size", type=int, default=224)
-    parser.add_argument("--output", help="a JSON file")
+    parser.add_argument("--output", help="write the results to this JSON file")
     options = parser.parse_args()
 
     import larq_compute_engine as lce

@@ -1,9 +1,9 @@
-"""The table on Fashion-MNIST as text, in the documentation, and as a picture.
+"""Write the Fashion-MNIST table as text, in the documentation, and as a picture.
 
     python benchmarks/fashion_mnist_table.py full
 
-prints benchmarks/results/fashion_mnist_full.json, which reproduce_fashion_mnist.py fills, puts it
-between its two marks in docs/results.md and draws docs/images/fashion_mnist_full.svg.
+Prints benchmarks/results/fashion_mnist_full.json, which reproduce_fashion_mnist.py fills, inserts
+the table between its two marks in docs/results.md, and draws docs/images/fashion_mnist_full.svg.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from s2bnn_tf.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Row: title, its recipes in order. The paper's four come first, then the one-step forms, then
-# what is beyond the paper.
+# Each row has a title and its recipes in order. The paper's four rows come first, then the one-step
+# forms, then rows that are not in the paper.
 ROWS = {
     "teacher": ("Teacher, real-valued ResNet-18", ["teacher"]),
     "untrained": ("Untrained student", []),
@@ -75,7 +75,7 @@ HEADINGS = (
     "peak MiB",
 )
 
-# Of the picture, in pixels.
+# Dimensions of the picture in pixels.
 LEFT, RIGHT, TOP, STEP, WIDTH = 420, 120, 44, 30, 880
 STYLE = """
     text { fill: #1f2340 } line { stroke: #d8dbea } .mean { stroke: #7a80a8; stroke-width: 2 }
@@ -96,21 +96,21 @@ def main() -> None:
     budget = parser.parse_args().budget
     path = ROOT / "benchmarks" / "results" / f"fashion_mnist_{budget}.json"
     if not path.exists():
-        sys.exit(f"{path} is not there: run reproduce_fashion_mnist.py --budget {budget} first.")
+        sys.exit(f"{path} does not exist; run reproduce_fashion_mnist.py --budget {budget} first.")
     rows = json.loads(path.read_text())["rows"]
     print(as_text(rows))
     publish(rows, ROOT / "docs" / "results.md", budget)
 
 
 def publish(rows: dict, page: Path, budget: str) -> None:
-    """Put table and picture into the documentation, if there is such a page."""
+    """Insert the table and the picture into the documentation page, if it exists."""
     if page.exists():
         write_page(rows, page, budget)
         write_picture(rows, page, budget)
 
 
 def lines(rows: dict) -> list[list[str]]:
-    """Title, kNN, linear, 10 labels, gap, images/s, minutes, memory; a row a line."""
+    """Return one line per row: title, kNN, linear, 10 labels, gap, images/s, minutes, memory."""
     found = []
     for row, (title, _) in ROWS.items():
         if row not in rows:
@@ -130,21 +130,21 @@ def lines(rows: dict) -> list[list[str]]:
 
 
 def as_text(rows: dict) -> str:
-    """The table in columns of one width each."""
+    """Return the table as text with aligned columns."""
     table = [HEADINGS, *lines(rows)]
     widths = [max(len(line[i]) for line in table) for i in range(len(HEADINGS))]
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in table)
 
 
 def write_page(rows: dict, page: Path, budget: str) -> None:
-    """Put the table between the two marks of its budget."""
+    """Insert the table between the two marks for its budget."""
     head = [HEADINGS, ["---"] * len(HEADINGS)]
     table = "\n".join(f"| {' | '.join(line)} |" for line in [*head, *lines(rows)])
     write_between_marks(page, budget, table)
 
 
 def write_between_marks(page: Path, name: str, table: str) -> None:
-    """Put a table between the two marks of its name, if the page has them."""
+    """Insert a table between the two marks with its name, if the page has them."""
     begin, end = (f"<!-- {name} {mark} -->" for mark in ("begins", "ends"))
     before, _, rest = page.read_text("utf-8").partition(begin)
     _, found, after = rest.partition(end)
@@ -153,7 +153,7 @@ def write_between_marks(page: Path, name: str, table: str) -> None:
 
 
 def write_picture(rows: dict, page: Path, budget: str) -> None:
-    """Draw the table beside the page, as soon as a gap is known."""
+    """Draw the table beside the page once a gap is known."""
     if any(gaps(rows, row) for row in rows):
         path = page.parent / "images" / f"fashion_mnist_{budget}.svg"
         path.parent.mkdir(exist_ok=True)
@@ -161,7 +161,7 @@ def write_picture(rows: dict, page: Path, budget: str) -> None:
 
 
 def picture(rows: dict) -> str:
-    """An <svg>: the linear probe of every row, a dot for each seed, in percent.
+    """Return an <svg> of the linear probe of every row in percent, with one dot per seed.
 
     The gap from baseline to teacher is shaded.
     """
@@ -207,18 +207,18 @@ def picture(rows: dict) -> str:
 
 
 def percents(rows: dict, row: str, key: str) -> list[float]:
-    """An accuracy of every seed of a row that has it, in percent."""
+    """Return one accuracy in percent for every seed of a row that has it."""
     return [100 * measured[key] for measured in rows[row].values() if key in measured]
 
 
 def gaps(rows: dict, row: str) -> list[float]:
-    """The gap recovery of every seed of a row that has one, in percent."""
+    """Return the gap recovery in percent for every seed of a row that has one."""
     found = [gap_recovery(rows, row, seed) for seed in rows[row]]
     return [100 * gap for gap in found if gap is not None]
 
 
 def spread(values: list[float], digits: int = 1) -> str:
-    """Mean, and the sample's standard deviation where there are several."""
+    """Return the mean, with the sample standard deviation if there are several values."""
     if not values:
         return "–"
     text = f"{np.mean(values):.{digits}f}"
@@ -226,7 +226,7 @@ def spread(values: list[float], digits: int = 1) -> str:
 
 
 def gap_recovery(rows: dict, row: str, seed: str) -> float | None:
-    """(row - baseline) / (teacher - baseline) on the linear probe, of the same seed."""
+    """Return (row - baseline) / (teacher - baseline) on the linear probe for the same seed."""
     found = [rows.get(name, {}).get(seed, {}).get("linear") for name in ("baseline_sgd", "teacher")]
     own = rows[row][seed].get("linear")
     if None in found or own is None or row in ("teacher", "untrained", "supervised"):

@@ -1,13 +1,13 @@
-"""Classes from a few pictures each, without training: accuracy by shots on Fashion-MNIST.
+"""Measure few-shot accuracy on Fashion-MNIST: classes enrolled by a few images, without training.
 
     python benchmarks/few_shot.py [--student RUN --teacher RUN]
 
-Without runs it takes those of reproduce_fashion_mnist.py --budget small, trained if missing.
-Encodes a fixed random subset of the training images and all test images with the student, the
-student's `.tflite` in s2bnn_runtime, the teacher, and the student as it was before training.
-From the subset, 1, 5, 10 and 50 images of each class are drawn, 20 times, the same for all four;
-`s2bnn_runtime.PrototypeClassifier` enrolls them and names the test images. The table goes into
-the documentation, the accuracy of every draw into a JSON file.
+By default it uses the runs of reproduce_fashion_mnist.py --budget small and trains them if they are
+missing. It encodes a fixed random subset of the training images and all test images with the
+student, the student's `.tflite` in s2bnn_runtime, the teacher, and the student before training.
+From the subset, 1, 5, 10 and 50 images per class are drawn 20 times, the same for all four
+encoders. `s2bnn_runtime.PrototypeClassifier` enrolls them and classifies the test images. The table
+is written to the documentation and the accuracy of every draw to a JSON file.
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ def main() -> None:
     )
     parser.add_argument("--student", type=Path, help="a run directory")
     parser.add_argument("--teacher", type=Path, help="a run directory")
-    parser.add_argument("--draws", type=int, default=20, help="of the examples (default 20)")
-    parser.add_argument("--data", default=SOURCE, help=f"images with classes (default {SOURCE})")
+    parser.add_argument("--draws", type=int, default=20, help="number of draws (default 20)")
+    parser.add_argument("--data", default=SOURCE, help=f"labeled images (default {SOURCE})")
     results = ROOT / "benchmarks" / "results" / "few_shot.json"
-    parser.add_argument("--output", type=Path, default=results, help="a JSON file")
+    parser.add_argument("--output", type=Path, default=results, help="the JSON file to write")
     page = ROOT / "docs" / "deploy.md"
-    parser.add_argument("--page", type=Path, default=page, help="gets the table")
+    parser.add_argument("--page", type=Path, default=page, help="the page to insert the table into")
     options = parser.parse_args()
     quiet_tensorflow()
 
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def measure(student: Path, teacher: Path, data: str, draws: int) -> dict[str, dict]:
-    """Accuracies of every encoder, by shots, one for each draw."""
+    """Return the accuracies of every encoder by number of shots, one per draw."""
     from s2bnn_tf.data import open_source
     from s2bnn_tf.evaluation import extract_features
 
@@ -109,7 +109,7 @@ def open_encoders(student: Path, teacher: Path, folder: Path) -> dict:
 
 
 def draw(labels: np.ndarray, draws: int) -> dict[int, list[np.ndarray]]:
-    """Rows of as many images of each class as there are shots; the fewer are among the more."""
+    """Return row indices for each number of shots; smaller sets are part of the larger ones."""
     drawn: dict[int, list[np.ndarray]] = {shots: [] for shots in SHOTS}
     for seed in range(draws):
         order = np.random.default_rng(seed).permutation(len(labels))
@@ -120,7 +120,7 @@ def draw(labels: np.ndarray, draws: int) -> dict[int, list[np.ndarray]]:
 
 
 def accuracy(pool, labels, rows, features, expected) -> float:
-    """Share of the features (M, C) that are named right after the rows of the pool are enrolled."""
+    """Return the accuracy on features (M, C) after enrolling the given rows of the pool."""
     from s2bnn_runtime import PrototypeClassifier
 
     classifier = PrototypeClassifier()

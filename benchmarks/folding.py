@@ -1,9 +1,9 @@
-"""What folding the shifts around the activations saves: operations, bytes, milliseconds.
+"""Measure what folding the shifts around activations saves: operations, bytes, milliseconds.
 
     python benchmarks/folding.py [--image-size 224] [--runs 30] [--output folding.json]
 
-ReActNet-A with random weights is converted plain and folded; both files run in turn, in Larq
-Compute Engine's interpreter and, where it is installed, in s2bnn_runtime, one thread.
+ReActNet-A with random weights is converted with and without folding. Both files run in turn on one
+thread in Larq Compute Engine's interpreter and, where it is installed, in s2bnn_runtime.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image-size", type=int, default=224)
     parser.add_argument("--runs", type=int, default=30)
-    parser.add_argument("--output", help="a JSON file")
+    parser.add_argument("--output", help="write the results to this JSON file")
     options = parser.parse_args()
     quiet_tensorflow()
 
@@ -48,7 +48,7 @@ def convert(fold: bool, size: int) -> bytes:
     tf.keras.utils.set_random_seed(0)
     encoder = Encoder(build_backbone("reactnet", (size, size, 3)))
     rng = np.random.default_rng(0)
-    for weight in encoder.backbone.weights:  # at the start every shift is zero
+    for weight in encoder.backbone.weights:  # every shift is initialized to zero
         if "shift" in weight.name or "bias" in weight.name:
             weight.assign(rng.normal(0, 0.3, weight.shape))
     return convert_model(deployment_model(encoder, size, fold=fold), output_name="features")
@@ -61,7 +61,7 @@ def describe(model: bytes) -> dict[str, int]:
 
 
 def measure(files: dict[str, bytes], runtime: str, size: int, runs: int) -> dict[str, dict]:
-    """Median milliseconds of each file, run in turn."""
+    """Return the median milliseconds of each file; the files run in turn."""
     if runtime == "s2bnn":
         from s2bnn_runtime import Interpreter, find_host
 

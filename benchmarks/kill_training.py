@@ -1,12 +1,12 @@
-"""Kill a real training process again and again, and compare what it ends with, bit for bit.
+"""Kill a real training process repeatedly and compare its results bit for bit.
 
     python benchmarks/kill_training.py [--kills 36] [--seed 0] [--output FILE.json]
 
-One run is left alone. Others of the same recipe are killed at random moments, by SIGKILL, SIGTERM
-or SIGINT, and by SIGKILL as soon as an unfinished checkpoint is seen on the disk, and started
-again until they end. Every variable of the last checkpoint, the encoder's weights and the losses
-of every epoch must be those of the run that was left alone. Only a kNN score may be missing, where
-a signal came while it was computed: that ends at once.
+One run is not interrupted. Other runs of the same recipe are killed at random moments by SIGKILL,
+SIGTERM or SIGINT, and by SIGKILL as soon as an unfinished checkpoint appears on disk, and are
+restarted until they finish. Every variable in the last checkpoint, the encoder's weights and the
+losses of every epoch must equal those of the uninterrupted run. Only a kNN score may be missing, if
+a signal arrived while it was being computed: a signal ends that computation immediately.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ def start(recipe: Path, directory: Path) -> subprocess.Popen:
 
 
 def first_step_seen(process: subprocess.Popen) -> None:
-    """Return when a line tells that an epoch has ended, or the process has."""
+    """Return when the process reports the end of an epoch, or has ended itself."""
     while (line := process.stderr.readline()) and not line.startswith("epoch "):
         pass
 
 
 def unfinished_checkpoint(directory: Path) -> bool:
-    """Whether files of a checkpoint are there and its last one is not."""
+    """Whether a checkpoint has some of its files but not the one that is written last."""
     try:
         names = os.listdir(directory / "checkpoints")
     except OSError:
@@ -66,11 +66,11 @@ def unfinished_checkpoint(directory: Path) -> bool:
 
 
 def kill(process: subprocess.Popen, directory: Path, way: str, rng: random.Random) -> dict | None:
-    """Kill it in this way; None if it ended before."""
+    """Kill the process in the given way; return None if it ended before."""
     if rng.random() < 0.8:
         first_step_seen(process)
         time.sleep(rng.uniform(0, 4))
-    else:  # anywhere, also before the first step
+    else:  # at any moment, including before the first step
         time.sleep(rng.uniform(0, 15))
     if way == WAYS[3]:
         while process.poll() is None and not unfinished_checkpoint(directory):
@@ -92,7 +92,7 @@ def kill(process: subprocess.Popen, directory: Path, way: str, rng: random.Rando
 
 
 def result(directory: Path) -> dict:
-    """All that a finished run holds and that must be the same."""
+    """Return everything in a finished run that must be reproduced exactly."""
     import tensorflow as tf
 
     from s2bnn_tf.runs import CheckpointStore, load_encoder
@@ -111,7 +111,7 @@ def result(directory: Path) -> dict:
 
 
 def main() -> None:
-    """Kill, compare, report."""
+    """Kill the runs, compare them, and report the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=36)
     parser.add_argument("--epochs", type=int, default=60)
@@ -147,7 +147,7 @@ def main() -> None:
             lost += [n for n in different if n.startswith("score ") and n not in found]
             different = [n for n in different if n not in lost]
             assert not different, different
-            print(f"run {runs}: {len(expected)} values, all the same", flush=True)
+            print(f"run {runs}: {len(expected)} values, all equal", flush=True)
 
     polite = [k["ended_after_seconds"] for k in kills if "KILL" not in k["way"]]
     report = {

@@ -1,10 +1,10 @@
-"""Show that memory does not grow over a long run, nor with the size of a packed data set.
+"""Show that memory grows neither over a long run nor with the size of a packed data set.
 
     python benchmarks/memory.py [--epochs 300] [--images 3000] [--output FILE.json]
 
-Trains a small network on the digits for hundreds of epochs in one process, with checkpoints, scores
-and metrics as any run has them, and reads the resident memory after each epoch. Then streams packed
-JPEGs, epoch after epoch, and reads it after each batch.
+Trains a small network on the digits for hundreds of epochs in one process, with the checkpoints,
+scores and metrics of any run, and reads the resident memory after each epoch. Then streams packed
+JPEGs for several epochs and reads the resident memory after each batch.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ monitor: {{knn_every: 1, checkpoint_every: 10}}
 
 
 def resident_mb() -> float:
-    """Memory of this process, files that are mapped and shared left out."""
+    """Return the anonymous resident memory of this process in MB, without mapped files."""
     status = Path("/proc/self/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith("RssAnon")]
     return int(line.split()[1]) / 1024
 
 
 def train(epochs: int) -> list[float]:
-    """Resident memory after each epoch, MB."""
+    """Train, and return the resident memory in MB after each epoch."""
     from s2bnn_tf.config import load_config
     from s2bnn_tf.training import pretrain
 
@@ -58,7 +58,7 @@ def train(epochs: int) -> list[float]:
 
 
 def stream(images: int, epochs: int) -> dict:
-    """Resident memory while packed images are streamed, MB, and the size of their files."""
+    """Stream packed images; return the resident memory and the size of their files, in MB."""
     from views import write_photographs  # beside this file; imports TensorFlow
 
     from s2bnn_tf.data import Augmentation, open_source, pack, view_dataset
@@ -84,7 +84,7 @@ def stream(images: int, epochs: int) -> dict:
 
 
 def summary(resident: list[float]) -> dict:
-    """Ten points of the curve, and how much it rises from half-way to the end."""
+    """Return ten points of the curve and its rise over the second half."""
     half = np.array(resident[len(resident) // 2 :])
     slope = np.polyfit(np.arange(len(half)), half, 1)[0]
     points = np.linspace(0, len(resident) - 1, 10).astype(int)
@@ -95,13 +95,13 @@ def summary(resident: list[float]) -> dict:
 
 
 def main() -> None:
-    """Measure both, print, write JSON if asked."""
+    """Measure both, print the report, and write it as JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--images", type=int, default=3000)
     parser.add_argument("--output", type=Path, help="write the results as JSON")
     arguments = parser.parse_args()
-    logging.disable(logging.WARNING)  # a network this small loses channels
+    logging.disable(logging.WARNING)  # a network this small has dead channels
     report = {
         "command": f"python benchmarks/memory.py --epochs {arguments.epochs}",
         "date": time.strftime("%Y-%m-%d"),

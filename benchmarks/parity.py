@@ -1,38 +1,23 @@
-"""How far imported networks are from PyTorch: whole, at full width, 64 and 224 pixels.
+"""Measure how far imported networks are from PyTorch, at full width, at 64 and 224 pixels.
 
-Writes benchmarks/parity.json. Needs PyTorch (`make .venv/torch-by-make`) and some minutes:
+    .venv/bin/python benchmarks/parity.py [--output FILE.json]
 
-    .venv/bin/python benchmarks/parity.py
+Needs PyTorch (`make .venv/torch-by-make`) and a few minutes; writes benchmarks/parity.json.
 """
 
 from __future__ import annotations
 
+import argparse
+import importlib
 import json
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from s2bnn_tf.environment import quiet_tensorflow
 
-quiet_tensorflow()
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "parity"))
-
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-import torch  # noqa: E402
-from oracle.networks import ReActNet, ResNet, mlp  # noqa: E402
-from oracle.publishers import fill, prefixed  # noqa: E402
-
-from s2bnn_tf.layers import BinaryConv2D  # noqa: E402
-from s2bnn_tf.torch_import.assembly import import_tensors  # noqa: E402
-
-keras = tf.keras
-
-NETWORKS = {
-    "resnet18": lambda: ResNet(18, fc=mlp(512, 128)),
-    "resnet50": lambda: ResNet(50, fc=mlp(2048, 128)),
-    "reactnet, step 1": lambda: ReActNet(binary=False, fc=mlp(1024, 128)),
-    "reactnet, step 2": lambda: ReActNet(binary=True, fc=mlp(1024, 128)),
-}
+NETWORKS = ("resnet18", "resnet50", "reactnet, step 1", "reactnet, step 2")
 COLUMNS = {
     "network": ("network", ""),
     "pixels": ("size", ""),
@@ -47,8 +32,25 @@ COLUMNS = {
 IMAGES = 4
 
 
+def make_network(name: str):
+    """Build a network in PyTorch as its authors do, with filled weights."""
+    from oracle.networks import ReActNet, ResNet, mlp
+    from oracle.publishers import fill
+
+    if name.startswith("resnet"):
+        depth = int(name.removeprefix("resnet"))
+        return fill(ResNet(depth, fc=mlp({18: 512, 50: 2048}[depth], 128)))
+    return fill(ReActNet(binary=name.endswith("2"), fc=mlp(1024, 128)))
+
+
 def build(network, size: int, step: int | None, floatx: str):
-    keras.backend.set_floatx(floatx)
+    """Import a network's weights into Keras."""
+    import tensorflow as tf
+    from oracle.publishers import prefixed
+
+    from s2bnn_tf.torch_import.assembly import import_tensors
+
+    tf.keras.backend.set_floatx(floatx)
     state = prefixed("encoder_q.", network.state_dict())
     tensors = {key: value.numpy() for key, value in state.items()}
     return import_tensors(tensors, step=step, image_size=size).encoder
@@ -59,17 +61,23 @@ def outputs(encoder, images: np.ndarray, training: bool = False) -> np.ndarray:
 
 
 def oracle_outputs(network, images: np.ndarray, training: bool = False) -> np.ndarray:
+    import torch
+
     network.train(training)
     with torch.no_grad():
         return network(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
 
 
 def signs(encoder, images: np.ndarray) -> list[np.ndarray]:
-    """What every binary convolution reads, as bits."""
+    """Return the bits that every binary convolution reads."""
+    import tensorflow as tf
+
+    from s2bnn_tf.layers import BinaryConv2D
+
     layers = [layer for layer in encoder.backbone.layers if isinstance(layer, BinaryConv2D)]
     if not layers:
         return []
-    maps = keras.Model(encoder.backbone.input, [layer.input for layer in layers])(images)
+    maps = tf.keras.Model(encoder.backbone.input, [layer.input for layer in layers])(images)
     return [layer.input_quantizer(x).numpy() > 0 for layer, x in zip(layers, maps)]
 
 
@@ -78,7 +86,7 @@ def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def measure(name: str, size: int) -> dict:
-    network = fill(NETWORKS[name]()).double()
+    network = make_network(name).double()
     step = int(name[-1]) if "step" in name else None
     images = np.random.default_rng(0).normal(size=(IMAGES, size, size, 3))
     wide = build(network, size, step, "float64")
@@ -88,7 +96,7 @@ def measure(name: str, size: int) -> dict:
     expected = oracle_outputs(network, images, training=True)
     row["float64_training"] = relative(outputs(wide, images, training=True), expected)
     images = images.astype(np.float32)
-    torch_narrow = fill(NETWORKS[name]())
+    torch_narrow = make_network(name)
     row["torch_float32"] = relative(oracle_outputs(torch_narrow, images), inference)
     narrow = build(torch_narrow, size, step, "float32")
     ours = outputs(narrow, images)
@@ -105,8 +113,15 @@ def measure(name: str, size: int) -> dict:
 
 
 def main() -> None:
-    # Only conversion needs maps of 4x4.
-    sys.modules["s2bnn_tf.backbones.reactnet"]._SMALLEST_MAP = 1
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))
+    options = parser.parse_args()
+    quiet_tensorflow()
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "parity"))
+    import torch
+
+    # Only conversion needs maps of 4x4. The package's attribute of this name is the builder.
+    importlib.import_module("s2bnn_tf.backbones.reactnet")._SMALLEST_MAP = 1
     rows = []
     print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
     for name in NETWORKS:
@@ -116,7 +131,7 @@ def main() -> None:
             cells = [f"{row[key]:{form}}" for key, form in COLUMNS.values()]
             print(f"| {' | '.join(cells)} |", flush=True)
     result = {"images": IMAGES, "torch": torch.__version__, "rows": rows}
-    Path(__file__).with_suffix(".json").write_text(json.dumps(result, indent=2) + "\n")
+    options.output.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":

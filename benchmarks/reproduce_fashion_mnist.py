@@ -1,20 +1,20 @@
-"""The paper's table, reproduced on Fashion-MNIST: does guidance by a teacher beat contrast?
+"""Reproduce the paper's table on Fashion-MNIST: does a teacher's guidance beat contrast alone?
 
     python benchmarks/reproduce_fashion_mnist.py --budget small
     python benchmarks/reproduce_fashion_mnist.py --budget full --minutes 150    # and again
 
-Trains the rows of the paper one after the other by the recipes of configs/fashion_mnist, each
-run in a process of its own, and measures them. Stopped at any time, or by --minutes, the same
-command goes on: finished rows are read from the JSON, an unfinished run from its checkpoint.
+Trains the rows of the paper one after the other with the recipes in configs/fashion_mnist, each run
+in a separate process, and measures them. If it is stopped, by hand or by --minutes, the same
+command resumes: finished rows are read from the JSON file, an unfinished run from its checkpoint.
 
-Several processes may work on one table, as long as each has rows or seeds of its own. Small
-networks use one core better than two, so a process for each core is faster than one for all:
+Several processes may work on one table if their rows or seeds differ. Small networks use one core
+more efficiently than two, so one process per core is faster than one process on all cores:
 
     taskset -c 0 python benchmarks/reproduce_fashion_mnist.py --budget full --seeds 0 1
     taskset -c 1 python benchmarks/reproduce_fashion_mnist.py --budget full --seeds 2
 
-Choices are made with --choices, which tests on training images that no row trains on. Without
-it the test split is used, once a row.
+To choose settings, use --choices, which tests on training images that no row trains on. Without it,
+the test split is used, once per row.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ from s2bnn_tf.files import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = Path("/usr/share/datasets/fashion-mnist")
-HELD_OUT = 5000  # training images on which choices are made
+HELD_OUT = 5000  # training images that settings are chosen on
 
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """How much is trained."""
+    """How much is trained, and with which settings."""
 
     images: int
     teacher_epochs: int
-    epochs: int  # of every row: two steps have half of them each
-    seeds: int  # of the paper's rows and the teacher; the others have one
-    settings: tuple[str, ...] = ()  # of every run
+    epochs: int  # per row; with two steps, half of them each
+    seeds: int  # for the paper's rows and the teacher; other rows have one
+    settings: tuple[str, ...] = ()  # applied to every run
     teacher_settings: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()  # all if empty
 
@@ -89,13 +89,13 @@ SEVERAL_SEEDS = (
     "contrastive_distillation",
     "distillation",
     "distillation_two_temperatures",
-    "regression",  # the best of those beyond the paper
+    "regression",  # the best row that is not in the paper
 )
 GUIDED = ("distillation", "similarity", "regression")
 
 
 class OutOfTime(Exception):
-    """The minutes are over, or somebody pressed Ctrl-C; everything is saved."""
+    """Raised when the time is over or the user pressed Ctrl-C; everything is saved."""
 
 
 def main() -> None:
@@ -103,12 +103,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--budget", choices=BUDGETS, default="small")
-    parser.add_argument("--minutes", type=float, help="Stop and save after so many.")
+    parser.add_argument("--minutes", type=float, help="Stop and save after this time.")
     parser.add_argument("--choices", action="store_true", help="Test on held-out training images.")
     parser.add_argument("--rows", nargs="+", choices=ROWS, help="Only these.")
-    parser.add_argument("--seeds", nargs="+", type=int, help="Only these: one process for each.")
-    parser.add_argument("--teacher", type=Path, help="A run to use instead of training seed 0's.")
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="Of every run.")
+    parser.add_argument("--seeds", nargs="+", type=int, help="Only these.")
+    parser.add_argument("--teacher", type=Path, help="A run to use instead of training one.")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="KEY=VALUE", help="Applied to every run."
+    )
     parser.add_argument("--output-dir", type=Path, default=ROOT / "runs" / "reproduce")
     parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "results.md")
@@ -123,7 +125,7 @@ def main() -> None:
                 if (seed == 0 or row in SEVERAL_SEEDS) and not table.has(row, seed):
                     table.add(row, seed, deadline)
     except OutOfTime:
-        print("Stopped; the same command goes on from here.", file=sys.stderr)
+        print("Stopped; the same command resumes from here.", file=sys.stderr)
     print(as_text(table.content["rows"]))
     if not options.choices:
         publish(table.content["rows"], options.page, options.budget)
@@ -146,7 +148,7 @@ class Table:
         self.read()
 
     def read(self) -> None:
-        """What has been measured so far, by other processes too."""
+        """Read what has been measured so far, including by other processes."""
         if self.path.exists():
             self.content = json.loads(self.path.read_text())
 
@@ -154,7 +156,7 @@ class Table:
         return str(seed) in self.content["rows"].get(row, {})
 
     def add(self, row: str, seed: int, deadline: float | None) -> None:
-        """Train and measure one row, and write the file."""
+        """Train and measure one row and write the file."""
         runs = self.runs / f"seed{seed}"
         recipes = ROWS[row][1]
         before: Path | None = None
@@ -186,7 +188,7 @@ class Table:
         command += ["--data", self.test_source, "--epochs", str(self.budget.epochs)]
         command += ["--seed", str(seed)]
         command += ["--min-crop", str(RunDirectory(untrained).config.data.crop_scale[0])]
-        (untrained / "cost.json").unlink(missing_ok=True)  # what was not finished starts anew
+        (untrained / "cost.json").unlink(missing_ok=True)  # an unfinished run starts over
         started = time.monotonic()
         train(command, untrained, deadline)
         wall = time.monotonic() - started
@@ -205,10 +207,10 @@ class Table:
             self.content["rows"].setdefault(row, {})[str(seed)] = measured
             write_json(self.path, self.content)
         finally:
-            os.close(directory)  # and with it the lock
+            os.close(directory)  # this also releases the lock
 
     def command(self, row, recipe, runs: Path, before: Path | None, seed: int) -> list[str]:
-        """`s2bnn train` for one run of a row."""
+        """Return the `s2bnn train` command for one run of a row."""
         epochs = self.budget.epochs // (2 if recipe.endswith(("_step1", "_step2")) else 1)
         settings = [
             *self.settings,
@@ -228,10 +230,10 @@ class Table:
 
 
 def make_subsets(directory: Path, images: int) -> tuple[Path, Path]:
-    """Two IDX directories with the same training images, a fixed random subset.
+    """Write two IDX directories with the same training images, a fixed random subset.
 
-    The test images of the first are training images that are not in the subset; those
-    of the second are the real ones.
+    The test images in the first are training images outside the subset; those in the
+    second are the real test images.
     """
 
     def read(name: str, header: int) -> np.ndarray:
@@ -272,10 +274,10 @@ def train(command: list[str], run: Path, deadline: float | None) -> None:
             pid, status, usage = os.wait4(child.pid, os.WNOHANG)
             if not pid:
                 time.sleep(0.5)
-        except KeyboardInterrupt:  # the child has heard it, too
+        except KeyboardInterrupt:  # the child receives the signal too
             stopped = True
         if deadline is not None and time.monotonic() > deadline and not stopped:
-            child.send_signal(signal.SIGINT)  # it saves
+            child.send_signal(signal.SIGINT)  # the child saves and exits
             stopped = True
     child.returncode = os.waitstatus_to_exitcode(status)
     cost["processor_seconds"] = cost.get("processor_seconds", 0) + usage.ru_utime + usage.ru_stime
@@ -286,13 +288,15 @@ def train(command: list[str], run: Path, deadline: float | None) -> None:
     if stopped and not cost["finished"]:
         raise OutOfTime
     if child.returncode:
-        sys.exit(f"Training ended with status {child.returncode}; nothing is lost: run it again.")
+        sys.exit(
+            f"Training ended with status {child.returncode}; nothing is lost, so run it again."
+        )
 
 
 def costs(runs: list[Path]) -> dict:
-    """Processor time, images per processor second and memory of the runs of a row.
+    """Return the processor time, images per processor second and memory of a row's runs.
 
-    Processor time, not wall time: it is nearly the same on a machine that does other work.
+    Processor time rather than wall time, as other work on the machine hardly changes it.
     """
     if not runs:
         return {}
@@ -306,7 +310,7 @@ def costs(runs: list[Path]) -> dict:
 
 
 def cost_of(runs: list[Path], images: float, wall: float) -> dict:
-    """What `train` wrote of the runs, for so many images in so many seconds."""
+    """Summarize the costs that `train` wrote for runs over a number of images and seconds."""
     found = [json.loads((run / "cost.json").read_text()) for run in runs]
     seconds = sum(cost["processor_seconds"] for cost in found)
     return {
@@ -319,7 +323,7 @@ def cost_of(runs: list[Path], images: float, wall: float) -> dict:
 
 
 def untrained_student(path: Path, table: Table, seed: int) -> Path:
-    """The student as training starts from it."""
+    """Write the student with its initial weights and return its run directory."""
     import tensorflow as tf
 
     from s2bnn_tf.config import load_config
@@ -333,7 +337,7 @@ def untrained_student(path: Path, table: Table, seed: int) -> Path:
 
 
 def measure(run: Path, source: str) -> dict:
-    """The numbers of one row."""
+    """Return the measurements of one row."""
     from s2bnn_tf import evaluation
 
     few = evaluation.evaluate_low_label(run, source, amounts=["10"])["amounts"]["10"]

@@ -2,7 +2,8 @@
 
     python benchmarks/start_up.py [--output FILE.json]
 
-Contrast of two views of 500x375 JPEGs, batch 16, in a new process: seconds of each stage.
+Measures the seconds per stage in a new process that contrasts two views of 500x375 JPEGs in batches
+of 16.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ objective: {{contrastive_weight: 1.0, distillation_weight: 0.0, queue_size: 6553
 
 
 class Stages:
-    """Seconds between one mark and the next, by name."""
+    """The seconds between one mark and the next, by name."""
 
     def __init__(self):
         self.seconds: dict[str, float] = {}
@@ -42,7 +43,7 @@ class Stages:
 
 
 def start(folder: Path) -> dict[str, float]:
-    """Everything that `s2bnn train` does, up to the end of its second step."""
+    """Do everything that `s2bnn train` does until the end of its second step."""
     recipe = folder / "recipe.yaml"
     recipe.write_text(RECIPE.format(folder=folder))
     stages = Stages()
@@ -78,7 +79,7 @@ def start(folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, print, write JSON if asked."""
+    """Measure, print the stages, and write JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, help="write the results as JSON")
     parser.add_argument("--here", type=Path, help=argparse.SUPPRESS)

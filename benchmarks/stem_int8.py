@@ -1,13 +1,14 @@
-"""Does it pay to compute the first convolution in 8 bits? Bytes, milliseconds, and what it costs.
+"""Measure what computing the first convolution in 8 bits saves and what it costs.
 
     python benchmarks/stem_int8.py [--run RUN] [--runs 30] [--output stem_int8.json]
 
-ReActNet-A at 224 with random weights, and its file with the stem in three other forms: weights
-kept in int8 and made float when the file is loaded; int8 weights with float maps (TensorFlow
-Lite's hybrid kernel); all of it in int8. Each runs in turn with the others in Larq Compute Engine's
-interpreter and in s2bnn_runtime, one thread. On 16 crops of real photographs: how many signs at
-the first binary convolution differ from those of the float stem, and the smallest cosine of the
-features. With RUN, also the accuracy of its trained student by 10 images a class.
+Converts ReActNet-A at 224 pixels with random weights and writes three variants of its stem: weights
+stored in int8 and converted to float when the file is loaded; int8 weights with float maps
+(TensorFlow Lite's hybrid kernel); and everything in int8. The variants run in turn on one thread in
+Larq Compute Engine's interpreter and in s2bnn_runtime. On 16 crops of real photographs it reports
+how many signs at the first binary convolution differ from those of the float stem, and the smallest
+cosine of the features. With --run it also reports the accuracy of the trained student with 10
+images per class.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from s2bnn_tf.files import write_json
 SIZE = 224
 FORMS = {
     "float": "float",
-    "stored": "int8 weights, made float when loaded",
+    "stored": "int8 weights, float when loaded",
     "hybrid": "int8 weights, float maps (hybrid)",
     "int8": "int8 weights and maps",
 }
@@ -38,8 +39,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--run", type=Path, help="a run directory with a trained student")
-    parser.add_argument("--runs", type=int, default=30, help="timed (default 30)")
-    parser.add_argument("--output", type=Path, help="a JSON file")
+    parser.add_argument("--runs", type=int, default=30, help="number of timed runs (default 30)")
+    parser.add_argument("--output", type=Path, help="write the results to this JSON file")
     options = parser.parse_args()
     quiet_tensorflow()
 
@@ -60,7 +61,7 @@ def main() -> None:
 
 
 def photographs() -> np.ndarray:
-    """16 crops of scikit-learn's two photographs: (16, 224, 224, 3)."""
+    """Return 16 crops from scikit-learn's two photographs, (16, 224, 224, 3)."""
     from sklearn.datasets import load_sample_images
 
     generator = np.random.default_rng(0)
@@ -78,7 +79,7 @@ def forms(model: bytes, images: np.ndarray) -> dict[str, bytes]:
 
 
 def edit(model: bytes, change: Callable, images: np.ndarray) -> bytes:
-    """Change the first convolution of a file."""
+    """Return the model with its first convolution changed."""
     import flatbuffers
     from tensorflow.lite.python import schema_py_generated as schema
 
@@ -106,7 +107,7 @@ def make_hybrid(flat, stem, model: bytes, images: np.ndarray) -> None:
 
 
 def make_int8(flat, stem, model: bytes, images: np.ndarray) -> None:
-    """Maps in int8, their ranges from the images; the bias in int32, as TensorFlow Lite has it."""
+    """Use int8 maps, with ranges from the images, and an int32 bias, as TensorFlow Lite does."""
     graph = flat.subgraphs[0]
     scales = graph.tensors[quantize_kernel(flat, stem)].quantization.scale
     before, after = int(stem.inputs[0]), int(stem.outputs[0])
@@ -127,7 +128,7 @@ def make_int8(flat, stem, model: bytes, images: np.ndarray) -> None:
 
 
 def quantize_kernel(flat, stem) -> int:
-    """Turn the kernel into int8, one scale a channel; returns its tensor."""
+    """Quantize the kernel to int8 with one scale per channel and return its tensor."""
     index = int(stem.inputs[1])
     tensor = flat.subgraphs[0].tensors[index]
     content = flat.buffers[tensor.buffer].data.tobytes()
@@ -141,7 +142,7 @@ def quantize_kernel(flat, stem) -> int:
 
 
 def affine(low: float, high: float) -> tuple[float, int]:
-    """Scale and zero point of a range."""
+    """Return the scale and zero point for a range."""
     scale = (high - low) / 255
     return scale, round(-128 - low / scale)
 
@@ -207,7 +208,7 @@ def insert(flat, place: int, name: str, version: int, source: int, target: int) 
 
 
 def compare(reference: bytes, model: bytes, images: np.ndarray) -> dict[str, float]:
-    """Signs that the first binary convolution reads, and features, beside the float stem's."""
+    """Compare the inputs of the first binary convolution, and the features, of two models."""
     from s2bnn_tf.export.lce import run_file
     from s2bnn_tf.tflite.graph import TFLiteGraph, with_outputs
 
@@ -226,7 +227,7 @@ def compare(reference: bytes, model: bytes, images: np.ndarray) -> dict[str, flo
 
 
 def accuracies(run: Path) -> dict[str, float]:
-    """Of the run's student with each form of stem: nearest class mean of 10 images, 20 draws."""
+    """Return the student's accuracy with each stem, by class means of 10 images, over 20 draws."""
     from few_shot import POOL, accuracy, draw
 
     from s2bnn_tf.data import open_source

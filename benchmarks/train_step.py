@@ -3,13 +3,13 @@
     python benchmarks/train_step.py --torch-python VENV/bin/python [--output FILE.json]
     python benchmarks/train_step.py --parts [--output FILE.json]
 
-ReActNet-A student, ResNet-50 teacher, batch 16, distillation only and both losses, in float32 and
-in bfloat16 (Keras's mixed precision, PyTorch's autocast), two threads each; VENV has torch and
-numpy. Each side is a process of its own, and they take turns step by step, so that whatever else
-the machine does hits both alike; medians, and the largest resident memory.
+A ReActNet-A student and a ResNet-50 teacher are trained in batches of 16 with distillation only and
+with both losses, in float32 and in bfloat16 (Keras's mixed precision, PyTorch's autocast), with two
+threads each. VENV has torch and numpy. The two sides are separate processes that take turns step by
+step, so other work on the machine affects both alike. Reports medians and the peak resident memory.
 
-With --parts our step in its parts, and its floor: the same convolutions, with their gradients,
-and nothing else.
+With --parts it times the parts of our step, and a lower bound: the same convolutions with their
+gradients and nothing else.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SIZE = 224
 
 
 def build(objective: str, precision: str):
-    """The networks, with random weights."""
+    """Build the networks with random weights."""
     import tensorflow as tf
 
     from s2bnn_tf.backbones import Encoder, build_backbone, projection_head
@@ -65,7 +65,7 @@ def build(objective: str, precision: str):
 
 
 def finished(result) -> None:
-    """Wait until every tensor of a result is there."""
+    """Wait until every tensor in a result has been computed."""
     import tensorflow as tf
 
     for tensor in tf.nest.flatten(result):
@@ -74,7 +74,7 @@ def finished(result) -> None:
 
 
 def serve(objective: str, batch_size: int, precision: str) -> None:
-    """One step at once, and one for each line of standard input."""
+    """Run one step, then one more for each line on standard input."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(2)
@@ -90,7 +90,7 @@ def serve(objective: str, batch_size: int, precision: str) -> None:
 
 
 def compare(objective: str, precision: str, arguments) -> dict:
-    """Both sides, in turns."""
+    """Time both sides in turn."""
     common = ["--objective", objective, "--precision", precision]
     common += ["--batch-size", str(arguments.batch_size)]
     commands = {
@@ -101,7 +101,7 @@ def compare(objective: str, precision: str, arguments) -> dict:
     for name, command in commands.items():
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         sides[name] = subprocess.Popen(command, **pipes)
-        sides[name].stdout.readline()  # the first step, which traces, or allocates
+        sides[name].stdout.readline()  # the first step traces or allocates
     told: dict[str, list[dict]] = {name: [] for name in sides}
     for _ in range(arguments.steps):
         for name, side in sides.items():
@@ -123,7 +123,7 @@ def compare(objective: str, precision: str, arguments) -> dict:
 
 
 def convolutions(network, batch_size: int, *, backward: bool) -> Callable:
-    """A function that runs the convolutions of a network, with their gradients if asked."""
+    """Return a function that runs a network's convolutions, with gradients if requested."""
     import tensorflow as tf
 
     layers = [la for la in network._flatten_layers() if isinstance(la, tf.keras.layers.Conv2D)]
@@ -143,7 +143,7 @@ def convolutions(network, batch_size: int, *, backward: bool) -> Callable:
                 results.append(
                     tf.raw_ops.Conv2DBackpropFilter(input=x, filter_sizes=kernel.shape, **how)
                 )
-                if x.shape[-1] > 3:  # nobody asks for the gradient of the images
+                if x.shape[-1] > 3:  # the gradient of the images is not needed
                     results.append(
                         tf.raw_ops.Conv2DBackpropInput(input_sizes=x.shape, filter=kernel, **how)
                     )
@@ -153,7 +153,7 @@ def convolutions(network, batch_size: int, *, backward: bool) -> Callable:
 
 
 def measure_parts(objective: str, steps: int, batch_size: int, precision: str) -> dict:
-    """Median seconds of the parts of our step, in turns, and of its floor."""
+    """Return the median seconds of the parts of our step, and of its lower bound."""
     import tensorflow as tf
 
     from s2bnn_tf.training import update_momentum
@@ -199,7 +199,7 @@ def measure_parts(objective: str, steps: int, batch_size: int, precision: str) -
 
 
 def main() -> None:
-    """Compare, print, write JSON if asked."""
+    """Compare both sides, print the times, and write JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--torch-python", default=sys.executable, help="the Python of an environment with torch"
@@ -208,7 +208,7 @@ def main() -> None:
     parser.add_argument("--precision", choices=["float32", "bfloat16"])
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--parts", action="store_true", help="the parts of our step")
+    parser.add_argument("--parts", action="store_true", help="time the parts of our step")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help="write the results as JSON")
     arguments = parser.parse_args()
@@ -218,7 +218,7 @@ def main() -> None:
     if not arguments.parts:
         has_torch = subprocess.run([arguments.torch_python, "-c", "import torch"], check=False)
         if has_torch.returncode:
-            parser.error("name a Python with torch by --torch-python, or ask for --parts alone")
+            parser.error("name a Python with torch by --torch-python, or use --parts alone")
     results = []
     objectives = [arguments.objective] if arguments.objective else ["distillation", "both"]
     precisions = [arguments.precision] if arguments.precision else ["float32", "bfloat16"]

@@ -2,13 +2,13 @@
 
     python benchmarks/views.py [--torch-python VENV/bin/python] [--output FILE.json]
 
-Three sources: the digits and (where it is installed) Fashion-MNIST in memory at 32x32, and a
-folder of 500x375 JPEGs at 224x224, cut from scikit-learn's two photographs. Views per second
-are of wall time; views per CPU second tell what training loses to the pipeline on its cores.
+There are three sources: the digits and (where it is installed) Fashion-MNIST in memory at 32x32,
+and a folder of 500x375 JPEGs at 224x224, cut from scikit-learn's two photographs. Views per second
+refer to wall time; views per CPU second show what training loses to the pipeline on the same cores.
 
-With --torch-python only the JPEGs are measured, two views of each, in turns with torchvision
-(Pillow, the reference's pipeline) and albumentations, which VENV has; two workers each. The best
-turn's images per second, and the median processor time an image takes.
+With --torch-python only the JPEGs are measured, with two views each, in turn with torchvision
+(Pillow, the reference's pipeline) and albumentations, both installed in VENV, with two workers
+each. Reports the images per second of the best turn and the median processor time per image.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def write_photographs(
 def measure(
     source: ImageSource, preset: str, image_size: int, batch_size: int, views: int, batches: int
 ) -> dict:
-    """Time `batches` batches, after two that fill the buffers."""
+    """Time a number of batches, after two that fill the buffers."""
     dataset = view_dataset(
         source, PRESETS[preset], image_size=image_size, batch_size=batch_size, views=views, seed=0
     )
@@ -78,7 +78,7 @@ def measure(
 
 
 def measure_here(folder: str, batches: int) -> dict:
-    """Our two-view images per second, and the processor time an image takes."""
+    """Return our two-view images per second and the processor time per image."""
     dataset = view_dataset(
         open_source(f"folder:{folder}"),
         PRESETS["light"],
@@ -99,7 +99,7 @@ def measure_here(folder: str, batches: int) -> dict:
 
 
 def compare(folder: str, torch_python: str, turns: int, batches: int) -> dict:
-    """Two-view images per second of three pipelines, in turns."""
+    """Return the two-view images per second of three pipelines, measured in turn."""
     script = str(Path(__file__).parent / "reference" / "views_torch.py")
     ours = [sys.executable, __file__, "--here", folder]
     theirs = [torch_python, script]
@@ -125,7 +125,7 @@ def compare(folder: str, torch_python: str, turns: int, batches: int) -> dict:
 
 
 def summary(turns_of: dict[str, list[dict]]) -> dict:
-    """The best rate, since other work on the machine only slows, and the median CPU time."""
+    """Return the best rate, since other work can only slow it, and the median CPU time."""
     rate = {n: max(t["images_per_second"] for t in turns) for n, turns in turns_of.items()}
     cpu = {
         n: statistics.median(t["cpu_ms_an_image"] for t in turns) for n, turns in turns_of.items()
@@ -141,7 +141,7 @@ def summary(turns_of: dict[str, list[dict]]) -> dict:
 
 
 def report(results, output: Path | None) -> None:
-    """Write JSON if asked."""
+    """Write JSON if requested."""
     if output:
         told = {
             "command": "python benchmarks/views.py " + " ".join(sys.argv[1:]),
@@ -154,7 +154,7 @@ def report(results, output: Path | None) -> None:
 
 
 def main() -> None:
-    """Measure every source, print a table, write JSON if asked."""
+    """Measure every source, print a table, and write JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, help="write the results as JSON")
     parser.add_argument("--photographs", type=int, default=512, help="JPEGs in the folder")

@@ -1,7 +1,7 @@
 """Recipes: frozen dataclasses, filled from YAML and dotted overrides.
 
-Every key, its type, its range and its default stand in the dataclasses below;
-nothing else is accepted. A recipe is data: loading one never executes anything.
+The dataclasses below define every key with its type, range and default; nothing
+else is accepted. A recipe is data: loading one never executes anything.
 """
 
 from __future__ import annotations
@@ -19,19 +19,25 @@ from s2bnn_tf.defaults import CENTER_CROP
 from s2bnn_tf.errors import ConfigError
 
 
-def _number(default, *, at_least=None, above=None, at_most=None):
+def _number(
+    default: float | None,
+    *,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+) -> Any:
     limits = {"at_least": at_least, "above": above, "at_most": at_most}
     return field(default=default, metadata={k: v for k, v in limits.items() if v is not None})
 
 
-def _choice(default, *choices):
+def _choice(default: str | None, *choices: str) -> Any:
     return field(default=default, metadata={"choices": choices})
 
 
-# The losses, by the names that they have in metrics.jsonl; `objective.NAME_weight` weighs each.
+# The losses by their names in metrics.jsonl; `objective.NAME_weight` is the weight of each.
 OBJECTIVES = ("contrastive", "distillation", "similarity", "regression")
 
-# The fields of DataConfig that `data.augmentation` fills in where they are not given.
+# The fields of DataConfig that `data.augmentation` fills in if they are not set.
 # light: section 3 of the S2-BNN paper; moco_v2: https://arxiv.org/abs/2003.04297.
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "light": {
@@ -53,10 +59,10 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Images, and how views are made of them."""
+    """The images, and how views are made from them."""
 
     source: str = "digits"  # digits | idx:DIR | folder:DIR | tfrecord:DIR | tfds:NAME
-    image_size: int = _number(224, at_least=8)  # pixels, of a view
+    image_size: int = _number(224, at_least=8)  # pixels per side of a view
     batch_size: int = _number(256, at_least=2)
     augmentation: str = _choice("light", *AUGMENTATIONS)
     crop_scale: tuple[float, float] | None = _number(None, above=0.0, at_most=1.0)  # area
@@ -75,45 +81,45 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class StudentConfig:
-    """The network that is trained. None keeps the backbone's own default."""
+    """The network that is trained. None keeps the backbone's default."""
 
     backbone: str = "reactnet"
     stem: str | None = _choice(None, "imagenet", "medium", "small")
     width: float | None = _number(None, above=0.0)
     binarize_weights: bool | None = None
     kernel_initializer: str | None = _choice(None, "glorot_uniform", "small_positive")
-    # The kernels are turned by 180 degrees and so is the image: as imported from PyTorch.
+    # Rotate the kernels and the image by 180 degrees, as in networks imported from PyTorch.
     reverse_input: bool | None = None
     embedding_dim: int = _number(128, at_least=2)
-    head: str = "linear relu linear"  # words linear, bn, relu, gelu; or none
-    hidden_dim: int | None = _number(None, at_least=1)  # of the head; that of the features
-    init_from: str | None = None  # run directory: step 1, loaded whole
+    head: str = "linear relu linear"  # of linear, bn, relu, gelu; or none
+    hidden_dim: int | None = _number(None, at_least=1)  # of the head; default: that of the features
+    init_from: str | None = None  # run directory of step 1, loaded completely
 
 
 @dataclass(frozen=True)
 class TeacherConfig:
     """The frozen, real-valued network that guides the student."""
 
-    backbone: str | None = None  # only for a network of keras.applications
+    backbone: str | None = None  # only for keras.applications
     weights: str | None = None  # run directory | FILE.keras | imagenet | FILE.weights.h5
-    # What the student is to match: the head's embedding, or the pooled features below it.
+    # What the student matches: the head's embedding, or the pooled features below it.
     output: str = _choice("embedding", "embedding", "features")
 
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """What is minimized: the sum of four losses (s2bnn_tf.objectives), each by its weight."""
+    """What is minimized: the weighted sum of four losses (s2bnn_tf.objectives)."""
 
     contrastive_weight: float = _number(0.0, at_least=0.0)
     distillation_weight: float = _number(1.0, at_least=0.0)
     similarity_weight: float = _number(0.0, at_least=0.0)
     regression_weight: float = _number(0.0, at_least=0.0)
-    temperature: float = _number(0.2, above=0.0)  # of all losses
-    teacher_temperature: float | None = _number(None, above=0.0)  # of its targets, if another
+    temperature: float = _number(0.2, above=0.0)  # for all losses
+    teacher_temperature: float | None = _number(None, above=0.0)  # default: temperature
     queue_size: int = _number(65536, at_least=1)  # keys
     momentum: float = _number(0.999, at_least=0.0, at_most=1.0)  # of the momentum encoder
-    # BatchNormalization of the momentum encoder: the paper's, for several devices, or a
-    # moving average of the student's, which one device needs; see Pretrainer.
+    # Statistics in the momentum encoder's BatchNormalization: those of the batch, as in the
+    # paper, for several devices; or the student's moving averages, for one. See Pretrainer.
     key_statistics: str = _choice("batch", "batch", "averaged")
 
 
@@ -126,19 +132,19 @@ class OptimizerConfig:
     weight_decay: float = _number(0.0, at_least=0.0)
     schedule: str = _choice("linear", "linear", "cosine", "step", "constant")
     warmup_epochs: int = _number(0, at_least=0)
-    # Parts of a batch that are computed one after another, so that it fits a small memory.
+    # The number of parts of a batch that are computed in sequence, to fit into little memory.
     accumulation_steps: int = _number(1, at_least=1)
 
 
 @dataclass(frozen=True)
 class MonitorConfig:
-    """What is looked at and kept while training."""
+    """What is monitored and kept during training."""
 
     knn_every: int = _number(10, at_least=0)  # epochs; 0: never
     checkpoint_every: int = _number(1, at_least=1)  # epochs
-    checkpoint_minutes: float = _number(30.0, at_least=0.0)  # also within an epoch; 0: never
-    checkpoints_kept: int = _number(2, at_least=1)  # the newest
-    keep_hours: float = _number(0.0, at_least=0.0)  # one more for each so many hours; 0: none
+    checkpoint_minutes: float = _number(30.0, at_least=0.0)  # within an epoch too; 0: never
+    checkpoints_kept: int = _number(2, at_least=1)  # the newest ones
+    keep_hours: float = _number(0.0, at_least=0.0)  # keep one more per this many hours; 0: none
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,7 @@ class Config:
 
     seed: int = _number(0, at_least=0, at_most=2**31 - 1)
     epochs: int = _number(200, at_least=1)
-    deterministic: bool = False  # every sum in the same order: runs are equal bit for bit
+    deterministic: bool = False  # sum in a fixed order, so that runs are equal bit for bit
     distribution: str = _choice("none", "none", "mirrored", "multi_worker")
     precision: str = _choice("float32", "float32", "float16", "bfloat16")  # of the arithmetic
     data: DataConfig = field(default_factory=DataConfig)
@@ -162,15 +168,16 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     """Read a recipe.
 
     Args:
-        path: A YAML file. A key `extends: OTHER.yaml` (relative to the file)
-            starts from another recipe and changes what the file names.
-        overrides: `"section.key=value"`, the value in YAML; they win over the file.
+        path: A YAML file. The key `extends: OTHER.yaml` (relative to the file) starts
+            from another recipe and changes the keys that the file names.
+        overrides: Strings `"section.key=value"` with the value in YAML, which take
+            precedence over the file.
 
     Returns:
-        The recipe, complete: presets and defaults filled in.
+        The complete recipe, with presets and defaults filled in.
 
     Raises:
-        ConfigError: if the file cannot be read, a key is unknown, a value has the
+        ConfigError: If the file cannot be read, a key is unknown, a value has the
             wrong type or is impossible, or keys contradict each other.
     """
     tree = read_tree(Path(path))
@@ -182,18 +189,18 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """The recipe as plain dictionaries, lists and scalars, ready for YAML or JSON."""
+    """Return the recipe as plain dictionaries, lists and scalars, ready for YAML or JSON."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: plain(item) for key, item in value.items()}
         return list(value) if isinstance(value, tuple) else value
 
-    return plain(dataclasses.asdict(config))
+    return {key: plain(value) for key, value in dataclasses.asdict(config).items()}
 
 
 def dump_config(config: Config) -> str:
-    """A recipe as YAML that `load_config` reads back as the same recipe."""
+    """Return a recipe as YAML that `load_config` reads back as the same recipe."""
     return yaml.safe_dump(to_dict(config), sort_keys=False)
 
 
@@ -203,7 +210,7 @@ def save_config(config: Config, path: str | Path) -> None:
 
 
 def _check_together(config: Config) -> None:
-    """Refuse keys that are fine alone and make no sense together."""
+    """Refuse keys that are valid alone but not together."""
     _check_objective(config.objective, config.teacher)
     if config.data.batch_size % config.optimizer.accumulation_steps:
         raise ConfigError(
@@ -218,7 +225,7 @@ def _check_together(config: Config) -> None:
 
 
 def _check_objective(objective: ObjectiveConfig, teacher: TeacherConfig | None) -> None:
-    """Refuse losses that have nothing to learn from, and networks that nothing uses."""
+    """Refuse losses without a network to learn from, and networks that no loss uses."""
     weights = {f"{name}_weight": getattr(objective, f"{name}_weight") for name in OBJECTIVES}
     used = [name for name, weight in weights.items() if weight > 0]
     if not used:

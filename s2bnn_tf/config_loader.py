@@ -1,7 +1,7 @@
-"""A strict loader: YAML files and dotted overrides into frozen dataclasses.
+"""Strict loading of YAML files and dotted overrides into frozen dataclasses.
 
-Nothing is guessed and nothing executed: a key that the dataclass does not have, a value of
-another type or out of its field's range is refused with its dotted path.
+Nothing is guessed and nothing is executed: unknown keys, values of the wrong type, and values out
+of range are refused with their dotted path.
 """
 
 from __future__ import annotations
@@ -9,17 +9,19 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from s2bnn_tf.errors import ConfigError
 
+T = TypeVar("T")
+
 
 def read_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The keys and values of a YAML file, on top of those of the file that it extends."""
+    """Read a YAML file and merge it into the file that it extends."""
     if path.resolve() in seen:
         raise ConfigError(f"{path} extends itself, by way of {seen[-1]}.")
     try:
@@ -53,7 +55,7 @@ def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def apply_override(tree: dict[str, Any], override: str) -> None:
-    """Change one value of a tree by `"section.key=value"`, the value in YAML."""
+    """Change one value in a tree with `"section.key=value"`, the value in YAML."""
     path, equals, text = override.partition("=")
     if not equals or not path:
         raise ConfigError(
@@ -70,11 +72,11 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override}: the value is not valid YAML.") from error
 
 
-def build(cls: type, tree: Any, path: str) -> Any:
-    """One dataclass from one mapping; `path` is the dotted path so far."""
+def build(cls: type[T], tree: Any, path: str) -> T:
+    """Build a dataclass from a mapping; `path` is the dotted path of the mapping."""
     if not isinstance(tree, dict):
         raise ConfigError(f"{path.rstrip('.')}: expected a section with keys, not {tree!r}.")
-    fields = {f.name: f for f in dataclasses.fields(cls)}
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
     for key in tree:
         if key not in fields:
@@ -84,7 +86,7 @@ def build(cls: type, tree: Any, path: str) -> Any:
     )
 
 
-def _convert(hint: Any, spec: dataclasses.Field, value: Any, path: str) -> Any:
+def _convert(hint: Any, spec: dataclasses.Field[Any], value: Any, path: str) -> Any:
     optional = isinstance(hint, types.UnionType)
     if optional:
         hint = next(option for option in typing.get_args(hint) if option is not type(None))
@@ -113,7 +115,7 @@ def _convert_scalar(hint: type, value: Any, path: str) -> Any:
     return value
 
 
-def _convert_range(spec: dataclasses.Field, value: Any, path: str) -> tuple[float, float]:
+def _convert_range(spec: dataclasses.Field[Any], value: Any, path: str) -> tuple[float, float]:
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise ConfigError(f"{path}: expected two numbers, as in [0.2, 1.0], not {value!r}.")
     low, high = (_convert_scalar(float, item, path) for item in value)
@@ -124,11 +126,11 @@ def _convert_range(spec: dataclasses.Field, value: Any, path: str) -> tuple[floa
     return low, high
 
 
-def _check_limits(spec: dataclasses.Field, value: Any, path: str) -> None:
+def _check_limits(spec: dataclasses.Field[Any], value: Any, path: str) -> None:
     limits = spec.metadata
     if "choices" in limits and value not in limits["choices"]:
         raise ConfigError(f"{path}: expected one of {', '.join(limits['choices'])}, not {value!r}.")
-    words = {
+    words: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
         "at_least": ("{} or more", lambda v, limit: v >= limit),
         "above": ("more than {}", lambda v, limit: v > limit),
         "at_most": ("{} or less", lambda v, limit: v <= limit),

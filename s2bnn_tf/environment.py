@@ -1,4 +1,4 @@
-"""A quiet terminal, and a clear word where another Keras would break Larq."""
+"""A quiet terminal, and a clear message if the installed Keras would break Larq."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _INSTALL = "install the tested set with `pip install tensorflow==2.15.1 keras==2
 
 
 def quiet_tensorflow() -> None:
-    """Silence what foreign packages say; call it before TensorFlow is imported.
+    """Silence messages from other packages; call this before TensorFlow is imported.
 
-    Environment variables that the user has set are left alone, so
-    `TF_CPP_MIN_LOG_LEVEL=0` brings TensorFlow's own words back.
+    Environment variables set by the user are kept, so `TF_CPP_MIN_LOG_LEVEL=0` shows
+    TensorFlow's messages again.
     """
     # 3, since TensorFlow 2.15 reports each CUDA plugin's second registration as an error
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -33,10 +33,10 @@ def quiet_tensorflow() -> None:
 def require_keras_2() -> None:
     """Refuse an environment in which Larq cannot work.
 
-    KERAS_BACKEND is not looked at: Keras 2.15 ignores it.
+    KERAS_BACKEND is not checked because Keras 2.15 ignores it.
 
     Raises:
-        UserError: if TensorFlow or Keras is missing or is not 2.15, or if
+        UserError: If TensorFlow or Keras is missing or is not 2.15, or if
             TF_USE_LEGACY_KERAS asks for a tf_keras that is not installed.
     """
     for package in ("tensorflow", "keras"):

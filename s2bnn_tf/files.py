@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and their checksums."""
+"""Files that are written completely or not at all, and their checksums."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 
 @contextlib.contextmanager
 def replaced(*paths: Path) -> Iterator[tuple[Path, ...]]:
-    """Give temporary files to be filled; at the end they take the places of `paths`.
+    """Yield temporary files to be filled, which replace `paths` at the end.
 
-    Each lies beside its path, and its name ends like it. After a kill or a power cut each path
-    is the old file or the new one. If the block raises, the old files stay and nothing is left
-    behind. Missing parents are made.
+    Each temporary file is beside its path, and its name has the same ending. After a kill or a
+    power failure each path holds either the old file or the new one. If the block raises, the old
+    files stay and nothing else is left behind. Missing parent directories are created.
 
     Raises:
-        OSError: if a file cannot be written.
+        OSError: If a file cannot be written.
     """
     partials = []
     try:
@@ -42,27 +43,27 @@ def replaced(*paths: Path) -> Iterator[tuple[Path, ...]]:
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file, then put it in the place of `path`; see `replaced`."""
+    """Let `write` fill a temporary file that then replaces `path`; see `replaced`."""
     with replaced(path) as (partial,):
         write(partial)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, UTF-8, whole or not at all."""
+    """Write a text file in UTF-8, completely or not at all."""
     replace_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))
 
 
-def write_json(path: Path, content: dict) -> None:
-    """Write an object as indented JSON, whole or not at all.
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write an object as indented JSON, completely or not at all.
 
     Raises:
-        ValueError: if a number is not finite.
+        ValueError: If a number is not finite.
     """
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal digits."""
+    """Return the SHA-256 digest of a file in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(2**20):
@@ -71,7 +72,7 @@ def sha256(path: Path) -> str:
 
 
 def flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+    """Wait until a file, or the names in a folder, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Where the shipped recipes are: in a checkout, or inside the installed package."""
+"""Find the shipped recipes, in a checkout or inside the installed package."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def config_path(name: str) -> Path:
-    """The file of a shipped recipe, for example `digits/teacher.yaml`.
+    """Return the path of a shipped recipe, for example `digits/teacher.yaml`.
 
     Raises:
-        UserError: if there is no such recipe.
+        UserError: If there is no such recipe.
     """
     for root in (_PACKAGE / "configs", _PACKAGE.parent / "configs"):
         if (root / name).is_file():

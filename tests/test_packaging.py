@@ -1,11 +1,12 @@
-"""The Makefile picks a Python that works; pins, lock and shipped files agree."""
+"""The Makefile picks a Python that works; requirements, lock and shipped files agree."""
 
 from __future__ import annotations
 
-import ast
 import os
+import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,25 @@ from packaging.version import Version
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.recipes import config_path
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def lock_entries() -> list[str]:
+    """The entries of the lock, each a requirement followed by its hashes."""
+    text = (ROOT / "requirements.lock").read_text().replace("\\\n", "")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
 def read_lock() -> dict[str, list[Requirement]]:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
     locked: dict[str, list[Requirement]] = {}
-    for line in lines:
-        if line and not line.startswith("#"):
-            locked.setdefault(normal(Requirement(line).name), []).append(Requirement(line))
+    for entry in lock_entries():
+        requirement = Requirement(entry.split("--hash")[0])
+        locked.setdefault(normal(requirement.name), []).append(requirement)
     return locked
 
 
@@ -32,22 +43,16 @@ def normal(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def requirements_of_setup() -> dict[str, list[str]]:
-    """The requirements written in setup.py, per extra; the tested set has no cuda and no torch."""
-    tree = ast.parse((ROOT / "setup.py").read_text())
-    values = {node.targets[0].id: node.value for node in tree.body if isinstance(node, ast.Assign)}
-    frozen = ast.literal_eval(values["FROZEN"])
-    call = tree.body[-1].value
-    arguments = {keyword.arg: keyword.value for keyword in call.keywords}
-    others = [ast.literal_eval(e) for e in arguments["install_requires"].elts[1:]]
-    extras = ast.literal_eval(arguments["extras_require"])
-    return {"": frozen + others, "docs": extras["docs"], "dev": extras["dev"]}
+def declared_requirements(extra: str) -> list[str]:
+    """The requirements in pyproject.toml: those of one extra, or the package's own for ""."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return project["optional-dependencies"][extra] if extra else project["dependencies"]
 
 
-@pytest.mark.parametrize("extra", ["", "docs", "dev"])
-def test_the_lock_satisfies_setup(extra):
+@pytest.mark.parametrize("extra", ["", "docs", "dev"])  # the tested set has no cuda and no torch
+def test_the_lock_satisfies_pyproject(extra):
     locked = read_lock()
-    for requirement in map(Requirement, requirements_of_setup()[extra]):
+    for requirement in map(Requirement, declared_requirements(extra)):
         [pin] = locked[normal(requirement.name)]
         [exact] = pin.specifier
         assert Version(exact.version) in requirement.specifier, f"{requirement} but {pin}"
@@ -59,6 +64,11 @@ def test_the_lock_is_exact_and_names_no_host():
             assert [specifier.operator for specifier in pin.specifier] == ["=="], str(pin)
             assert pin.url is None
     assert "://" not in (ROOT / "requirements.lock").read_text()
+
+
+def test_every_entry_of_the_lock_has_hashes():
+    for entry in lock_entries():
+        assert re.search(r" --hash=sha256:[0-9a-f]{64}\b", entry), entry
 
 
 def fake_python(folder: Path, answer: str) -> Path:
@@ -86,23 +96,24 @@ def run_make(folder: Path, *arguments: str, **variables: str) -> subprocess.Comp
 def test_another_python_gets_one_sentence(tmp_path, answer):
     python = fake_python(tmp_path / "bin", answer)
     done = run_make(tmp_path, "test", f"PYTHON={python}")
-    told = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    messages = [line for line in done.stderr.splitlines() if not line.startswith("make")]
     assert done.returncode != 0
-    assert len(told) == 1 and "needs Python 3.10 or 3.11" in told[0] and "PYTHON=" in told[0]
+    assert len(messages) == 1
+    assert "needs Python 3.10 or 3.11" in messages[0] and "PYTHON=" in messages[0]
     assert not (tmp_path / ".venv").exists()
 
 
-def test_a_name_in_path_that_does_not_run_is_passed_over(tmp_path):
-    """As pyenv's shims do: `python3.11` is there, and fails; the next candidate is asked."""
+def test_a_python_in_path_that_does_not_run_is_passed_over(tmp_path):
+    """With pyenv, `python3.11` may exist as a shim that fails; the next candidate is tried."""
     fake_python(tmp_path / "bin", "echo 'pyenv: python3.11: command not found' >&2; exit 127")
     works = fake_python(tmp_path / "works", f"echo 3.10; echo asked >> {tmp_path}/asked")
     works.rename(tmp_path / "bin" / "python3.10")
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     done = run_make(tmp_path, "test", PATH=path)
     assert (tmp_path / "asked").exists()
-    assert "Making .venv with Python 3.10" in done.stderr
-    assert done.returncode != 0  # the fake makes no environment,
-    assert not (tmp_path / ".venv" / "complete-by-make").exists()  # and none counts as made
+    assert "Creating .venv with Python 3.10" in done.stderr
+    assert done.returncode != 0  # the fake creates no environment,
+    assert not (tmp_path / ".venv" / "complete-by-make").exists()  # and make knows it
 
 
 def test_a_venv_of_somebody_else_is_left_alone(tmp_path):
@@ -111,7 +122,7 @@ def test_a_venv_of_somebody_else_is_left_alone(tmp_path):
     python = fake_python(tmp_path / "bin", "echo 3.11")
     done = run_make(tmp_path, "test", f"PYTHON={python}")
     assert done.returncode != 0
-    assert "did not make this .venv" in done.stderr
+    assert "did not create this .venv" in done.stderr
     assert (tmp_path / ".venv" / "precious").exists()
 
 

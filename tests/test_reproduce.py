@@ -1,4 +1,4 @@
-"""The arithmetic of the table on Fashion-MNIST; its training is the benchmark itself."""
+"""The arithmetic behind the Fashion-MNIST table; the training is the benchmark itself."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_gap_recovery_and_spread():
 
 
 @needs_fashion_mnist
-def test_choices_and_test_share_their_training_images_only(tmp_path):
+def test_choices_and_test_share_only_their_training_images(tmp_path):
     folders = reproduce.make_subsets(tmp_path, 300)
     held_out, final = (
         {split: open_source(f"idx:{folder}", split) for split in ("train", "test")}
@@ -52,13 +52,13 @@ def test_choices_and_test_share_their_training_images_only(tmp_path):
     assert len(final["train"]) == 300
     assert (len(held_out["test"]), len(final["test"])) == (5000, 10_000)
     seen = {image.tobytes() for image in final["train"].images}
-    # Fashion-MNIST repeats a few of its images, so a handful may be in both.
+    # Fashion-MNIST contains a few images twice, so a handful may be in both.
     assert sum(image.tobytes() in seen for image in held_out["test"].images) < 5
     assert "ankle boot" in final["train"].class_names
 
 
 @needs_fashion_mnist
-def test_a_partial_table_is_gone_on_with_and_written_into_the_page(tmp_path):
+def test_a_partial_table_is_resumed_and_written_into_the_page(tmp_path):
     measured = {"knn": 0.7, "linear": 0.8, "ten_labels": 0.6}
     content = {"rows": {"teacher": {"0": {**measured, "linear": 0.9}}, "baseline_sgd": {}}}
     content["rows"]["baseline_sgd"]["0"] = measured
@@ -77,7 +77,7 @@ def test_a_partial_table_is_gone_on_with_and_written_into_the_page(tmp_path):
 
 
 def test_the_picture_places_each_seed_on_the_axis(tmp_path):
-    """The best student is the marked one; teacher and untrained network recover no gap."""
+    """The best student is marked; the teacher and the untrained network recover no gap."""
     rows = {
         "teacher": {"0": {"linear": 0.90}, "1": {"linear": 0.92}},
         "untrained": {"0": {"linear": 0.55}},
@@ -86,18 +86,18 @@ def test_the_picture_places_each_seed_on_the_axis(tmp_path):
     }
     page = tmp_path / "results.md"
     table.publish(rows, page, "small")
-    assert not list(tmp_path.iterdir()), "a picture without a page"
+    assert not list(tmp_path.iterdir()), "there is a picture without a page"
     page.touch()
     other_seeds = {"teacher": {"1": rows["teacher"]["1"]}, "baseline_sgd": {"0": {"linear": 0.7}}}
     table.publish(other_seeds, page, "small")
-    assert list(tmp_path.iterdir()) == [page], "a picture where no gap is known"
+    assert list(tmp_path.iterdir()) == [page], "there is a picture where no gap is known"
     table.publish(rows, page, "small")
     svg = ElementTree.parse(tmp_path / "images" / "fashion_mnist_small.svg").getroot()
     circles = list(svg.iter("{http://www.w3.org/2000/svg}circle"))
     at = [(float(c.get("cx")), float(c.get("cy"))) for c in circles]
     assert [y for _, y in at] == [at[0][1]] * 2 + [at[2][1]] + [at[3][1]] * 2 + [at[5][1]] * 2
-    pixels_a_point = (at[0][0] - at[2][0]) / 35  # 90 and 55 percent
-    assert at[1][0] - at[3][0] == pytest.approx(22 * pixels_a_point, abs=0.2)  # 92 and 70
+    pixels_per_point = (at[0][0] - at[2][0]) / 35  # 90 and 55 percent
+    assert at[1][0] - at[3][0] == pytest.approx(22 * pixels_per_point, abs=0.2)  # 92 and 70
     assert [c.get("class") for c in circles] == [None] * 5 + ["best"] * 2
     texts = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
     assert [text for text in texts if "%" in text] == ["55 %"]  # the mean of 60 and 50
@@ -105,7 +105,7 @@ def test_the_picture_places_each_seed_on_the_axis(tmp_path):
 
 @needs_fashion_mnist
 def test_two_processes_write_one_table(tmp_path):
-    """Each keeps what the other has measured since it read the file."""
+    """Each process keeps what the other has measured since it read the file."""
     one, other = (reproduce.Table(options(tmp_path), reproduce.BUDGETS["small"]) for _ in range(2))
     one.record("teacher", 0, {"linear": 0.9})
     other.record("teacher", 1, {"linear": 0.8})
@@ -120,7 +120,7 @@ def test_two_processes_write_one_table(tmp_path):
 @needs_fashion_mnist
 @pytest.mark.slow
 def test_rows_are_trained_measured_and_not_trained_again(tmp_path, monkeypatch, capsys):
-    """Teacher, baseline, two steps of distillation and all labels, as small as they come."""
+    """Teacher, baseline, two steps of distillation, and all labels, as small as possible."""
     rows = ("teacher", "untrained", "baseline_sgd", "distillation", "supervised")
     tiny = dataclasses.replace(
         reproduce.BUDGETS["small"],

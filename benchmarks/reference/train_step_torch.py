@@ -1,4 +1,4 @@
-"""The same training step in eager PyTorch, written for the comparison and used by nothing else.
+"""The same training step in eager PyTorch, written for this comparison only.
 
     python train_step_torch.py [--objective distillation|both] [--precision float32|bfloat16]
 
@@ -25,7 +25,7 @@ BLOCKS = (*BLOCKS, (1024, 2), (1024, 1))
 
 
 class Sign(torch.autograd.Function):
-    """sign(x), with the gradient of its piecewise-quadratic approximation."""
+    """sign(x) with the gradient of its piecewise-quadratic approximation."""
 
     @staticmethod
     def forward(ctx, x):
@@ -39,7 +39,7 @@ class Sign(torch.autograd.Function):
 
 
 class BinaryWeight(torch.autograd.Function):
-    """The mean magnitude of an output channel times the sign; the gradient passes in [-1, 1]."""
+    """The mean magnitude per output channel times the sign; gradients pass within [-1, 1]."""
 
     @staticmethod
     def forward(ctx, w):
@@ -54,7 +54,7 @@ class BinaryWeight(torch.autograd.Function):
 
 
 class Bias(nn.Module):
-    """A learned shift of each channel."""
+    """A learned shift per channel."""
 
     def __init__(self, channels):
         super().__init__()
@@ -65,7 +65,7 @@ class Bias(nn.Module):
 
 
 class BinaryConv(nn.Module):
-    """A convolution of signs by binary weights."""
+    """A convolution of signs with binary weights."""
 
     def __init__(self, inputs, outputs, size, stride=1):
         super().__init__()
@@ -84,7 +84,7 @@ def rprelu(channels):
 
 
 class Block(nn.Module):
-    """Binary 3x3, binary 1x1, a shortcut around each."""
+    """A binary 3x3 and a binary 1x1 convolution with a shortcut around each."""
 
     def __init__(self, inputs, outputs, stride):
         super().__init__()
@@ -113,7 +113,7 @@ def reactnet():
 
 
 class Bottleneck(nn.Module):
-    """ResNet v1.5's block."""
+    """The block of ResNet v1.5."""
 
     def __init__(self, inputs, width, stride):
         super().__init__()

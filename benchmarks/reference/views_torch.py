@@ -1,4 +1,4 @@
-"""Two-view images a second of a PyTorch DataLoader, for the comparison and used by nothing else.
+"""Measure the two-view images per second of a PyTorch DataLoader, for this comparison only.
 
     python views_torch.py torchvision|albumentations FOLDER [--workers 2] [--batches 8]
 
@@ -75,7 +75,7 @@ def albumentations_views():
 
 
 class Views(torch.utils.data.Dataset):
-    """Two views of each file of a folder, over and over."""
+    """Two views of each file in a folder, repeated without end."""
 
     def __init__(self, folder: Path, views):
         self.paths = sorted(folder.glob("*.jpg"))
@@ -89,7 +89,7 @@ class Views(torch.utils.data.Dataset):
 
 
 def cpu_seconds(process: int) -> float:
-    """Processor time of a process so far, in user code and in the kernel."""
+    """Return the processor time of a process so far, in user code and in the kernel."""
     fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -111,7 +111,7 @@ def main() -> None:
         worker_init_fn=lambda _: torch.set_num_threads(1),
     )
     batches = iter(loader)
-    for _ in range(2 * arguments.workers):  # as many as the workers hold ready
+    for _ in range(2 * arguments.workers):  # as many as the workers prefetch
         next(batches)
     processes = [os.getpid(), *(worker.pid for worker in batches._workers)]
     begin, cpu = time.perf_counter(), sum(map(cpu_seconds, processes))

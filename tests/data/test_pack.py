@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,8 @@ def test_a_prepared_data_set_of_tensorflow_datasets(photos, tmp_path, monkeypatc
     import tensorflow_datasets as tfds
 
     folder = open_source(f"folder:{photos}")
+    # A builder needs the file of its module, which a worker of pytest-xdist does not have.
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", __file__, raising=False)
 
     class TinyPhotos(tfds.core.GeneratorBasedBuilder):
         __module__ = "__main__"  # it looks for its package there

@@ -1,7 +1,8 @@
 """ResNet v1.5 and ReActNet-A in PyTorch, with the published names of their parameters.
 
 ResNet: https://arxiv.org/abs/1512.03385, with the stride of a bottleneck in its 3x3.
-ReActNet: https://arxiv.org/abs/2003.03488. Binary weights: XNOR-Net, https://arxiv.org/abs/1603.05279.
+ReActNet: https://arxiv.org/abs/2003.03488.
+Binary weights: XNOR-Net, https://arxiv.org/abs/1603.05279.
 Gradient of sign: Bi-Real Net, https://arxiv.org/abs/1808.00278.
 """
 
