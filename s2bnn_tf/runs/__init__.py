@@ -1,5 +1,6 @@
 """A run directory and what is in it: recipe, checkpoints, weights, probes."""
 
+from s2bnn_tf.runs.augmentation import build_augmentation
 from s2bnn_tf.runs.checkpoints import CheckpointStore
 from s2bnn_tf.runs.init_from import restore_run
 from s2bnn_tf.runs.linear_probe import LinearProbe
@@ -13,5 +14,16 @@ from s2bnn_tf.runs.run_directory import (
     save_encoder,
 )
 
-
-__all__ = ["CheckpointStore", "LinearProbe", "LoadedEncoder", "RunDirectory", "build_encoder", "leave_untrained", "load_encoder", "open_encoder", "restore_run", "save_encoder"]
+__all__ = [
+    "CheckpointStore",
+    "LinearProbe",
+    "LoadedEncoder",
+    "RunDirectory",
+    "build_augmentation",
+    "build_encoder",
+    "leave_untrained",
+    "load_encoder",
+    "open_encoder",
+    "restore_run",
+    "save_encoder",
+]

@@ -186,6 +186,8 @@ class LoadedEncoder:
         self.data_source = config.data.source
         self.feature_dim = int(encoder.backbone.output_shape[-1])
         self.size_bytes = 4 * encoder.count_params()
+        self.labels: list[str] | None = None
+        self.runtime: str | None = None
         self._features = _on_images(encoder.backbone, self.image_size)
 
     @classmethod

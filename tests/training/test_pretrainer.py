@@ -52,7 +52,7 @@ def fit(pretrainer: Pretrainer, batches: list[tuple[tf.Tensor, ...]], eager: boo
 
 @pytest.fixture(scope="module")
 def copy(make_encoder):
-    """A copy of an encoder; each role has one network, which is used again and again."""
+    """Copy an encoder; each role has one network, which is reused."""
     networks = {role: make_encoder(9) for role in ("student", "momentum_encoder", "teacher")}
 
     def copied(pretrainer: Pretrainer, role: str) -> Encoder:
@@ -72,14 +72,14 @@ def assert_close(ours, expected, atol=1e-5):
 
 
 def written_out(name: str, query, key, target, queue) -> tf.Tensor:
-    """One loss by TensorFlow's cross-entropies alone."""
+    """Compute one loss with TensorFlow's cross-entropies alone."""
     if name == "regression":
         return tf.reduce_mean(2.0 - 2.0 * tf.einsum("bd,bd->b", query, target))
     if name == "distillation":
         logits, labels = query / TEMPERATURE, tf.nn.softmax(target / TEACHERS)
         return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
     keys = tf.concat([target if key is None else key, queue], axis=0)
-    # Of the batch's keys, each query sees its own only.
+    # Each query sees only its own key from the batch.
     allowed = tf.concat([tf.eye(BATCH), tf.ones((BATCH, QUEUE))], axis=1)
     logits = query @ tf.transpose(keys) / TEMPERATURE + tf.math.log(allowed)
     if name == "contrastive":
@@ -93,7 +93,7 @@ def written_out(name: str, query, key, target, queue) -> tf.Tensor:
 
 
 def reference_step(pretrainer: Pretrainer, batch, copy) -> dict:
-    """What one step of SGD should leave behind; nothing of the pretrainer is touched."""
+    """Return what one step of SGD should leave behind; the pretrainer is not touched."""
     student = copy(pretrainer, "student")
     result = {"keys": None}
     key = target = None
@@ -136,7 +136,7 @@ def test_one_step_is_the_step_written_out(recipe, eager, make_encoder, copy):
     expected = reference_step(pretrainer, batch, copy)
     history = fit(pretrainer, [batch], eager)
 
-    # The student: every parameter has moved, to where the gradient says; its statistics too.
+    # The student: every parameter has moved to where the gradient points; its statistics too.
     student = pretrainer.student
     assert_close(values(student.variables), values(expected["student"].variables))
     for old, new in zip(before, values(student.trainable_variables), strict=True):
@@ -146,7 +146,7 @@ def test_one_step_is_the_step_written_out(recipe, eager, make_encoder, copy):
     for name, value in expected["losses"].items():
         np.testing.assert_allclose(history[name], [value], rtol=1e-4, err_msg=name)
     assert int(pretrainer.optimizer.iterations) == 1
-    # The teacher: not a bit, statistics included.
+    # The teacher: not one bit has changed, statistics included.
     if frozen is not None:
         for old, new in zip(frozen, values(pretrainer.teacher.variables), strict=True):
             np.testing.assert_array_equal(old, new)
