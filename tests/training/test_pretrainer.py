@@ -28,6 +28,19 @@ def views(count: int, seed: int = 0) -> tuple[tf.Tensor, ...]:
     return tuple(tf.constant(rng.normal(size=(BATCH, 8, 8, 3)), tf.float32) for _ in range(count))
 
 
+@pytest.fixture(scope="module")
+def encoders(make_encoder):
+    """Networks that are built once; each pretrainer gets them with their first weights."""
+    networks = [make_encoder(seed) for seed in range(3)]
+    first = [network.get_weights() for network in networks]
+
+    def reset(index: int) -> Encoder:
+        networks[index].set_weights(first[index])
+        return networks[index]
+
+    return reset
+
+
 def make_pretrainer(make_encoder, recipe: str, **options) -> Pretrainer:
     weights = {"distillation": 0.0, **RECIPES[recipe]}
     return Pretrainer(
@@ -127,8 +140,8 @@ def reference_step(pretrainer: Pretrainer, batch, copy) -> dict:
 
 @pytest.mark.parametrize("eager", [True, False], ids=["eager", "graph"])
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
-def test_one_step_is_the_step_written_out(recipe, eager, make_encoder, copy):
-    pretrainer = make_pretrainer(make_encoder, recipe)
+def test_one_step_is_the_step_written_out(recipe, eager, encoders, copy):
+    pretrainer = make_pretrainer(encoders, recipe)
     before = values(pretrainer.student.trainable_variables)
     first_keys = None if pretrainer.queue is None else pretrainer.queue.keys.numpy()
     frozen = None if pretrainer.teacher is None else values(pretrainer.teacher.variables)
@@ -163,9 +176,9 @@ def test_one_step_is_the_step_written_out(recipe, eager, make_encoder, copy):
         assert int(pretrainer.queue.position) == BATCH
 
 
-def test_keys_wait_until_the_next_step(make_encoder, copy):
+def test_keys_wait_until_the_next_step(encoders, make_encoder, copy):
     """Each step contrasts against the queue that the steps before it have filled."""
-    pretrainer = make_pretrainer(make_encoder, "both")
+    pretrainer = make_pretrainer(encoders, "both")
     chain = make_pretrainer(make_encoder, "both")
     batches = [views(2, seed) for seed in range(2)]
     expected_losses = []
@@ -181,8 +194,8 @@ def test_keys_wait_until_the_next_step(make_encoder, copy):
     assert int(pretrainer.queue.position) == 2 * BATCH % QUEUE
 
 
-def test_averaged_key_statistics_follow_the_student(make_encoder, copy):
-    pretrainer = make_pretrainer(make_encoder, "contrast", key_statistics="averaged")
+def test_averaged_key_statistics_follow_the_student(encoders, copy):
+    pretrainer = make_pretrainer(encoders, "contrast", key_statistics="averaged")
     momentum_encoder = copy(pretrainer, "momentum_encoder")
     for theirs, ours in zip(momentum_encoder.variables, pretrainer.student.variables, strict=True):
         theirs.assign(MOMENTUM * theirs.numpy() + (1 - MOMENTUM) * ours.numpy())
@@ -193,8 +206,8 @@ def test_averaged_key_statistics_follow_the_student(make_encoder, copy):
     np.testing.assert_allclose(pretrainer.queue.keys[:BATCH], keys, atol=1e-5)
 
 
-def test_views_and_metrics_of_each_recipe(make_encoder):
-    pretrainers = {name: make_pretrainer(make_encoder, name) for name in RECIPES}
+def test_views_and_metrics_of_each_recipe(encoders):
+    pretrainers = {name: make_pretrainer(encoders, name) for name in RECIPES}
     assert {n: p.views for n, p in pretrainers.items()} == {
         "contrast": 2,
         "both": 2,
