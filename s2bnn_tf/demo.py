@@ -10,7 +10,7 @@ from s2bnn_tf.config import Config, load_config
 from s2bnn_tf.evaluation import evaluate_knn, evaluate_linear, knn_monitor
 from s2bnn_tf.export import convert_run, count_operations
 from s2bnn_tf.recipes import config_path
-from s2bnn_tf.report import Role, read_column, read_gallery, write_report
+from s2bnn_tf.report import read_column, read_gallery, write_report
 from s2bnn_tf.runs import RunDirectory, leave_untrained, load_encoder
 from s2bnn_tf.training import pretrain
 
@@ -25,16 +25,16 @@ _RECIPES = {
 def run_demo(output_dir: Path) -> Path:
     """Run the chain on scikit-learn's digits and write everything below one directory.
 
-    It can be stopped and run again: it goes on where it was.
+    It can be stopped at any time; running it again resumes.
 
     Args:
-        output_dir: Where the run directories, the `.tflite` and the report go.
+        output_dir: The directory of the run directories, the `.tflite` and the report.
 
     Returns:
         The report, an HTML page.
 
     Raises:
-        UserError: if something cannot be written or the file does not verify.
+        UserError: If something cannot be written, or the `.tflite` fails verification.
     """
     started = time.monotonic()
     recipes = _recipes(output_dir)
@@ -61,7 +61,7 @@ def run_demo(output_dir: Path) -> Path:
 
 
 def _recipes(output_dir: Path) -> dict[str, Config]:
-    """The recipes of configs/digits, each run reading the ones before it in this directory."""
+    """Load the recipes of configs/digits, with paths to the earlier runs in this directory."""
     teacher = f"teacher.weights={output_dir / 'teacher'}"
     overrides = {
         "teacher": [],
@@ -74,17 +74,18 @@ def _recipes(output_dir: Path) -> dict[str, Config]:
 
 
 def _write_report(report: Path, runs: dict[str, RunDirectory], model: Path) -> None:
-    models: dict[Role, str] = {
-        "teacher": "Teacher",
-        "student": "Binary student",
-        "untrained": "Untrained student",
+    columns = [
+        read_column(runs["teacher"].path, "Teacher", "teacher", **_costs(runs["teacher"])),
+        read_column(runs["student"].path, "Binary student", "student", **_costs(runs["student"])),
+        read_column(
+            runs["untrained"].path, "Untrained student", "untrained", **_costs(runs["untrained"])
+        ),
+        read_column(model, model.name, "tflite"),
+    ]
+    galleries = {
+        "Teacher": read_gallery(runs["teacher"].path),
+        "Binary student": read_gallery(runs["student"].path),
     }
-    columns = []
-    for name, heading in models.items():
-        costs = count_operations(load_encoder(runs[name].path))
-        columns.append(read_column(runs[name].path, heading, name, **costs))
-    columns.append(read_column(model, model.name, "tflite"))
-    galleries = {models[name]: read_gallery(runs[name].path) for name in ("teacher", "student")}
     write_report(
         report,
         title="s2bnn demo: handwritten digits",
@@ -96,21 +97,25 @@ def _write_report(report: Path, runs: dict[str, RunDirectory], model: Path) -> N
     )
 
 
+def _costs(run: RunDirectory) -> dict[str, int]:
+    return count_operations(load_encoder(run.path))
+
+
 def _next_commands(student: Path, model: Path) -> list[tuple[str, str]]:
     fashion = "fashion_mnist/teacher"
     return [
-        (f"s2bnn benchmark {model}", "Latency, memory and operations on this machine"),
+        (f"s2bnn benchmark {model}", "Measure latency, memory and operations on this machine"),
         (f"s2bnn embed {model} photos/ --output embeddings.npz", "Embed your own images"),
         (
             f"s2bnn convert {student} classifier.tflite --head linear",
-            "A classifier with the linear probe inside",
+            "Convert to a classifier with the linear probe inside",
         ),
         (
             f"s2bnn train configs/{fashion}.yaml --output-dir runs/{fashion}",
-            "Begin the same on Fashion-MNIST",
+            "Train the same chain on Fashion-MNIST, first the teacher",
         ),
     ]
 
 
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+def _say(what: str, done: int = 0, total: int = 0) -> None:
+    print(f"{what}: {done}/{total}" if total else what, file=sys.stderr, flush=True)

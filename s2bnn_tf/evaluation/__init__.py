@@ -1,13 +1,11 @@
-"""Checkpoint to numbers: kNN, linear probes, few labels, fine-tuning, calibration."""
+"""From a checkpoint to numbers: kNN, linear probes, few labels, fine-tuning, calibration."""
 
 from s2bnn_tf.evaluation.embed import embed_images
-from s2bnn_tf.evaluation.evaluate import (
-    evaluate_finetune,
-    evaluate_knn,
-    evaluate_linear,
-    evaluate_low_label,
-)
 from s2bnn_tf.evaluation.evaluate_calibration import evaluate_calibration
+from s2bnn_tf.evaluation.evaluate_finetune import evaluate_finetune
+from s2bnn_tf.evaluation.evaluate_knn import evaluate_knn
+from s2bnn_tf.evaluation.evaluate_linear import evaluate_linear
+from s2bnn_tf.evaluation.evaluate_low_label import evaluate_low_label
 from s2bnn_tf.evaluation.features import extract_features
 from s2bnn_tf.evaluation.gallery import Gallery, make_gallery
 from s2bnn_tf.evaluation.knn import knn_accuracy, nearest_neighbors

@@ -1,23 +1,28 @@
-"""How far one distribution is from another: the quantities behind guided calibration."""
+"""Distances between distributions, the quantities behind guided calibration."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from s2bnn_tf.evaluation.arrays import FloatArray, IntArray
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Return softmax over the last axis, in float64."""
+
+def softmax(logits: FloatArray) -> FloatArray:
+    """Return the softmax over the last axis, in float64."""
     logits = np.asarray(logits, np.float64)
-    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    powers: FloatArray = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    total: FloatArray = powers.sum(axis=-1, keepdims=True)
+    return powers / total
 
 
-def coordinate_distribution(embeddings: np.ndarray, temperature: float) -> np.ndarray:
-    """Return softmax(embedding / T): what `distillation_loss` compares.
+def coordinate_distribution(embeddings: FloatArray, temperature: float) -> FloatArray:
+    """Return softmax(embedding / T), which `distillation_loss` compares.
 
     Args:
-        embeddings: (N, D), unit length.
-        temperature: T, above 0.
+        embeddings: Embeddings of unit length, (N, D).
+        temperature: The temperature T, above 0.
 
     Returns:
         (N, D) float64, each row a distribution over the coordinates.
@@ -28,20 +33,20 @@ def coordinate_distribution(embeddings: np.ndarray, temperature: float) -> np.nd
     return softmax(np.asarray(embeddings, np.float64) / temperature)
 
 
-def entropy(distribution: np.ndarray) -> np.ndarray:
-    """Return the entropy (N,) in nats of each row of (N, D); log(D) where it is uniform."""
-    return -np.sum(distribution * _log(distribution), axis=-1)
+def entropy(distribution: FloatArray) -> FloatArray:
+    """Return the entropy (N,) of each row of (N, D), in nats; log(D) where it is uniform."""
+    return np.asarray(-np.sum(distribution * _log(distribution), axis=-1))
 
 
-def kl_divergence(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Return KL(p || q) (N,) in nats, of each row of two (N, D); 0 where they are the same."""
-    return np.sum(p * (_log(p) - _log(q)), axis=-1)
+def kl_divergence(p: FloatArray, q: FloatArray) -> FloatArray:
+    """Return KL(p || q) (N,) of each row of two (N, D), in nats; 0 where they are the same."""
+    return np.asarray(np.sum(p * (_log(p) - _log(q)), axis=-1))
 
 
-def rank_agreement(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def rank_agreement(a: FloatArray, b: FloatArray) -> FloatArray:
     """Return Spearman's rank correlation (N,) of each row of two (N, D), in [-1, 1].
 
-    1 where both put the coordinates in the same order, whatever their values; NaN
+    It is 1 where both put the coordinates in the same order, whatever their values, and NaN
     where all the values of a row are equal.
     """
     from scipy.stats import rankdata
@@ -51,20 +56,21 @@ def rank_agreement(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     second -= second.mean(axis=-1, keepdims=True)
     lengths = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
     with np.errstate(invalid="ignore"):
-        return np.sum(first * second, axis=-1) / lengths
+        return np.asarray(np.sum(first * second, axis=-1) / lengths)
 
 
-def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = 15) -> dict:
+def reliability(logits: FloatArray, labels: IntArray, bins: int = 15) -> dict[str, Any]:
     """Compare a classifier's confidence with how often it is right.
 
     Args:
         logits: (N, K).
         labels: (N,) integers in [0, K).
-        bins: of equal width over the confidences from 0 to 1; the upper edge belongs to a bin.
+        bins: The number of bins, of equal width over the confidences from 0 to 1. The upper edge
+            belongs to a bin.
 
     Returns:
         {"expected_calibration_error": in [0, 1], "bins": [{"from", "to", "count", "confidence",
-        "accuracy"}]}; means are None in an empty bin.
+        "accuracy"}]}. Means are None in an empty bin.
 
     References:
         Guo et al. 2017, https://arxiv.org/abs/1706.04599, equations 2 and 3.
@@ -77,7 +83,8 @@ def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = 15) -> dict:
     rows, error = [], 0.0
     for index in range(bins):
         inside = place == index
-        row = {"from": edges[index], "to": edges[index + 1], "count": int(inside.sum())}
+        row: dict[str, Any] = {"from": edges[index], "to": edges[index + 1]}
+        row["count"] = int(inside.sum())
         row |= {"confidence": None, "accuracy": None}
         if row["count"]:
             row["confidence"] = float(confidence[inside].mean())
@@ -87,5 +94,5 @@ def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = 15) -> dict:
     return {"expected_calibration_error": float(error), "bins": rows}
 
 
-def _log(distribution: np.ndarray) -> np.ndarray:
-    return np.log(np.maximum(distribution, np.finfo(np.float64).tiny))
+def _log(distribution: FloatArray) -> FloatArray:
+    return np.asarray(np.log(np.maximum(distribution, np.finfo(np.float64).tiny)))

@@ -1,17 +1,18 @@
-"""Embed images into an `.npz`, for search, clustering or a classifier of one's own."""
+"""Embed images into an `.npz`, for search, clustering or another classifier."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from s2bnn_tf.data import open_images
-from s2bnn_tf.evaluation.features import Progress, extract_features, readable
+from s2bnn_tf.evaluation.features import ImageEncoder, extract_features, readable
 from s2bnn_tf.files import replace_file
+from s2bnn_tf.progress import Progress
 from s2bnn_tf.runs import open_encoder
-from s2bnn_tf.tflite import TFLiteEncoder
 
 
 def embed_images(
@@ -21,28 +22,29 @@ def embed_images(
     *,
     runtime: str | None = None,
     progress: Progress | None = None,
-) -> dict:
-    """Write features and embeddings of images to an `.npz`, in the order of its `paths`.
+) -> dict[str, Any]:
+    """Write the features and embeddings of images to an `.npz`.
 
-    The file holds `paths` (N,), `features` float32 (N, C) and `embeddings` float32
-    (N, D) of unit length; `numpy.load` reads it without pickle.
+    The file holds `paths` (N,), `features` float32 (N, C) and `embeddings` float32 (N, D) of unit
+    length, all in the same order; `numpy.load` reads it without pickle.
 
     Args:
-        path: a run directory or a `.tflite`.
-        images: image files and folders of them.
-        output: the .npz file, replaced atomically.
-        runtime: what runs a `.tflite`, as for `open_encoder`.
-        progress: told after each batch.
+        path: A run directory or a `.tflite`.
+        images: Image files and folders of them.
+        output: The .npz file, replaced atomically.
+        runtime: What runs a `.tflite`, as for `open_encoder`.
+        progress: Called after each batch.
 
     Returns:
-        "output", "images" (N), "skipped" (unreadable files), "feature_dim", "embedding_dim",
-        and "runtime" of a `.tflite`.
+        "output", "images" (N), "skipped" (the number of unreadable files), "feature_dim",
+        "embedding_dim", and, for a `.tflite`, "runtime".
 
     Raises:
-        UserError: if the model cannot be opened or no image can be read.
+        DataError: If no image can be read.
+        UserError: If the model cannot be opened.
     """
     output = Path(output)
-    encoder = open_encoder(path, runtime)
+    encoder: ImageEncoder = open_encoder(path, runtime)
     source = open_images(images)
     features, _ = extract_features(encoder, source, progress=progress)
     embeddings = encoder.project(features)
@@ -59,5 +61,5 @@ def embed_images(
         "skipped": len(source.unreadable),
         "feature_dim": features.shape[1],
         "embedding_dim": embeddings.shape[1],
-        **({"runtime": encoder.runtime} if isinstance(encoder, TFLiteEncoder) else {}),
+        **({"runtime": encoder.runtime} if encoder.runtime is not None else {}),
     }

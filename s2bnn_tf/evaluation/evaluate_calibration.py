@@ -1,9 +1,10 @@
-"""The paper's analysis: does the student's distribution look like the teacher's?"""
+"""`s2bnn eval calibration`, the paper's analysis: is the student's distribution the teacher's?"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from s2bnn_tf.data import (
     open_source,
     view_dataset,
 )
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ModelError
+from s2bnn_tf.evaluation.arrays import FloatArray
 from s2bnn_tf.evaluation.calibration import (
     coordinate_distribution,
     entropy,
@@ -24,15 +26,17 @@ from s2bnn_tf.evaluation.calibration import (
     rank_agreement,
     reliability,
 )
-from s2bnn_tf.evaluation.evaluate import own_logits
-from s2bnn_tf.evaluation.features import Progress
+from s2bnn_tf.evaluation.evaluate_linear import own_logits
 from s2bnn_tf.evaluation.session import Session
-from s2bnn_tf.runs import LinearProbe, RunDirectory
+from s2bnn_tf.progress import Progress
+from s2bnn_tf.runs import LinearProbe, RunDirectory, build_augmentation
 from s2bnn_tf.teachers import load_teacher
 
 VIEWS = 2048
 BATCH = 128
 ENTROPY_BINS = 30
+# For a model without a recipe: nearly whole images, in their own colors.
+NEARLY_WHOLE = Augmentation((0.9, 1.0), 0.0, 0.0, 0.0, 0.5)
 
 
 def evaluate_calibration(
@@ -45,45 +49,47 @@ def evaluate_calibration(
     seed: int = 0,
     runtime: str | None = None,
     progress: Progress | None = None,
-    draw: Callable[[dict, Path], None] | None = None,
-) -> dict:
+    draw: Callable[[dict[str, Any], Path], None] | None = None,
+) -> dict[str, Any]:
     """Compare the distributions of student and teacher on the same views of test images.
 
-    Writes calibration.json. What needs a teacher is
-    left out where there is none; what needs a classifier (reliability, expected
-    calibration error), where `s2bnn eval linear` was not run.
+    Writes calibration.json. Results that need a teacher are left out if there is none; those
+    that need a classifier (reliability, expected calibration error) are left out if
+    `s2bnn eval linear` was not run.
 
     Args:
-        path: a run directory, or a `.tflite` converted with a projection or linear head.
-        data: the images, as for `open_source`; by default those it was trained on.
-        teacher: a run directory or `.keras` file; by default the teacher of the run's recipe.
-        temperature: T of both distributions; by default those of the recipe, which may have
-            another one for the teacher (`objective.teacher_temperature`).
-        views: how many, at most: one of each test image, drawn as in the training.
-        seed: of the views.
-        runtime: what runs a `.tflite`, as for `open_encoder`.
-        progress: told after each batch.
+        path: A run directory, or a `.tflite` converted with a projection or linear head.
+        data: The images, as for `open_source`; defaults to those it was trained on.
+        teacher: A run directory or a `.keras` file; defaults to the teacher of the run's recipe.
+        temperature: The temperature of both distributions; defaults to those of the recipe,
+            which may have another one for the teacher (`objective.teacher_temperature`).
+        views: The largest number of views: one of each test image, drawn as in training.
+        seed: The seed that the views are drawn with.
+        runtime: What runs a `.tflite`, as for `open_encoder`.
+        progress: Called after each batch.
         draw: Called with the result and the directory it was written to, to add pictures;
             `s2bnn_tf.report.draw_calibration` draws those of the command line.
 
     Returns:
-        What calibration.json holds: "student" (and "teacher") with "entropy_mean",
+        The content of calibration.json: "student" (and "teacher") with "entropy_mean",
         "mean_sorted_distribution" and "entropy_histogram", "kl_mean" (teacher || student),
         "rank_agreement_mean", "same_largest_coordinate", "reliability", and every parameter.
 
     Raises:
-        UserError: if something cannot be opened or there is nothing to compare.
+        ModelError: If the model has neither an embedding nor a classifier, or if the teacher's
+            embedding has another size.
+        UserError: If the model, its images or the teacher cannot be opened.
     """
     session = Session(path, data, progress=progress, runtime=runtime)
-    result: dict = {}
+    result: dict[str, Any] = {}
     if session.encoder.head in (None, "projection"):
         result = _compare(session, teacher, temperature, views, seed)
     classifier = _reliability(session)
     if classifier is not None:
         result["reliability"] = classifier
     if not result:
-        raise UserError(
-            f"{path} has neither an embedding nor a classifier to look at: convert the run with "
+        raise ModelError(
+            f"{path} has neither an embedding nor a classifier to look at; convert the run with "
             "--head projection or linear."
         )
     written = session.write("calibration", result)
@@ -92,20 +98,24 @@ def evaluate_calibration(
     return written
 
 
-def _compare(session: Session, teacher, temperature, views: int, seed: int) -> dict:
-    """The distributions over coordinates, of the student and, where there is one, its teacher."""
+def _compare(
+    session: Session,
+    teacher: Path | str | None,
+    temperature: float | None,
+    views: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Describe the distributions of the student and, if there is one, of its teacher."""
     run = RunDirectory(session.path)
     config = run.config if run.exists() else None
     temperature, teacher_temperature = _temperatures(config, temperature)
-    known = (config and config.teacher) or TeacherConfig()
-    if teacher:
-        known = TeacherConfig(weights=str(teacher), output=known.output)
+    guide = _teacher_of(config, teacher)
     size = session.encoder.image_size
-    network = load_teacher(known, image_size=size) if known.weights else None
+    network = load_teacher(guide, image_size=size) if guide.weights else None
     images = _views(session, config, views, seed)
     student = np.concatenate([session.encoder.embed(_to_rgb(batch)) for batch in images])
     p_student = coordinate_distribution(student, temperature)
-    result = {
+    result: dict[str, Any] = {
         "temperature": temperature,
         "views": len(student),
         "seed": seed,
@@ -117,15 +127,15 @@ def _compare(session: Session, teacher, temperature, views: int, seed: int) -> d
         return result
     target = np.concatenate([network(batch, training=False).numpy() for batch in images])
     if target.shape != student.shape:
-        raise UserError(
+        raise ModelError(
             f"The teacher's embedding has {target.shape[1]} dimensions and the student's "
-            f"{student.shape[1]}: name the teacher it was trained with by --teacher."
+            f"{student.shape[1]}; name the teacher it was trained with by --teacher."
         )
     p_teacher = coordinate_distribution(target, teacher_temperature)
     lowest = float(min(entropy(p).min() for p in (p_teacher, p_student)))
     same = p_teacher.argmax(axis=1) == p_student.argmax(axis=1)
     return result | {
-        "teacher_weights": known.weights,
+        "teacher_weights": guide.weights,
         "teacher_temperature": teacher_temperature,
         "teacher": _describe(p_teacher, lowest),
         "student": _describe(p_student, lowest),
@@ -137,16 +147,27 @@ def _compare(session: Session, teacher, temperature, views: int, seed: int) -> d
     }
 
 
+def _teacher_of(config: Config | None, named: Path | str | None) -> TeacherConfig:
+    """Return the teacher that is named, or else the recipe's; its weights are None without one."""
+    known = (config and config.teacher) or TeacherConfig()
+    return TeacherConfig(weights=str(named), output=known.output) if named else known
+
+
 def _temperatures(config: Config | None, given: float | None) -> tuple[float, float]:
-    """T of the student's and of the teacher's distribution, as the run was trained with."""
+    """Return the temperatures of student and teacher that the run was trained with."""
     if given is not None:
         return given, given
     objective = config.objective if config else ObjectiveConfig()
     return objective.temperature, objective.teacher_temperature or objective.temperature
 
 
-def _describe(distribution: np.ndarray, lowest: float | None = None) -> dict:
-    """A distribution (N, D) in numbers that can be drawn; `lowest`: where the histogram begins."""
+def _describe(distribution: FloatArray, lowest: float | None = None) -> dict[str, Any]:
+    """Describe a distribution (N, D) in numbers that can be drawn.
+
+    Args:
+        distribution: Rows that sum to 1.
+        lowest: The entropy that the histogram begins at; defaults to the smallest one.
+    """
     entropies = entropy(distribution)
     limit = float(np.log(distribution.shape[1]))
     lowest = float(entropies.min()) if lowest is None else lowest
@@ -160,16 +181,13 @@ def _describe(distribution: np.ndarray, lowest: float | None = None) -> dict:
     }
 
 
-def _views(session: Session, config, views: int, seed: int) -> list[np.ndarray]:
-    """Normalized views (B, S, S, 3), drawn as the run drew them, or nearly whole images."""
+def _views(session: Session, config: Config | None, views: int, seed: int) -> list[FloatArray]:
+    """Draw normalized views (B, S, S, 3) as the run drew them, or nearly whole images."""
     source: ImageSource = open_source(session.data, "test")
-    names = Augmentation.__dataclass_fields__
-    still = Augmentation((0.9, 1.0), 0.0, 0.0, 0.0, 0.5)
-    augmentation = Augmentation(**{n: getattr(config.data, n) for n in names}) if config else still
     batch = min(BATCH, len(source), views)
     dataset = view_dataset(
         source,
-        augmentation,
+        build_augmentation(config.data) if config else NEARLY_WHOLE,
         image_size=session.encoder.image_size,
         batch_size=batch,
         views=1,
@@ -184,15 +202,15 @@ def _views(session: Session, config, views: int, seed: int) -> list[np.ndarray]:
     return drawn
 
 
-def _to_rgb(views: np.ndarray) -> np.ndarray:
-    """Undo `normalize`: views to RGB 0-255, as encoders take them."""
-    return 255 * (
-        views * np.array(IMAGENET_STD, views.dtype) + np.array(IMAGENET_MEAN, views.dtype)
-    )
+def _to_rgb(views: FloatArray) -> FloatArray:
+    """Turn normalized views back into RGB 0-255, which encoders take."""
+    std, mean = np.array(IMAGENET_STD, views.dtype), np.array(IMAGENET_MEAN, views.dtype)
+    rgb: FloatArray = 255 * (views * std + mean)
+    return rgb
 
 
-def _reliability(session: Session) -> dict | None:
-    """Of the model's own classifier, or of the linear probe that was fitted to its features."""
+def _reliability(session: Session) -> dict[str, Any] | None:
+    """Return the reliability of the model's classifier, or of the linear probe that was fitted."""
     if session.encoder.head == "linear":
         return reliability(*own_logits(session))
     file = session.directory / "linear_probe.npz"

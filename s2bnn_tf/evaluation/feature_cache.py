@@ -1,4 +1,4 @@
-"""Features kept on disk: an image that was encoded once by a network is not encoded again."""
+"""Features kept on disk, so that no network encodes the same image twice."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ import numpy as np
 
 from s2bnn_tf import __version__
 from s2bnn_tf.data import ImageSource
-from s2bnn_tf.evaluation.features import ImageEncoder, Output, Progress, extract_features
+from s2bnn_tf.evaluation.arrays import FloatArray, IntArray
+from s2bnn_tf.evaluation.features import ImageEncoder, Output, extract_features
 from s2bnn_tf.evaluation.results import results_dir
 from s2bnn_tf.files import replace_file
+from s2bnn_tf.progress import Progress
 
 log = logging.getLogger(__name__)
 
-_DIGITS = 16  # of a hash: 64 bits
+_DIGITS = 16  # hexadecimal digits kept of a hash: 64 bits
 
 
 class FeatureCache:
-    """The features of one model, found again by what they were made of.
+    """The features of one model, found again by what they were made from.
 
-    A file's name is a hash of the network (weights and recipe, or the whole
-    `.tflite`), and one of the images and how they were prepared. Neither paths nor
-    dates count: a run that was trained further, or an image that was changed, is
-    encoded anew. Files of earlier weights are removed.
+    A file's name is a hash of the network (weights and recipe, or the whole `.tflite`), and one
+    of the images and their preparation. Neither paths nor dates count: a run that was trained
+    further, or an image that was changed, is encoded again. Files of earlier weights are removed.
 
     Args:
-        path: The model: a run directory or a `.tflite`.
+        path: The model, a run directory or a `.tflite`.
     """
 
     def __init__(self, path: Path | str):
@@ -44,13 +45,17 @@ class FeatureCache:
         batch_size: int = 256,
         output: Output = "features",
         progress: Progress | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Do as `extract_features` does, or read what it gave before."""
-        runtime = getattr(encoder, "runtime", None)  # two of them agree, up to rounding
-        made_of = _hash_source(
-            source, __version__, encoder.image_size, encoder.center_crop, output, runtime
+    ) -> tuple[FloatArray, IntArray]:
+        """Return the result of `extract_features`, read from disk if it was kept."""
+        made_from = _hash_source(
+            source,
+            __version__,
+            encoder.image_size,
+            encoder.center_crop,
+            output,
+            encoder.runtime,  # two runtimes agree only up to rounding
         )
-        file = self.directory / f"{self.network}-{made_of}.npz"
+        file = self.directory / f"{self.network}-{made_from}.npz"
         known = _load(file, source)
         if known is not None:
             return known
@@ -60,7 +65,9 @@ class FeatureCache:
         self._save(file, features, labels, source)
         return features, labels
 
-    def _save(self, file: Path, features, labels, source: ImageSource) -> None:
+    def _save(
+        self, file: Path, features: FloatArray, labels: IntArray, source: ImageSource
+    ) -> None:
         rows = [i for i, path in enumerate(source.paths) if path in source.unreadable]
         reasons = [source.unreadable[source.paths[i]] for i in rows]
         arrays = {
@@ -74,11 +81,11 @@ class FeatureCache:
             for old in self.directory.glob("*.npz"):
                 if not old.name.startswith(f"{self.network}-"):
                     old.unlink(missing_ok=True)
-        except OSError as error:  # the features are there: nothing is lost but time
+        except OSError as error:  # the features are in memory: only time is lost
             log.warning("Features are not kept in %s: %s.", self.directory, error.strerror)
 
 
-def _load(file: Path, source: ImageSource) -> tuple[np.ndarray, np.ndarray] | None:
+def _load(file: Path, source: ImageSource) -> tuple[FloatArray, IntArray] | None:
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             features, labels = arrays["features"], arrays["labels"]

@@ -2,41 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
 
 from s2bnn_tf.data import ImageSource, labeled_dataset
-from s2bnn_tf.errors import UserError
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what is being done, how much is done, of how much)."""
+from s2bnn_tf.errors import DataError, ModelError
+from s2bnn_tf.evaluation.arrays import FloatArray, IntArray
+from s2bnn_tf.progress import Progress
 
 Output = Literal["features", "embedding"]
 
 
 class ImageEncoder(Protocol):
-    """What is needed of a model to encode images; `open_encoder` returns such ones.
+    """A model that encodes images, as `s2bnn_tf.runs.open_encoder` returns it.
 
     Attributes:
-        name: shown to the user.
-        image_size: side S of its square input in pixels.
-        center_crop: fraction of the shorter side that evaluation keeps.
-        feature_dim: channels C of the features.
+        name: The name that the user sees.
+        path: The run directory or the `.tflite`.
+        image_size: The side S of the square input, in pixels.
+        center_crop: The fraction of the shorter side that evaluation keeps, in (0, 1].
+        feature_dim: The number of channels C of the features.
+        data_source: The images it was trained on, as for `open_source`; None if unknown.
+        size_bytes: The size of the file, or of a run's weights in float32.
+        head: What the output of a `.tflite` is: "none" (features), "projection" or "linear";
+            None for a run directory, which has features and embeddings.
+        labels: The class names, if the output is logits.
+        runtime: What runs a `.tflite`; None for a run directory.
     """
 
-    name: str
-    image_size: int
-    center_crop: float
-    feature_dim: int
+    @property
+    def name(self) -> str: ...
 
-    def features(self, images: np.ndarray) -> np.ndarray:
-        """Encode RGB images 0-255 (B, S, S, 3): float32 (B, C)."""
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def image_size(self) -> int: ...
+
+    @property
+    def center_crop(self) -> float: ...
+
+    @property
+    def feature_dim(self) -> int: ...
+
+    @property
+    def data_source(self) -> str | None: ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+    @property
+    def head(self) -> str | None: ...
+
+    @property
+    def labels(self) -> Sequence[str] | None: ...
+
+    @property
+    def runtime(self) -> str | None: ...
+
+    def features(self, images: FloatArray) -> FloatArray:
+        """Encode RGB images 0-255 `(B, S, S, 3)` as features, float32 `(B, C)`."""
         ...
 
-    def embed(self, images: np.ndarray) -> np.ndarray:
-        """Encode RGB images 0-255 (B, S, S, 3): float32 (B, D) of unit length."""
+    def embed(self, images: FloatArray) -> FloatArray:
+        """Encode RGB images 0-255 `(B, S, S, 3)` as embeddings of unit length `(B, D)`."""
+        ...
+
+    def project(self, features: FloatArray) -> FloatArray:
+        """Turn features `(B, C)` into embeddings of unit length `(B, D)`."""
         ...
 
 
@@ -47,21 +83,23 @@ def extract_features(
     batch_size: int = 256,
     output: Output = "features",
     progress: Progress | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[FloatArray, IntArray]:
     """Encode every readable image of a source.
 
     Args:
-        encoder: as returned by `s2bnn_tf.runs.open_encoder`.
-        source: the images; unreadable ones are skipped (see `readable`).
-        batch_size: images at a time; it changes the memory needed, not the result.
+        encoder: A model, as `s2bnn_tf.runs.open_encoder` returns it.
+        source: The images; unreadable ones are skipped (see `readable`).
+        batch_size: The number of images encoded at a time, which changes the memory needed and
+            not the result.
         output: "features" (pooled backbone) or "embedding" (head output, unit length).
-        progress: told after each batch.
+        progress: Called after each batch.
 
     Returns:
-        (features float32 (N, D), labels int64 (N,)), -1 where an image has no label.
+        The features, float32 `(N, D)`, and the labels, int64 `(N,)`, -1 where there is none.
 
     Raises:
-        UserError: if no image can be read or a feature is not finite.
+        DataError: If no image can be read.
+        ModelError: If a feature is not finite.
     """
     dataset = labeled_dataset(
         source,
@@ -78,20 +116,20 @@ def extract_features(
         if progress is not None:
             progress(f"{encoder.name}: {source.name} {source.split}", done, len(source))
     if not features:
-        raise UserError(f"No image of {source.name} ({source.split}) can be read: check the files.")
+        raise DataError(f"No image of {source.name} ({source.split}) can be read; check the files.")
     result = np.concatenate(features)
     if not np.isfinite(result).all():
-        raise UserError(
-            f"{encoder.name} gives features that are not finite, so the run diverged: "
+        raise ModelError(
+            f"{encoder.name} gives features that are not finite, so its training diverged; "
             "train it again with a smaller learning rate."
         )
     return result, np.concatenate(labels)
 
 
 def readable(source: ImageSource) -> ImageSource:
-    """Return the images that `extract_features` has encoded, row by row of its result.
+    """Return the images that `extract_features` has encoded, in the order of its rows.
 
-    Only meaningful after the extraction, which is what finds unreadable files.
+    It is meaningful only after the extraction, which is what finds unreadable files.
     """
     if not source.unreadable:
         return source

@@ -1,17 +1,17 @@
-"""What a person looks at to judge an encoder: some embeddings and some neighbors."""
+"""Pictures to judge an encoder by: some embeddings and some neighbors."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from s2bnn_tf.data import ImageSource
-from s2bnn_tf.evaluation.arrays import ArrayRecord
+from s2bnn_tf.evaluation.arrays import ArrayRecord, FloatArray, IntArray, PixelArray, TextArray
 from s2bnn_tf.evaluation.knn import nearest_neighbors, unit_length
 
 PLACES = 1500
-MAPPED_CLASSES = 20  # more colors cannot be told apart
+MAPPED_CLASSES = 20  # more colors cannot be distinguished
 QUERIES = 10
 NEIGHBORS = 8
 THUMBNAIL = 64  # pixels, at most
@@ -24,39 +24,39 @@ class Gallery(ArrayRecord):
     Attributes:
         places: (N, 2) float32, test images in the plane, similar features close together.
         place_labels: (N,) int64.
-        query_images: (Q, T, T, 3) uint8 thumbnails, the first test image of each of Q classes.
+        query_images: (Q, T, T, 3) uint8, thumbnails of the first test image of each of Q classes.
         query_labels: (Q,) int64.
-        neighbour_images: (Q, 8, T, T, 3) uint8, training images, most similar first.
-        neighbour_labels: (Q, 8) int64.
+        neighbor_images: (Q, 8, T, T, 3) uint8, training images, most similar first.
+        neighbor_labels: (Q, 8) int64.
         similarities: (Q, 8) float32, cosines.
         class_names: (K,) text.
     """
 
-    places: np.ndarray
-    place_labels: np.ndarray
-    query_images: np.ndarray
-    query_labels: np.ndarray
-    neighbour_images: np.ndarray
-    neighbour_labels: np.ndarray
-    similarities: np.ndarray
-    class_names: np.ndarray
+    places: FloatArray
+    place_labels: IntArray
+    query_images: PixelArray
+    query_labels: IntArray
+    neighbor_images: PixelArray = field(metadata={"key": "neighbour_images"})
+    neighbor_labels: IntArray = field(metadata={"key": "neighbour_labels"})
+    similarities: FloatArray
+    class_names: TextArray
 
 
 def make_gallery(
-    train: ImageSource, test: ImageSource, train_features: np.ndarray, test_features: np.ndarray
+    train: ImageSource, test: ImageSource, train_features: FloatArray, test_features: FloatArray
 ) -> Gallery:
-    """Choose what is shown; by rule, never by how well it looks.
+    """Choose what is shown, by rule and never by how well it looks.
 
     Args:
-        train: labeled images, row by row those of `train_features` (N, D).
-        test: labeled images, row by row those of `test_features` (M, D).
+        train: Labeled images, in the order of the rows of `train_features`.
+        test: Labeled images, in the order of the rows of `test_features`.
         train_features: (N, D).
         test_features: (M, D).
 
     Returns:
-        At most 1,500 places, evenly spaced over the test images of the 20 most
-        frequent classes (none if there are fewer than 10), and one query for each
-        of 10 classes, evenly spaced too.
+        At most 1,500 places, evenly spaced over the test images of the 20 most frequent classes
+        (none if there are fewer than 10), and one query for each of 10 classes, evenly spaced
+        too.
     """
     assert train.labels is not None and test.labels is not None
     classes, first, counts = np.unique(test.labels, return_index=True, return_counts=True)
@@ -72,16 +72,16 @@ def make_gallery(
         place_labels=test.labels[sample],
         query_images=np.stack([thumbnail(test.read(i), size) for i in queries]),
         query_labels=test.labels[queries],
-        neighbour_images=np.stack(
+        neighbor_images=np.stack(
             [[thumbnail(train.read(i), size) for i in row] for row in neighbors]
         ),
-        neighbour_labels=train.labels[neighbors],
+        neighbor_labels=train.labels[neighbors],
         similarities=similarities,
         class_names=np.array(train.class_names, dtype=np.str_),
     )
 
 
-def flatten(features: np.ndarray) -> np.ndarray:
+def flatten(features: FloatArray) -> FloatArray:
     """Place features (N, D) in the plane by t-SNE on cosines: (N, 2) float32.
 
     References:
@@ -95,17 +95,19 @@ def flatten(features: np.ndarray) -> np.ndarray:
     reduced = PCA(min(50, *features.shape), random_state=0).fit_transform(features)
     tsne = TSNE(2, perplexity=min(30.0, (len(features) - 1) / 3), init="pca", random_state=0)
     with threadpool_limits(1):  # its threads spin: several are ten times slower on a busy machine
-        return tsne.fit_transform(reduced)
+        places: FloatArray = tsne.fit_transform(reduced)
+    return places
 
 
-def _evenly(values: np.ndarray, count: int) -> np.ndarray:
+def _evenly(values: IntArray, count: int) -> IntArray:
     if len(values) <= count:
         return values
-    return values[np.linspace(0, len(values) - 1, count).round().astype(int)]
+    chosen: IntArray = values[np.linspace(0, len(values) - 1, count).round().astype(int)]
+    return chosen
 
 
-def thumbnail(image: np.ndarray, size: int) -> np.ndarray:
-    """Fit (H, W, 3) into a square: the shorter side scaled, the middle kept."""
+def thumbnail(image: PixelArray, size: int) -> PixelArray:
+    """Fit an image (H, W, 3) into a square: the shorter side is scaled and the middle kept."""
     from PIL import Image, ImageOps
 
     if image.shape[:2] == (size, size):

@@ -1,33 +1,36 @@
 """Weighted k-nearest-neighbor classification: the quickest honest look at an encoder.
 
-Nothing is trained and nothing is tuned, so the number says what the features
-hold by themselves.
+Nothing is trained and nothing is tuned, so the number shows what is in the features themselves.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
+
+from s2bnn_tf.evaluation.arrays import FloatArray, IntArray
 
 CHUNK_BYTES = 128 * 2**20  # of similarities held at once
 
 
 def nearest_neighbors(
-    train_features: np.ndarray, test_features: np.ndarray, k: int
-) -> tuple[np.ndarray, np.ndarray]:
+    train_features: FloatArray, test_features: FloatArray, k: int
+) -> tuple[FloatArray, IntArray]:
     """Find the `k` training features most similar to each test feature, by cosine.
 
     Args:
-        train_features: (N, D) floats of any length (norm).
+        train_features: (N, D) floats of any norm.
         test_features: (M, D) floats.
-        k: neighbors per query; at most N are returned.
+        k: The number of neighbors per query; at most N are returned.
 
     Returns:
-        (similarities, indices), each (M, min(k, N)), most similar first, equal
-        ones in the order of the training set. Similarities are in [-1, 1].
+        Similarities in [-1, 1] and indices, each (M, min(k, N)), most similar first, equal ones
+        in the order of the training set.
 
     Raises:
-        ValueError: if the two do not have the same D, or the training set is empty.
+        ValueError: If the two do not have the same D, or the training set is empty.
     """
     if train_features.ndim != 2 or test_features.shape[1:] != train_features.shape[1:]:
         raise ValueError(
@@ -49,36 +52,39 @@ def nearest_neighbors(
 
 
 def knn_accuracy(
-    train_features: np.ndarray,
-    train_labels: np.ndarray,
-    test_features: np.ndarray,
-    test_labels: np.ndarray,
+    train_features: FloatArray,
+    train_labels: IntArray,
+    test_features: FloatArray,
+    test_labels: IntArray,
     *,
     k: int = 20,
     temperature: float = 0.07,
-) -> dict:
+) -> dict[str, Any]:
     """Classify test features by a weighted vote of their nearest training features.
 
-    Each of the `k` neighbors votes for its class with exp(cosine / temperature).
-    Classes with equal votes keep the order of their labels, as do those without
-    any, which fill the top 5 up where the neighbors know fewer classes.
+    Each of the `k` neighbors votes for its class with exp(cosine / temperature). Classes with
+    equal votes keep the order of their labels. So do those without any votes, which complete the
+    top 5 where the neighbors belong to fewer classes.
 
     Args:
-        train_features: (N, D); train_labels: (N,) integers, 0 and up.
-        test_features: (M, D); test_labels: (M,) integers, 0 and up.
-        k: neighbors that vote; all N of them where k is larger.
-        temperature: of the weights; smaller listens to the nearest ones only.
+        train_features: (N, D) floats.
+        train_labels: (N,) integers, 0 or above.
+        test_features: (M, D) floats.
+        test_labels: (M,) integers, 0 or above.
+        k: The number of neighbors that vote; all N of them if k is larger.
+        temperature: The temperature of the weights. The smaller it is, the more the nearest
+            neighbors decide.
 
     Returns:
         {"top1", "top5": fractions in [0, 1], "k": as used, "temperature", "n_train", "n_test"}.
         With five classes or fewer, `top5` is 1 by definition.
 
     Raises:
-        ValueError: if shapes disagree, a set is empty or a label is negative.
+        ValueError: If shapes disagree, a set is empty or a label is negative.
 
     References:
-        Wu et al. 2018, https://arxiv.org/abs/1805.01978, section 3.4; the same
-        k and temperature are customary for MoCo-style encoders since.
+        Wu et al. 2018, https://arxiv.org/abs/1805.01978, section 3.4. The same k and temperature
+        have been customary for MoCo-style encoders since.
     """
     if len(train_features) != len(train_labels) or len(test_features) != len(test_labels):
         raise ValueError("features and labels differ in number")
@@ -98,11 +104,11 @@ def knn_accuracy(
     }
 
 
-def top_accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Measure how often the right class has the best score, and one of the five best.
+def top_accuracies(scores: FloatArray, labels: IntArray) -> dict[str, float]:
+    """Measure how often the right class has the best score, or one of the five best.
 
     Args:
-        scores: (M, K) per class, larger is better; of equal ones the first counts as better.
+        scores: (M, K), one per class, larger is better; among equal ones the first wins.
         labels: (M,) integers in [0, K).
 
     Returns:
@@ -113,7 +119,10 @@ def top_accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return {"top1": float(hits[:, 0].mean()), "top5": float(hits.any(axis=1).mean())}
 
 
-def unit_length(features: np.ndarray) -> np.ndarray:
-    """Scale each row of (N, D) to length 1; rows of zeros stay."""
+def unit_length(features: FloatArray) -> FloatArray:
+    """Scale each row of (N, D) to length 1; rows of zeros stay as they are."""
     features = np.asarray(features, np.float32)
-    return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
+    scaled: FloatArray = features / np.maximum(
+        np.linalg.norm(features, axis=1, keepdims=True), 1e-12
+    )
+    return scaled

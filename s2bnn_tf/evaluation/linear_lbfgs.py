@@ -4,44 +4,51 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import DataError
+from s2bnn_tf.evaluation.arrays import FloatArray, IntArray
 from s2bnn_tf.evaluation.knn import top_accuracies
 from s2bnn_tf.runs import LinearProbe
 
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
 REGULARIZATION = (0.01, 0.1, 1.0)  # scikit-learn's C, the inverse strength
-HELD_OUT = 0.1  # of the training split, to choose C on
+HELD_OUT = 0.1  # the share of the training split that C is chosen on
 MAX_ITERATIONS = 1000
-NEVER = -1e4  # bias of a class without training images
+NEVER = -1e4  # the bias of a class without training images
 
 
 def fit_linear_probe(
-    train_features: np.ndarray,
-    train_labels: np.ndarray,
-    test_features: np.ndarray,
-    test_labels: np.ndarray,
+    train_features: FloatArray,
+    train_labels: IntArray,
+    test_features: FloatArray,
+    test_labels: IntArray,
     *,
     class_names: Sequence[str],
     seed: int = 0,
 ) -> LinearProbe:
-    """Fit a multinomial logistic regression on standardized features by L-BFGS (the fast form).
+    """Fit a multinomial logistic regression to standardized features by L-BFGS (the fast form).
 
-    The regularization is the best of three on a tenth of the training split, and
-    the classifier is then fitted to all of it. The test split decides nothing.
+    The regularization is the best of three on a tenth of the training split, and the classifier
+    is then fitted to all of it. The test split decides nothing.
 
     Args:
-        train_features: (N, C); train_labels: (N,) integers in [0, K).
-        test_features: (M, C); test_labels: (M,) integers in [0, K).
-        class_names: the K names.
-        seed: of the choice of the held-out tenth.
+        train_features: (N, C) floats.
+        train_labels: (N,) integers in [0, K).
+        test_features: (M, C) floats.
+        test_labels: (M,) integers in [0, K).
+        class_names: The K names.
+        seed: The seed that the held-out tenth is drawn with.
 
     Returns:
         The classifier, with the standardization folded into kernel and bias.
 
     Raises:
-        UserError: if the training split shows fewer than two classes.
+        DataError: If the training split has fewer than two classes.
     """
     from sklearn.preprocessing import StandardScaler
 
@@ -50,11 +57,13 @@ def fit_linear_probe(
     standardized = scaler.transform(train_features).astype(np.float32)
     best = _choose_regularization(standardized, train_labels, seed)
     model, converged = _logistic_regression(standardized, train_labels, best)
-    kernel, bias = _per_class(model, len(class_names))
-    kernel = kernel / scaler.scale_[:, None]
-    probe = LinearProbe(
-        kernel=kernel.astype(np.float32),
-        bias=(bias - scaler.mean_ @ kernel).astype(np.float32),
+    scaled_kernel, scaled_bias = _per_class(model, len(class_names))
+    scaled_kernel = scaled_kernel / scaler.scale_[:, None]
+    kernel = scaled_kernel.astype(np.float32)
+    bias = (scaled_bias - scaler.mean_ @ scaled_kernel).astype(np.float32)
+    return LinearProbe(
+        kernel=kernel,
+        bias=bias,
         class_names=tuple(class_names),
         parameters={
             "protocol": "fast",
@@ -68,20 +77,25 @@ def fit_linear_probe(
             "augmentation": None,
             "seed": seed,
         },
-        metrics={"n_train": len(train_labels), "n_test": len(test_labels)},
+        metrics={
+            "n_train": len(train_labels),
+            "n_test": len(test_labels),
+            **top_accuracies(test_features @ kernel + bias, test_labels),
+        },
     )
-    probe.metrics.update(top_accuracies(probe.logits(test_features), test_labels))
-    return probe
 
 
-def require_two_classes(labels: np.ndarray | None) -> None:
-    """Raise UserError if there is nothing to tell apart in (N,) labels."""
+def require_two_classes(labels: IntArray | None) -> None:
+    """Raise DataError if the labels (N,) are of fewer than two classes."""
     if labels is None or len(np.unique(labels)) < 2:
-        raise UserError("A linear probe needs training images of at least two classes.")
+        raise DataError(
+            "A classifier needs training images of at least two classes; name a source that has "
+            "them with --data."
+        )
 
 
-def _choose_regularization(features: np.ndarray, labels: np.ndarray, seed: int) -> float:
-    """Return the C with the best accuracy on a held-out part; of equal ones the smallest."""
+def _choose_regularization(features: FloatArray, labels: IntArray, seed: int) -> float:
+    """Return the C with the best accuracy on a held-out part; among equal ones the smallest."""
     from sklearn.model_selection import train_test_split
 
     counts = np.unique(labels, return_counts=True)[1]
@@ -94,21 +108,23 @@ def _choose_regularization(features: np.ndarray, labels: np.ndarray, seed: int) 
     return REGULARIZATION[int(np.argmax([m.score(held, held_labels) for m in models]))]
 
 
-def _logistic_regression(features: np.ndarray, labels: np.ndarray, c: float):
-    """Fit to (N, C) features; also tell whether it converged."""
+def _logistic_regression(
+    features: FloatArray, labels: IntArray, c: float
+) -> tuple[LogisticRegression, bool]:
+    """Fit to features (N, C); return the model and whether it converged."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
 
     # One thread: those of BLAS spin, and several are ten times slower on a busy machine.
     with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)  # recorded instead
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it is in the parameters instead
         model = LogisticRegression(C=c, max_iter=MAX_ITERATIONS).fit(features, labels)
     return model, bool(max(model.n_iter_) < MAX_ITERATIONS)
 
 
-def _per_class(model, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Spread scikit-learn's coefficients, which know only the classes seen, over all of them."""
+def _per_class(model: LogisticRegression, classes: int) -> tuple[FloatArray, FloatArray]:
+    """Spread scikit-learn's coefficients, which cover only the classes seen, over all classes."""
     coefficients, intercepts = model.coef_.astype(np.float64), model.intercept_.astype(np.float64)
     if len(model.classes_) == 2:  # one row: the logit of the second class against the first
         coefficients = np.concatenate([-coefficients / 2, coefficients / 2])

@@ -1,4 +1,4 @@
-"""What a classifier takes for what, and the images it is most wrongly sure of."""
+"""Which classes a classifier confuses, and the images where it is wrong and most confident."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2bnn_tf.data import ImageSource
-from s2bnn_tf.evaluation.arrays import ArrayRecord
+from s2bnn_tf.evaluation.arrays import ArrayRecord, FloatArray, IntArray, PixelArray, TextArray
 from s2bnn_tf.evaluation.calibration import softmax
 from s2bnn_tf.evaluation.gallery import THUMBNAIL, thumbnail
 
@@ -16,27 +16,28 @@ WORST = 24
 
 @dataclass(frozen=True)
 class Mistakes(ArrayRecord):
-    """How a classifier errs on the test images.
+    """The errors of a classifier on the test images.
 
     Attributes:
-        confusion: (K, K) int64, images of class [row] that were taken for class [column].
-        images: (W, T, T, 3) uint8 thumbnails, at most 24 of wrongly classified images, the
-            surest first.
-        labels: (W,) int64, what they are.
-        predicted: (W,) int64, what they were taken for.
-        confidence: (W,) float32, the probability given to that.
+        confusion: (K, K) int64, the number of images of class [row] that were classified as
+            [column].
+        images: (W, T, T, 3) uint8, thumbnails of at most 24 wrongly classified images, the most
+            confident first.
+        labels: (W,) int64, their classes.
+        predicted: (W,) int64, the classes that were predicted.
+        confidence: (W,) float32, the probabilities of the predictions.
         class_names: (K,) text.
     """
 
-    confusion: np.ndarray
-    images: np.ndarray
-    labels: np.ndarray
-    predicted: np.ndarray
-    confidence: np.ndarray
-    class_names: np.ndarray
+    confusion: IntArray
+    images: PixelArray
+    labels: IntArray
+    predicted: IntArray
+    confidence: FloatArray
+    class_names: TextArray
 
 
-def find_mistakes(test: ImageSource, logits: np.ndarray) -> Mistakes:
+def find_mistakes(test: ImageSource, logits: FloatArray) -> Mistakes:
     """Compare a classifier's logits (M, K) with the labels of the M test images."""
     assert test.labels is not None
     classes = max(logits.shape[1], int(test.labels.max()) + 1)

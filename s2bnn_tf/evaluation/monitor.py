@@ -1,4 +1,4 @@
-"""A kNN score while training: the only curve that says whether the features get better."""
+"""A kNN score while training: the only curve that shows whether the features get better."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from s2bnn_tf.evaluation.features import extract_features
 from s2bnn_tf.evaluation.knn import knn_accuracy
 from s2bnn_tf.runs import LoadedEncoder
 
-# Enough for a score that is good to a percent, at a small part of an epoch's cost.
+# Enough for a score that is accurate to a percent, at a small part of an epoch's cost.
 _BANK = 5000
 _QUERIES = 1000
 
 
 def knn_monitor(config: Config) -> Callable[[Encoder], float] | None:
-    """A function from the student to its kNN accuracy on part of the labeled images.
+    """Return a function from the student to its kNN accuracy on part of the labeled images.
 
-    Up to 5,000 images of the training split vote on up to 1,000 held out of the
-    same split, both drawn once: the test split is not looked at.
+    Up to 5,000 images of the training split vote on up to 1,000 held out from the same split.
+    Both are drawn once, and the test split is not used.
 
     Args:
-        config: The recipe; `data.source` is where the images come from.
+        config: The recipe, whose `data.source` names the images.
 
     Returns:
-        The function, to a number in [0, 1]; None where images have no labels or
-        are too few.
+        A function that returns a number in [0, 1]; None if the images have no labels or are too
+        few.
     """
     source = open_source(config.data.source, "train")
     labeled = np.flatnonzero(source.labels >= 0) if source.labels is not None else np.array([])
@@ -53,4 +53,5 @@ def knn_monitor(config: Config) -> Callable[[Encoder], float] | None:
 def _top1(encoder: LoadedEncoder, bank: ImageSource, queries: ImageSource) -> float:
     bank_features, bank_labels = extract_features(encoder, bank)
     query_features, query_labels = extract_features(encoder, queries)
-    return knn_accuracy(bank_features, bank_labels, query_features, query_labels)["top1"]
+    result = knn_accuracy(bank_features, bank_labels, query_features, query_labels)
+    return float(result["top1"])

@@ -2,39 +2,44 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from s2bnn_tf import __version__
 from s2bnn_tf.data import ImageSource, open_source
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import DataError
+from s2bnn_tf.evaluation.arrays import FloatArray, IntArray
 from s2bnn_tf.evaluation.feature_cache import FeatureCache
-from s2bnn_tf.evaluation.features import Output, Progress
+from s2bnn_tf.evaluation.features import ImageEncoder, Output
 from s2bnn_tf.evaluation.results import results_dir
 from s2bnn_tf.files import write_json
-from s2bnn_tf.runs import LoadedEncoder, open_encoder
-from s2bnn_tf.tflite import TFLiteEncoder
+from s2bnn_tf.progress import Progress
+from s2bnn_tf.runs import open_encoder
+
+_SPLITS = ("train", "test")
 
 
 class Session:
-    """What every measure needs: the encoder, labeled images of both splits, the cache.
+    """What every measure needs: the encoder, labeled images of both splits, and the cache.
 
     Args:
-        path: a run directory or a `.tflite`.
-        data: the images, as for `open_source`; by default those it was trained on.
-        progress: told after each batch.
-        batch_size: images encoded at a time.
-        runtime: what runs a `.tflite`, as for `open_encoder`.
+        path: A run directory or a `.tflite`.
+        data: The images, as for `open_source`; defaults to those it was trained on.
+        progress: Called after each batch.
+        batch_size: The number of images encoded at a time.
+        runtime: What runs a `.tflite`, as for `open_encoder`.
 
     Attributes:
-        encoder: as of `open_encoder`.
-        data: the source of images.
-        directory: where results go; one of its own for images that are not the model's.
+        encoder: The opened model.
+        data: The source of the images.
+        directory: The directory of the results. Images other than those the model was trained
+            on have a separate one.
 
     Raises:
-        UserError: if the model cannot be opened or does not say what it was made from.
+        DataError: If no images are named and the model does not record any.
+        UserError: If the model cannot be opened.
     """
 
     def __init__(
@@ -47,34 +52,35 @@ class Session:
         runtime: str | None = None,
     ):
         self.path = Path(path)
-        self.encoder: LoadedEncoder | TFLiteEncoder = open_encoder(path, runtime)
+        self.encoder: ImageEncoder = open_encoder(path, runtime)
         self.progress = progress
         self.batch_size = batch_size
         own = self.encoder.data_source
         if data is None and own is None:
-            raise UserError(
-                f"{self.encoder.path} does not say which images it was made from: "
+            raise DataError(
+                f"{self.encoder.path} does not record which images it was trained on; "
                 "name some with --data."
             )
         self.data: str = data or own or ""
         transfer = self.data if own is not None and self.data != own else None
         self.directory = results_dir(path, transfer)
         self._cache = FeatureCache(path)
+        self._opened: dict[str, ImageSource] = {}
 
-    @cached_property
+    @property
     def train(self) -> ImageSource:
-        """The labeled training images; UserError if there are none."""
-        return _only_labeled(open_source(self.data, "train"))
+        """The labeled training images; DataError if there are none."""
+        return self._labeled("train")
 
-    @cached_property
+    @property
     def test(self) -> ImageSource:
-        """The labeled test images; UserError if there are none."""
-        return _only_labeled(open_source(self.data, "test"))
+        """The labeled test images; DataError if there are none."""
+        return self._labeled("test")
 
     def extract(
         self, source: ImageSource, output: Output = "features"
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return (features float32 (N, C), labels int64 (N,)), from the cache where they are."""
+    ) -> tuple[FloatArray, IntArray]:
+        """Return features, float32 `(N, C)`, and labels, int64 `(N,)`, from the cache if kept."""
         return self._cache.extract(
             self.encoder,
             source,
@@ -83,13 +89,13 @@ class Session:
             progress=self.progress,
         )
 
-    def write(self, name: str, result: dict) -> dict:
-        """Write `name`.json: the result and what it was measured on. Returns all of it.
+    def write(self, name: str, result: dict[str, Any]) -> dict[str, Any]:
+        """Write `name`.json, the result with all that it was measured on, and return its content.
 
-        Read a year later, a file has to say by itself what its numbers mean.
+        A file that is read a year later has to explain its numbers by itself.
         """
         encoder = self.encoder
-        opened = [vars(self)[split] for split in ("train", "test") if split in vars(self)]
+        opened = [self._opened[split] for split in _SPLITS if split in self._opened]
         whole = {
             "metric": name,
             **result,
@@ -101,17 +107,22 @@ class Session:
             "feature_dim": encoder.feature_dim,
             "image_size": encoder.image_size,
             "center_crop": encoder.center_crop,
-            **({"runtime": encoder.runtime} if isinstance(encoder, TFLiteEncoder) else {}),
+            **({"runtime": encoder.runtime} if encoder.runtime is not None else {}),
             "version": __version__,
         }
         write_json(self.directory / f"{name}.json", whole)
         return whole
 
+    def _labeled(self, split: str) -> ImageSource:
+        if split not in self._opened:
+            self._opened[split] = _only_labeled(open_source(self.data, split))
+        return self._opened[split]
+
 
 def _only_labeled(source: ImageSource) -> ImageSource:
     if source.labels is None or max(source.labels, default=-1) < 0:
-        raise UserError(
-            f"The {source.split} images of {source.name} have no labels to compare with: sort "
+        raise DataError(
+            f"The {source.split} images of {source.name} have no labels to compare with; sort "
             "them into one subfolder per class, or name a labeled source with --data."
         )
     return source.select(np.flatnonzero(source.labels >= 0))

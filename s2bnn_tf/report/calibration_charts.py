@@ -1,4 +1,4 @@
-"""Pictures of calibration: distributions over coordinates, their entropy, reliability."""
+"""Pictures of calibration: distributions over coordinates, their entropy, and reliability."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from s2bnn_tf.report.charts import (
 
 
 def calibration_chart(result: Mapping[str, Any]) -> Chart | None:
-    """Draw the mean distributions over coordinates, the largest probability of each view first."""
+    """Draw the mean distributions over coordinates, with each view's probabilities sorted."""
     curves = {
         name: list(enumerate(result[name]["mean_sorted_distribution"], 1))
         for name in ("teacher", "student")
@@ -38,7 +38,7 @@ def calibration_chart(result: Mapping[str, Any]) -> Chart | None:
 
 
 def entropy_chart(result: Mapping[str, Any]) -> Chart | None:
-    """Draw how many views have which entropy, teacher and student side by side."""
+    """Draw histograms of the views' entropy, teacher and student side by side."""
     curves = {}
     for name in ("teacher", "student"):
         if name in result:
@@ -58,12 +58,12 @@ def entropy_chart(result: Mapping[str, Any]) -> Chart | None:
         places = [x + (index - (len(curves) - 1) / 2) * part for x in middles]
         axes.bar(places, counts, width=part, color=color)
     axes.axvline(result["uniform_entropy"], color=MUTED, linewidth=1, linestyle="dashed")
-    axes.set_xlabel("entropy of a view, nats (dashed: uniform)")
-    return Chart(to_svg(figure, "Views by their entropy"), tuple(legend))
+    axes.set_xlabel("entropy of a view in nats (dashed: uniform)")
+    return Chart(to_svg(figure, "Number of views by entropy"), tuple(legend))
 
 
 def reliability_chart(result: Mapping[str, Any]) -> Chart | None:
-    """Draw how often a classifier is right against how sure it is."""
+    """Draw how often a classifier is right against its confidence."""
     if "reliability" not in result:
         return None
     from matplotlib.ticker import PercentFormatter
@@ -76,14 +76,14 @@ def reliability_chart(result: Mapping[str, Any]) -> Chart | None:
     axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle="dashed")
     axes.set_xlim(0, 100)
     axes.set_ylim(0, 100)
-    axes.set_xlabel("confidence (dashed: as often right as sure)")
+    axes.set_xlabel("confidence (dashed: right as often as confident)")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(decimals=0, symbol=" %"))
-    return Chart(to_svg(figure, "How often it is right, by how sure it is"), ())
+    return Chart(to_svg(figure, "Accuracy by confidence"), ())
 
 
 def save_chart(chart: Chart, path: Path) -> None:
-    """Write a chart as an SVG file of its own, which follows light and dark like the report."""
+    """Write a chart as a separate SVG file, which follows light and dark like the report."""
     spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     names = (
         f'<text x="{10 + 90 * i}" y="12" fill="var(--c{entry.color})">{entry.marker} '
@@ -96,11 +96,13 @@ def save_chart(chart: Chart, path: Path) -> None:
 
 
 def draw_calibration(result: Mapping[str, Any], directory: Path) -> None:
-    """Write calibration_distribution.svg, _entropy.svg and _reliability.svg, those there are.
+    """Write calibration_distribution.svg, _entropy.svg and _reliability.svg.
+
+    Pictures of quantities that were not measured are left out.
 
     Args:
-        result: As `evaluate_calibration` returns it.
-        directory: Where calibration.json is.
+        result: The result of `evaluate_calibration`.
+        directory: The directory of calibration.json.
     """
     charts = {
         "distribution": calibration_chart(result),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from s2bnn_tf.config import OBJECTIVES
 
@@ -21,14 +22,20 @@ if TYPE_CHECKING:
 
 INK, MUTED, GRID = "#010203", "#010204", "#010205"  # stand-ins, see to_svg
 _VARIABLES = {INK: "--ink", MUTED: "--muted", GRID: "--grid"}
-COLORS = 10  # of the style sheet, --c0 to --c9
-MARKED = 10  # points of a curve, about; more would hide it
-MARKERS = {"o": "●", "D": "◆", "s": "■", "^": "▲"}  # as matplotlib and as a reader knows them
+COLORS = 10  # in the style sheet, --c0 to --c9
+MARKED = 10  # points with a marker per curve, roughly; more would hide the curve
+MARKERS = {"o": "●", "D": "◆", "s": "■", "^": "▲"}  # the name in matplotlib, and the character
 
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """A name, the number of its color (--c0 to --c9) and the character of its marker."""
+    """One series of a chart.
+
+    Attributes:
+        name: Its name.
+        color: The number of its color, 0 to 9 for --c0 to --c9.
+        marker: The character of its marker.
+    """
 
     name: str
     color: int
@@ -37,18 +44,23 @@ class LegendEntry:
 
 @dataclass(frozen=True)
 class Chart:
-    """An <svg> element and what its colors mean; the legend is empty where there is one curve."""
+    """A picture and its legend.
+
+    Attributes:
+        svg: An <svg> element.
+        legend: The series of the chart; empty if there is only one.
+    """
 
     svg: str
     legend: tuple[LegendEntry, ...]
 
 
-def read_metrics(path: Path) -> list[dict]:
-    """Read metrics.jsonl, one object per epoch; a line cut off by a kill is passed over.
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Read metrics.jsonl, one object per epoch, and skip a line that a kill cut short.
 
-    Where a resumed run wrote an epoch twice, the later line counts.
+    If a resumed run wrote an epoch twice, the later line counts.
     """
-    epochs: dict[int, dict] = {}
+    epochs: dict[int, dict[str, Any]] = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -62,14 +74,14 @@ def read_metrics(path: Path) -> list[dict]:
     return [epochs[epoch] for epoch in sorted(epochs)]
 
 
-def loss_chart(metrics: Sequence[dict]) -> Chart | None:
-    """Draw the loss of one run over its epochs, and its parts where there are several."""
+def loss_chart(metrics: Sequence[dict[str, Any]]) -> Chart | None:
+    """Draw the loss of one run over its epochs, and its parts if there are several."""
     parts = [name for name in OBJECTIVES if _series(metrics, name)]
     names = ["loss", *parts] if len(parts) > 1 else ["loss"]
     return line_chart({name: _series(metrics, name) for name in names})
 
 
-def knn_chart(runs: Mapping[str, Sequence[dict]]) -> Chart | None:
+def knn_chart(runs: Mapping[str, Sequence[dict[str, Any]]]) -> Chart | None:
     """Draw the kNN accuracy of several runs over their epochs, in percent."""
     curves = {name: _series(metrics, "knn") for name, metrics in runs.items()}
     return line_chart(
@@ -77,10 +89,10 @@ def knn_chart(runs: Mapping[str, Sequence[dict]]) -> Chart | None:
     )
 
 
-def embedding_map(places: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Chart | None:
+def embedding_map(places: NDArray[Any], labels: NDArray[Any], names: Sequence[str]) -> Chart | None:
     """Draw points (N, 2) with labels (N,); None if there are none.
 
-    Classes are told apart by color, by marker and by their name in their middle.
+    Classes differ by color and by marker, and their names are written in their middle.
     """
     if not len(places):
         return None
@@ -104,14 +116,14 @@ def embedding_map(places: np.ndarray, labels: np.ndarray, names: Sequence[str]) 
     return Chart(to_svg(figure, "Map of the embeddings"), tuple(legend))
 
 
-def _series(metrics: Sequence[dict], key: str) -> list[tuple[int, float]]:
-    """Return the (epoch, value) pairs that exist and are finite."""
+def _series(metrics: Sequence[dict[str, Any]], key: str) -> list[tuple[int, float]]:
+    """Return the pairs (epoch, value) that exist and are finite."""
     values = [(entry["epoch"], entry.get(key)) for entry in metrics]
     return [(x, y) for x, y in values if isinstance(y, (int, float)) and math.isfinite(y)]
 
 
 def palette() -> str:
-    """Return the colors of light and dark as CSS, those of the report and of single charts."""
+    """Return the light and dark colors of reports and single charts as CSS."""
     return (Path(__file__).parent / "templates" / "palette.css").read_text("utf-8")
 
 
@@ -156,7 +168,7 @@ def line_chart(
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Any]:
-    """Make a figure without pyplot, whose state and back end belong to the user."""
+    """Make a figure and its axes without pyplot, whose state and back end belong to the user."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -171,7 +183,7 @@ def new_figure(width: float, height: float) -> tuple[Figure, Any]:
 
 
 def to_svg(figure: Figure, title: str) -> str:
-    """Render for inlining in HTML: no prologue, no fixed size, colors as CSS variables."""
+    """Render a figure for inlining in HTML: no prologue, no fixed size, colors as variables."""
     import matplotlib
 
     for patch in (figure.patch, *(axes.patch for axes in figure.axes)):
@@ -184,7 +196,7 @@ def to_svg(figure: Figure, title: str) -> str:
     svg = svg[svg.index("<svg") :]
     opening = f'<svg viewBox="\\1" role="img" aria-label="{html.escape(title)}">'
     svg = re.sub(r'<svg [^>]*viewBox="([^"]+)"[^>]*>', opening, svg, count=1)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # these would repeat on the page
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # they would not be unique on the page
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"font-family: [^;]*; ", "", svg)
     for color, variable in _VARIABLES.items():

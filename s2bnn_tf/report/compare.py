@@ -4,40 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from s2bnn_tf.errors import UserError
-from s2bnn_tf.report.page import (
-    MEASURES,
-    read_column,
-    read_gallery,
-    read_mistakes,
-    write_report,
-)
-from s2bnn_tf.report.table import make_table
+from s2bnn_tf.errors import CheckpointError, ConfigError
+from s2bnn_tf.report.page import write_report
+from s2bnn_tf.report.stored import read_column, read_gallery, read_mistakes
+from s2bnn_tf.report.table import MEASURES, ReportColumn, make_table
 from s2bnn_tf.runs import RunDirectory
 
 
-def compare_models(paths: Sequence[Path], report: Path | str | None = None) -> dict:
-    """Collect what has been measured of several runs and `.tflite` files.
+def compare_models(paths: Sequence[Path], report: Path | str | None = None) -> dict[str, Any]:
+    """Collect the results of several runs and `.tflite` files.
 
     Args:
-        paths: run directories and `.tflite` files.
-        report: an HTML page to write.
+        paths: Run directories and `.tflite` files.
+        report: An HTML page to write.
 
     Returns:
-        {"models": {name: {measure: what its JSON holds}}, "table": {heading: [text of each]}}.
+        {"models": {name: {measure: the content of its JSON file}}, "table": {heading: [the text
+        of each model]}}.
 
     Raises:
-        UserError: if a path is no model, two are the same, or nothing was measured.
+        CheckpointError: If a path is not a model, or a model has no results yet.
+        ConfigError: If the same model is named twice.
     """
     for path in paths:
         if not RunDirectory(path).exists() and not path.is_file():
-            raise UserError(f"{path} is neither a run directory nor a .tflite file.")
+            raise CheckpointError(
+                f"{path} is neither a run directory nor a .tflite file; name one of them."
+            )
     named = _distinct_names(paths)
     columns = [read_column(path, name) for name, path in named.items()]
     for column, path in zip(columns, paths, strict=True):
         if not any(getattr(column, measure) for measure in MEASURES):
-            raise UserError(f"Nothing was measured of {path} yet: run `s2bnn eval knn {path}`.")
+            raise CheckpointError(f"{path} has no results yet; run `s2bnn eval knn {path}` first.")
     if report is not None:
         runs = {name: RunDirectory(path) for name, path in named.items() if path.is_dir()}
         write_report(
@@ -57,8 +57,13 @@ def compare_models(paths: Sequence[Path], report: Path | str | None = None) -> d
     }
 
 
-def describe_comparison(compared: dict, report: Path | str | None = None) -> str:
-    """The result of `compare_models` as a table of text, a model a column."""
+def describe_comparison(compared: dict[str, Any], report: Path | str | None = None) -> str:
+    """Turn the result of `compare_models` into a table of text with one column per model.
+
+    Args:
+        compared: The result of `compare_models`.
+        report: The page that was written, to be named below the table.
+    """
     lines = [["", *compared["models"]], *([h, *row] for h, row in compared["table"].items())]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
     text = "\n".join(
@@ -68,20 +73,20 @@ def describe_comparison(compared: dict, report: Path | str | None = None) -> str
     return f"{text}\n\nThe report is {report}" if report else text
 
 
-def _headline(columns) -> str | None:
-    """Name the best by linear probe, or by kNN where not all have one."""
+def _headline(columns: Sequence[ReportColumn]) -> str | None:
+    """Name the best model by linear probe, or by kNN if not all of them have a probe."""
     for measure, words in (("linear", "linear probe"), ("knn", "nearest neighbors")):
         if all(getattr(c, measure) for c in columns):
-            best = max(columns, key=lambda c: getattr(c, measure)["top1"])
+            best = max(columns, key=lambda c: float(getattr(c, measure)["top1"]))
             return f"Best by {words}: {best.name}, {100 * getattr(best, measure)['top1']:.1f} %."
     return None
 
 
 def _distinct_names(paths: Sequence[Path]) -> dict[str, Path]:
-    """The last part of each path, or as many parts as tell them apart."""
+    """Name each path by its last part, or by as many parts as make all names different."""
     resolved = [path.resolve() for path in paths]
     if len(set(resolved)) < len(resolved):
-        raise UserError("The same model is named twice.")
+        raise ConfigError("The same model is named twice; name each model once.")
     for depth in range(1, max(len(path.parts) for path in resolved) + 1):
         names = ["/".join(path.parts[-depth:]) for path in resolved]
         if len(set(names)) == len(names):

@@ -1,4 +1,4 @@
-"""What the models of a report achieved: as a table, and in words."""
+"""The results of the models in a report, as a table and in words."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 NBSP = "\u00a0"  # a space that does not break
+MEASURES = ("knn", "linear", "low_label", "finetune", "calibration")
 
 Role = Literal["teacher", "student", "untrained", "tflite"]
 
 
 @dataclass(frozen=True)
 class ReportColumn:
-    """One model in the table; what is None is left out.
+    """One model in the table; fields that are None are left out.
 
     Attributes:
-        name: its heading.
-        role: its part in the headline.
-        knn: as `evaluate_knn` returns it.
-        linear: as `evaluate_linear` returns it.
-        size_bytes: of the `.tflite`, or of a run's weights.
-        binary_macs: 1-bit multiply-adds per image.
-        float_macs: floating-point multiply-adds per image.
-        parity: a few words on how it agrees with the checkpoint it was made from.
-        low_label: as `evaluate_low_label` returns it.
-        finetune: as `evaluate_finetune` returns it.
-        calibration: as `evaluate_calibration` returns it.
-        latency: as `s2bnn benchmark` measured it.
+        name: The heading.
+        role: The model's part in the headline.
+        knn: The result of `evaluate_knn`.
+        linear: The result of `evaluate_linear`.
+        size_bytes: The size of the `.tflite`, or of a run's weights.
+        binary_macs: The number of 1-bit multiply-adds per image.
+        float_macs: The number of floating-point multiply-adds per image.
+        parity: A few words on how closely a `.tflite` agrees with its checkpoint.
+        low_label: The result of `evaluate_low_label`.
+        finetune: The result of `evaluate_finetune`.
+        calibration: The result of `evaluate_calibration`.
+        latency: The result of `s2bnn benchmark`.
     """
 
     name: str
@@ -45,9 +46,9 @@ class ReportColumn:
 
 
 def summarize(columns: Sequence[ReportColumn]) -> str | None:
-    """Say what happened in one sentence, good or bad; None if there is no accuracy yet.
+    """Sum up the results in one sentence, good or bad; None if there is no accuracy yet.
 
-    The student is judged by its deployed file where there is one.
+    The student is judged by its deployed file if there is one.
     """
     measured = {column.role: column for column in reversed(columns) if column.knn}
     student = measured.get("tflite") or measured.get("student")
@@ -74,19 +75,19 @@ def _knn_words(knn: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in a place of the table.
+    """A cell of the table.
 
     Attributes:
-        text: the value, as read.
-        share: length of its bar.
+        text: The value as a reader sees it.
+        share: The length of its bar as a share of the longest one, in [0, 1]; None for no bar.
     """
 
     text: str
-    share: float | None  # of the longest bar, 0 to 1; None for no bar
+    share: float | None
 
 
 def make_table(columns: Sequence[ReportColumn]) -> dict[str, list[Cell]]:
-    """Return the rows that have a value, each a cell per column."""
+    """Return the rows that have a value, by heading, with one cell per column."""
     rows: dict[str, list[Cell]] = {}
     for heading, values, text, scale in _rows(columns):
         known = [value for value in values if value is not None]
@@ -110,7 +111,7 @@ Row = tuple[str, list[Any], Callable[[Any], str], float | None]
 
 
 def _rows(columns: Sequence[ReportColumn]) -> list[Row]:
-    """Heading, value of each column, how a value is written, length of the longest bar."""
+    """Return heading, values, the function that writes a value, and the longest bar's value."""
 
     def of(attribute: str, key: str) -> list[Any]:
         return [(getattr(c, attribute) or {}).get(key) for c in columns]
@@ -145,7 +146,7 @@ def _few(amount: str) -> str:
     return (
         f"Linear probe, {amount} of labels"
         if "%" in amount
-        else f"Linear probe, {amount} labels a class"
+        else f"Linear probe, {amount} labels per class"
     )
 
 
@@ -165,7 +166,7 @@ def _median(latency: Mapping[str, Any] | None) -> float | None:
 
 
 def describe_parity(parity: Mapping[str, Any]) -> str:
-    """Say in a few words what the verification of a `.tflite` found."""
+    """Describe the verification of a `.tflite` in a few words."""
     words = f"{parity['binary_convolutions']} binary convolutions equal, cosine "
     words += f"{parity['cosine_mean']:.4f}"
     if parity["neighbour_agreement"] is not None:
@@ -174,36 +175,37 @@ def describe_parity(parity: Mapping[str, Any]) -> str:
 
 
 def describe_protocol(columns: Sequence[ReportColumn]) -> list[str]:
-    """Say how the first model's accuracies were measured; the rest is under "parameters"."""
+    """Describe how the first model was measured; the details are under "Parameters"."""
     sentences = []
     knn = next((c.knn for c in columns if c.knn), None)
     linear = next((c.linear for c in columns if c.linear and "C" in c.linear), None)
     if knn:
         sentences.append(
-            f"kNN: each of {knn['n_test']:,} test images takes the class that its {knn['k']} most "
-            f"similar of {knn['n_train']:,} training images vote for (cosine, weights "
-            f"exp(similarity / {knn['temperature']:g})). Nothing is trained on labels."
+            f"kNN: each of {knn['n_test']:,} test images gets the class that its {knn['k']} "
+            f"nearest of {knn['n_train']:,} training images vote for, by cosine similarity with "
+            f"weights exp(similarity / {knn['temperature']:g}). Nothing is trained on labels."
         )
         if "classes" in knn:
             sentences.append(
-                f"Guessing among {knn['classes']} classes: {_percent(1 / knn['classes'])}."
+                f"Guessing among {knn['classes']} classes would give "
+                f"{_percent(1 / knn['classes'])}."
             )
     if linear:
         sentences.append(
-            "Linear probe: logistic regression on frozen, standardized features (L-BFGS), "
-            f"its regularization chosen on {linear['C_chosen_on']}; test images decide nothing."
+            "Linear probe: logistic regression on frozen, standardized features (L-BFGS), with "
+            f"its regularization chosen on {linear['C_chosen_on']}. Test images decide nothing."
         )
     few = next((c.low_label for c in columns if c.low_label), None)
     if few:
         sentences.append(
-            f"Probes on few labels: the mean of {few['draws']} draws, ± half of its 95{NBSP}% "
-            "confidence interval."
+            f"Probes on few labels: the mean of {few['draws']} draws of labels, ± half of its "
+            f"95{NBSP}% confidence interval."
         )
     latency = next((c.latency for c in columns if c.latency), None)
     if latency:
         sentences.append(
-            f"Latency: the median of {latency['runs']} images, one at a time, {latency['threads']} "
-            f"thread(s), on {latency['machine']} by {latency['engine']}."
+            f"Latency: the median of {latency['runs']} runs of one image each, with "
+            f"{latency['threads']} thread(s), on {latency['machine']} by {latency['engine']}."
         )
     return sentences
 

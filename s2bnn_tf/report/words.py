@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
 
-def describe_low_label(result: dict) -> str:
-    """What `evaluate_low_label` returned, a line an amount."""
+
+def describe_low_label(result: dict[str, Any]) -> str:
+    """Describe the result of `evaluate_low_label`, with one line per amount of labels."""
     lines = [f"Linear probes of {result['model']} on {result['data']}, {result['draws']} draws:"]
     for amount, measured in result["amounts"].items():
         interval = measured["confidence_interval"]
@@ -16,8 +18,8 @@ def describe_low_label(result: dict) -> str:
     return "\n".join(lines)
 
 
-def describe_calibration(result: dict) -> str:
-    """What `evaluate_calibration` returned, in sentences."""
+def describe_calibration(result: dict[str, Any]) -> str:
+    """Describe the result of `evaluate_calibration`, with one line per group of quantities."""
     lines = []
     if "student" in result:
         lines.append(
@@ -33,9 +35,9 @@ def describe_calibration(result: dict) -> str:
             f"  teacher's entropy {result['teacher']['entropy_mean']:.3f} nats "
             f"(at temperature {result['teacher_temperature']:g})",
             f"  KL(teacher || student) {result['kl_mean']:.4f} nats "
-            f"(of a uniform student: {result['kl_of_uniform_mean']:.4f})",
+            f"(for a uniform student: {result['kl_of_uniform_mean']:.4f})",
             f"  rank agreement {result['rank_agreement_mean']:.3f}, same largest coordinate "
-            f"{_percent(result['same_largest_coordinate'])}",
+            f"in {_percent(result['same_largest_coordinate'])} of the views",
         ]
     if "reliability" in result:
         error = result["reliability"]["expected_calibration_error"]

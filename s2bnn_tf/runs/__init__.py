@@ -1,5 +1,6 @@
 """A run directory and its contents: recipe, checkpoints, weights and linear probes."""
 
+from s2bnn_tf.runs.augmentation import build_augmentation
 from s2bnn_tf.runs.checkpoints import CheckpointStore
 from s2bnn_tf.runs.init_from import restore_run
 from s2bnn_tf.runs.linear_probe import LinearProbe
@@ -18,6 +19,7 @@ __all__ = [
     "LinearProbe",
     "LoadedEncoder",
     "RunDirectory",
+    "build_augmentation",
     "build_encoder",
     "leave_untrained",
     "load_encoder",

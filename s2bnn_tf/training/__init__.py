@@ -1,4 +1,4 @@
-"""From losses to a checkpoint: the train_step and everything around it."""
+"""From losses to a checkpoint: the one train_step and everything around it."""
 
 from s2bnn_tf.training.build import build_pretrainer
 from s2bnn_tf.training.distribution import is_chief, open_strategy

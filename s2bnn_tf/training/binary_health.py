@@ -1,9 +1,10 @@
-"""How binary training dies, made visible: signs that stop flipping, channels that are stuck."""
+"""Early signs that binary training is dying: signs that stop flipping, channels that are stuck."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import larq as lq
 import tensorflow as tf
@@ -14,16 +15,17 @@ log = logging.getLogger(__name__)
 
 
 def binary_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """The layers of a network, at any depth, whose input or kernel is quantized."""
+    """Yield the layers of a network, at any depth, whose input or kernel is quantized."""
     for layer in model._flatten_layers(include_self=False):
         if isinstance(layer, lq.layers_base.QuantizerBase):
             yield layer
 
 
 class SignFlips:
-    """The signs of all binary kernels at the beginning of an epoch, one bit each.
+    """Compares the signs of all binary kernels with those at the beginning of an epoch.
 
-    `before` is a part of the run's checkpoints, so that a resumed epoch is counted whole.
+    `before`, one bit per weight, is part of the run's checkpoints, so that a resumed epoch is
+    counted as a whole.
 
     Args:
         model: The network that is trained.
@@ -38,12 +40,12 @@ class SignFlips:
         self.before = [tf.Variable(_pack(kernel), trainable=False) for _, kernel in self.kernels]
 
     def begin(self) -> None:
-        """Remember the signs."""
+        """Remember the signs as they are now."""
         for before, (_, kernel) in zip(self.before, self.kernels):
             before.assign(_pack(kernel))
 
     def rates(self) -> dict[str, float]:
-        """By layer, the share of weights whose sign is another than at `begin`, in [0, 1]."""
+        """Return, by layer, the share of weights whose sign has changed since `begin`: [0, 1]."""
         rates = {}
         for before, (name, kernel) in zip(self.before, self.kernels):
             changed = tf.bitwise.bitwise_xor(before, _pack(kernel))
@@ -53,7 +55,7 @@ class SignFlips:
 
 
 def _pack(kernel: tf.Variable) -> tf.Tensor:
-    """The signs of a kernel, eight a byte: uint8 `(ceil(size / 8),)`."""
+    """Pack the signs of a kernel, eight per byte: uint8 `(ceil(size / 8),)`."""
     signs = tf.cast(tf.reshape(tf.convert_to_tensor(kernel) >= 0, [-1]), tf.int32)
     signs = tf.pad(signs, [[0, -signs.shape[0] % 8]])
     weights = tf.constant([1 << bit for bit in range(8)])
@@ -61,12 +63,12 @@ def _pack(kernel: tf.Variable) -> tf.Tensor:
 
 
 class DeadChannels:
-    """Counts input channels of binary layers that carry the same bit everywhere in a batch.
+    """Counts the input channels of binary layers that carry the same bit everywhere in a batch.
 
-    Such a channel tells nothing; a layer all of whose channels are dead passes nothing on.
+    Such a channel carries no information; a layer whose channels are all dead passes nothing.
 
     Args:
-        model: A functional network of ours or of Larq.
+        model: A functional network of this package or of Larq.
     """
 
     def __init__(self, model: keras.Model):
@@ -76,7 +78,7 @@ class DeadChannels:
         self.probe = keras.Model(model.inputs, inputs or model.inputs)
 
     def count(self, images: tf.Tensor) -> dict[str, int]:
-        """By layer, the number of dead channels; `images` are normalized `(B, H, W, 3)`."""
+        """Return the number of dead channels by layer, for normalized images `(B, H, W, 3)`."""
         if not self.layers:
             return {}
         counts = self._count(images)
@@ -94,13 +96,13 @@ class DeadChannels:
 
 
 class BinaryHealth(keras.callbacks.Callback):
-    """Logs `flip_rate` and `dead_channels` of each epoch, as a whole and by layer.
+    """Log `flip_rate` and `dead_channels` of each epoch, for the whole network and by layer.
 
     Args:
-        flips: The signs, which the checkpoint holds too.
-        images: Gives the images to count dead channels with; called once.
-        steps_per_epoch: Steps in an epoch; a part of one is not logged.
-        epoch_begun: Whether the first epoch is one that a resumed run goes on with.
+        flips: The signs at the beginning of the epoch, which the checkpoint holds too.
+        images: A function, called once, that returns the images to count dead channels on.
+        steps_per_epoch: The number of steps in an epoch; part of an epoch is not logged.
+        epoch_begun: Whether the first epoch was begun by the run that is resumed.
     """
 
     def __init__(
@@ -118,14 +120,14 @@ class BinaryHealth(keras.callbacks.Callback):
         self.epoch_begun = epoch_begun
         self.dead: DeadChannels | None = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any]) -> None:
         if not self.epoch_begun:
             self.flips.begin()
         self.epoch_begun = False
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         if self.model.steps_done() % self.steps_per_epoch:
-            return  # stopped within the epoch: it is counted when the run goes on
+            return  # stopped within the epoch, which the resumed run counts as a whole
         rates = self.flips.rates()
         if rates:
             logs.update(flip_rate=sum(rates.values()) / len(rates), flip_rates=rates)

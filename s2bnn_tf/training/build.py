@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import Config
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.objectives import KeyQueue
 from s2bnn_tf.runs import build_encoder, restore_run
 from s2bnn_tf.teachers import load_teacher
@@ -24,15 +24,17 @@ _POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixe
 def build_pretrainer(
     config: Config, *, steps_per_epoch: int, strategy: tf.distribute.Strategy | None = None
 ) -> Pretrainer:
-    """The networks, queue and optimizer of a recipe, compiled and ready for `fit`.
+    """Build the networks, queue and optimizer of a recipe, compiled and ready for `fit`.
 
     Args:
         config: The recipe.
-        steps_per_epoch: For the learning rate, which changes once an epoch.
-        strategy: Where the variables are placed; on one device unless given.
+        steps_per_epoch: The number of steps in an epoch; the learning rate changes once per
+            epoch.
+        strategy: The strategy that places the variables; defaults to the current one.
 
     Raises:
-        UserError: if the teacher or `student.init_from` cannot be loaded or does not fit.
+        ConfigError: If the teacher's embedding has another size than the student's.
+        UserError: If the teacher or `student.init_from` cannot be loaded or does not fit.
     """
     strategy = strategy or tf.distribute.get_strategy()
     before = keras.mixed_precision.global_policy()
@@ -41,7 +43,7 @@ def build_pretrainer(
         with strategy.scope():
             pretrainer = _build(config, steps_per_epoch)
     finally:
-        # None: whatever keras.backend.floatx() will be, as before anybody chose.
+        # None is what Keras has before anybody chooses a policy: it follows floatx().
         chosen = before.name != keras.backend.floatx()
         keras.mixed_precision.set_global_policy(before if chosen else None)
     if strategy.cluster_resolver or strategy.num_replicas_in_sync > 1:
@@ -50,7 +52,7 @@ def build_pretrainer(
 
 
 def _copier(config: Config, pretrainer: Pretrainer) -> Callable[[], Encoder]:
-    """A function that gives a copy of a distributed student, which is a common model."""
+    """Return a function that copies a distributed student into an ordinary model."""
     copy = build_encoder(config)
 
     def student() -> Encoder:
@@ -62,9 +64,9 @@ def _copier(config: Config, pretrainer: Pretrainer) -> Callable[[], Encoder]:
 
 def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
     keras.utils.set_random_seed(config.seed)
-    objective, size = config.objective, config.data.image_size
+    objective = config.objective
     student = build_encoder(config)
-    momentum_encoder = queue = teacher = None
+    momentum_encoder = queue = None
     if objective.contrastive_weight > 0:
         momentum_encoder = build_encoder(config)
         momentum_encoder.set_weights(student.get_weights())
@@ -72,17 +74,9 @@ def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
         queue = KeyQueue(objective.queue_size, config.student.embedding_dim, seed=config.seed)
     if config.student.init_from is not None:
         restore_run(config, student=student, momentum_encoder=momentum_encoder, queue=queue)
-    if config.teacher is not None:
-        teacher = load_teacher(config.teacher, image_size=size)
-        if teacher.embedding_dim != student.embedding_dim:
-            raise UserError(
-                f"The teacher's embedding has {teacher.embedding_dim} dimensions and the "
-                f"student's {student.embedding_dim}; add "
-                f"--set student.embedding_dim={teacher.embedding_dim}."
-            )
     pretrainer = Pretrainer(
         student=student,
-        teacher=teacher,
+        teacher=_load_teacher(config, student),
         momentum_encoder=momentum_encoder,
         queue=queue,
         contrastive_weight=objective.contrastive_weight,
@@ -102,3 +96,16 @@ def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
     optimizer = build_optimizer(config.optimizer, schedule, student.trainable_variables)
     pretrainer.compile(optimizer=optimizer)
     return pretrainer
+
+
+def _load_teacher(config: Config, student: Encoder) -> Encoder | None:
+    if config.teacher is None:
+        return None
+    teacher = load_teacher(config.teacher, image_size=config.data.image_size)
+    if teacher.embedding_dim != student.embedding_dim:
+        raise ConfigError(
+            f"The teacher's embedding has {teacher.embedding_dim} dimensions and the "
+            f"student's {student.embedding_dim}; add "
+            f"--set student.embedding_dim={teacher.embedding_dim}."
+        )
+    return teacher

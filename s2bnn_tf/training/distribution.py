@@ -1,4 +1,4 @@
-"""On what a run is computed: one device, all devices of a machine, or several machines."""
+"""The devices of a run: one, all those of a machine, or those of several machines."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ConfigError
 
 
 def open_strategy(distribution: str) -> tf.distribute.Strategy:
-    """TensorFlow's strategy for `distribution`; to be called before anything is computed.
+    """Open TensorFlow's strategy for a `distribution`, before anything is computed.
 
     Args:
         distribution: `none`; `mirrored`, over all GPUs of this machine; or `multi_worker`, over
-            the machines of `TF_CONFIG` or of a SLURM job step.
+            the machines that `TF_CONFIG` or a SLURM job step names.
 
     Raises:
-        UserError: if `multi_worker` finds neither, or what it finds makes no sense.
+        ConfigError: If `multi_worker` finds neither of them, or cannot use the one it finds.
     """
     if distribution == "mirrored":
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
@@ -29,7 +29,7 @@ def open_strategy(distribution: str) -> tf.distribute.Strategy:
             return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
         except (ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
             reason = str(error).strip().splitlines()[0]
-            raise UserError(
+            raise ConfigError(
                 f"distribution: multi_worker cannot start: {reason}; check TF_CONFIG, or the "
                 "SLURM job step, of every worker."
             ) from error
@@ -40,7 +40,8 @@ def _resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
     if "TF_CONFIG" in os.environ:
         return tf.distribute.cluster_resolver.TFConfigClusterResolver()
     if "SLURM_PROCID" in os.environ:
-        # Without GPUs it still shares them out: one for each task, of which none is used.
+        # The resolver assigns GPUs even where there are none, so it gets one per task, and
+        # none of them is used.
         tasks = int(os.environ["SLURM_STEP_NUM_TASKS"])
         none = {"gpus_per_node": tasks, "gpus_per_task": 1, "auto_set_gpu": False}
         options = {} if tf.config.list_physical_devices("GPU") else none
@@ -49,7 +50,7 @@ def _resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes."""
+    """Return whether this process is the one that writes the run directory."""
     resolver = strategy.cluster_resolver
     if resolver is None or not resolver.task_type:
         return True
@@ -61,9 +62,9 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def agreement(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
-    """A function from a worker's wish to whether any worker has it, the same for all of them.
+    """Return a function that returns, on every worker, whether any worker passed True to it.
 
-    All workers must call it together; with one process it is the wish itself.
+    All workers must call it together. With a single process it returns its argument.
     """
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return bool
@@ -79,7 +80,10 @@ def agreement(strategy: tf.distribute.Strategy) -> Callable[[bool], bool]:
 
 
 def gather(value: tf.Tensor) -> tf.Tensor:
-    """The values of all replicas along the first axis, on each; in replica context."""
+    """Join the values of all replicas along the first axis, on each of them.
+
+    It must be called in a replica context.
+    """
     replica = tf.distribute.get_replica_context()
     if replica.num_replicas_in_sync == 1:
         return value
@@ -87,17 +91,21 @@ def gather(value: tf.Tensor) -> tf.Tensor:
 
 
 def total(values: list[tf.Tensor]) -> list[tf.Tensor]:
-    """The sums over all replicas, on each; in replica context."""
+    """Sum each value over all replicas, on each of them.
+
+    It must be called in a replica context.
+    """
     replica = tf.distribute.get_replica_context()
     if replica.num_replicas_in_sync == 1:
         return values
-    return replica.all_reduce("SUM", [_here(value) for value in values])
+    sums: list[tf.Tensor] = replica.all_reduce("SUM", [_here(value) for value in values])
+    return sums
 
 
 def _here(value: tf.Tensor) -> tf.Tensor:
-    """The same on a named device, which TensorFlow needs to know where a result goes."""
+    """Put a value on a named device, since TensorFlow needs to know where a result goes."""
     replica = tf.distribute.get_replica_context()
-    devices = replica.strategy.extended.worker_devices  # of this process
+    devices = replica.strategy.extended.worker_devices  # those of this process
     number = tf.get_static_value(replica.replica_id_in_sync_group)
     with tf.device(devices[int(number) % len(devices)]):
         return tf.identity(value)

@@ -1,4 +1,4 @@
-"""The momentum encoder: how it follows the student, and keys that give nothing away."""
+"""The momentum encoder: how it follows the student, and how its keys give nothing away."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def update_momentum(
     """Move the momentum encoder a little toward the student.
 
     `m = momentum * m + (1 - momentum) * s` for every trainable parameter.
-    BatchNormalization's statistics are not averaged unless `statistics` is set: the
-    momentum encoder gathers its own, being run in training mode.
+    BatchNormalization's statistics are averaged only if `statistics` is set; otherwise the
+    momentum encoder gathers its own, because it runs in training mode.
 
     Args:
         student: The network that is trained.
-        momentum_encoder: Another of the same architecture.
-        momentum: In [0, 1]; 0.999 in the paper.
-        statistics: Average BatchNormalization's statistics too, for a momentum
-            encoder that is run in inference mode.
+        momentum_encoder: A second network of the same architecture.
+        momentum: The momentum, in [0, 1]; 0.999 in the paper.
+        statistics: Whether to average BatchNormalization's statistics too, for a momentum
+            encoder that runs in inference mode.
 
     References:
         MoCo, https://arxiv.org/abs/1911.05722, equation 2.
@@ -38,7 +38,7 @@ def update_momentum(
         ours_all = ours_all + student.non_trainable_variables
         theirs_all = theirs_all + momentum_encoder.non_trainable_variables
     for ours, theirs in zip(ours_all, theirs_all, strict=True):
-        # By its handle: each replica moves its own copy, all by the same amount, where
+        # Each replica moves its own copy through its handle, all of them by the same amount;
         # `assign_add` would ask for a sum over the replicas.
         tf.raw_ops.AssignAddVariableOp(
             resource=theirs.handle, value=(1.0 - momentum) * (ours - theirs)
@@ -48,16 +48,16 @@ def update_momentum(
 def shuffled_keys(
     encode: Callable[[tf.Tensor], tf.Tensor], key_view: tf.Tensor, seed: int, step: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Make the keys of a batch among other images than their queries.
+    """Encode each key in a batch of other images than the batch of its query.
 
     The images of all replicas change places before they are encoded, so that the statistics
-    of a replica's batch do not give a key away. In replica context.
+    of a replica's batch do not give a key away. It must be called in a replica context.
 
     Args:
-        encode: Images `(B, H, W, 3)` to embeddings `(B, D)`.
-        key_view: This replica's `(B, H, W, 3)`.
-        seed: Any integer.
-        step: Number of the step, a scalar; seed and step decide the order.
+        encode: A function from images `(B, H, W, 3)` to embeddings `(B, D)`.
+        key_view: The views of this replica, `(B, H, W, 3)`.
+        seed: The seed that, with the step, decides the order; any integer.
+        step: The number of the step, a scalar.
 
     Returns:
         The keys of this replica's images, `(B, D)`, and those of all R replicas, `(R * B, D)`.

@@ -1,8 +1,9 @@
-"""Adam and SGD with weight decay as the papers have it, L2 inside the gradient; and LAMB."""
+"""Adam and SGD with the papers' weight decay, L2 inside the gradient; and LAMB."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -13,27 +14,37 @@ keras = tf.keras
 
 @keras.utils.register_keras_serializable(package="s2bnn_tf")
 class Adam(keras.optimizers.Adam):
-    """Adam as PyTorch has it: weight decay is L2 inside the gradient, epsilon outside the root.
+    """Adam as PyTorch defines it: weight decay is L2 inside the gradient, epsilon outside the root.
 
     With `g = gradient + l2 * w`, `m` and `v` the moving averages of `g` and `g^2`:
     `w -= learning_rate * m / (1 - beta_1^t) / (sqrt(v / (1 - beta_2^t)) + epsilon)`
 
     Args:
         learning_rate: A number or a schedule.
-        l2: Weight decay. Keras's own `weight_decay` is decoupled (AdamW), another method.
-        **kwargs: All else that `keras.optimizers.Adam` takes; epsilon is 1e-8 unless given.
+        l2: The weight decay. Keras's own `weight_decay` is decoupled (AdamW), another method.
+        epsilon: The constant that keeps the denominator above 0.
+        **kwargs: The other arguments of `keras.optimizers.Adam`.
 
     References:
-        https://arxiv.org/abs/1412.6980, algorithm 1.
+        Adam, https://arxiv.org/abs/1412.6980, algorithm 1.
     """
 
-    def __init__(self, learning_rate=1e-3, *, l2: float = 0.0, epsilon: float = 1e-8, **kwargs):
+    def __init__(
+        self,
+        learning_rate: Any = 1e-3,
+        *,
+        l2: float = 0.0,
+        epsilon: float = 1e-8,
+        **kwargs: Any,
+    ):
         kwargs.setdefault("jit_compile", False)  # the update is one operation already
         super().__init__(learning_rate, epsilon=epsilon, **kwargs)
         self.l2 = l2
 
-    def _distributed_apply_gradients_fn(self, distribution, grads_and_vars, **kwargs):
-        # Once a step and not once a variable, which would take most of the time to trace updates.
+    def _distributed_apply_gradients_fn(
+        self, distribution: Any, grads_and_vars: Any, **kwargs: Any
+    ) -> Any:
+        # Once per step: once per variable would take most of the time that tracing takes.
         dtype = grads_and_vars[0][1].dtype
         beta_1, beta_2 = (tf.constant(beta, dtype) for beta in (self.beta_1, self.beta_2))
         step = tf.cast(self.iterations + 1, dtype)
@@ -50,7 +61,7 @@ class Adam(keras.optimizers.Adam):
         return super()._distributed_apply_gradients_fn(distribution, grads_and_vars, **kwargs)
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
-        # One fused operation a variable: Keras's own form is sixteen, which doubles
+        # One fused operation per variable: Keras's own form takes sixteen, which doubles
         # the time to trace a step of a deep network.
         index = self._index_dict[self._var_key(variable)]
         tf.raw_ops.ResourceApplyAdam(
@@ -61,7 +72,7 @@ class Adam(keras.optimizers.Adam):
             **self._of_this_step,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "l2": self.l2}
 
 
@@ -71,18 +82,18 @@ class SGD(keras.optimizers.SGD):
 
     Args:
         learning_rate: A number or a schedule.
-        l2: Weight decay.
-        **kwargs: All else that `keras.optimizers.SGD` takes.
+        l2: The weight decay.
+        **kwargs: The other arguments of `keras.optimizers.SGD`.
     """
 
-    def __init__(self, learning_rate=0.01, *, l2: float = 0.0, **kwargs):
+    def __init__(self, learning_rate: Any = 0.01, *, l2: float = 0.0, **kwargs: Any):
         super().__init__(learning_rate, **kwargs)
         self.l2 = l2
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
         super().update_step(_with_l2(gradient, variable, self.l2), variable)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "l2": self.l2}
 
 
@@ -95,19 +106,21 @@ def build_optimizer(
     learning_rate: keras.optimizers.schedules.LearningRateSchedule,
     variables: Sequence[tf.Variable],
 ) -> keras.optimizers.Optimizer | keras.optimizers.legacy.Optimizer:
-    """The optimizer of a recipe: Adam, SGD with momentum 0.9, or LAMB.
+    """Build the optimizer of a recipe: Adam, SGD with momentum 0.9, or LAMB.
 
-    LAMB is for batches of thousands of images, with which Adam's steps are too
-    uneven from layer to layer; its weight decay is decoupled, as its paper has it
-    (https://arxiv.org/abs/1904.00962).
+    LAMB is for batches of thousands of images, where Adam's steps are too uneven from layer to
+    layer; its weight decay is decoupled, as in its paper.
 
     Args:
-        config: The recipe's.
-        learning_rate: The schedule.
-        variables: What will be trained.
+        config: The optimizer section of the recipe.
+        learning_rate: The schedule of the learning rate.
+        variables: The variables to train.
+
+    References:
+        LAMB, https://arxiv.org/abs/1904.00962.
     """
     if config.name == "lamb":
-        # Imported here: it takes a second, which only its users should wait.
+        # Imported here because it takes a second that only its users should wait for.
         import tensorflow_addons as tfa
 
         return tfa.optimizers.LAMB(learning_rate, weight_decay=config.weight_decay)

@@ -1,4 +1,4 @@
-"""A batch computed in parts, one after another, so that it fits a small memory."""
+"""A batch computed in parts, one after another, so that it fits in a small memory."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import tensorflow as tf
 
 
 def split(batch: tf.Tensor, parts: int) -> tf.Tensor:
-    """The first axis as two: the parts, and what is in each."""
+    """Split the first axis into two: the parts, and the images in each part."""
     rest = batch.shape[1:]
     return tf.ensure_shape(tf.reshape(batch, (parts, -1, *rest)), (parts, None, *rest))
 
 
 def in_parts(function: Callable[[tf.Tensor], tf.Tensor], batch: tf.Tensor, parts: int) -> tf.Tensor:
-    """A function of a batch, computed in parts one after another."""
+    """Apply a function to the parts of a batch, one after another, and join the results."""
     if parts == 1:
         return function(batch)
     results = tf.map_fn(

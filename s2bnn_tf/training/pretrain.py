@@ -14,12 +14,12 @@ import tensorflow as tf
 
 from s2bnn_tf.config import Config
 from s2bnn_tf.data import ImageSource, open_source, steps_per_epoch
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.runs import CheckpointStore, RunDirectory
 from s2bnn_tf.training.build import build_pretrainer
 from s2bnn_tf.training.distribution import is_chief, open_strategy
 from s2bnn_tf.training.fitting import Training
-from s2bnn_tf.training.progress import Monitor
+from s2bnn_tf.training.monitors import Monitor
 from s2bnn_tf.training.resuming import check_resumable, check_same_images
 from s2bnn_tf.training.run_lock import RunLock
 from s2bnn_tf.training.stopping import TrainingStopped
@@ -35,25 +35,26 @@ def pretrain(
     monitors: Mapping[str, Monitor] | None = None,
     strategy: tf.distribute.Strategy | None = None,
 ) -> RunDirectory:
-    """Train a student as a recipe says.
+    """Train a student as a recipe describes.
 
     Args:
         config: The recipe.
-        output_dir: The run directory; one that holds an unfinished run of the
-            same recipe is continued.
-        resume: False refuses a directory that already holds a run.
-        monitors: By name, functions from the student to a score, called every
+        output_dir: The run directory. An unfinished run of the same recipe in it is resumed.
+        resume: Whether to resume; False refuses a directory that already holds a run.
+        monitors: Functions from the student to a score, by name, called every
             `monitor.knn_every` epochs; the scores go to `metrics.jsonl`.
-        strategy: What `open_strategy(config.distribution)` gave, where it had to be called
-            earlier.
+        strategy: The strategy to train with, where it had to be opened earlier; defaults to
+            `open_strategy(config.distribution)`.
 
     Returns:
         The run directory, with `encoder.weights.h5`.
 
     Raises:
-        UserError: if the data, the teacher or the directory cannot be used.
-        NotFiniteError: if the loss became infinite or not a number.
-        TrainingStopped: after Ctrl-C or SIGTERM, when everything is saved.
+        ConfigError: If the recipe is not possible here, or not that of the run in the directory.
+        CheckpointError: If the directory cannot be written to, or its run cannot be resumed.
+        DataError: If the images cannot be used.
+        NotFiniteError: If the loss became infinite or not a number.
+        TrainingStopped: After Ctrl-C or SIGTERM, when everything is saved.
     """
     strategy = strategy or open_strategy(config.distribution)
     if config.deterministic:
@@ -85,19 +86,19 @@ def pretrain(
 
 
 def _restore(training: Training, run: RunDirectory) -> None:
-    """Go on from the newest whole checkpoint of a run, if there is one."""
+    """Restore the newest whole checkpoint of a run, if there is one."""
     saved = _store(run, training.config).newest()
     if saved is None:
         return
     check_same_images(run, saved.facts, len(training.source))
     epochs = saved.step / training.steps_per_epoch
     if epochs > training.config.epochs:
-        raise UserError(
+        raise ConfigError(
             f"{run.path} has trained for {epochs:g} epochs already; set epochs to "
             f"{math.ceil(epochs)} or more."
         )
     training.restore(saved.prefix)
-    print(f"Going on from step {saved.step} of {run.path}.", file=sys.stderr)
+    print(f"Resuming from step {saved.step} of {run.path}.", file=sys.stderr)
 
 
 def _store(run: RunDirectory, config: Config) -> CheckpointStore:
@@ -109,7 +110,7 @@ def _store(run: RunDirectory, config: Config) -> CheckpointStore:
 
 @contextlib.contextmanager
 def _place_to_write(run: RunDirectory, *, chief: bool) -> Iterator[tuple[RunDirectory, RunLock]]:
-    """The run directory and its lock; for other workers than the chief a temporary one."""
+    """Lock the run directory or, for a worker that is not the chief, a temporary one."""
     with contextlib.ExitStack() as stack:
         if not chief:
             run = RunDirectory(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -119,18 +120,20 @@ def _place_to_write(run: RunDirectory, *, chief: bool) -> Iterator[tuple[RunDire
 def _check_divisible(config: Config, strategy: tf.distribute.Strategy) -> None:
     parts = strategy.num_replicas_in_sync * config.optimizer.accumulation_steps
     if config.data.batch_size % parts:
-        raise UserError(
+        raise ConfigError(
             f"data.batch_size is {config.data.batch_size}, which cannot be divided by {parts} "
             "(devices times optimizer.accumulation_steps); choose a multiple of that."
         )
 
 
 def _warn_of_large_queue(config: Config, source: ImageSource) -> None:
-    size = config.objective.queue_size
-    if config.objective.contrastive_weight > 0 and size > len(source):
+    size, images = config.objective.queue_size, len(source)
+    if config.objective.contrastive_weight > 0 and size > images:
+        # With a quarter as many keys as images, an image meets its last key once in 32 epochs.
         log.warning(
-            "objective.queue_size is %d and the data set has %d images: "
-            "an image's own older keys will be among its negatives.",
+            "objective.queue_size is %d and the dataset has %d images, so an image's own older "
+            "keys are among its negatives; set objective.queue_size to %d or less.",
             size,
-            len(source),
+            images,
+            max(1, images // 4),
         )

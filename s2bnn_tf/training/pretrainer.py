@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import tensorflow as tf
 
@@ -23,41 +24,42 @@ keras = tf.keras
 
 
 class Pretrainer(keras.Model):
-    """Trains a student without labels.
+    """Train a student without labels.
 
-    With a momentum encoder and a queue it contrasts; with a teacher it distils;
-    with all three it does both. Of the three networks only the student is
-    trained: the teacher is frozen and the momentum encoder follows. A loss of weight 0
-    is not computed.
+    With a momentum encoder and a queue the student learns by contrast; with a teacher, by
+    distillation; with all three, by both. Of the three networks only the student is trained:
+    the teacher is frozen and the momentum encoder follows the student. A loss of weight 0 is
+    not computed.
+
+    On several replicas (`tf.distribute`) each gets its part of the batch. Losses are means over
+    the whole batch, and the keys of all replicas are enqueued on each of them.
 
     Args:
-        student: The encoder to train, `(B, H, W, 3)` to `(B, D)`.
+        student: The encoder to train, from views `(B, H, W, 3)` to embeddings `(B, D)`.
         teacher: A frozen encoder to `(B, D)`, or None.
         momentum_encoder: A copy of the student, or None.
-        queue: Keys of the momentum encoder, the negatives of `info_nce_loss`; or, for
-            `similarity_loss`, embeddings of the teacher.
-        contrastive_weight: Weight of `info_nce_loss`.
-        distillation_weight: Weight of `distillation_loss`.
-        similarity_weight: Weight of `similarity_loss`.
-        regression_weight: Weight of `regression_loss`.
-        temperature: T of all losses.
-        teacher_temperature: T of the teacher's distributions; the same unless given.
-        momentum: Of the momentum encoder.
-        accumulation_steps: Parts of a batch that are computed one after another, to need
-            less memory. BatchNormalization sees one part at a time; all else is the same.
-        seed: Of the shuffling between replicas.
-        key_statistics: What BatchNormalization in the momentum encoder uses: `"batch"`,
-            the batch's own statistics, as MoCo does, or `"averaged"`, a moving
-            average of the student's. On one device `"batch"` lets a query recognize
-            its key by the statistics that they share, and the features suffer: MoCo
-            shuffles the batch between devices for that reason, and so does this.
-
-    On several replicas (`tf.distribute`) each gets its part of the batch; losses are means
-    over the whole batch, and the keys of all replicas are enqueued on each.
+        queue: The negatives of `info_nce_loss`, which are keys of the momentum encoder, or those
+            of `similarity_loss`, which are embeddings of the teacher.
+        contrastive_weight: The weight of `info_nce_loss`.
+        distillation_weight: The weight of `distillation_loss`.
+        similarity_weight: The weight of `similarity_loss`.
+        regression_weight: The weight of `regression_loss`.
+        temperature: The temperature T of all losses.
+        teacher_temperature: The temperature of the teacher's distributions; defaults to
+            `temperature`.
+        momentum: The momentum of the momentum encoder, in [0, 1].
+        accumulation_steps: The number of parts of a batch that are computed one after another,
+            to need less memory. BatchNormalization sees one part at a time; the rest is the same.
+        seed: The seed that keys are shuffled between replicas with.
+        key_statistics: The statistics that BatchNormalization in the momentum encoder uses:
+            `"batch"`, those of the batch, as in MoCo, or `"averaged"`, a moving average of the
+            student's. On one device `"batch"` lets a query recognize its key by the statistics
+            that they share, and the features suffer. On several devices MoCo shuffles the batch
+            between them for that reason, and so does this class.
 
     Raises:
-        ValueError: if there is neither teacher nor momentum encoder, nothing to
-            minimize, or a queue that nothing fills, nothing uses, or that is missing.
+        ValueError: If there is neither a teacher nor a momentum encoder, if there is nothing to
+            minimize, or if there is a queue that no loss uses, or a loss that lacks its queue.
 
     References:
         S2-BNN, https://arxiv.org/abs/2102.08946.
@@ -93,10 +95,12 @@ class Pretrainer(keras.Model):
             weights["regression"] = regression_weight
         self.objective_weights = {name: weight for name, weight in weights.items() if weight > 0}
         if not self.objective_weights:
-            raise ValueError("A Pretrainer needs a weight above 0 for what it is to minimize.")
+            raise ValueError("A Pretrainer needs a loss with a weight above 0.")
         uses = [name for name in ("contrastive", "similarity") if name in self.objective_weights]
         if len(uses) != (queue is not None):
-            raise ValueError("A queue comes with contrast, or with similarity to a teacher's.")
+            raise ValueError(
+                "A queue comes with a contrastive or a similarity loss, and neither without one."
+            )
         self.student = student
         self.teacher = teacher
         self.momentum_encoder = momentum_encoder
@@ -116,15 +120,15 @@ class Pretrainer(keras.Model):
 
     @property
     def views(self) -> int:
-        """Views of an image that a step needs: two to contrast, else one."""
+        """The number of views of an image that a step needs: two for contrast, otherwise one."""
         return 1 if self.momentum_encoder is None else 2
 
     def steps_done(self) -> int:
-        """Steps since the beginning of the run."""
+        """Return the number of steps since the beginning of the run."""
         return int(tf.convert_to_tensor(self.steps))
 
     def learning_rate(self) -> tf.Tensor:
-        """The learning rate of the last step."""
+        """Return the learning rate of the last step."""
         rate = self.optimizer.learning_rate  # TensorFlow Addons' optimizers keep the schedule
         rate = rate(self.optimizer.iterations - 1) if callable(rate) else rate
         return tf.convert_to_tensor(rate)
@@ -134,7 +138,7 @@ class Pretrainer(keras.Model):
         return list(self.means.values())
 
     def train_step(self, views: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
-        """Update the student on one batch of views, each (B, H, W, 3)."""
+        """Update the student on one batch of views, each `(B, H, W, 3)`."""
         key = target = None
         if self.teacher is not None:
             frozen = partial(self.teacher.__call__, training=False)
@@ -157,7 +161,7 @@ class Pretrainer(keras.Model):
     def make_keys(
         self, key_view: tf.Tensor, momentum_encoder: Encoder
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The keys of this replica's views, (B, D), and those of all replicas, (R * B, D)."""
+        """Return the keys of this replica, `(B, D)`, and those of all replicas, `(R * B, D)`."""
 
         def encode(view: tf.Tensor) -> tf.Tensor:
             function = partial(momentum_encoder.__call__, training=not self.average_statistics)
@@ -172,13 +176,15 @@ class Pretrainer(keras.Model):
     def accumulate(
         self, query_view: tf.Tensor, key: tf.Tensor | None, target: tf.Tensor | None
     ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
-        """Losses of this replica's batch and the gradient of their mean over all replicas."""
+        """Return the losses of this replica's batch and its share of the gradient."""
         if self.parts == 1:
             return self.differentiate(query_view, key, target)
         batch = [None if value is None else split(value, self.parts) for value in (key, target)]
         views = split(query_view, self.parts)
 
-        def add_part(index, losses, gradients):
+        def add_part(
+            index: tf.Tensor, losses: dict[str, tf.Tensor], gradients: list[tf.Tensor]
+        ) -> tuple[Any, ...]:
             part = [None if values is None else values[index] for values in batch]
             more = self.differentiate(views[index], *part)
             return (index + 1, *tf.nest.map_structure(tf.add, (losses, gradients), more))
@@ -196,7 +202,7 @@ class Pretrainer(keras.Model):
     def differentiate(
         self, query_view: tf.Tensor, key: tf.Tensor | None, target: tf.Tensor | None
     ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
-        """Losses of one part of a batch, and its share of the gradient."""
+        """Return the losses of one part of a batch and its share of the gradient."""
         with tf.GradientTape() as tape:
             query = self.student(query_view, training=True)  # (B, D), unit length
             losses = self.losses_of(query, key, target)
@@ -210,7 +216,7 @@ class Pretrainer(keras.Model):
     def losses_of(
         self, query: tf.Tensor, key: tf.Tensor | None, target: tf.Tensor | None
     ) -> dict[str, tf.Tensor]:
-        """Each loss that has a weight, a scalar, of embeddings `(B, D)`."""
+        """Return each loss that has a weight, a scalar, for embeddings `(B, D)`."""
         temperatures = (self.temperature, self.teacher_temperature)
         keys = None if self.queue is None else self.queue.keys
         losses = {
@@ -223,11 +229,11 @@ class Pretrainer(keras.Model):
 
     @property
     def scales_loss(self) -> bool:
-        """Whether gradients are small enough for float16 to need a scaled loss."""
+        """Whether the gradients are in float16, which is too small for them without scaling."""
         return isinstance(self.optimizer, keras.mixed_precision.LossScaleOptimizer)
 
     def apply(self, gradients: list[tf.Tensor]) -> tf.Tensor:
-        """Update the student by the gradients of all replicas; their norm, a scalar."""
+        """Update the student with the gradients of all replicas and return their norm, a scalar."""
         gradients = total(gradients)
         if self.scales_loss:
             gradients = self.optimizer.get_unscaled_gradients(gradients)
@@ -236,12 +242,12 @@ class Pretrainer(keras.Model):
             zip(gradients, self.student.trainable_variables),
             experimental_aggregate_gradients=False,
         )
-        if self.scales_loss:  # a step whose scale was too large is left out by the optimizer
+        if self.scales_loss:  # the optimizer skips a step whose scale was too large
             norm = tf.where(tf.math.is_finite(norm), norm, 0.0)
         return norm
 
     def report(self, **values: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Means over the epoch so far."""
+        """Add the values of a step to the means of the epoch, and return the means."""
         for name, value in values.items():
             self.means[name].update_state(value)
         return {name: mean.result() for name, mean in self.means.items()}

@@ -1,4 +1,4 @@
-"""What may differ between a run and its resumption, and what may not."""
+"""The changes that a resumed run allows, and those that it does not."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import sys
 from typing import Any
 
 from s2bnn_tf.config import Config, to_dict
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import CheckpointError, ConfigError, DataError
 from s2bnn_tf.runs import RunDirectory
 
-# These change nothing that is learned ...
+# These change nothing that is learned.
 _FREE = {"distribution", "deterministic", "monitor"}
-# ... these change what is learned from here on; everything else fixes the state that was saved,
-# or the order of the images. `data.source` may name another place of the same images.
+# These change what is learned from here on. Everything else fixes the state that was saved, or
+# the order of the images. `data.source` may name another copy of the same images.
 _MAY_CHANGE = {
     "epochs",
     "data.source",
@@ -25,22 +25,28 @@ _MAY_CHANGE = {
 
 
 def check_resumable(run: RunDirectory, config: Config, *, resume: bool) -> None:
-    """Compare a recipe with the one of the run that is to be continued.
+    """Compare a recipe with the recipe of the run that is about to be resumed.
 
-    Tells on standard error what differs and is allowed.
+    Changes that are allowed are reported on standard error.
+
+    Args:
+        run: The run directory; nothing is checked if it holds no run yet.
+        config: The recipe.
+        resume: Whether an existing run may be resumed.
 
     Raises:
-        UserError: if there is a run and `resume` is False, or if something differs that cannot.
+        CheckpointError: If the directory holds an imported run, or any run and `resume` is False.
+        ConfigError: If a key differs that must not change.
     """
     if not run.exists():
         return
     if run.imported_path.is_file():
-        raise UserError(
-            f"{run.path} was imported, not trained here: choose another --output-dir, and start "
-            f"from it by --set student.init_from={run.path}."
+        raise CheckpointError(
+            f"{run.path} was imported, not trained here; choose another --output-dir and start "
+            f"from the imported weights with --set student.init_from={run.path}."
         )
     if not resume:
-        raise UserError(f"{run.path} already holds a run; choose another --output-dir.")
+        raise CheckpointError(f"{run.path} already holds a run; choose another --output-dir.")
     changes = {
         key: change
         for key, change in _differences(to_dict(run.config), to_dict(config)).items()
@@ -48,31 +54,36 @@ def check_resumable(run: RunDirectory, config: Config, *, resume: bool) -> None:
     }
     refused = [f"{key}: {change}" for key, change in changes.items() if key not in _MAY_CHANGE]
     if refused:
-        raise UserError(
-            f"{run.path} holds a run that cannot go on with another recipe "
+        raise ConfigError(
+            f"{run.path} holds a run that cannot be resumed with another recipe "
             f"({'; '.join(refused)}); undo that, or choose another --output-dir."
         )
     if changes:
-        told = "; ".join(f"{key}: {change}" for key, change in changes.items())
-        print(f"Going on with a changed recipe: {told}.", file=sys.stderr)
+        listed = "; ".join(f"{key}: {change}" for key, change in changes.items())
+        print(f"Resuming with a changed recipe: {listed}.", file=sys.stderr)
 
 
 def check_same_images(run: RunDirectory, facts: dict[str, Any], images: int) -> None:
-    """Refuse images that were added or removed: the position in the data would mean nothing.
+    """Refuse a source whose images were added to or removed: the saved position would be wrong.
+
+    Args:
+        run: The run directory.
+        facts: The facts that were stored with the checkpoint.
+        images: The number of images that the source has now.
 
     Raises:
-        UserError: if there were another number of images when the checkpoint was saved.
+        DataError: If the source had another number of images when the checkpoint was saved.
     """
     before = facts.get("images", images)
     if before != images:
-        raise UserError(
+        raise DataError(
             f"{run.path} was trained on {before} images and data.source has {images} now; "
             "put the images back as they were, or choose another --output-dir."
         )
 
 
 def _differences(before: Any, now: Any, path: str = "") -> dict[str, str]:
-    """Dotted keys whose values differ, with both values."""
+    """Return the dotted keys whose values differ, with both values."""
     if isinstance(before, dict) and isinstance(now, dict):
         found: dict[str, str] = {}
         for key in before | now:

@@ -1,4 +1,4 @@
-"""One run in one directory: a lock that ends with its process, however that ends."""
+"""One run per directory: a lock that ends with its process, however the process ends."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ import os
 import socket
 from pathlib import Path
 
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import CheckpointError
 
 
 class RunLock:
-    """Holds a run directory for this process, as a context.
+    """A context that holds a run directory for this process.
 
-    The lock is the kernel's (`flock`): it is gone with the process, so that none is ever left
-    behind by a kill.
+    The kernel holds the lock (`flock`) and drops it with the process, so a killed process
+    leaves no lock behind.
 
     Args:
-        directory: Made if it is missing; removed again if nothing else came into it.
+        directory: The run directory. It is created if it is missing, and removed again if
+            nothing else was written to it.
 
     Raises:
-        UserError: on entering, if another process holds it or it cannot be written.
+        CheckpointError: On entering, if another process holds the directory or it cannot be
+            written to.
     """
 
     def __init__(self, directory: Path):
@@ -33,7 +35,7 @@ class RunLock:
             self.directory.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise UserError(
+            raise CheckpointError(
                 f"Cannot write to {self.directory}: {error.strerror}; choose another --output-dir."
             ) from error
         try:
@@ -41,35 +43,35 @@ class RunLock:
         except OSError as error:
             holder = _read_holder(self._file)
             os.close(self._file)
-            raise UserError(
+            raise CheckpointError(
                 f"{self.directory} is in use by another training run{holder}; wait until that "
-                "has ended, or choose another --output-dir."
+                "run has ended, or choose another --output-dir."
             ) from error
         owner = json.dumps({"process": os.getpid(), "machine": socket.gethostname()})
         os.truncate(self._file, 0)
         os.pwrite(self._file, owner.encode(), 0)
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         if os.path.exists(self.path) and os.listdir(self.directory) == [self.path.name]:
             os.unlink(self.path)
             os.rmdir(self.directory)
         os.close(self._file)
 
     def check(self) -> None:
-        """Look whether the directory is still the one that was locked.
+        """Check that the directory is still the one that was locked.
 
         Raises:
-            UserError: if it was removed, replaced or unmounted.
+            CheckpointError: If it was removed, replaced or unmounted.
         """
         try:
             same = os.path.samestat(os.stat(self.path), os.fstat(self._file))
         except OSError:
             same = False
         if not same:
-            raise UserError(
-                f"{self.directory} has vanished while training; bring it back, and run the same "
-                "command again, which goes on from its last checkpoint."
+            raise CheckpointError(
+                f"{self.directory} has vanished while training; bring it back and run the same "
+                "command again, which resumes from the last checkpoint."
             )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from s2bnn_tf.errors import UserError, file_reason
+from s2bnn_tf.errors import CheckpointError, file_reason
 from s2bnn_tf.runs import CheckpointStore, RunDirectory, save_encoder
 from s2bnn_tf.training.run_lock import RunLock
 
@@ -17,33 +17,39 @@ keras = tf.keras
 
 
 @contextmanager
-def writing_to(run: RunDirectory) -> Iterator[None]:
-    """Tells in one sentence that the output directory cannot be written.
+def writing_to(run: RunDirectory, what: str) -> Iterator[None]:
+    """Turn errors of the file system into one sentence.
+
+    Args:
+        run: The run directory that is written to.
+        what: What is written, as in "the metrics".
 
     Raises:
-        UserError: instead of any error of the file system.
+        CheckpointError: If the file system refuses.
     """
     try:
         yield
     except (OSError, tf.errors.OpError) as error:
-        raise UserError(
-            f"Cannot save a checkpoint in {run.path}: {file_reason(error)}; make room and run "
-            "the same command again, which goes on from the last checkpoint."
+        raise CheckpointError(
+            f"Cannot write {what} to {run.path}: {file_reason(error)}; free some space and run "
+            "the same command again, which resumes from the last checkpoint."
         ) from error
 
 
 class Checkpoints(keras.callbacks.Callback):
-    """Saves the whole state.
+    """Save everything that changes while training.
 
     Args:
-        checkpoint: The state.
-        store: Where it goes.
-        run: Where the student's weights go.
-        lock: Of the run directory.
-        every: Epochs between checkpoints; the last epoch has one anyway.
-        minutes: Minutes between checkpoints, also within an epoch; 0 for never.
-        epochs: Epochs of the whole run.
-        facts: Noted with each checkpoint.
+        checkpoint: The state to save.
+        store: The checkpoints on disk.
+        run: The run directory that the student's weights go to.
+        lock: The lock held on the run directory.
+        every: The number of epochs between checkpoints; the last epoch always has one.
+        minutes: The number of minutes between checkpoints, also within an epoch; 0 for never.
+        epochs: The number of epochs of the whole run.
+        facts: Facts that are stored with each checkpoint.
+        agree: A function that returns whether any worker passed True to it, so that all
+            workers save at the same step.
     """
 
     def __init__(
@@ -72,28 +78,28 @@ class Checkpoints(keras.callbacks.Callback):
         self.saved = time.monotonic()
         self.saved_step = -1
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         due = bool(self.seconds) and time.monotonic() - self.saved >= self.seconds
-        # At a stop before anything else: what an epoch's end has to tell can take seconds.
+        # At a stop, before anything else: the callbacks at an epoch's end can take seconds.
         if self.agree(due) or self.model.stop_training:
             self.save()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         if not self.model.stop_training and (
             (epoch + 1) % self.every == 0 or epoch + 1 == self.epochs
         ):
             self.save()
 
     def save(self) -> None:
-        """Write a checkpoint and `encoder.weights.h5`, unless this step's are written already.
+        """Write a checkpoint and `encoder.weights.h5`, unless this step was saved already.
 
         Raises:
-            UserError: if they cannot be written; what was there before stays.
+            CheckpointError: If they cannot be written; the earlier files stay.
         """
         if self.model.steps_done() == self.saved_step:
             return
         self.lock.check()
-        with writing_to(self.run):
+        with writing_to(self.run, "a checkpoint"):
             self.store.save(self.checkpoint, self.model.steps_done(), self.facts)
             save_encoder(self.model.student_to_read(), self.run)
         self.saved = time.monotonic()

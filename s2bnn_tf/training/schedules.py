@@ -1,8 +1,9 @@
-"""Learning rates that change once an epoch, as in the paper."""
+"""Learning rates that change once per epoch, as in the paper."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import tensorflow as tf
 
@@ -17,20 +18,23 @@ class EpochSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
     With `t = epoch / epochs`, constant within an epoch:
 
-    - `linear`: `peak * (1 - t)`, the paper's
+    - `linear`: `peak * (1 - t)`, as in the paper
     - `cosine`: `peak * (1 + cos(pi * t)) / 2`
-    - `step`: `peak`, times 0.1 from `t = 0.6` on, and times 0.1 again from `t = 0.8` on
+    - `step`: `peak`, times 0.1 from `t = 0.6`, and times 0.1 again from `t = 0.8`
     - `constant`: `peak`
 
-    During the first `warmup_epochs` it grows linearly with every step from
-    `peak / warmup_steps` instead.
+    During the first `warmup_epochs` it grows linearly with every step instead, beginning at
+    `peak / warmup_steps`.
 
     Args:
         peak: The learning rate that the schedule starts from.
         schedule: One of the names above.
-        epochs: Epochs in all.
-        steps_per_epoch: Steps in an epoch.
-        warmup_epochs: Epochs of warm-up, fewer than `epochs`.
+        epochs: The number of epochs of the run.
+        steps_per_epoch: The number of steps in an epoch.
+        warmup_epochs: The number of warm-up epochs, fewer than `epochs`.
+
+    References:
+        S2-BNN, https://arxiv.org/abs/2102.08946 (the linear schedule).
     """
 
     def __init__(
@@ -48,14 +52,14 @@ class EpochSchedule(keras.optimizers.schedules.LearningRateSchedule):
         self.steps_per_epoch = steps_per_epoch
         self.warmup_epochs = warmup_epochs
 
-    def __call__(self, step) -> tf.Tensor:
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
         step = tf.cast(step, tf.int64)
         epoch = step // self.steps_per_epoch
         t = tf.cast(epoch, tf.float32) / self.epochs
         factor = {
             "linear": lambda: 1.0 - t,
             "cosine": lambda: 0.5 * (1.0 + tf.cos(math.pi * t)),
-            # In whole epochs: 0.6 has no exact binary form.
+            # In whole epochs, since 0.6 has no exact binary form.
             "step": lambda: (
                 tf.where(5 * epoch < 3 * self.epochs, 1.0, 0.1)
                 * tf.where(5 * epoch < 4 * self.epochs, 1.0, 0.1)
@@ -68,7 +72,7 @@ class EpochSchedule(keras.optimizers.schedules.LearningRateSchedule):
             factor = tf.where(step < warmup_steps, rising, factor)
         return self.peak * factor
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "peak": self.peak,
             "schedule": self.schedule,
@@ -79,7 +83,7 @@ class EpochSchedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def build_schedule(config: OptimizerConfig, *, epochs: int, steps_per_epoch: int) -> EpochSchedule:
-    """The learning rate of a recipe."""
+    """Build the learning rate schedule of a recipe."""
     return EpochSchedule(
         config.learning_rate,
         schedule=config.schedule,

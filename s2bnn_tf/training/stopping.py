@@ -1,11 +1,12 @@
-"""Ways to stop: a signal, and numbers that are not finite."""
+"""Reasons to stop early: a signal, and numbers that are not finite."""
 
 from __future__ import annotations
 
 import math
 import signal
 from collections.abc import Callable
-from typing import Any
+from types import FrameType
+from typing import Any, TypeVar
 
 import tensorflow as tf
 
@@ -15,9 +16,11 @@ from s2bnn_tf.runs import CheckpointStore, RunDirectory
 
 keras = tf.keras
 
+Result = TypeVar("Result")
+
 
 class TrainingStopped(Exception):
-    """Training was stopped by a signal; all is saved."""
+    """Training was stopped by a signal; everything is saved."""
 
 
 class NotFiniteError(UserError):
@@ -25,19 +28,20 @@ class NotFiniteError(UserError):
 
 
 class StopOnNotFinite(keras.callbacks.Callback):
-    """Ends the run at the first loss or gradient that is not finite, before the next checkpoint.
+    """End the run at the first loss or gradient that is not finite, before the next checkpoint.
 
-    Leaves `not_finite.json`: the step, its losses, the seed, the images of the batch and the
+    `not_finite.json` then holds the step, its losses, the seed, the images of the batch and the
     checkpoint from which training reaches that step again.
 
     Args:
-        run: Where to write.
-        store: The checkpoints.
-        seed: Of the run.
-        batch: From a step, counted from 0, to what tells its images.
+        run: The run directory to write to.
+        store: The checkpoints of the run.
+        seed: The seed of the run.
+        batch: A function from a step, counted from 0, to a list that identifies its images.
 
     Raises:
-        NotFiniteError: with the step and the last good checkpoint.
+        NotFiniteError: If a number is not finite; the message names the step and the last good
+            checkpoint.
     """
 
     def __init__(
@@ -54,7 +58,7 @@ class StopOnNotFinite(keras.callbacks.Callback):
         self.seed = seed
         self.batch = batch
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         if all(math.isfinite(value) for value in logs.values()):
             return
         step = self.model.steps_done()
@@ -72,21 +76,22 @@ class StopOnNotFinite(keras.callbacks.Callback):
         what = "loss" if not math.isfinite(logs["loss"]) else "gradient"
         kept = f"the last good checkpoint is {prefix}" if good else "there is no checkpoint yet"
         raise NotFiniteError(
-            f"The {what} is not finite at step {step} ({path} tells its batch); {kept}: lower "
-            "optimizer.learning_rate and run again, which goes on from there."
+            f"The {what} is not finite at step {step} ({path} lists the images of the batch); "
+            f"{kept}: lower optimizer.learning_rate and run the same command again, which "
+            "resumes from there."
         )
 
 
 class StopOnSignal(keras.callbacks.Callback):
-    """On Ctrl-C or SIGTERM, ends training after the current step; a second one ends it at once.
+    """End training after the current step on Ctrl-C or SIGTERM; a second signal ends it at once.
 
     Args:
-        agree: From whether this process was told to stop to whether any was: several workers
-            stop at the same step.
+        agree: A function that returns whether any worker passed True to it, so that all
+            workers stop at the same step.
 
     Attributes:
-        stopped: Whether a signal came.
-        stepped: Whether a step was done, so that there is something to save.
+        stopped: Whether a signal arrived.
+        stepped: Whether a step was finished, so that there is something to save.
     """
 
     def __init__(self, agree: Callable[[bool], bool] = bool):
@@ -102,20 +107,27 @@ class StopOnSignal(keras.callbacks.Callback):
             self._before[number] = signal.signal(number, self._on_signal)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._restore()
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any]) -> None:
         self._interruptible = not self.stepped  # tracing the first step can take minutes
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
         self.stepped, self._interruptible = True, False
         self.stopped = self.agree(self.stopped)
         if self.stopped:
             self.model.stop_training = True
 
-    def unless_stopped(self, function: Callable[[], Any]) -> Any:
-        """Call what a signal ends at once, since nothing is lost with it; None if one came."""
+    def unless_stopped(self, function: Callable[[], Result]) -> Result | None:
+        """Call a function that a signal may abandon halfway, because nothing is lost with it.
+
+        Args:
+            function: The function to call.
+
+        Returns:
+            Its result, or None if a signal arrived before or during the call.
+        """
         try:
             self._interruptible = True
             return None if self.stopped else function()
@@ -124,7 +136,7 @@ class StopOnSignal(keras.callbacks.Callback):
         finally:
             self._interruptible = False
 
-    def _on_signal(self, number, frame):
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self.stopped = True
         self._restore()
         if self._interruptible:
@@ -137,4 +149,4 @@ class StopOnSignal(keras.callbacks.Callback):
 
 
 class Interrupted(BaseException):
-    """Carries a signal out of code that may be left at any point."""
+    """Carries a signal out of code that may be abandoned at any point."""

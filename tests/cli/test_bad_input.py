@@ -72,12 +72,12 @@ def complaint(command: str, folder, *overrides: str) -> str:
         ("eval knn @/run --data folder:@/nothing", "@/nothing"),
         ("eval linear @/run --data folder:@/text", "can be read (cat.jpg: not an image)"),
         ("eval linear @/run --data folder:@/photos", "have no labels to compare with"),
-        ("eval low-label @/run --labels many", "expected images per class, as in 10"),
-        ("eval low-label @/run --labels 999", "fewer than 999: ask for fewer"),
+        ("eval low-label @/run --labels many", "give a number of images per class, as in 10"),
+        ("eval low-label @/run --labels 999", "fewer than 999; ask for fewer"),
         ("eval finetune @/text.tflite", "@/text.tflite"),
         ("eval finetune @/run --data folder:@/photos", "have no labels to compare with"),
         ("eval calibration @/run --teacher @/nothing", "is neither a run directory nor"),
-        ("compare @/run", "Nothing was measured of @/run yet: run `s2bnn eval knn @/run`"),
+        ("compare @/run", "@/run has no results yet; run `s2bnn eval knn @/run` first"),
         ("compare @/run @/run", "The same model is named twice"),
         ("compare @/nothing", "is neither a run directory nor a .tflite"),
         ("eval knn @/run --k 0", "0 is not in the range"),
@@ -135,7 +135,7 @@ def test_what_is_said_of_a_recipe(overrides, words, folder):
 def test_a_run_of_another_backbone_is_kept(folder):
     before = (folder / "run" / "encoder.weights.h5").read_bytes()
     said = complaint("train @/recipe.yaml --output-dir @/run", folder, "student.width=0.125")
-    assert "cannot go on with another recipe (student.width: 0.0625, now 0.125)" in said
+    assert "cannot be resumed with another recipe (student.width: 0.0625, now 0.125)" in said
     assert (folder / "run" / "encoder.weights.h5").read_bytes() == before
 
 

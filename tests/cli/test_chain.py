@@ -92,7 +92,7 @@ def test_calibration_and_comparison(s2bnn, teacher, student, classifier, tmp_pat
     s2bnn("eval", "low-label", student, "--labels", "3", "--draws", "2")
     report = tmp_path / "compare.html"
     shown = s2bnn("compare", student, classifier, "--report", report).stdout
-    for words in ("Linear probe, 3 labels a class", "KL from the teacher", "classifier.tflite"):
+    for words in ("Linear probe, 3 labels per class", "KL from the teacher", "classifier.tflite"):
         assert words in shown
     assert 'id="calibration"' in report.read_text()
 

@@ -27,6 +27,7 @@ class PixelEncoder:
         self.size_bytes = 4096
         self.head = head
         self.labels = None
+        self.runtime = "lce"
 
     def features(self, images: np.ndarray) -> np.ndarray:
         assert images.shape[1:] == (self.image_size, self.image_size, 3)
@@ -34,7 +35,9 @@ class PixelEncoder:
         return flat if self.projection is None else flat @ self.projection
 
     def embed(self, images: np.ndarray) -> np.ndarray:
-        features = self.features(images)
+        return self.project(self.features(images))
+
+    def project(self, features: np.ndarray) -> np.ndarray:
         return features / np.linalg.norm(features, axis=1, keepdims=True)
 
 

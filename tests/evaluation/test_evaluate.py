@@ -1,4 +1,4 @@
-"""From a path to numbers on disk, for runs and for files, and the ways it can be refused."""
+"""From a path to numbers on disk, for runs and for files, and the paths that are refused."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def folder_of(path, classes):
 
 
 def test_knn_of_a_run(run):
-    told = []
-    result = evaluate_knn(run.path, progress=lambda *step: told.append(step))
+    reported = []
+    result = evaluate_knn(run.path, progress=lambda *step: reported.append(step))
     assert json.loads((run.eval_dir / "knn.json").read_text()) == result
     expected = {
         "metric": "knn",
@@ -79,9 +79,9 @@ def test_knn_of_a_run(run):
         "unreadable_images": 0,
     }
     assert expected.items() <= result.items()
-    assert 0.5 < result["top1"] < 1, "even an untrained network tells digits apart"
+    assert 0.5 < result["top1"] < 1, "even an untrained network separates digits"
     assert read_gallery(run.path).query_labels.tolist() == list(range(10))
-    assert told[-1][1:] == (360, 360)
+    assert reported[-1][1:] == (360, 360)
 
 
 def test_linear_of_a_run(run):
@@ -105,13 +105,13 @@ def test_the_papers_protocol_on_another_source(tmp_path, model):
     assert {**expected, "data": data, "n_train": 8}.items() <= result.items()
     (written,) = (tmp_path / "model.eval" / "transfer").glob("*/linear.json")
     assert json.loads(written.read_text()) == result
-    assert not (tmp_path / "model.eval" / "linear.json").exists(), "that is of its own images"
+    assert not (tmp_path / "model.eval" / "linear.json").exists(), "for its own images only"
     probe = LinearProbe.load(tmp_path / "model.eval" / "linear_probe.npz")
-    assert probe.class_names == ("a", "b"), "what `s2bnn convert --head linear` takes"
+    assert probe.class_names == ("a", "b"), "the probe that `s2bnn convert --head linear` takes"
 
 
 def test_a_linear_head_is_measured_as_it_is(tmp_path, model, make_encoder):
-    """Its own logits are right for every image whose brightest color channel names the class."""
+    """Its logits are right for every image whose brightest color channel names the class."""
     projection = np.tile(np.eye(3, dtype=np.float32), (64, 1))  # (192, 3): sums of each channel
     encoder = model(projection=projection, head="linear")
     data = folder_of(tmp_path / "photos", {s: ("b", "g", "r") for s in ("train", "test")})
@@ -130,7 +130,7 @@ def test_a_linear_head_is_measured_as_it_is(tmp_path, model, make_encoder):
 
 def test_a_linear_head_of_other_classes_is_refused(tmp_path, model):
     encoder = model(projection=np.zeros((192, 7), np.float32), head="linear")
-    with pytest.raises(UserError, match="7 classes apart, other ones than the 10 of digits"):
+    with pytest.raises(UserError, match="7 classes, which are not the 10 of digits"):
         evaluate_linear(encoder.path)
     assert not (tmp_path / "model.eval").exists()
 
@@ -167,7 +167,7 @@ def test_images_beside_the_class_folders_are_left_out(tmp_path, model):
     assert evaluate_linear(encoder.path, data)["n_train"] == 8
 
 
-def test_a_file_that_does_not_say_what_it_was_made_from(model):
+def test_a_file_that_does_not_record_its_images(model):
     encoder = model()
     encoder.data_source = None
     with pytest.raises(UserError, match="--data"):
@@ -175,7 +175,7 @@ def test_a_file_that_does_not_say_what_it_was_made_from(model):
 
 
 def test_the_mistakes_of_a_probe_are_kept(tmp_path, model, make_encoder):
-    """Of nine images a class, one red image is shown with the label of green."""
+    """Of four test images per class, one red image has the label of green."""
     encoder = model(projection=np.tile(np.eye(3, dtype=np.float32), (64, 1)))
     folder_of(tmp_path / "photos", {s: ("g", "r") for s in ("train", "test")})
     for split in ("train", "test"):

@@ -1,4 +1,4 @@
-"""The cache gives what the encoder would, and only as long as the encoder would give it."""
+"""The cache returns exactly what the encoder would return now."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_the_second_time_nothing_is_encoded(counting, network):
         np.testing.assert_array_equal(found[1], expected[1])
 
 
-def test_what_changes_the_features_makes_them_anew(counting, network):
+def test_a_change_of_features_encodes_again(counting, network):
     cache = FeatureCache(network)
     cache.extract(counting, digits(20))
     cache.extract(counting, digits(19))
@@ -71,7 +71,7 @@ def test_a_run_is_known_by_its_weights(counting, tmp_path):
     assert FeatureCache(tmp_path).network != first.network
 
 
-def test_a_damaged_file_is_made_anew(counting, network):
+def test_a_damaged_file_is_written_again(counting, network):
     cache = FeatureCache(network)
     cache.extract(counting, digits(20))
     (file,) = cache.directory.iterdir()

@@ -16,14 +16,14 @@ from s2bnn_tf.evaluation.features import readable
 def test_each_image_once_and_in_order(batch_size, make_encoder):
     encoder = make_encoder(image_size=32)
     source = open_source("digits", "test").select(np.arange(100))
-    told = []
+    reported = []
     features, labels = extract_features(
-        encoder, source, batch_size=batch_size, progress=lambda *step: told.append(step)
+        encoder, source, batch_size=batch_size, progress=lambda *step: reported.append(step)
     )
     expected = source.images.reshape(100, -1) / 255 - 0.5
     np.testing.assert_allclose(features, expected, atol=1e-4)
     np.testing.assert_array_equal(labels, source.labels)
-    assert told[-1] == ("pixels: digits test", 100, 100)
+    assert reported[-1] == ("pixels: digits test", 100, 100)
 
 
 def test_the_embedding_can_be_asked_for(pixel_encoder):
@@ -53,7 +53,7 @@ def test_a_damaged_file_takes_its_label_with_it(tmp_path, pixel_encoder):
         np.testing.assert_allclose(row, kept.read(i).ravel() / 255 - 0.5, atol=1e-4)
 
 
-def test_a_diverged_encoder_is_told_in_a_sentence(make_encoder):
+def test_a_diverged_encoder_is_reported_in_a_sentence(make_encoder):
     encoder = make_encoder(projection=np.full((192, 4), np.nan, np.float32))
     source = open_source("digits", "test").select(np.arange(5))
     with pytest.raises(UserError, match="not finite"):

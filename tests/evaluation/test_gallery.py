@@ -1,4 +1,4 @@
-"""The pictures are chosen by rule and show what the features say."""
+"""Pictures are chosen by rule and show what is in the features."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def test_neighbors_are_the_most_similar_training_images():
     query = flat(test)[first]
     cosines = flat(train) @ query / np.linalg.norm(flat(train), axis=1) / np.linalg.norm(query)
     order = np.argsort(-cosines)[:8]
-    np.testing.assert_array_equal(gallery.neighbour_images[4], train.images[order])
-    np.testing.assert_array_equal(gallery.neighbour_labels[4], train.labels[order])
+    np.testing.assert_array_equal(gallery.neighbor_images[4], train.images[order])
+    np.testing.assert_array_equal(gallery.neighbor_labels[4], train.labels[order])
     np.testing.assert_allclose(gallery.similarities[4], cosines[order], rtol=1e-5)
     assert gallery.places.shape == (60, 2)
     np.testing.assert_array_equal(gallery.place_labels, test.labels)
@@ -49,7 +49,7 @@ def test_large_images_and_many_classes_are_cut_down():
     source = ImageSource("x", "test", np.arange(60) % 30, tuple(map(str, range(30))), images=images)
     gallery = make_gallery(source, source, *[generator.normal(size=(60, 5))] * 2)
     assert gallery.query_images.shape == (10, 64, 64, 3)
-    assert gallery.neighbour_images.shape == (10, 8, 64, 64, 3)
+    assert gallery.neighbor_images.shape == (10, 8, 64, 64, 3)
     assert len(np.unique(gallery.place_labels)) == 20
 
 
@@ -57,7 +57,7 @@ def test_few_images_have_neighbors_but_no_map():
     test = digits("test", 4)
     gallery = make_gallery(test, test, flat(test), flat(test))
     assert gallery.places.shape == (0, 2)
-    assert gallery.neighbour_images.shape[1] == 4
+    assert gallery.neighbor_images.shape[1] == 4
 
 
 def test_save_and_load(tmp_path):
@@ -67,6 +67,10 @@ def test_save_and_load(tmp_path):
     loaded = Gallery.load(tmp_path / "gallery.npz")
     for name, array in vars(gallery).items():
         np.testing.assert_array_equal(getattr(loaded, name), array)
+    with np.load(tmp_path / "gallery.npz") as arrays:  # the keys of a file never change
+        np.testing.assert_array_equal(arrays["neighbour_images"], gallery.neighbor_images)
+        np.testing.assert_array_equal(arrays["neighbour_labels"], gallery.neighbor_labels)
+        assert len(arrays.files) == 8
 
 
 def test_a_missing_or_broken_file_is_no_gallery(tmp_path):

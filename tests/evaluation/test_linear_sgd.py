@@ -41,14 +41,14 @@ def test_learning_rate_falls_at_60_and_80_percent(epoch, epochs, expected):
 
 
 def test_learns_what_can_be_separated_and_tells_how(pixel_encoder):
-    told = []
+    reported = []
     probe = train_linear_probe(
         pixel_encoder,
         colored(96, 0),
         colored(30, 1),
         epochs=5,
         batch_size=32,
-        progress=lambda *step: told.append(step),
+        progress=lambda *step: reported.append(step),
     )
     assert probe.metrics == {"n_train": 96, "n_test": 30, "top1": 1.0, "top5": 1.0}
     expected = {
@@ -62,7 +62,7 @@ def test_learns_what_can_be_separated_and_tells_how(pixel_encoder):
     }
     assert expected.items() <= probe.parameters.items()
     assert probe.kernel.shape == (192, 3)
-    assert ("linear probe of pixels", 15, 15) in told
+    assert ("linear probe of pixels", 15, 15) in reported
 
 
 def test_the_same_seed_gives_the_same_probe(pixel_encoder):
@@ -95,7 +95,7 @@ def test_every_epoch_sees_other_views(make_encoder):
     assert np.abs(np.sort(first, axis=None) - np.sort(second, axis=None)).max() > 0
 
 
-def test_divergence_is_told_in_a_sentence(make_encoder):
+def test_divergence_is_reported_in_a_sentence(make_encoder):
     encoder = make_encoder(projection=np.full((192, 4), np.nan, np.float32))
     train = colored(8, 0)
     with pytest.raises(UserError, match="diverged in epoch 1"):

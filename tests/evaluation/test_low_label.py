@@ -1,4 +1,4 @@
-"""Which labels are seen, and how uncertain that makes the accuracy."""
+"""The choice of the labels that are seen, and how uncertain it makes the accuracy."""
 
 from __future__ import annotations
 

@@ -61,5 +61,5 @@ def test_what_cannot_be_compared(runs, tmp_path):
     with pytest.raises(UserError, match="neither a run directory nor"):
         compare_models([runs[0], tmp_path / "nothing"])
     (runs[0] / "eval" / "knn.json").unlink()
-    with pytest.raises(UserError, match="Nothing was measured of .*s2bnn eval knn"):
+    with pytest.raises(UserError, match="has no results yet; run `s2bnn eval knn"):
         compare_models(runs)

@@ -89,8 +89,8 @@ def gallery(names=("cat", "dog")) -> Gallery:
         place_labels=np.arange(40) % 2,
         query_images=generator.integers(0, 255, (2, 8, 8, 3), dtype=np.uint8),
         query_labels=np.array([0, 1]),
-        neighbour_images=generator.integers(0, 255, (2, 8, 8, 8, 3), dtype=np.uint8),
-        neighbour_labels=np.array([[0] * 8, [1] * 5 + [0] * 3]),
+        neighbor_images=generator.integers(0, 255, (2, 8, 8, 8, 3), dtype=np.uint8),
+        neighbor_labels=np.array([[0] * 8, [1] * 5 + [0] * 3]),
         similarities=np.full((2, 8), 0.5, np.float32),
         class_names=np.array(names),
     )

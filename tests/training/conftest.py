@@ -1,4 +1,4 @@
-"""A network that compiles in a second, and runs of it that many tests look at."""
+"""A network that compiles in a second, and finished runs of it that many tests share."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ register_backbone("same_by_another_name")(tiny)
 
 
 def tiny_encoder(seed: int, embedding_dim: int = 8) -> Encoder:
-    """With weights and statistics as training might have left them, 8x8 images."""
+    """Build an encoder of 8x8 images with weights and statistics as after some training."""
     keras.utils.set_random_seed(seed)
     encoder = Encoder(tiny((8, 8, 3)), projection_head(FEATURES, embedding_dim))
     encoder.build((None, 8, 8, 3))
@@ -62,13 +62,13 @@ def make_encoder() -> Callable[..., Encoder]:
     return tiny_encoder
 
 
-# 1437 digits in batches of 256 are 5 steps an epoch.
+# 1437 digits in batches of 256 are 5 steps per epoch.
 STEPS = 5
 
 
 @pytest.fixture(scope="session")
 def contrast() -> Config:
-    """A recipe: 2 epochs of contrast of the tiny network on small digits."""
+    """A recipe: 2 epochs of contrastive training of the tiny network on small digits."""
     return Config(
         seed=3,
         epochs=2,
@@ -84,7 +84,7 @@ def contrast() -> Config:
 
 @pytest.fixture(scope="session")
 def change() -> Callable[..., Config]:
-    """A recipe with other values: `change(config, epochs=3, data={"batch_size": 8})`."""
+    """Change values of a recipe: `change(config, epochs=3, data={"batch_size": 8})`."""
 
     def changed(config: Config, **changes) -> Config:
         for name, value in changes.items():
@@ -104,7 +104,7 @@ def step1(contrast, tmp_path_factory) -> RunDirectory:
 
 @pytest.fixture(scope="session")
 def both(contrast, change, step1) -> Config:
-    """A recipe with all that there is to save: step 2, contrast and distillation, 3 epochs."""
+    """A recipe with everything there is to save: step 2, contrast and distillation, 3 epochs."""
     return change(
         contrast,
         epochs=3,
@@ -130,7 +130,7 @@ def metrics() -> Callable[[RunDirectory], list[dict]]:
 
 @pytest.fixture(scope="session")
 def state() -> Callable[[RunDirectory], dict[str, np.ndarray]]:
-    """All that the newest checkpoint of a run holds, by name."""
+    """Read everything that the newest checkpoint of a run holds, by name."""
 
     def read(run: RunDirectory) -> dict[str, np.ndarray]:
         reader = tf.train.load_checkpoint(CheckpointStore(run.checkpoints).newest().prefix)

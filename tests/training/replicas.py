@@ -1,9 +1,9 @@
-"""A small run in a process of its own.
+"""A small run in a separate process.
 
     python replicas.py DIRECTORY DISTRIBUTION EPOCHS [KEY=VALUE]...
 
-Two CPU devices, as two GPUs would be. The network has no BatchNormalization, so that any number
-of replicas must end with what one ends with.
+Two CPU devices take the place of two GPUs. The network has no BatchNormalization, so any number of
+replicas must end with the same weights as one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RECIPE = {
         "queue_size": 500,
         "momentum": 0.9,
     },
-    # Not Adam: it makes as much of a rounding error as of a gradient that is nearly zero.
+    # Not Adam, which turns a rounding error into as large a step as a gradient that is nearly 0.
     "optimizer": {"name": "sgd", "learning_rate": 0.03, "weight_decay": 1e-4},
     "monitor": {"knn_every": 0},
 }

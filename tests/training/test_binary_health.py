@@ -17,7 +17,7 @@ keras = tf.keras
 
 @pytest.fixture
 def model() -> keras.Model:
-    """Two binary layers, one with real weights, and a real one."""
+    """Build two binary layers, one of them with real weights, and a real layer."""
     image = keras.Input((6, 6, 3))
     x = keras.layers.Conv2D(5, 1)(image)
     x = BinaryConv2D(7, 3, name="binary")(x)

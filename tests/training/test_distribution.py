@@ -1,4 +1,4 @@
-"""Several replicas end with what one ends with: devices, and two and three real processes."""
+"""Several replicas end with the same weights as one: devices, and two and three processes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from s2bnn_tf.training.distribution import _resolver, is_chief, open_strategy
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("replicas.py")
-DEADLINE = 600  # seconds, for what takes thirty on a machine of its own
+DEADLINE = 600  # seconds, for a run that takes thirty on an idle machine
 
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
-    """Start processes of `replicas.py`, one for each worker; whatever still runs is killed."""
+    """Start `replicas.py`, one process per worker; those that still run at the end are killed."""
     folder, started = tmp_path_factory.mktemp("replicas"), []
 
     def run(name: str, distribution: str, *options: str, workers: int = 1):
@@ -78,7 +78,7 @@ def assert_same(alone, state, metrics):
         ours, theirs = state(run), state(alone)
         assert ours.keys() == theirs.keys()
         for name in ours:
-            if "means" not in name:  # on several replicas each has its part of the sum
+            if "means" not in name:  # on several replicas each holds its part of the sum
                 np.testing.assert_allclose(ours[name], theirs[name], atol=2e-4, err_msg=name)
         for mine, yours in zip(metrics(run), metrics(alone), strict=True):
             for name in ("loss", "contrastive", "gradient_norm", "learning_rate"):
@@ -101,7 +101,7 @@ def test_processes_one_of_which_is_killed(workers, start, assert_same):
     run, processes = start(name, "multi_worker", "3", workers=workers)
     wait_for_checkpoint(run, processes)
     processes[1].send_signal(signal.SIGKILL)
-    for other in (processes[0], *processes[2:]):  # they do not wait for ever, and say why
+    for other in (processes[0], *processes[2:]):  # they stop waiting and explain why
         assert other.wait(DEADLINE) not in (0, None)
         assert "Another worker has gone" in other.log.read_text(), other.log.read_text()
     run, processes = start(name, "multi_worker", "3", workers=workers)

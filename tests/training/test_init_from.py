@@ -1,4 +1,4 @@
-"""Step 2 starts from all that step 1 left, or says why it cannot."""
+"""Step 2 starts from everything that step 1 left, or explains why it cannot."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_student_momentum_encoder_and_queue_come_from_step_1(step2, state, step1
         pretrainer.queue.keys, stored["queue/keys/.ATTRIBUTES/VARIABLE_VALUE"]
     )
     assert int(pretrainer.queue.position) == (2 * 5 * 256) % 400
-    # They are three different things, and the optimizer starts anew.
+    # They are three different things, and the optimizer starts from the beginning.
     ours, theirs = (n.get_weights() for n in (pretrainer.student, pretrainer.momentum_encoder))
     assert not all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
     assert int(pretrainer.optimizer.iterations) == 0
@@ -59,7 +59,7 @@ def test_a_distilling_step_2_takes_the_student_alone(step2, change, step1):
 def test_where_step_1_had_no_momentum_encoder_it_starts_as_the_student(
     step2, change, step1, tmp_path
 ):
-    """A step 1 that distilled alone leaves no keys either."""
+    """A step 1 that only distilled leaves no keys either."""
     shutil.copytree(step1.path, tmp_path / "distilled")
     shutil.rmtree(tmp_path / "distilled" / "checkpoints")
     config = change(step2, student={"init_from": str(tmp_path / "distilled")})
@@ -105,7 +105,7 @@ def test_a_step_1_that_was_never_finished(step2, change, contrast, tmp_path):
         build_pretrainer(config, steps_per_epoch=5)
 
 
-def test_a_teacher_with_another_embedding_tells_what_to_set(contrast, change, step1):
+def test_the_error_for_a_teacher_with_another_embedding_names_the_option(contrast, change, step1):
     config = change(
         contrast,
         student={"embedding_dim": 16},
@@ -117,7 +117,7 @@ def test_a_teacher_with_another_embedding_tells_what_to_set(contrast, change, st
 
 
 def test_a_queue_of_the_teachers_embeddings_is_another_queue(step2, change, step1, state, tmp_path):
-    """It goes from step 1 to step 2; a step 1 that contrasted has keys of another network."""
+    """Step 2 takes it from a guided step 1; a contrastive step 1 has keys of another network."""
     guided = change(
         step2,
         epochs=1,

@@ -1,4 +1,4 @@
-"""A process that is really killed, and the same command again.
+"""A process that is really killed, and then the same command again.
 
 `benchmarks/kill_training.py` does the same more often, at random moments.
 """
@@ -28,12 +28,12 @@ objective: {contrastive_weight: 1, distillation_weight: 0, queue_size: 400, mome
 optimizer: {learning_rate: 1e-3, weight_decay: 1e-4}
 monitor: {knn_every: 0, checkpoint_minutes: 0.001}
 """
-DEADLINE = 600  # seconds, for a step that takes ten on a machine of its own
+DEADLINE = 600  # seconds, for a step that takes ten on an idle machine
 
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory):
-    """Start `s2bnn train` of the recipe into a directory; whatever still runs is killed."""
+    """Start `s2bnn train` on the recipe; processes that still run at the end are killed."""
     folder = tmp_path_factory.mktemp("killed")
     recipe = folder / "recipe.yaml"
     recipe.write_text(RECIPE)
@@ -82,8 +82,8 @@ def wait_for_unfinished_checkpoint(process: subprocess.Popen, run: RunDirectory)
         assert process.poll() is None, process.communicate()[1]
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_is_as_if_nothing_had_happened(start, metrics):
-    """A minute, and not marked slow: that no work is lost is seen at every change."""
     process, undisturbed = start("undisturbed")
     finish(process)
     assert len(metrics(undisturbed)) == 6
@@ -99,7 +99,7 @@ def test_killed_and_started_again_is_as_if_nothing_had_happened(start, metrics):
         assert process.wait(DEADLINE) == (130 if number == signal.SIGTERM else -number)
     process, run = start("killed")
     errors = finish(process)
-    assert "Going on from step" in errors
+    assert "Resuming from step" in errors
     # Every bit: the student, its optimizer, the momentum encoder, the queue, what was logged.
     expected, found = (kill_training.result(r.path) for r in (undisturbed, run))
     assert sorted(expected) == sorted(found) and len(expected) > 100

@@ -11,7 +11,7 @@ LOSSES = ("loss", "contrastive", "distillation")
 
 
 class Crash(Exception):
-    """What no code of ours expects."""
+    """An exception that no code of ours expects."""
 
 
 def crash(student) -> float:
@@ -28,10 +28,10 @@ def test_a_run_in_half_precision(
     for mine, exact in zip(metrics(run), metrics(uninterrupted), strict=True):
         for name in LOSSES:
             np.testing.assert_allclose(mine[name], exact[name], rtol=tolerance, err_msg=name)
-        # The signs of the weights go on flipping: their latent values are not rounded to half.
+        # The signs of the weights keep flipping: their latent values are not rounded to half.
         np.testing.assert_allclose(mine["flip_rate"], exact["flip_rate"], atol=0.02)
         assert mine["flip_rate"] > 0
-        assert mine["gradient_norm"] > 0  # no step was left out
+        assert mine["gradient_norm"] > 0  # no step was skipped
     kept = state(run)
     assert {str(value.dtype) for name, value in kept.items() if "student" in name} == {"float32"}
     assert any("loss_scale" in name for name in kept) == (precision == "float16")

@@ -1,4 +1,4 @@
-"""Whole runs: what they leave, and that stopping one in any way changes nothing."""
+"""Whole runs: the files they leave, and that an interruption of any kind changes nothing."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from s2bnn_tf.runs import RunDirectory, load_encoder
 from s2bnn_tf.training import NotFiniteError, Pretrainer, TrainingStopped, pretrain
 from s2bnn_tf.training.stopping import StopOnNotFinite
 
-STEPS = 5  # an epoch of 1437 digits in batches of 256
+STEPS = 5  # per epoch: 1437 digits in batches of 256
 
 
 class Crash(Exception):
-    """What no code of ours expects."""
+    """An exception that no code of ours expects."""
 
 
 def crash_after(epochs: int):
@@ -42,7 +42,7 @@ def crash_after(epochs: int):
 
 
 def at_step(monkeypatch, step: int, action) -> None:
-    """Do something as soon as the optimizer has made this many steps."""
+    """Perform an action as soon as the optimizer has made this many steps."""
     original = StopOnNotFinite.on_train_batch_end
 
     def on_train_batch_end(self, batch, logs=None):
@@ -95,7 +95,7 @@ def test_a_crash_between_epochs(both, uninterrupted, change, tmp_path, assert_sa
         pretrain(watched, tmp_path, monitors=crash_after(2))
     assert [row["knn"] for row in metrics(RunDirectory(tmp_path))] == [0.5]
     assert checkpoints(RunDirectory(tmp_path)) == [STEPS]
-    run = pretrain(both, tmp_path)  # what is monitored is free to change
+    run = pretrain(both, tmp_path)  # the monitors may change
     rows = metrics(run)
     rows[0].pop("knn")
     run.metrics_path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -122,9 +122,9 @@ def test_ctrl_c_in_the_middle_of_an_epoch(
     run = stopped_at(monkeypatch, both, tmp_path, STEPS + 2, signal.SIGINT)
     assert [row["epoch"] for row in metrics(run)] == [1]
     capsys.readouterr()
-    # Epoch 2 is logged as the mean of the steps that were left of it.
-    assert_same_run(pretrain(both, tmp_path), uninterrupted, epochs=[1, 3])
-    assert f"Going on from step {STEPS + 2}" in capsys.readouterr().err
+    # The means of epoch 2 were saved too, so it is logged as a whole.
+    assert_same_run(pretrain(both, tmp_path), uninterrupted, epochs=[1, 2, 3])
+    assert f"Resuming from step {STEPS + 2}" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -155,7 +155,7 @@ def test_a_signal_while_a_resumed_epoch_is_scored(both, change, tmp_path, monkey
 
 @pytest.mark.slow
 def test_a_full_disk(both, uninterrupted, change, tmp_path, assert_same_run, state):
-    """A limit on the size of files stands for a disk that fills up after the first epoch."""
+    """A limit on the size of files acts like a disk that fills up after the first epoch."""
     run = RunDirectory(tmp_path)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     epochs = iter(range(3))
@@ -167,7 +167,8 @@ def test_a_full_disk(both, uninterrupted, change, tmp_path, assert_same_run, sta
 
     try:
         with pytest.raises(
-            UserError, match=r"Cannot save a checkpoint in \S*: File too large; make room and run"
+            UserError,
+            match=r"Cannot write a checkpoint to \S*: File too large; free some space",
         ):
             pretrain(change(both, monitor={"knn_every": 1}), tmp_path, monitors={"knn": fill})
     finally:
@@ -175,7 +176,7 @@ def test_a_full_disk(both, uninterrupted, change, tmp_path, assert_same_run, sta
     assert int(state(run)["optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"]) == STEPS
     load_encoder(tmp_path)
     pretrain(both, tmp_path)
-    run.metrics_path.write_text(uninterrupted.metrics_path.read_text())  # that one logged no score
+    run.metrics_path.write_text(uninterrupted.metrics_path.read_text())  # which logged no score
     assert_same_run(run, uninterrupted, epochs=[1, 2, 3])
 
 
@@ -214,14 +215,14 @@ def test_another_recipe_is_refused_by_its_key(changes, words, step1, contrast, c
 
 
 @pytest.mark.slow
-def test_more_epochs_and_another_rate_go_on_and_say_so(
+def test_more_epochs_and_another_rate_are_accepted_and_reported(
     step1, contrast, change, tmp_path, metrics, capsys
 ):
     shutil.copytree(step1.path, tmp_path / "run")
     longer = change(contrast, epochs=3, optimizer={"learning_rate": 1e-3})
     run = pretrain(longer, tmp_path / "run")
     assert (
-        "Going on with a changed recipe: epochs: 2, now 3; "
+        "Resuming with a changed recipe: epochs: 2, now 3; "
         "optimizer.learning_rate: 0.003, now 0.001." in capsys.readouterr().err
     )
     assert run.config == longer
@@ -240,7 +241,7 @@ def test_another_number_of_images_is_refused(step1, contrast, monkeypatch, tmp_p
         pretrain(contrast, tmp_path / "run")
 
 
-def test_a_damaged_checkpoint_costs_no_more_than_the_way_back_to_it(
+def test_a_damaged_checkpoint_costs_only_the_steps_since_the_one_before(
     step1, contrast, tmp_path, capsys, caplog, assert_same_run
 ):
     shutil.copytree(step1.path, tmp_path / "run")
@@ -249,7 +250,7 @@ def test_a_damaged_checkpoint_costs_no_more_than_the_way_back_to_it(
     with caplog.at_level(logging.WARNING):
         run = pretrain(contrast, tmp_path / "run")
     assert "The checkpoint of step 10 in" in caplog.text
-    assert "Going on from step 5 " in capsys.readouterr().err
+    assert "Resuming from step 5 " in capsys.readouterr().err
     assert_same_run(run, step1, epochs=[1, 2])
 
 
@@ -276,7 +277,7 @@ def test_a_signal_before_the_first_step_ends_at_once(contrast, tmp_path, monkeyp
 
 
 def test_a_loss_that_is_not_finite_at_once(contrast, change, tmp_path, metrics):
-    # Whether the second or the third step overflows is a matter of the order of additions.
+    # Whether the second or the third step overflows depends on the order of additions.
     with pytest.raises(
         NotFiniteError, match=r"not finite at step \d .*; there is no checkpoint yet: lower"
     ):
@@ -302,7 +303,7 @@ def test_a_loss_that_is_not_finite_at_once(contrast, change, tmp_path, metrics):
 def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(
     contrast, change, tmp_path, state
 ):
-    """Weight decay that is too strong turns a weight over and over, larger every time."""
+    """Weight decay that is too strong flips a weight at every step, larger each time."""
     explosive = {"name": "sgd", "learning_rate": 1.0, "schedule": "constant", "weight_decay": 30.0}
     with pytest.raises(NotFiniteError) as caught:
         pretrain(change(contrast, epochs=4, optimizer=explosive), tmp_path)
@@ -342,8 +343,9 @@ def test_monitors_progress_and_a_large_queue_in_a_new_directory(
     rows = {row["epoch"]: row.get("knn") for row in metrics(run)}
     assert rows == {1: None, 2: 1, 3: None, 4: 2, 5: 3}
     assert widths == [8, 8, 8]
-    assert "queue_size is 1438 and the data set has 1437 images" in caplog.text
-    # One line an epoch where there is no terminal, and nothing on standard output.
+    assert "queue_size is 1438 and the dataset has 1437 images" in caplog.text
+    assert "set objective.queue_size to 359 or less" in caplog.text
+    # One line per epoch where there is no terminal, and nothing on standard output.
     output = capsys.readouterr()
     assert output.out == ""
     lines = [line for line in output.err.splitlines() if line.startswith("epoch ")]

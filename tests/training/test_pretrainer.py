@@ -28,6 +28,19 @@ def views(count: int, seed: int = 0) -> tuple[tf.Tensor, ...]:
     return tuple(tf.constant(rng.normal(size=(BATCH, 8, 8, 3)), tf.float32) for _ in range(count))
 
 
+@pytest.fixture(scope="module")
+def encoders(make_encoder):
+    """Networks that are built once; each pretrainer gets them with their first weights."""
+    networks = [make_encoder(seed) for seed in range(3)]
+    first = [network.get_weights() for network in networks]
+
+    def reset(index: int) -> Encoder:
+        networks[index].set_weights(first[index])
+        return networks[index]
+
+    return reset
+
+
 def make_pretrainer(make_encoder, recipe: str, **options) -> Pretrainer:
     weights = {"distillation": 0.0, **RECIPES[recipe]}
     return Pretrainer(
@@ -52,7 +65,7 @@ def fit(pretrainer: Pretrainer, batches: list[tuple[tf.Tensor, ...]], eager: boo
 
 @pytest.fixture(scope="module")
 def copy(make_encoder):
-    """A copy of an encoder; each role has one network, which is used again and again."""
+    """Copy an encoder; each role has one network, which is reused."""
     networks = {role: make_encoder(9) for role in ("student", "momentum_encoder", "teacher")}
 
     def copied(pretrainer: Pretrainer, role: str) -> Encoder:
@@ -72,14 +85,14 @@ def assert_close(ours, expected, atol=1e-5):
 
 
 def written_out(name: str, query, key, target, queue) -> tf.Tensor:
-    """One loss by TensorFlow's cross-entropies alone."""
+    """Compute one loss with TensorFlow's cross-entropies alone."""
     if name == "regression":
         return tf.reduce_mean(2.0 - 2.0 * tf.einsum("bd,bd->b", query, target))
     if name == "distillation":
         logits, labels = query / TEMPERATURE, tf.nn.softmax(target / TEACHERS)
         return tf.reduce_mean(tf.nn.softmax_cross_entropy_with_logits(labels, logits))
     keys = tf.concat([target if key is None else key, queue], axis=0)
-    # Of the batch's keys, each query sees its own only.
+    # Each query sees only its own key from the batch.
     allowed = tf.concat([tf.eye(BATCH), tf.ones((BATCH, QUEUE))], axis=1)
     logits = query @ tf.transpose(keys) / TEMPERATURE + tf.math.log(allowed)
     if name == "contrastive":
@@ -93,7 +106,7 @@ def written_out(name: str, query, key, target, queue) -> tf.Tensor:
 
 
 def reference_step(pretrainer: Pretrainer, batch, copy) -> dict:
-    """What one step of SGD should leave behind; nothing of the pretrainer is touched."""
+    """Return what one step of SGD should leave behind; the pretrainer is not touched."""
     student = copy(pretrainer, "student")
     result = {"keys": None}
     key = target = None
@@ -127,8 +140,8 @@ def reference_step(pretrainer: Pretrainer, batch, copy) -> dict:
 
 @pytest.mark.parametrize("eager", [True, False], ids=["eager", "graph"])
 @pytest.mark.parametrize("recipe", sorted(RECIPES))
-def test_one_step_is_the_step_written_out(recipe, eager, make_encoder, copy):
-    pretrainer = make_pretrainer(make_encoder, recipe)
+def test_one_step_is_the_step_written_out(recipe, eager, encoders, copy):
+    pretrainer = make_pretrainer(encoders, recipe)
     before = values(pretrainer.student.trainable_variables)
     first_keys = None if pretrainer.queue is None else pretrainer.queue.keys.numpy()
     frozen = None if pretrainer.teacher is None else values(pretrainer.teacher.variables)
@@ -136,7 +149,7 @@ def test_one_step_is_the_step_written_out(recipe, eager, make_encoder, copy):
     expected = reference_step(pretrainer, batch, copy)
     history = fit(pretrainer, [batch], eager)
 
-    # The student: every parameter has moved, to where the gradient says; its statistics too.
+    # The student: every parameter has moved to where the gradient points; its statistics too.
     student = pretrainer.student
     assert_close(values(student.variables), values(expected["student"].variables))
     for old, new in zip(before, values(student.trainable_variables), strict=True):
@@ -146,7 +159,7 @@ def test_one_step_is_the_step_written_out(recipe, eager, make_encoder, copy):
     for name, value in expected["losses"].items():
         np.testing.assert_allclose(history[name], [value], rtol=1e-4, err_msg=name)
     assert int(pretrainer.optimizer.iterations) == 1
-    # The teacher: not a bit, statistics included.
+    # The teacher: not one bit has changed, statistics included.
     if frozen is not None:
         for old, new in zip(frozen, values(pretrainer.teacher.variables), strict=True):
             np.testing.assert_array_equal(old, new)
@@ -163,9 +176,9 @@ def test_one_step_is_the_step_written_out(recipe, eager, make_encoder, copy):
         assert int(pretrainer.queue.position) == BATCH
 
 
-def test_keys_wait_until_the_next_step(make_encoder, copy):
+def test_keys_wait_until_the_next_step(encoders, make_encoder, copy):
     """Each step contrasts against the queue that the steps before it have filled."""
-    pretrainer = make_pretrainer(make_encoder, "both")
+    pretrainer = make_pretrainer(encoders, "both")
     chain = make_pretrainer(make_encoder, "both")
     batches = [views(2, seed) for seed in range(2)]
     expected_losses = []
@@ -181,8 +194,8 @@ def test_keys_wait_until_the_next_step(make_encoder, copy):
     assert int(pretrainer.queue.position) == 2 * BATCH % QUEUE
 
 
-def test_averaged_key_statistics_follow_the_student(make_encoder, copy):
-    pretrainer = make_pretrainer(make_encoder, "contrast", key_statistics="averaged")
+def test_averaged_key_statistics_follow_the_student(encoders, copy):
+    pretrainer = make_pretrainer(encoders, "contrast", key_statistics="averaged")
     momentum_encoder = copy(pretrainer, "momentum_encoder")
     for theirs, ours in zip(momentum_encoder.variables, pretrainer.student.variables, strict=True):
         theirs.assign(MOMENTUM * theirs.numpy() + (1 - MOMENTUM) * ours.numpy())
@@ -193,8 +206,8 @@ def test_averaged_key_statistics_follow_the_student(make_encoder, copy):
     np.testing.assert_allclose(pretrainer.queue.keys[:BATCH], keys, atol=1e-5)
 
 
-def test_views_and_metrics_of_each_recipe(make_encoder):
-    pretrainers = {name: make_pretrainer(make_encoder, name) for name in RECIPES}
+def test_views_and_metrics_of_each_recipe(encoders):
+    pretrainers = {name: make_pretrainer(encoders, name) for name in RECIPES}
     assert {n: p.views for n, p in pretrainers.items()} == {
         "contrast": 2,
         "both": 2,

@@ -25,7 +25,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def holder(tmp_path):
-    """Another process that holds the directory."""
+    """Start another process that holds the directory."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(tmp_path / ".lock")],
         stdin=subprocess.PIPE,
@@ -42,7 +42,7 @@ def test_a_second_run_is_refused_until_the_first_is_gone(holder, contrast, tmp_p
     with pytest.raises(UserError, match=words):
         pretrain(contrast, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
-    holder.kill()  # no chance to tidy up
+    holder.kill()  # without a chance to clean up
     holder.wait()
     with RunLock(tmp_path):
         pass
@@ -62,7 +62,7 @@ def test_a_vanished_directory_is_noticed_and_not_made_again(replaced, tmp_path):
     with RunLock(tmp_path / "run") as lock:
         lock.check()
         shutil.rmtree(tmp_path / "run")
-        if replaced:  # as a mount point is, when what was mounted has gone
+        if replaced:  # as a mount point is when its file system has gone
             os.mkdir(tmp_path / "run")
         with pytest.raises(UserError, match="has vanished while training; bring it back"):
             lock.check()

@@ -71,9 +71,13 @@ def test_in_a_graph_and_from_its_config():
 
 
 def test_late_steps_of_a_long_run_are_exact():
-    """Float32 counts to 16.7 million only; a run of ImageNet has more steps than half of that."""
-    schedule = EpochSchedule(1.0, schedule="linear", epochs=100, steps_per_epoch=2**19 + 1)
-    before, at = (float(schedule(99 * (2**19 + 1) - 1)), float(schedule(99 * (2**19 + 1))))
+    """Float32 counts to 16.8 million only, and this run has 52 million steps.
+
+    200 epochs of ImageNet in batches of 256 are 1.0 million.
+    """
+    steps_per_epoch = 2**19 + 3  # so that float32 takes the last step of an epoch for the next
+    schedule = EpochSchedule(1.0, schedule="linear", epochs=100, steps_per_epoch=steps_per_epoch)
+    before, at = (float(schedule(99 * steps_per_epoch - late)) for late in (1, 0))
     np.testing.assert_allclose([before, at], [0.02, 0.01], rtol=1e-4)
 
 

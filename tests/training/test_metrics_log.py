@@ -1,4 +1,4 @@
-"""metrics.jsonl after a crash: what is kept of it."""
+"""The part of metrics.jsonl that is kept after a crash."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from s2bnn_tf.training.progress import keep_metrics
+from s2bnn_tf.training.metrics_log import keep_metrics
 
 ROWS = [{"epoch": epoch, "step": 5 * epoch, "loss": 1.0 / epoch} for epoch in range(1, 5)]
 LINES = [json.dumps(row) + "\n" for row in ROWS]

@@ -1,0 +1,71 @@
+"""The views that a run is trained on, and the images that its reports name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from s2bnn_tf.config import Config
+from s2bnn_tf.data import ImageSource, batch_indices, view_dataset
+from s2bnn_tf.runs import build_augmentation
+
+_HEALTH_IMAGES = 32
+
+
+def distributed_views(
+    strategy: tf.distribute.Strategy,
+    source: ImageSource,
+    config: Config,
+    *,
+    views: int,
+    first_step: int,
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+    """Build the endless dataset of a run's views, of which each replica gets its share.
+
+    Args:
+        strategy: The strategy that the run is trained with.
+        source: The images.
+        config: The recipe.
+        views: The number of views of each image, 1 or 2.
+        first_step: The step to start from, counted from 0.
+    """
+
+    def make(context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
+        context = context or tf.distribute.InputContext()
+        return view_dataset(
+            source,
+            build_augmentation(config.data),
+            image_size=config.data.image_size,
+            batch_size=config.data.batch_size,
+            views=views,
+            seed=config.seed,
+            first_step=first_step,
+            replicas=context.num_replicas_in_sync,
+            pipeline=context.input_pipeline_id,
+            pipelines=context.num_input_pipelines,
+        )
+
+    if strategy.num_replicas_in_sync == 1 and not strategy.cluster_resolver:
+        return make()
+    return strategy.distribute_datasets_from_function(make)
+
+
+def health_images(source: ImageSource, config: Config) -> tf.Tensor:
+    """Return views of the first images of the first batch, normalized `(B, S, S, 3)`."""
+    views = view_dataset(
+        source,
+        build_augmentation(config.data),
+        image_size=config.data.image_size,
+        batch_size=min(_HEALTH_IMAGES, config.data.batch_size),
+        views=1,
+        seed=config.seed,
+    )
+    return next(iter(views))[0]
+
+
+def images_of_step(source: ImageSource, config: Config, step: int) -> list[Any]:
+    """Return the images of a step, counted from 0, as paths, or as numbers if there are none."""
+    indices = batch_indices(len(source), config.data.batch_size, seed=config.seed, step=step)
+    paths = source.paths
+    return [str(paths[i]) if paths else int(i) for i in indices]

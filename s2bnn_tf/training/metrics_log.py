@@ -1,0 +1,113 @@
+"""One line of numbers per epoch, in `metrics.jsonl` and for TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from s2bnn_tf.files import write_text
+from s2bnn_tf.runs import RunDirectory
+from s2bnn_tf.training.run_lock import RunLock
+from s2bnn_tf.training.saving import writing_to
+
+keras = tf.keras
+
+
+class MetricsLog(keras.callbacks.Callback):
+    """Write one JSON line per epoch to `metrics.jsonl`, and the same numbers for TensorBoard.
+
+    Lines of epochs that a resumed run repeats are dropped first.
+
+    Args:
+        run: The run directory to write to.
+        lock: The lock held on the run directory.
+        batch_size: The number of images in a step.
+        steps_per_epoch: The number of steps in an epoch.
+        first_epoch: The epoch that training starts in or resumes, counted from 0.
+    """
+
+    def __init__(
+        self,
+        run: RunDirectory,
+        lock: RunLock,
+        *,
+        batch_size: int,
+        steps_per_epoch: int,
+        first_epoch: int,
+    ):
+        super().__init__()
+        self.run = run
+        self.lock = lock
+        self.path = run.metrics_path
+        self.batch_size = batch_size
+        self.steps_per_epoch = steps_per_epoch
+        self.writer = tf.summary.create_file_writer(str(run.tensorboard))
+        keep_metrics(self.path, epochs=first_epoch)
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any]) -> None:
+        self.started = time.perf_counter()
+        self.steps = 0
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any]) -> None:
+        self.steps += 1
+        self.trained = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        step = self.model.steps_done()
+        if step % self.steps_per_epoch:
+            return  # stopped within the epoch, which the resumed run logs as a whole
+        seconds = self.trained - self.started
+        row = {
+            "epoch": epoch + 1,
+            "step": step,
+            **{name: _plain(value) for name, value in logs.items()},
+            "learning_rate": float(self.model.learning_rate()),
+            "images_per_second": round(self.steps * self.batch_size / seconds, 1),
+            "seconds": round(seconds, 3),
+        }
+        self.lock.check()
+        with writing_to(self.run, "the metrics"):
+            with self.path.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+            with self.writer.as_default(step=epoch + 1):
+                for name, value in _flatten(row).items():
+                    tf.summary.scalar(name, value)
+            self.writer.flush()
+
+
+def keep_metrics(path: Path, *, epochs: int) -> None:
+    """Drop the lines of later epochs, and a line that was cut short, from `metrics.jsonl`."""
+    if not path.is_file():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            break
+        if row["epoch"] <= epochs:
+            kept.append(line + "\n")
+    write_text(path, "".join(kept))
+
+
+def _plain(value: Any) -> Any:
+    """Turn numbers into those that JSON takes, also inside dictionaries."""
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return float(value)
+
+
+def _flatten(row: Mapping[str, Any]) -> dict[str, float]:
+    """Give each number a separate name, as in `flip_rates/block1_conv3x3`."""
+    flat = {}
+    for name, value in row.items():
+        if isinstance(value, dict):
+            flat.update({f"{name}/{key}": item for key, item in value.items()})
+        elif name not in ("epoch", "step"):
+            flat[name] = value
+    return flat
