@@ -153,8 +153,7 @@ class Training:
         indices = batch_indices(
             len(self.source), self.config.data.batch_size, seed=self.config.seed, step=step
         )
-        paths = self.source.paths
-        return [str(paths[i]) if paths else int(i) for i in indices]
+        return [self.source.identify(i) for i in indices]
 
     def _health_images(self) -> tf.Tensor:
         """The first images of the first batch."""
