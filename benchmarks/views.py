@@ -30,7 +30,7 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from s2bnn_tf.data import Augmentation, ImageSource, open_source, view_dataset
+from s2bnn_tf.data import ArraySource, Augmentation, ImageSource, open_source, view_dataset
 
 FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 PRESETS = {
@@ -67,7 +67,7 @@ def measure(
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     made = batches * batch_size * views
     return {
-        "source": source.name if source.paths == () else f"{len(source)} JPEGs",
+        "source": source.name if isinstance(source, ArraySource) else f"{len(source)} JPEGs",
         "augmentation": preset,
         "image_size": image_size,
         "batch_size": batch_size,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 import click
@@ -41,7 +40,7 @@ def pack(source: str, output_dir: Path) -> None:
     except UserError as error:
         say(f"Only the training images are packed: {error}")
     for images in opened:
-        written = pack_source(images, output_dir, progress=partial(show_progress, images.split))
+        written = pack_source(images, output_dir, progress=show_progress)
         left_out = f", {written['unreadable']} left out" if written["unreadable"] else ""
         say(f"{images.split}: {written['images']} images in {written['files']} files{left_out}")
     click.echo(f"Train with --set data.source=tfrecord:{output_dir}")

@@ -1,22 +1,37 @@
-"""Images to views: sources, image operations, datasets."""
+"""Images in, batches of views out.
 
+Read the files in this order:
+
+1. Where images are: `sources` opens them by name; `digits`, `idx`, `folder` and `records` know
+   the formats; `decode` turns files into pixels and `readable` leaves out broken ones.
+2. What a source is: `image_source` is the interface; `array_source` holds images in memory;
+   `decoded_source` decodes them one at a time, in `file_source` from files.
+3. What happens to images: `crop` and `augment` for batches of small ones, by the matrices of
+   `resample`; `changes` and `pixels` for one large image at a time.
+4. What training and evaluation read: `order`, `views`, `labeled`; `numpy_op` calls Python in them.
+5. `pack` writes a folder of images into a few large files.
+"""
+
+from s2bnn_tf.data.array_source import ArraySource
 from s2bnn_tf.data.augment import IMAGENET_MEAN, IMAGENET_STD, Augmentation, normalize
 from s2bnn_tf.data.decode import load_image
+from s2bnn_tf.data.decoded_source import DecodedSource
+from s2bnn_tf.data.file_source import FileSource
+from s2bnn_tf.data.image_source import ImageSource
+from s2bnn_tf.data.labeled import PROBE_FLIP_PROBABILITY, labeled_dataset
+from s2bnn_tf.data.order import batch_indices, steps_per_epoch
 from s2bnn_tf.data.pack import pack
-from s2bnn_tf.data.sources import ImageSource, open_images, open_source
-from s2bnn_tf.data.views import (
-    PROBE_FLIP_PROBABILITY,
-    batch_indices,
-    labeled_dataset,
-    steps_per_epoch,
-    view_dataset,
-)
+from s2bnn_tf.data.sources import open_images, open_source
+from s2bnn_tf.data.views import view_dataset
 
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "PROBE_FLIP_PROBABILITY",
+    "ArraySource",
     "Augmentation",
+    "DecodedSource",
+    "FileSource",
     "ImageSource",
     "batch_indices",
     "labeled_dataset",

@@ -1,7 +1,7 @@
 """Random image operations on batches, as torchvision defines them, in TensorFlow.
 
 Images are RGB float32 `(B, H, W, 3)` in 0-255. Every operation is a pure function of its images
-and a seed, an int32 pair, and draws anew for each image of the batch.
+and a seed, int32 `(2,)`, and draws separately for each image of the batch.
 
 TensorFlow is several times slower to broadcast over the three channels than along rows, so the
 hot operations see an image as one row of numbers (`_rows`).
@@ -9,12 +9,11 @@ hot operations see an image as one row of numbers (`_rows`).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import tensorflow as tf
 
-from s2bnn_tf.data.resample import gaussian_matrix, interpolation_matrix, resample
+from s2bnn_tf.data.resample import gaussian_matrix, resample
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -25,20 +24,17 @@ JITTER_STRENGTH = 0.4  # of brightness, contrast and saturation
 JITTER_HUE = 0.1
 BLUR_SIGMA = (0.1, 2.0)
 
-CROP_TRIES = 10
-CROP_ASPECT = (3 / 4, 4 / 3)
-
 
 @dataclass(frozen=True)
 class Augmentation:
     """How a view differs from its image.
 
     Attributes:
-        crop_scale: Smallest and largest share of the area that a crop keeps.
-        jitter_probability: Of brightness, contrast, saturation and hue to change.
-        grayscale_probability: Of the colors to go.
-        blur_probability: Of a Gaussian blur.
-        flip_probability: Of mirroring left to right.
+        crop_scale: The smallest and largest share of the area that a crop keeps, in (0, 1].
+        jitter_probability: The probability that brightness, contrast, saturation and hue change.
+        grayscale_probability: The probability that the view becomes gray.
+        blur_probability: The probability of a Gaussian blur.
+        flip_probability: The probability of mirroring left to right.
     """
 
     crop_scale: tuple[float, float]
@@ -57,78 +53,24 @@ def normalize(images: tf.Tensor) -> tf.Tensor:
     return tf.reshape(lines * scale - tf.tile(offset, [width]), tf.shape(images))
 
 
-def sample_crop_boxes(sizes: tf.Tensor, crop_scale: tuple[float, float], seed) -> tf.Tensor:
-    """Draw the boxes of random resized crops.
-
-    Ten tries at an area, uniform in `crop_scale` of the image, and an aspect ratio, log-uniform
-    in (3/4, 4/3); the first that fits is placed uniformly. If none does: the largest centered
-    box with an aspect ratio in that range.
-
-    Args:
-        sizes: `(B, 2)` integers, height and width.
-        crop_scale: Smallest and largest share of the area.
-        seed: int32 `(2,)`.
-
-    Returns:
-        `(B, 4)` int32: top, left, height, width, in pixels.
-
-    References:
-        torchvision.transforms.RandomResizedCrop.
-    """
-    seeds = tf.random.split(seed, 3)
-    sizes = tf.cast(sizes, tf.float32)
-    shape = (tf.shape(sizes)[0], CROP_TRIES)
-    area = tf.reduce_prod(sizes, axis=1, keepdims=True) * _uniform(shape, seeds[0], *crop_scale)
-    aspect = tf.exp(_uniform(shape, seeds[1], *(math.log(ratio) for ratio in CROP_ASPECT)))
-    tries = tf.round(tf.stack([tf.sqrt(area / aspect), tf.sqrt(area * aspect)], axis=-1))
-    fits = tf.reduce_all((tries > 0) & (tries <= sizes[:, tf.newaxis]), axis=-1)
-
-    first = tf.argmax(fits, axis=1)
-    chosen = tf.gather(tries, first, batch_dims=1)
-    spare = sizes - chosen
-    place = tf.floor(_uniform(tf.shape(sizes), seeds[2]) * (spare + 1))
-    sampled = tf.concat([tf.minimum(place, spare), chosen], axis=1)
-    boxes = tf.where(tf.reduce_any(fits, axis=1, keepdims=True), sampled, _center_boxes(sizes))
-    return tf.cast(boxes, tf.int32)
+def augment_view(images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
+    """Turn crops, RGB 0-255 `(B, S, S, 3)`, into normalized views of the same shape."""
+    seeds = tf.unstack(tf.random.split(seed, 4), axis=0)
+    images = color_jitter(images, augmentation.jitter_probability, seeds[0])
+    images = random_grayscale(images, augmentation.grayscale_probability, seeds[1])
+    images = gaussian_blur(images, augmentation.blur_probability, seeds[2])
+    images = random_flip(images, augmentation.flip_probability, seeds[3])
+    return normalize(images)
 
 
-def resized_crop(images: tf.Tensor, boxes: tf.Tensor, size: int) -> tf.Tensor:
-    """Cut a box out of each image and resize it by antialiased bilinear interpolation.
-
-    The same numbers as Pillow's `crop(box).resize((size, size), BILINEAR)`, without rounding.
-
-    Args:
-        images: `(B, H, W, 3)`, any number type.
-        boxes: `(B, 4)`: top, left, height, width, within the images.
-        size: Side of the result.
-
-    Returns:
-        float32 `(B, size, size, 3)`.
-    """
-    height, width = tf.shape(images)[1], tf.shape(images)[2]
-    boxes = tf.cast(boxes, tf.float32)
-    rows = interpolation_matrix(boxes[:, 0], boxes[:, 2], height, size)
-    columns = interpolation_matrix(boxes[:, 1], boxes[:, 3], width, size)
-    return resample(images, rows, columns)
-
-
-def random_resized_crop(
-    images: tf.Tensor, size: int, crop_scale: tuple[float, float], seed
-) -> tf.Tensor:
-    """Resize a random box of each image, float32 `(B, size, size, 3)`."""
-    shape = tf.shape(images)
-    sizes = tf.broadcast_to(shape[1:3], (shape[0], 2))
-    return resized_crop(images, sample_crop_boxes(sizes, crop_scale, seed), size)
-
-
-def color_jitter(images: tf.Tensor, probability: float, seed) -> tf.Tensor:
+def color_jitter(images: tf.Tensor, probability: float, seed: tf.Tensor) -> tf.Tensor:
     """Change brightness, contrast, saturation and hue of some images, in random order.
 
-    Factors are uniform in 0.6-1.4, the hue moves by at most a tenth of the circle.
+    Factors are uniform in 0.6-1.4, and the hue moves by at most a tenth of the circle.
 
     Args:
         images: `(B, H, W, 3)`.
-        probability: Of an image to be changed.
+        probability: The probability that an image changes.
         seed: int32 `(2,)`.
 
     Returns:
@@ -144,7 +86,7 @@ def color_jitter(images: tf.Tensor, probability: float, seed) -> tf.Tensor:
     return tf.tensor_scatter_nd_update(images, chosen, jittered)
 
 
-def sample_jitter(count: int | tf.Tensor, seed) -> tuple[tf.Tensor, tf.Tensor]:
+def sample_jitter(count: int | tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Draw the `amounts` and the `order` of `apply_jitter` for `count` images."""
     seeds = tf.random.split(seed, 3)
     factors = _uniform((count, 3), seeds[0], 1 - JITTER_STRENGTH, 1 + JITTER_STRENGTH)
@@ -158,8 +100,9 @@ def apply_jitter(images: tf.Tensor, amounts: tf.Tensor, order: tf.Tensor) -> tf.
 
     Args:
         images: `(B, H, W, 3)`.
-        amounts: `(B, 4)`: factors of brightness, contrast and saturation, shift of the hue.
-        order: `(B, 4)` int32: for each image, which operation comes first, second, ...
+        amounts: `(B, 4)`: the factors for brightness, contrast and saturation, and the shift of
+            the hue in turns of the color circle.
+        order: int32 `(B, 4)`: which operation comes first, second, ... for each image.
 
     Returns:
         Same shape as `images`.
@@ -178,8 +121,8 @@ def apply_jitter(images: tf.Tensor, amounts: tf.Tensor, order: tf.Tensor) -> tf.
 
 def shift_hue(images: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
     """Turn the hue of each image by `shift` `(B,)`, in turns of the color circle."""
-    # Image by image, since TensorFlow's fused kernel takes one shift for all it is given; that
-    # is still half the time of the conversions to HSV and back on the whole batch.
+    # Image by image, since TensorFlow's fused kernel takes one shift for all its images; this
+    # still takes half as long as converting the whole batch to HSV and back.
     return tf.map_fn(
         lambda pair: tf.image.adjust_hue(*pair),
         (images, shift),
@@ -188,24 +131,24 @@ def shift_hue(images: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
 
 
 def to_gray(images: tf.Tensor) -> tf.Tensor:
-    """Return the luma on all three channels, `(B, H, W, 3)`, with torchvision's weights."""
+    """Return the luma, with torchvision's weights, on all three channels, `(B, H, W, 3)`."""
     return tf.tensordot(images, tf.constant([[weight] * 3 for weight in GRAY_WEIGHTS]), axes=1)
 
 
-def random_grayscale(images: tf.Tensor, probability: float, seed) -> tf.Tensor:
-    """Replace some images by their gray, on all three channels."""
+def random_grayscale(images: tf.Tensor, probability: float, seed: tf.Tensor) -> tf.Tensor:
+    """Replace some images with their luma on all three channels."""
     chosen = _choose(images, probability, seed)
     return tf.tensor_scatter_nd_update(images, chosen, to_gray(tf.gather_nd(images, chosen)))
 
 
-def gaussian_blur(images: tf.Tensor, probability: float, seed) -> tf.Tensor:
+def gaussian_blur(images: tf.Tensor, probability: float, seed: tf.Tensor) -> tf.Tensor:
     """Blur some images with a Gaussian, its sigma uniform in 0.1-2.0 pixels.
 
-    Borders are reflected. Sigma is in pixels of the view whatever its size, as in the paper,
-    where views have 224.
+    Borders are reflected. Sigma is in pixels of the view, whatever its size; in the paper, views
+    have 224 by 224 pixels.
 
     References:
-        MoCo v2, https://arxiv.org/abs/2003.04297 (this blur, by Pillow).
+        MoCo v2, https://arxiv.org/abs/2003.04297 (this blur, with Pillow).
     """
     seeds = tf.random.split(seed, 2)
     chosen = _choose(images, probability, seeds[0])
@@ -215,45 +158,37 @@ def gaussian_blur(images: tf.Tensor, probability: float, seed) -> tf.Tensor:
 
 
 def blur_by(images: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
-    """Blur each image by its own sigma, `(B,)` in pixels.
+    """Blur each image with its own sigma, `(B,)` in pixels.
 
-    The Gaussian is written as one matrix for the rows and one for the columns, so that images
-    of different sigma are blurred by the same two matrix products.
+    The Gaussian is one matrix for the rows and one for the columns, and the same two matrix
+    products blur images with different sigmas.
     """
     rows = gaussian_matrix(sigma, tf.shape(images)[1])
     columns = gaussian_matrix(sigma, tf.shape(images)[2])
     return resample(images, rows, columns)
 
 
-def random_flip(images: tf.Tensor, probability: float, seed) -> tf.Tensor:
+def random_flip(images: tf.Tensor, probability: float, seed: tf.Tensor) -> tf.Tensor:
     """Mirror some images left to right."""
     chosen = _choose(images, probability, seed)
     mirrored = tf.reverse(tf.gather_nd(images, chosen), axis=[2])
     return tf.tensor_scatter_nd_update(images, chosen, mirrored)
 
 
-def _uniform(shape, seed, low: float = 0.0, high: float = 1.0) -> tf.Tensor:
+def _uniform(
+    shape: tf.Tensor | tuple[int | tf.Tensor, ...],
+    seed: tf.Tensor,
+    low: float = 0.0,
+    high: float = 1.0,
+) -> tf.Tensor:
     return tf.random.stateless_uniform(shape, seed, low, high)
 
 
-def _center_boxes(sizes: tf.Tensor) -> tf.Tensor:
-    height, width = sizes[:, 0], sizes[:, 1]
-    narrowest, widest = CROP_ASPECT
-    size = tf.stack(
-        [
-            tf.minimum(height, tf.round(width / narrowest)),
-            tf.minimum(width, tf.round(height * widest)),
-        ],
-        axis=1,
-    )
-    return tf.concat([(sizes - size) // 2, size], axis=1)
-
-
 def _blend(images: tf.Tensor, operation: tf.Tensor, amount: tf.Tensor) -> tf.Tensor:
-    """Move images away from, or toward, black, their mean gray or their gray.
+    """Move images away from, or toward, black, their mean luma or their luma.
 
-    Brightness, contrast and saturation differ in nothing but this other end, so that one pass
-    serves a batch in which every image is at a different operation.
+    Brightness, contrast and saturation differ only in this other end, and so one pass serves a
+    batch in which every image is at a different operation.
     """
     gray = _rows(to_gray(images))
     factor = tf.where(operation == HUE, 1.0, amount)[:, tf.newaxis]
@@ -265,8 +200,8 @@ def _blend(images: tf.Tensor, operation: tf.Tensor, amount: tf.Tensor) -> tf.Ten
     return tf.reshape(tf.clip_by_value(blended, 0.0, 255.0), tf.shape(images))
 
 
-def _choose(images: tf.Tensor, probability: float, seed) -> tf.Tensor:
-    """Draw which images to change, `(n, 1)` indices into the batch."""
+def _choose(images: tf.Tensor, probability: float, seed: tf.Tensor) -> tf.Tensor:
+    """Draw which images change: `(n, 1)` indices into the batch."""
     return tf.where(_uniform(tf.shape(images)[:1], seed) < probability)
 
 

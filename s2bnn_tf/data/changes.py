@@ -1,15 +1,15 @@
-"""What happens to one large view after its crop, drawn beforehand and applied on its own.
+"""The random changes of one large view after its crop, drawn first and applied to it alone.
 
 Each view goes through only those operations that were drawn for it.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
-import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from s2bnn_tf.data import augment as ops
 from s2bnn_tf.data import pixels
@@ -19,26 +19,27 @@ class Changes(NamedTuple):
     """The draws for N views, each of shape `(N, ...)`, as tensors or arrays.
 
     Attributes:
-        jitter: bool, whether colors change.
-        amounts, order: Of the color jitter, as `augment.sample_jitter` draws them, `(N, 4)`.
-        gray: bool, whether the colors go.
-        sigma: Of the Gaussian blur in pixels; 0 for none.
-        mirror: bool, whether left and right change places.
+        jitter: bool, whether the colors change.
+        amounts: The amounts of the color jitter `(N, 4)`, as `augment.sample_jitter` draws them.
+        order: The order of its operations `(N, 4)`, from the same function.
+        gray: bool, whether the view becomes gray.
+        sigma: The standard deviation of the Gaussian blur in pixels; 0 for none.
+        mirror: bool, whether left and right are exchanged.
     """
 
-    jitter: tf.Tensor | np.ndarray
-    amounts: tf.Tensor | np.ndarray
-    order: tf.Tensor | np.ndarray
-    gray: tf.Tensor | np.ndarray
-    sigma: tf.Tensor | np.ndarray
-    mirror: tf.Tensor | np.ndarray
+    jitter: tf.Tensor | NDArray[Any]
+    amounts: tf.Tensor | NDArray[Any]
+    order: tf.Tensor | NDArray[Any]
+    gray: tf.Tensor | NDArray[Any]
+    sigma: tf.Tensor | NDArray[Any]
+    mirror: tf.Tensor | NDArray[Any]
 
     def of(self, view: int) -> Changes:
-        """The draws for one view."""
+        """Return the draws for one view."""
         return Changes(*(draw[view] for draw in self))
 
 
-def sample_changes(count: int, augmentation, seed: tf.Tensor) -> Changes:
+def sample_changes(count: int, augmentation: ops.Augmentation, seed: tf.Tensor) -> Changes:
     """Draw the changes of `count` views with the probabilities of an `Augmentation`."""
     seeds = tf.unstack(tf.random.split(seed, 3), axis=0)
     chance = tf.unstack(tf.random.stateless_uniform((4, count), seeds[0]))
@@ -54,12 +55,12 @@ def sample_changes(count: int, augmentation, seed: tf.Tensor) -> Changes:
     )
 
 
-def change_view(image: np.ndarray, changes: Changes) -> np.ndarray:
+def change_view(image: pixels.Pixels, changes: Changes) -> pixels.Pixels:
     """Apply the changes of one view, in torchvision's order.
 
     Args:
         image: RGB, uint8 `(S, S, 3)`.
-        changes: Arrays for this view alone.
+        changes: The draws for this view alone, as arrays.
 
     Returns:
         RGB, uint8 `(S, S, 3)`.

@@ -1,4 +1,4 @@
-"""Folders of image files: what is in them, which class, which split."""
+"""Folders of image files: their images, classes and splits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from collections import defaultdict
 from pathlib import Path
 
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import DataError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 TRAIN_FOLDERS = ("train",)
@@ -20,48 +20,48 @@ Listing = tuple[list[Path], list[int] | None, tuple[str, ...]]
 def list_folder(root: Path, split: str) -> Listing:
     """Find the images of one split, in sorted order.
 
-    Three layouts are known. With `train/` and `val/` or `test/` folders, those are the splits.
-    With one subfolder a class, a fifth of each class is the test split, chosen by a hash of the
-    relative path, so that it is the same on every machine. Without subfolders there are no
-    labels and every image is in the train split.
+    Three layouts are known. If there are folders `train/` and `val/` or `test/`, they are the
+    splits. If there is one subfolder per class, a fifth of each class is the test split, chosen
+    by a hash of the relative path and therefore the same on every machine. Without subfolders
+    there are no labels, and every image is in the train split.
 
     Args:
         root: The folder.
         split: `train` or `test`.
 
     Returns:
-        Paths, a label for each (-1 for an image that lies beside the class folders; None if
-        there are no classes), class names.
+        The paths, their labels (-1 for an image beside the class folders; None if there are no
+        classes) and the class names.
 
     Raises:
-        UserError: If the folder is missing, or has no image of this split.
+        DataError: If the folder is missing, or has no image of this split.
     """
     if not root.is_dir():
-        raise UserError(f"There is no folder {root}; write folder: and the path of a folder.")
+        raise DataError(f"There is no folder {root}; write folder: and the path of a folder.")
     subfolders = _subfolders(root)
     if _is_split(subfolders):
         listing = _list_split_folder(root, split, subfolders)
     elif subfolders:
         listing = _list_hashed_split(root, split, subfolders)
     elif split == "test":
-        raise UserError(
-            f"{root} has no labels to test with; sort its images into one subfolder a class."
+        raise DataError(
+            f"{root} has no labels to test with; sort its images into one subfolder per class."
         )
     else:
         listing = scan(root), None, ()
     if not listing[0]:
         kinds = ", ".join(extension[1:] for extension in EXTENSIONS)
-        raise UserError(f"There is no {split} image in {root}; expected files of {kinds}.")
+        raise DataError(f"There is no {split} image in {root}; expected files of {kinds}.")
     return listing
 
 
 def scan(root: Path) -> list[Path]:
-    """List the images under a folder, sorted, hidden ones left out, links followed once."""
+    """List the images under a folder, sorted; hidden ones are left out, links are followed once."""
     found: list[Path] = []
     seen: set[str] = set()
     for directory, folders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(directory)
-        if real in seen:  # a link back up, or to what was already listed
+        if real in seen:  # a link to a folder that is listed already
             folders.clear()
             continue
         seen.add(real)
@@ -89,8 +89,8 @@ def _list_split_folder(root: Path, split: str, subfolders: list[str]) -> Listing
     wanted = TRAIN_FOLDERS if split == "train" else TEST_FOLDERS
     present = [name for name in wanted if name in subfolders]
     if not present:
-        raise UserError(f"There is no folder {root / wanted[0]} with {split} images.")
-    # The names of all splits together, so that a class has the same number in each.
+        raise DataError(f"There is no folder {root / wanted[0]} with {split} images.")
+    # The names of all splits together give a class the same number in each.
     splits = [name for name in TRAIN_FOLDERS + TEST_FOLDERS if name in subfolders]
     classes = sorted({name for part in splits for name in _subfolders(root / part)})
     chosen = root / present[0]

@@ -1,4 +1,4 @@
-"""The IDX format of MNIST and Fashion-MNIST, gzipped or not."""
+"""Files in the IDX format of MNIST and Fashion-MNIST, gzipped or not."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import DataError
 
 FASHION_MNIST_CLASSES = (
     "T-shirt/top",
@@ -26,17 +27,17 @@ FASHION_MNIST_CLASSES = (
 )
 
 
-def read_idx(path: Path) -> np.ndarray:
+def read_idx(path: Path) -> NDArray[np.uint8]:
     """Read one IDX file of unsigned bytes.
 
     Args:
-        path: The file; gzipped if its name ends in `.gz`.
+        path: The file; it is gzipped if its name ends in `.gz`.
 
     Returns:
-        uint8 array of the shape the header gives.
+        uint8 array of the shape that the header gives.
 
     Raises:
-        UserError: If the file is not IDX, is damaged, or holds other than unsigned bytes.
+        DataError: If the file is not IDX, is damaged, or holds values of another type.
 
     References:
         http://yann.lecun.com/exdb/mnist/ (the format, at the bottom of the page).
@@ -44,43 +45,45 @@ def read_idx(path: Path) -> np.ndarray:
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"Cannot read {path} ({error}); fetch the file again.") from error
+        raise DataError(f"Cannot read {path} ({error}); fetch the file again.") from error
     if len(data) < 4 or data[:2] != b"\0\0":
-        raise UserError(f"{path} is not an IDX file; expected one as MNIST is distributed in.")
+        raise DataError(f"{path} is not an IDX file; expected the format of the MNIST files.")
     kind, dimensions = data[2], data[3]
     if kind != 0x08:
-        raise UserError(f"{path} holds values of IDX type 0x{kind:02x}; expected bytes, 0x08.")
+        raise DataError(f"{path} holds values of IDX type 0x{kind:02x}; expected bytes, 0x08.")
     start = 4 + 4 * dimensions
     shape = struct.unpack_from(f">{dimensions}I", data, 4) if len(data) >= start else ()
     if len(data) - start != math.prod(shape):
-        raise UserError(f"{path} is not as long as its header says; fetch the file again.")
+        raise DataError(f"{path} is not as long as its header says; fetch the file again.")
     return np.frombuffer(data, dtype=np.uint8, offset=start).reshape(shape)
 
 
-def load_idx(directory: Path, split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+def load_idx(
+    directory: Path, split: str
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], tuple[str, ...]]:
     """Load the images and labels of one split.
 
     Args:
-        directory: Holds `train-*` or `t10k-*` files, gzipped or not.
+        directory: The folder with the `train-*` and `t10k-*` files, gzipped or not.
         split: `train` or `test`.
 
     Returns:
-        RGB images `(N, H, W, 3)` uint8, labels `(N,)` int64, class names. Classes are named by
-        their numbers; a directory with "fashion" in its name gets Fashion-MNIST's names.
+        RGB images uint8 `(N, H, W, 3)`, labels int64 `(N,)`, class names. The names are the
+        numbers of the classes, or those of Fashion-MNIST if the folder's name contains "fashion".
 
     Raises:
-        UserError: If a file is missing or damaged, or the two do not fit together.
+        DataError: If a file is missing or damaged, or images and labels do not match.
     """
     prefix = {"train": "train", "test": "t10k"}[split]
     images_path = _find(directory, f"{prefix}-images", "idx3-ubyte")
     labels_path = _find(directory, f"{prefix}-labels", "idx1-ubyte")
     images, labels = read_idx(images_path), read_idx(labels_path)
     if images.ndim != 3 or images.size == 0:
-        raise UserError(
+        raise DataError(
             f"{images_path} has shape {images.shape}; expected (images, rows, columns)."
         )
     if labels.shape != images.shape[:1]:
-        raise UserError(
+        raise DataError(
             f"{images_path} has {len(images)} images, but {labels_path} is of shape {labels.shape}."
         )
     count = int(labels.max()) + 1
@@ -95,4 +98,4 @@ def _find(directory: Path, stem: str, kind: str) -> Path:
             path = directory / f"{stem}{separator}{kind}{suffix}"
             if path.is_file():
                 return path
-    raise UserError(f"There is no {stem}-{kind} or {stem}-{kind}.gz in {directory}.")
+    raise DataError(f"There is no {stem}-{kind} or {stem}-{kind}.gz in {directory}.")

@@ -24,16 +24,17 @@ def numpy_op(
 ) -> Any:
     """Run a NumPy function in a graph, as `tf.numpy_function` does.
 
-    A dataset still alive when the interpreter exits (after an exception, held by a traceback)
-    waits for its background threads, and these for Python, which is gone: the process hangs.
-    So from the moment Python begins to exit the work is left undone, and Python waits until
-    the calls have ceased: a dataset that nobody reads fills its few buffers and stops.
+    A dataset that is alive when the interpreter exits (after an exception, held by a traceback)
+    waits for its background threads, and these wait for Python, which is gone: the process hangs.
+    Therefore the work is skipped from the moment Python begins to exit, and Python waits until
+    no more calls come: a dataset that nobody reads fills its few buffers and stops.
 
     Args:
-        function: From arrays to arrays, the same for the same arguments.
-        blank: Takes the same arguments, and returns arrays of the same shapes without the work.
-        inputs: Arguments of the function.
-        dtypes: Of its results.
+        function: A function from arrays to arrays that gives equal results for equal arguments.
+        blank: A function that takes the same arguments and returns arrays of the same shapes
+            without doing the work.
+        inputs: The arguments of the function.
+        dtypes: The types of its results.
 
     Returns:
         The results, of unknown shape.
@@ -51,7 +52,7 @@ def numpy_op(
                 _running -= 1
                 _last_end = time.monotonic()
 
-    # Not stateful: tf.data would call a stateful one from one thread where runs must be equal.
+    # Not stateful: where runs must be equal, tf.data would call a stateful one from one thread.
     return tf.numpy_function(call, inputs, dtypes, stateful=False)
 
 

@@ -4,51 +4,51 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from s2bnn_tf.data.decode import decode, failure_reason
-from s2bnn_tf.data.records import Records, read_records
-from s2bnn_tf.data.sources import ImageSource
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.data.decode import failure_reason
+from s2bnn_tf.data.file_source import FileSource
+from s2bnn_tf.data.image_source import ImageSource
+from s2bnn_tf.data.records import read_records
+from s2bnn_tf.errors import DataError
 from s2bnn_tf.files import replaced, write_json, write_text
+from s2bnn_tf.progress import Progress
 
-_IMAGES_A_SHARD = 1000
+_IMAGES_PER_FILE = 1000
 
 
 def pack(
-    source: ImageSource,
-    output_dir: Path,
-    *,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    source: ImageSource, output_dir: Path, *, progress: Progress | None = None
 ) -> dict[str, int]:
     """Write the images of a source, in files, into TFRecord files.
 
-    The bytes of each file are kept as they are, after it was decoded once: what cannot be read
-    is left out. Images are shuffled, so that every file is a fair sample. Called again after an
-    interruption it goes on with the files that are missing.
+    The bytes of each file are kept as they are after it was decoded once; files that cannot be
+    decoded are left out. Images are shuffled, which makes every TFRecord file a fair sample.
+    After an interruption, a second call writes only the files that are missing.
 
     Args:
-        source: Opened from a folder.
-        output_dir: Gets `SPLIT-*.tfrecord`, an index `.npz` beside each, and `SPLIT.json`.
-        progress: Called with the number of images done and in all.
+        source: Images opened from a folder.
+        output_dir: The folder that receives `SPLIT-*.tfrecord`, an index `.npz` for each, and
+            `SPLIT.json`.
+        progress: Called with the split, the number of images done and the number of images.
 
     Returns:
-        `images` written, `files` written and `unreadable` images left out.
+        The number of `images` written, of `files` written and of `unreadable` images left out.
 
     Raises:
-        UserError: if the source is not of files, or another one was packed there.
+        DataError: If the source is not a folder, or another one was packed into `output_dir`.
     """
-    if not source.paths or isinstance(source.paths, Records):
-        raise UserError(f"{source.name} is not a folder of images; write folder: and its path.")
+    if not isinstance(source, FileSource):
+        raise DataError(f"{source.name} is not a folder of images; write folder: and its path.")
     order = np.random.default_rng(0).permutation(len(source))
-    count = -(-len(source) // _IMAGES_A_SHARD)
+    count = -(-len(source) // _IMAGES_PER_FILE)
     names = [f"{source.split}-{i:05d}-of-{count:05d}.tfrecord" for i in range(count)]
-    shards = np.array_split(order, count)
+    parts = np.array_split(order, count)
     plan = _plan(source)
     output_dir.mkdir(parents=True, exist_ok=True)
     _check_same_plan(output_dir, source, plan)
@@ -56,17 +56,18 @@ def pack(
         killed.unlink()
     done = 0
 
-    def write(name: str, indices: np.ndarray) -> tuple[int, int]:
+    def write(name: str, indices: NDArray[np.int64]) -> tuple[int, int]:
         nonlocal done
         kept = _finished(output_dir / name)
         if kept is None:
-            kept = _write_shard(source, indices, output_dir / name)
+            kept = _write_file(source, indices, output_dir / name)
         done += len(indices)
-        progress(done, len(source))
+        if progress is not None:
+            progress(source.split, done, len(source))
         return kept, len(indices) - kept
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        counts = list(pool.map(write, names, shards))
+        counts = list(pool.map(write, names, parts))
     images = sum(kept for kept, _ in counts)
     summary = {
         "plan": plan,
@@ -79,26 +80,25 @@ def pack(
     return {"images": images, "files": count, "unreadable": sum(lost for _, lost in counts)}
 
 
-def _plan(source: ImageSource) -> str:
-    """Tells one source from another: names, labels and sizes of all files."""
+def _plan(source: FileSource) -> str:
+    """Return a hash that differs between sources: the paths, labels and sizes of all files."""
     digest = hashlib.sha256()
     for i, path in enumerate(source.paths):
-        label = -1 if source.labels is None else int(source.labels[i])
-        digest.update(f"{path} {label} {os.path.getsize(str(path))}\n".encode())
+        digest.update(f"{path} {_label(source, i)} {os.path.getsize(path)}\n".encode())
     return digest.hexdigest()
 
 
-def _check_same_plan(folder: Path, source: ImageSource, plan: str) -> None:
+def _check_same_plan(folder: Path, source: FileSource, plan: str) -> None:
     path = folder / f".{source.split}.plan"
     if path.exists() and path.read_text() != plan:
-        raise UserError(
-            f"{folder} holds other images than {source.name} has now; choose another folder."
+        raise DataError(
+            f"{folder} holds images other than those in {source.name}; choose another folder."
         )
     write_text(path, plan)
 
 
 def _finished(file: Path) -> int | None:
-    """How many images a finished file holds, or None if it is not finished."""
+    """Return how many images a finished file holds, or None if it is not finished."""
     try:
         with np.load(file.with_suffix(".npz")) as index:
             return len(index["offset"]) if file.stat().st_size == index["bytes"] else None
@@ -106,8 +106,8 @@ def _finished(file: Path) -> int | None:
         return None
 
 
-def _write_shard(source: ImageSource, indices: np.ndarray, file: Path) -> int:
-    """Write one file, read it back, and put it in place with its index."""
+def _write_file(source: FileSource, indices: NDArray[np.int64], file: Path) -> int:
+    """Write one TFRecord file, read it back, and put it in place with its index."""
     index_file = file.with_suffix(".npz")
     with replaced(file, index_file) as (partial, partial_index):
         lengths, sizes, labels = _write_images(source, indices, partial)
@@ -128,26 +128,27 @@ def _write_shard(source: ImageSource, indices: np.ndarray, file: Path) -> int:
 
 
 def _write_images(
-    source: ImageSource, indices: np.ndarray, file: Path
-) -> tuple[list[int], list[tuple[int, ...]], list[int]]:
-    """Write the images that can be decoded: their lengths in bytes, (height, width), labels."""
-    lengths, labels = [], []
-    sizes: list[tuple[int, ...]] = []
+    source: FileSource, indices: NDArray[np.int64], file: Path
+) -> tuple[list[int], list[tuple[int, int]], list[int]]:
+    """Write the images that can be decoded; return their lengths in bytes, sizes and labels."""
+    lengths, sizes, labels = [], [], []
     with tf.io.TFRecordWriter(str(file)) as writer:
         for index in indices:
-            path = source.paths[index]
             try:
-                upright = decode(path)
+                height, width, _ = source.decode(index).shape
             except Exception as error:  # noqa: BLE001  a broken file can raise nearly anything
-                source.unreadable[path] = failure_reason(error)
+                source.note_failure(index, failure_reason(error))
                 continue
-            image = path.read_bytes()
-            label = -1 if source.labels is None else int(source.labels[index])
-            writer.write(_example(image, label, str(path)))
+            image, label = source.paths[index].read_bytes(), _label(source, index)
+            writer.write(_example(image, label, source.identify(index)))
             lengths.append(len(image))
-            sizes.append((upright.shape[0], upright.shape[1]))
+            sizes.append((height, width))
             labels.append(label)
     return lengths, sizes, labels
+
+
+def _label(source: FileSource, index: int) -> int:
+    return -1 if source.labels is None else int(source.labels[index])
 
 
 def _example(image: bytes, label: int, name: str) -> bytes:
@@ -156,4 +157,6 @@ def _example(image: bytes, label: int, name: str) -> bytes:
     values["name"] = feature(bytes_list=tf.train.BytesList(value=[name.encode()]))
     if label >= 0:
         values["label"] = feature(int64_list=tf.train.Int64List(value=[label]))
-    return tf.train.Example(features=tf.train.Features(feature=values)).SerializeToString()
+    example = tf.train.Example(features=tf.train.Features(feature=values))
+    serialized: bytes = example.SerializeToString()
+    return serialized

@@ -1,36 +1,40 @@
-"""Operations on one image in bytes, by OpenCV, rounded and clipped after each as Pillow does.
+"""Operations on one image in bytes, with OpenCV, each rounded and clipped as in Pillow.
 
-A large image fills the processor's cache by itself, and bytes are a quarter of floats: this is
-the fast way for large images one by one, `augment` the one for batches of small ones.
+A large image fills the processor's cache by itself, and bytes take a quarter of the memory of
+floats. This is the fast way for large images one by one; `augment` is for batches of small ones.
 
-Unless said otherwise they take and return RGB, uint8 `(H, W, 3)`.
+Unless documented otherwise, functions take and return RGB, uint8 `(H, W, 3)`.
 """
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from s2bnn_tf.data.augment import GRAY_WEIGHTS, IMAGENET_MEAN, IMAGENET_STD
 
-cv2.setNumThreads(1)  # many images are worked on at once already
+cv2.setNumThreads(1)  # many images are processed at the same time already
 
 _SHARP_ENOUGH = 1.1  # times the size: shrinking by less needs no antialiasing
-_NEAR = 2.2  # times the size: where four samples for a pixel begin to miss what is between
+_NEAR = 2.2  # times the size: beyond it, four samples per pixel miss what lies between them
 _ALIGNMENT = 64  # bytes, TensorFlow's own
 _GRAY = np.array(GRAY_WEIGHTS, np.float32)
 
+Pixels = NDArray[Any]  # uint8, which OpenCV's annotations do not say
 
-def resize(image: np.ndarray, size: int) -> np.ndarray:
+
+def resize(image: Pixels, size: int) -> Pixels:
     """Resize to `(size, size, 3)`, antialiased.
 
-    Bilinear interpolation, which at exactly one half is the mean of each four pixels: halved
-    until it is near, then resized to twice the size and halved once more, so that each pixel
-    of the result is the mean of four samples. A third of the time of Pillow's antialiased
-    BILINEAR, and on photographs within two levels of it on average.
+    Bilinear interpolation at exactly one half is the mean of each four pixels. The image is
+    halved until it is near the size, then resized to twice the size and halved once more, and
+    each pixel of the result is the mean of four samples. This takes a third of the time of
+    Pillow's antialiased BILINEAR and is within two levels of it on average on photographs.
     """
     while max(image.shape[:2]) > _NEAR * size:
         height, width, _ = image.shape
@@ -40,53 +44,54 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(image, (size, size))
 
 
-def change_brightness(image: np.ndarray, factor: float) -> np.ndarray:
-    """Move away from, or toward, black."""
+def change_brightness(image: Pixels, factor: float) -> Pixels:
+    """Move the image away from, or toward, black."""
     return cv2.convertScaleAbs(image, alpha=factor)
 
 
-def change_contrast(image: np.ndarray, factor: float) -> np.ndarray:
-    """Move away from, or toward, the mean gray."""
+def change_contrast(image: Pixels, factor: float) -> Pixels:
+    """Move the image away from, or toward, its mean luma."""
     mean = float(_GRAY @ cv2.mean(image)[:3])
     return cv2.addWeighted(image, factor, image, 0.0, (1 - factor) * mean)
 
 
-def change_saturation(image: np.ndarray, factor: float) -> np.ndarray:
-    """Move each pixel away from, or toward, its own gray: one matrix."""
+def change_saturation(image: Pixels, factor: float) -> Pixels:
+    """Move each pixel away from, or toward, its own luma, with one matrix."""
     matrix = factor * np.eye(3, dtype=np.float32) + (1 - factor) * _GRAY
     return cv2.transform(image, matrix)
 
 
-def change_hue(image: np.ndarray, shift: float) -> np.ndarray:
-    """Turn the hue by `shift`, in turns of the color circle, in HSV."""
-    # In floats, which take no longer: OpenCV's HSV in bytes has 180 or 256 hues.
+def change_hue(image: Pixels, shift: float) -> Pixels:
+    """Turn the hue in HSV by `shift`, in turns of the color circle."""
+    # In floats, which take no longer: OpenCV's HSV in bytes has only 180 or 256 hues.
     hsv = cv2.cvtColor(image.astype(np.float32), cv2.COLOR_RGB2HSV)
     hue = hsv[..., 0]
-    np.add(hue, 360 * (shift % 1), out=hue)  # OpenCV turns negative hues to other colors
+    np.add(hue, 360 * (shift % 1), out=hue)  # OpenCV turns negative hues into other colors
     return cv2.convertScaleAbs(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB))
 
 
-JITTER = (change_brightness, change_contrast, change_saturation, change_hue)  # as in `augment`
+# In the order of `augment.BRIGHTNESS`, `CONTRAST`, `SATURATION` and `HUE`.
+JITTER = (change_brightness, change_contrast, change_saturation, change_hue)
 
 
-def to_gray(image: np.ndarray) -> np.ndarray:
-    """The luma on all three channels."""
+def to_gray(image: Pixels) -> Pixels:
+    """Return the luma on all three channels."""
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
-def blur(image: np.ndarray, sigma: float) -> np.ndarray:
-    """A Gaussian over the rows and one over the columns, cut off beyond three sigmas."""
+def blur(image: Pixels, sigma: float) -> Pixels:
+    """Blur with a Gaussian of standard deviation `sigma` in pixels, cut off beyond three sigmas."""
     kernel = cv2.getGaussianKernel(2 * math.ceil(3 * sigma) + 1, sigma)
     return cv2.sepFilter2D(image, -1, kernel, kernel)
 
 
-def normalize_batch(images: np.ndarray) -> np.ndarray:
-    """Turn uint8 `(B, H, W, 3)` into what the networks take, float32: `(x / 255 - mean) / std`."""
+def normalize_batch(images: Pixels) -> NDArray[np.float32]:
+    """Turn uint8 `(B, H, W, 3)` into the networks' input, float32: `(x / 255 - mean) / std`."""
     _, height, width, _ = images.shape
     scale, offset = _row_constants(width)
     result = _empty_for_tensorflow(images.shape)
-    # A row of pixels at a time, since NumPy is slow along three channels, and image by image,
-    # so that the second pass finds the first one's results in the cache.
+    # A row of pixels at a time, since NumPy is slow along three channels; image by image, since
+    # the second pass then finds the results of the first one in the cache.
     for image, normalized in zip(images, result):
         rows = normalized.reshape(height, 3 * width)
         np.multiply(image.reshape(height, 3 * width), scale, out=rows)
@@ -94,10 +99,10 @@ def normalize_batch(images: np.ndarray) -> np.ndarray:
     return result
 
 
-def _empty_for_tensorflow(shape: tuple[int, ...]) -> np.ndarray:
-    """Memory from NumPy, which asks for huge pages, aligned so that TensorFlow does not copy it.
+def _empty_for_tensorflow(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return float32 memory, aligned as TensorFlow needs it to take it over without a copy.
 
-    Fresh memory in small pages costs as much time as an image takes to be decoded.
+    NumPy asks for huge pages: fresh memory in small pages costs as much time as decoding an image.
     """
     size = math.prod(shape)
     buffer = np.empty(size + _ALIGNMENT // 4, np.float32)
@@ -106,7 +111,7 @@ def _empty_for_tensorflow(shape: tuple[int, ...]) -> np.ndarray:
 
 
 @lru_cache
-def _row_constants(width: int) -> tuple[np.ndarray, np.ndarray]:
+def _row_constants(width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     std = np.array(IMAGENET_STD)
     scale, offset = 1 / (255 * std), np.array(IMAGENET_MEAN) / std
     return np.tile(scale, width).astype(np.float32), np.tile(offset, width).astype(np.float32)

@@ -1,7 +1,7 @@
 """Images inside TFRecord files, each read on its own by its place in the file.
 
-So a packed data set has the same full shuffle and the same exact resumption as a folder, with
-a few large files in place of a million small ones, and 24 bytes of memory for an image.
+A packed data set is fully shuffled and exactly resumed like a folder, with a few large files in
+place of a million small ones, and takes 24 bytes of memory per image.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import DataError
 
 IMAGE_KEYS = ("image", "image/encoded")
 LABEL_KEYS = ("label", "image/class/label")
@@ -25,18 +27,14 @@ LABEL_KEYS = ("label", "image/class/label")
 
 @dataclass(frozen=True)
 class Record:
-    """The encoded image in `length` bytes of a file from `offset` on."""
+    """The encoded image in `length` bytes of a file, beginning at `offset`."""
 
     path: Path
     offset: int
     length: int
 
-    @property
-    def name(self) -> str:
-        return f"{self.path.name}@{self.offset}"
-
     def read_bytes(self) -> bytes:
-        """The image, encoded."""
+        """Read the encoded image."""
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
             return os.pread(descriptor, self.length, self.offset)
@@ -47,30 +45,34 @@ class Record:
         return f"{self.path}, byte {self.offset}"
 
 
-class Records(Sequence):
+@dataclass(frozen=True, eq=False)
+class Records:
     """Many records in little memory.
 
-    Args:
+    Attributes:
         files: The TFRecord files.
-        file: int32 `(N,)`, which of them each image is in.
-        offset, length: int64 `(N,)`, where it is there.
+        file: int32 `(N,)`, the number of the file that each image is in.
+        offset: int64 `(N,)`, the byte of that file at which the image begins.
+        length: int64 `(N,)`, the number of bytes of the image.
     """
 
-    def __init__(
-        self, files: Sequence[Path], file: np.ndarray, offset: np.ndarray, length: np.ndarray
-    ):
-        self.files = tuple(files)
-        self.file, self.offset, self.length = file, offset, length
+    files: Sequence[Path]
+    file: NDArray[np.int32]
+    offset: NDArray[np.int64]
+    length: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.file)
 
-    def __getitem__(self, index):
+    def __iter__(self) -> Iterator[Record]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> Record:
         place = self.files[self.file[index]], int(self.offset[index]), int(self.length[index])
         return Record(*place)
 
-    def select(self, indices: np.ndarray) -> Records:
-        """These records only."""
+    def select(self, indices: NDArray[np.int64]) -> Records:
+        """Return these records only."""
         return Records(self.files, self.file[indices], self.offset[indices], self.length[indices])
 
 
@@ -79,40 +81,41 @@ class Index:
     """The records of one split.
 
     Attributes:
-        records: N of them.
-        labels: `(N,)` int64, or None.
+        records: The places of N images.
+        labels: int64 `(N,)`; None if there are no classes.
         class_names: The name of each class.
-        sizes: `(N, 2)` int32, upright height and width, where they are known.
+        sizes: int32 `(N, 2)`, the upright height and width of each image; None if unknown.
     """
 
     records: Records
-    labels: np.ndarray | None
+    labels: NDArray[np.int64] | None
     class_names: tuple[str, ...]
-    sizes: np.ndarray | None = None
+    sizes: NDArray[np.int32] | None = None
 
 
 def open_index(location: str, split: str) -> Index:
     """Find the images of a split.
 
     Args:
-        location: A directory that `s2bnn data pack` wrote, or a pattern of TFRecord files in
-            which `{split}` stands for `train` or `test`; those are read once to find the images.
+        location: A folder that `s2bnn data pack` wrote, or a pattern of TFRecord files in which
+            `{split}` is replaced by `train` or `test`; those files are read once to find the
+            images.
         split: `train` or `test`.
 
     Raises:
-        UserError: if there is nothing, or it is damaged.
+        DataError: If nothing is found, or it is damaged.
     """
     folder = Path(location).expanduser()
     if folder.is_dir():
         return _open_packed(folder, split)
     if "{split}" not in location and split == "test":
-        raise UserError(
-            f"tfrecord:{location} has no test images; write {{split}} in the pattern where "
-            "train or test stands."
+        raise DataError(
+            f"tfrecord:{location} has no test images; write {{split}} in the pattern in place "
+            "of train or test."
         )
     files = [Path(p) for p in sorted(glob.glob(str(folder).replace("{split}", split)))]
     if not files:
-        raise UserError(f"There is no file {location}; write tfrecord: and a folder or a pattern.")
+        raise DataError(f"There is no file {location}; write tfrecord: and a folder or a pattern.")
     return scan_files(files)
 
 
@@ -123,14 +126,14 @@ def _open_packed(folder: Path, split: str) -> Index:
         parts = [dict(np.load(file.with_suffix(".npz"))) for file in files]
         for file, part in zip(files, parts):
             if file.stat().st_size != part["bytes"]:
-                raise ValueError(f"{file.name} has not the size it was written with")
+                raise ValueError(f"{file.name} does not have the size it was written with")
     except FileNotFoundError as error:
-        raise UserError(
+        raise DataError(
             f"{folder} holds no packed {split} images ({error.filename} is missing); "
             f"write them with: s2bnn data pack SOURCE {folder}."
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder} is damaged ({error}); pack it again.") from error
+        raise DataError(f"{folder} is damaged ({error}); pack it again.") from error
     joined = {key: np.concatenate([p[key] for p in parts]) for key in ("offset", "length", "label")}
     number = np.repeat(np.arange(len(files), dtype=np.int32), [len(p["offset"]) for p in parts])
     labels = joined["label"] if summary["class_names"] else None
@@ -142,11 +145,15 @@ def _open_packed(folder: Path, split: str) -> Index:
 def scan_files(files: Sequence[Path], class_names: tuple[str, ...] = ()) -> Index:
     """Read TFRecord files of `tf.train.Example`s once, to find where their images are.
 
-    The image is the feature `image` or `image/encoded`, its class `label` or
-    `image/class/label`, a number.
+    The image is the feature `image` or `image/encoded`; its class is the number in `label` or
+    `image/class/label`.
+
+    Args:
+        files: The TFRecord files.
+        class_names: The name of each class, if known; defaults to the numbers of the classes.
 
     Raises:
-        UserError: if a file is damaged or an example holds no image.
+        DataError: If a file is damaged or an example holds no image.
     """
     number, offset, length, label = [], [], [], []
     for index, file in enumerate(files):
@@ -154,7 +161,7 @@ def scan_files(files: Sequence[Path], class_names: tuple[str, ...] = ()) -> Inde
             features = tf.train.Example.FromString(data).features.feature
             image = _feature(features, IMAGE_KEYS, "bytes_list")
             if image is None:
-                raise UserError(f"{file} holds no feature {' or '.join(IMAGE_KEYS)}.")
+                raise DataError(f"{file} holds no feature {' or '.join(IMAGE_KEYS)}.")
             number.append(index)
             offset.append(begin + data.index(image))
             length.append(len(image))
@@ -168,27 +175,28 @@ def scan_files(files: Sequence[Path], class_names: tuple[str, ...] = ()) -> Inde
 
 
 def open_tfds(name: str, split: str) -> Index:
-    """The images of a prepared data set of TensorFlow Datasets, in its own files.
+    """Find the images of a prepared data set of TensorFlow Datasets, in its own files.
 
     Args:
-        name: As `tensorflow_datasets.builder` takes it; `TFDS_DATA_DIR` tells where it is.
+        name: The name that `tensorflow_datasets.builder` takes. The data set is searched for in
+            the folder `TFDS_DATA_DIR`, or in the default folder of TensorFlow Datasets.
         split: `train`, or `test`, which is `validation` where there is no `test`.
 
     Raises:
-        UserError: if it is not known, not prepared here, or has no such split.
+        DataError: If the data set is unknown, is not prepared here, or has no such split.
     """
-    # Imported here: it takes seconds, which only its users should wait.
+    # Imported here: it takes seconds, and only its users should wait for it.
     import tensorflow_datasets as tfds
 
     try:
         builder = tfds.builder(name)
     except (ValueError, tfds.core.registered.DatasetNotFoundError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise UserError(f"tfds:{name} cannot be opened: {reason}") from error
+        raise DataError(f"tfds:{name} cannot be opened: {reason}") from error
     splits = builder.info.splits
     found = split if split in splits or split == "train" else "validation"
     if found not in splits:
-        raise UserError(
+        raise DataError(
             f"tfds:{name} has no {split} images in {builder.data_dir}; prepare it there first "
             f"with: tfds build {name}, or set TFDS_DATA_DIR."
         )
@@ -198,10 +206,10 @@ def open_tfds(name: str, split: str) -> Index:
 
 
 def read_records(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Each record of a TFRecord file, with the place of its first byte; checksums are checked.
+    """Yield the place of its first byte and the contents of each record; checksums are verified.
 
     Raises:
-        UserError: if the file is cut short or altered.
+        DataError: If the file is truncated or altered.
     """
     offset = 0
     try:
@@ -209,10 +217,11 @@ def read_records(file: Path) -> Iterator[tuple[int, bytes]]:
             yield offset + 12, data
             offset += 12 + len(data) + 4
     except (tf.errors.DataLossError, struct.error) as error:
-        raise UserError(f"{file} is damaged from byte {offset} on; replace it.") from error
+        raise DataError(f"{file} is damaged from byte {offset}; replace it.") from error
 
 
-def _feature(features, keys: tuple[str, ...], kind: str):
+def _feature(features: Any, keys: tuple[str, ...], kind: str) -> Any:
+    """Return the first value of the first of these features that an example has, or None."""
     for key in keys:
         if key in features and getattr(features[key], kind).value:
             return getattr(features[key], kind).value[0]

@@ -1,7 +1,7 @@
-"""Resizing and blurring a batch by matrices, a pair of its own for each image.
+"""Resizing and blurring a batch with matrices, one pair for each image.
 
-Whatever is linear and separable is one product over the rows and one over the columns, so that
-images with different boxes, or different blurs, are still one batch.
+A linear and separable operation is one product over the rows and one over the columns, and
+images with different boxes, or different blurs, still form one batch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def resample(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tenso
     """
     batch, height, width, channels = tf.unstack(tf.shape(images))
     new_height, new_width = tf.shape(rows)[1], tf.shape(columns)[1]
-    # (B, H, C, W), so that each image takes two large products and not two for each channel.
+    # (B, H, C, W), since each image then takes two large products, not two for each channel.
     lines = tf.cast(tf.transpose(images, (0, 1, 3, 2)), tf.float32)
     lines = tf.matmul(rows, tf.reshape(lines, (batch, height, channels * width)))
     lines = tf.reshape(lines, (batch, new_height * channels, width))
@@ -34,16 +34,16 @@ def resample(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tenso
 def interpolation_matrix(
     start: tf.Tensor, extent: tf.Tensor, input_size: int | tf.Tensor, output_size: int
 ) -> tf.Tensor:
-    """Matrices that resample the interval `[start, start + extent)` to `output_size` pixels.
+    """Return matrices that resample `[start, start + extent)` to `output_size` pixels.
 
-    Each row holds a triangle, as wide as an output pixel where the interval shrinks (that is
+    Each row holds a triangle, as wide as an output pixel where the interval shrinks (which is
     the antialiasing) and as an input pixel where it grows. Pixels outside have no weight.
 
     Args:
-        start: `(B,)` float.
-        extent: `(B,)` float.
-        input_size: Pixels in the input.
-        output_size: Pixels in the output.
+        start: Where each interval begins, float `(B,)` in pixels.
+        extent: The length of each interval, float `(B,)` in pixels.
+        input_size: The number of pixels in the input.
+        output_size: The number of pixels in the output.
 
     Returns:
         float32 `(B, output_size, input_size)`, each row summing to 1.
@@ -58,11 +58,11 @@ def interpolation_matrix(
 
 
 def gaussian_matrix(sigma: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
-    """Matrices that blur a line of pixels, reflected at both ends.
+    """Return matrices that blur a line of pixels, reflected at both ends.
 
     Args:
-        sigma: `(B,)`, in pixels.
-        size: Pixels of the line.
+        sigma: The standard deviation of each Gaussian, float `(B,)` in pixels.
+        size: The number of pixels in the line.
 
     Returns:
         float32 `(B, size, size)`, each row summing to 1.

@@ -48,7 +48,8 @@ def embed_images(
     source = open_images(images)
     features, _ = extract_features(encoder, source, progress=progress)
     embeddings = encoder.project(features)
-    paths = np.array([str(p) for p in readable(source).paths])
+    encoded = readable(source)
+    paths = np.array([str(encoded.identify(i)) for i in range(len(encoded))])
 
     def write(file: Path) -> None:
         with file.open("wb") as stream:

@@ -68,13 +68,13 @@ class FeatureCache:
     def _save(
         self, file: Path, features: FloatArray, labels: IntArray, source: ImageSource
     ) -> None:
-        rows = [i for i, path in enumerate(source.paths) if path in source.unreadable]
-        reasons = [source.unreadable[source.paths[i]] for i in rows]
+        failures = {i: source.failure(i) for i in range(len(source))}
+        reasons = {row: reason for row, reason in failures.items() if reason is not None}
         arrays = {
             "features": features,
             "labels": labels,
-            "unreadable": np.array(rows, np.int64),
-            "reasons": np.array(reasons, np.str_),
+            "unreadable": np.array(list(reasons), np.int64),
+            "reasons": np.array(list(reasons.values()), np.str_),
         }
         try:
             replace_file(file, lambda temporary: np.savez(temporary, **arrays))
@@ -90,7 +90,7 @@ def _load(file: Path, source: ImageSource) -> tuple[FloatArray, IntArray] | None
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             features, labels = arrays["features"], arrays["labels"]
             for row, reason in zip(arrays["unreadable"], arrays["reasons"], strict=True):
-                source.unreadable[source.paths[row]] = str(reason)
+                source.note_failure(int(row), str(reason))
             return features, labels
     except (OSError, KeyError, ValueError, EOFError, IndexError, zipfile.BadZipFile):
         return None
@@ -108,12 +108,6 @@ def _hash_source(source: ImageSource, *preparation: object) -> str:
     digest = hashlib.sha256(repr(preparation).encode())
     if source.labels is not None:
         digest.update(np.ascontiguousarray(source.labels).tobytes())
-    if source.images is not None:
-        digest.update(repr(source.images.shape).encode())
-        digest.update(np.ascontiguousarray(source.images).tobytes())
-    for file in source.paths:
-        try:
-            digest.update(hashlib.sha256(file.read_bytes()).digest())
-        except OSError:
-            digest.update(b"unreadable")
+    for content in source.contents():
+        digest.update(content)
     return digest.hexdigest()[:_DIGITS]

@@ -133,5 +133,4 @@ def readable(source: ImageSource) -> ImageSource:
     """
     if not source.unreadable:
         return source
-    kept = [i for i, path in enumerate(source.paths) if path not in source.unreadable]
-    return source.select(np.array(kept))
+    return source.select([i for i in range(len(source)) if source.failure(i) is None])

@@ -14,6 +14,7 @@ from PIL import Image
 from scipy import stats
 
 from s2bnn_tf.data import augment
+from s2bnn_tf.data.crop import random_resized_crop, resized_crop, sample_crop_boxes
 
 SEED = (3, 7)
 
@@ -85,7 +86,7 @@ def jitter_reference(image: np.ndarray, amounts, order) -> np.ndarray:
 def test_crop_boxes_follow_torchvision(height, width, scale):
     count = 6000
     sizes = np.tile(np.array([height, width], np.int32), (count, 1))
-    boxes = augment.sample_crop_boxes(sizes, scale, SEED).numpy()
+    boxes = sample_crop_boxes(sizes, scale, SEED).numpy()
     rng = np.random.default_rng(1)
     expected = np.array([torchvision_box(rng, height, width, scale) for _ in range(count)])
     assert (boxes[:, :2] >= 0).all() and (boxes[:, 2:] > 0).all()
@@ -99,7 +100,7 @@ def test_crop_boxes_follow_torchvision(height, width, scale):
 @pytest.mark.parametrize("height, width", [(1000, 10), (10, 1000), (1, 1)])
 def test_an_image_no_crop_fits_in_gives_its_center(height, width):
     sizes = np.array([[height, width]], np.int32)
-    box = augment.sample_crop_boxes(sizes, (0.9, 1.0), SEED).numpy()[0]
+    box = sample_crop_boxes(sizes, (0.9, 1.0), SEED).numpy()[0]
     expected = torchvision_box(np.random.default_rng(0), height, width, (0.9, 1.0))
     np.testing.assert_array_equal(box, expected)
 
@@ -108,14 +109,14 @@ def test_an_image_no_crop_fits_in_gives_its_center(height, width):
 def test_resized_crop_is_pillows(size):
     boxes = np.array([[0, 0, 40, 61], [3, 5, 20, 33], [39, 60, 1, 1], [10, 2, 7, 59]], np.int32)
     images = random_images(4, 40, 61, 3)
-    result = augment.resized_crop(images, boxes, size).numpy()
+    result = resized_crop(images, boxes, size).numpy()
     for image, box, resized in zip(images, boxes, result):
         np.testing.assert_allclose(resized, pillow_resize(image, box, size), atol=2e-3)
 
 
 def test_resized_crop_of_bytes_is_pillows_to_a_rounding():
     images = random_images(2, 50, 40, 3).astype(np.uint8)
-    result = augment.resized_crop(images, [[4, 6, 44, 30]] * 2, 16).numpy()
+    result = resized_crop(images, [[4, 6, 44, 30]] * 2, 16).numpy()
     for image, resized in zip(images, result):
         expected = Image.fromarray(image).crop((6, 4, 36, 48)).resize((16, 16), 2)
         assert np.abs(resized - np.asarray(expected, np.float32)).max() <= 1.01
@@ -124,7 +125,7 @@ def test_resized_crop_of_bytes_is_pillows_to_a_rounding():
 def test_nothing_outside_the_box_is_sampled():
     images = np.full((1, 20, 20, 3), 255, np.uint8)
     images[:, 5:15, 4:16] = 10
-    result = augment.resized_crop(images, [[5, 4, 10, 12]], 6)
+    result = resized_crop(images, [[5, 4, 10, 12]], 6)
     np.testing.assert_allclose(result, np.full((1, 6, 6, 3), 10), rtol=1e-6)
 
 
@@ -244,7 +245,7 @@ def test_random_resized_crop_is_the_same_in_a_dataset():
     images = random_images(8, 20, 30, 3)
 
     def crop(batch):
-        return augment.random_resized_crop(batch, 12, (0.2, 1.0), SEED)
+        return random_resized_crop(batch, 12, (0.2, 1.0), SEED)
 
     dataset = tf.data.Dataset.from_tensors(images).map(crop)
     np.testing.assert_allclose(next(iter(dataset)), crop(images), atol=1e-3)

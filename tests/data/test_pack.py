@@ -33,7 +33,7 @@ def photos(tmp_path) -> Path:
 
 @pytest.fixture
 def small_files(monkeypatch):
-    monkeypatch.setitem(pack.__globals__, "_IMAGES_A_SHARD", 6)
+    monkeypatch.setitem(pack.__globals__, "_IMAGES_PER_FILE", 6)
 
 
 def contents(source) -> list[tuple[int, bytes]]:
@@ -69,7 +69,7 @@ def test_packing_again_writes_only_what_is_missing(photos, tmp_path, small_files
     assert pack(source, tmp_path / "packed", progress=lambda *now: seen.append(now)) == written
     again = [file.stat().st_mtime_ns for file in files]
     assert (again[0] == times[0], again[1] > times[1], again[2] > times[2]) == (True,) * 3
-    assert seen[-1] == (16, 16)
+    assert seen[-1] == ("train", 16, 16)
     assert not list((tmp_path / "packed").glob(".*tfrecord"))
     assert contents(open_source(f"tfrecord:{tmp_path / 'packed'}")) == contents(source)
 
@@ -85,7 +85,7 @@ def test_an_image_that_cannot_be_decoded_is_left_out(photos, tmp_path):
 def test_other_images_in_the_same_place_are_refused(photos, tmp_path):
     pack(open_source(f"folder:{photos}"), tmp_path / "packed")
     fewer = open_source(f"folder:{photos}").select(range(5))
-    with pytest.raises(UserError, match="holds other images than .*; choose another folder"):
+    with pytest.raises(UserError, match="holds images other than .*; choose another folder"):
         pack(fewer, tmp_path / "packed")
 
 
@@ -101,7 +101,7 @@ def test_a_damaged_pack_is_told(photos, tmp_path):
     pack(open_source(f"folder:{photos}"), packed)
     (file,) = packed.glob("*.tfrecord")
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(UserError, match="is damaged .* has not the size .*; pack it again"):
+    with pytest.raises(UserError, match="is damaged .* does not have the size .*; pack it again"):
         open_source(f"tfrecord:{packed}")
     with pytest.raises(UserError, match="holds no packed test images .* s2bnn data pack SOURCE"):
         open_source(f"tfrecord:{packed}", "test")

@@ -10,6 +10,7 @@ import tensorflow as tf
 from scipy import stats
 
 from s2bnn_tf.data import augment
+from s2bnn_tf.data.crop import resized_crop, sample_crop_boxes
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "torchvision.npz"
 SEEDS = [(seed, 7) for seed in range(10)]
@@ -31,7 +32,7 @@ def assert_same_distribution(ours: np.ndarray, theirs: np.ndarray, what: str) ->
 def test_crops_are_drawn_alike(size, golden):
     height, width = size
     sizes = np.tile(np.array(size, np.int32), (PER_SEED, 1))
-    ours = np.concatenate([augment.sample_crop_boxes(sizes, (0.2, 1.0), seed) for seed in SEEDS])
+    ours = np.concatenate([sample_crop_boxes(sizes, (0.2, 1.0), seed) for seed in SEEDS])
     theirs = golden[f"crop_{height}x{width}"].astype(np.int32)
     our_measures, their_measures = (measure_boxes(boxes, size) for boxes in (ours, theirs))
     for name, values in our_measures.items():
@@ -102,7 +103,7 @@ def test_as_many_images_change(name, operation, probability, golden):
 
 def test_resized_crops_have_the_same_pixels(golden):
     picture = np.tile(golden["picture"], (len(golden["boxes"]), 1, 1, 1))
-    ours = augment.resized_crop(picture, golden["boxes"], 32).numpy()
+    ours = resized_crop(picture, golden["boxes"], 32).numpy()
     np.testing.assert_allclose(ours, golden["crops"], atol=1e-3)
     # What S2-BNN ran works on images in bytes, and rounds them after each direction.
     np.testing.assert_allclose(ours, golden["crops_pillow"], atol=1.01)

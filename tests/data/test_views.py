@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import logging
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 from s2bnn_tf.data import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    ArraySource,
     Augmentation,
     ImageSource,
     batch_indices,
@@ -23,19 +25,22 @@ from s2bnn_tf.data import (
     steps_per_epoch,
     view_dataset,
 )
-from s2bnn_tf.data import views as views_module
+from s2bnn_tf.data import order as order_module
+from s2bnn_tf.data.augment import augment_view
+from s2bnn_tf.data.crop import random_resized_crop
+from s2bnn_tf.data.order import VIEWS, epoch_order, fold_seed
 from s2bnn_tf.errors import UserError
 
 LIGHT = Augmentation((0.2, 1.0), 0.6, 0.2, 0.2, 0.5)
 PLAIN = Augmentation((1.0, 1.0), 0.0, 0.0, 0.0, 0.0)
 
 
-def numbered_source(count: int) -> ImageSource:
+def numbered_source(count: int) -> ArraySource:
     """Each image is one flat color, its own number."""
     images = (
         np.ones((count, 6, 6, 3), np.uint8) * np.arange(count, dtype=np.uint8)[:, None, None, None]
     )
-    return ImageSource("numbers", "train", np.arange(count), (), images=images)
+    return ArraySource("numbers", "train", np.arange(count), (), images)
 
 
 @pytest.fixture
@@ -118,7 +123,7 @@ def test_views_depend_on_the_seed_alone(source):
 
 @pytest.mark.parametrize("images_at_a_time", [4, 2])
 def test_a_dataset_from_a_later_step_is_the_tail(source, images_at_a_time, monkeypatch):
-    monkeypatch.setattr(views_module, "_CHUNK_VALUES", images_at_a_time * 2 * 16 * 16 * 3)
+    monkeypatch.setattr(order_module, "_CHUNK_VALUES", images_at_a_time * 2 * 16 * 16 * 3)
     options = {"image_size": 16, "batch_size": 4, "views": 2, "seed": 1}
     whole = batches(view_dataset(source, LIGHT, **options), 6)
     for first_step in (1, 4):  # within an epoch of two steps, at the start of one
@@ -137,10 +142,10 @@ def test_no_thread_has_to_wake_up_before_an_iterator_is_let_go_of(source):
 def test_the_dataset_is_the_operations_run_eagerly():
     source = open_source("digits").select(range(12))
     dataset = view_dataset(source, LIGHT, image_size=32, batch_size=12, views=1, seed=2)
-    crop = views_module.random_memory_crops(source.images, 32, LIGHT.crop_scale, 1)
-    order = views_module._permutation(12, views_module._seed(2, views_module._ORDER, 0))
-    seeds = tf.random.split(views_module._seed(2, views_module._VIEWS, 0))
-    expected = views_module.augment_view(crop(order, seeds[0]), LIGHT, seeds[1])
+    chosen = tf.gather(source.images, epoch_order(12, 2, 0))
+    seeds = tf.random.split(fold_seed(2, VIEWS, 0))
+    crops = random_resized_crop(chosen, 32, LIGHT.crop_scale, seeds[0])
+    expected = augment_view(crops, LIGHT, seeds[1])
     np.testing.assert_allclose(batches(dataset, 1)[0][0], expected, atol=1e-4)
 
 
@@ -181,7 +186,7 @@ def test_a_truncated_file_is_replaced_in_views(numbered_folder, caplog):
     with caplog.at_level(logging.WARNING):
         dataset = view_dataset(source, LIGHT, image_size=8, batch_size=10, views=2, seed=0)
         once = batches(dataset, 2)
-    assert [path.name for path in source.unreadable] == ["3.jpg"]
+    assert [Path(name).name for name in source.unreadable] == ["3.jpg"]
     assert "3.jpg: truncated" in caplog.text
     fresh = open_source(f"folder:{numbered_folder}")
     again = batches(
@@ -196,9 +201,7 @@ def test_a_truncated_file_is_left_out_with_its_label(numbered_folder):
         (numbered_folder / f"{number}.jpg").rename(numbered_folder / "a" / f"{number}.jpg")
     source = open_source(f"folder:{numbered_folder}")
     labels = np.arange(len(source))
-    source = ImageSource(
-        source.name, "train", labels, ("a",), paths=source.paths, sizes=source.sizes
-    )
+    source = dataclasses.replace(source, labels=labels)
     truncate(source.paths[2])
     expected = np.delete(labels, 2)
     for crop_scale in (None, (0.08, 1.0)):
@@ -239,16 +242,14 @@ def test_labeled_images_are_resized_and_centered(source, size, center_crop):
 
 def test_a_wide_image_is_centered():
     pixels = np.random.default_rng(0).integers(0, 256, (1, 21, 47, 3)).astype(np.uint8)
-    source = ImageSource("wide", "test", None, (), images=pixels)
+    source = ArraySource("wide", "test", None, (), pixels)
     dataset = labeled_dataset(source, image_size=18, batch_size=1, center_crop=0.875)
     image = next(iter(dataset))[0][0].numpy()
     assert np.abs(image - resize_reference(pixels[0], 18, 0.875)).max() <= 1.01
 
 
 def test_augmented_labeled_images_keep_their_labels_and_range(source):
-    source = ImageSource(
-        source.name, "train", np.arange(10), (), source.images, source.paths, source.sizes
-    )
+    source = dataclasses.replace(source, labels=np.arange(10))
 
     def epoch(seed):
         parts = zip(
@@ -274,7 +275,7 @@ def test_augmented_labeled_images_keep_their_labels_and_range(source):
 
 def test_a_crop_scale_of_one_keeps_square_images_whole():
     pixels = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 3)).astype(np.uint8)
-    source = ImageSource("squares", "train", np.arange(20), (), images=pixels)
+    source = ArraySource("squares", "train", np.arange(20), (), pixels)
     whole, half = (
         labeled_dataset(source, image_size=8, batch_size=20, center_crop=1.0, crop_scale=scale)
         for scale in ((1.0, 1.0), (0.5, 0.5))

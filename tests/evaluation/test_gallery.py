@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from s2bnn_tf.data import ImageSource, open_source
+from s2bnn_tf.data import ArraySource, open_source
 from s2bnn_tf.evaluation import Gallery, make_gallery
 
 
-def flat(source: ImageSource) -> np.ndarray:
+def flat(source: ArraySource) -> np.ndarray:
     return source.images.reshape(len(source), -1).astype(np.float32)
 
 
-def digits(split: str, count: int) -> ImageSource:
+def digits(split: str, count: int) -> ArraySource:
     return open_source("digits", split).select(np.arange(count))
 
 
@@ -46,7 +46,7 @@ def test_the_map_keeps_neighbors_together():
 def test_large_images_and_many_classes_are_cut_down():
     generator = np.random.default_rng(0)
     images = generator.integers(0, 255, (60, 90, 120, 3), dtype=np.uint8)
-    source = ImageSource("x", "test", np.arange(60) % 30, tuple(map(str, range(30))), images=images)
+    source = ArraySource("x", "test", np.arange(60) % 30, tuple(map(str, range(30))), images)
     gallery = make_gallery(source, source, *[generator.normal(size=(60, 5))] * 2)
     assert gallery.query_images.shape == (10, 64, 64, 3)
     assert gallery.neighbor_images.shape == (10, 8, 64, 64, 3)

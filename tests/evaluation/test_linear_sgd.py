@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from s2bnn_tf.data import ImageSource
+from s2bnn_tf.data import ArraySource
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.evaluation import train_linear_probe
 from s2bnn_tf.evaluation.linear_sgd import step_decay
 
 
-def colored(count: int, seed: int) -> ImageSource:
+def colored(count: int, seed: int) -> ArraySource:
     """Images of one color each, red, green or blue, with noise: separable however one crops."""
     generator = np.random.default_rng(seed)
     labels = np.arange(count) % 3
     images = generator.integers(0, 90, (count, 8, 8, 3))
     images[np.arange(count), :, :, labels] += 120
     names = ("red", "green", "blue")
-    return ImageSource("colors", "train", labels, names, images=images.astype(np.uint8))
+    return ArraySource("colors", "train", labels, names, images.astype(np.uint8))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,84 @@
+"""Small images of one size in memory, processed in batches by TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from s2bnn_tf.data.augment import Augmentation, augment_view
+from s2bnn_tf.data.crop import center_offset, random_resized_crop, resized_shape
+from s2bnn_tf.data.image_source import CropCenters, CropRandomly, ImageSource, ViewMaker
+from s2bnn_tf.data.order import most_in_a_chunk
+from s2bnn_tf.data.resample import interpolation_matrix, resample
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySource(ImageSource):
+    """Images of one size in memory.
+
+    Attributes:
+        images: RGB, uint8 `(N, H, W, 3)`.
+    """
+
+    images: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        image: NDArray[np.uint8] = self.images[index]
+        return image
+
+    def select(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
+        chosen = np.asarray(indices, dtype=np.int64)
+        return replace(self, labels=self.select_labels(chosen), images=self.images[chosen])
+
+    def identify(self, index: int) -> int:
+        return int(index)
+
+    def contents(self) -> Iterator[bytes]:
+        yield repr(self.images.shape).encode()
+        yield np.ascontiguousarray(self.images).tobytes()
+
+    def view_maker(self, size: int, augmentation: Augmentation, views: int) -> ViewMaker:
+        pixels = tf.constant(self.images)
+
+        def make(indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            crop_seed, view_seed = tf.unstack(tf.random.split(seed), axis=0)
+            # Two views of B images are one batch of 2 B: half the operations, half the overhead.
+            chosen = tf.gather(pixels, tf.tile(indices, [views]))
+            crops = random_resized_crop(chosen, size, augmentation.crop_scale, crop_seed)
+            return tuple(tf.split(augment_view(crops, augmentation, view_seed), views))
+
+        return ViewMaker(make, most_in_a_chunk(size * size * 3 * views), in_bytes=False)
+
+    def random_crops(self, size: int, crop_scale: tuple[float, float]) -> CropRandomly:
+        pixels = tf.constant(self.images)
+
+        def crop(indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return random_resized_crop(tf.gather(pixels, indices), size, crop_scale, seed), indices
+
+        return crop
+
+    def center_crops(self, size: int, shorter_side: int) -> CropCenters:
+        pixels = tf.constant(self.images)
+        shape = self.images.shape[1:3]
+        matrices = []
+        for length, resized in zip(shape, resized_shape(shape, shorter_side)):
+            whole = tf.zeros(1), tf.constant([float(length)])
+            matrix = interpolation_matrix(*whole, length, resized)
+            offset = center_offset(resized, size)
+            matrices.append(matrix[:, offset : offset + size])
+
+        def crop(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return resample(tf.gather(pixels, indices), *matrices), indices
+
+        return crop

@@ -1,0 +1,230 @@
+"""Images of any size, each decoded when it is needed and processed on its own, in bytes.
+
+tf.data calls the NumPy methods from several threads; Pillow and OpenCV release Python's lock.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from PIL import Image
+
+from s2bnn_tf.data.augment import Augmentation
+from s2bnn_tf.data.changes import Changes, change_view, sample_changes
+from s2bnn_tf.data.crop import center_offset, resized_shape, sample_crop_boxes
+from s2bnn_tf.data.decode import failure_reason
+from s2bnn_tf.data.image_source import CropCenters, CropRandomly, ImageSource, ViewMaker
+from s2bnn_tf.data.numpy_op import numpy_op
+from s2bnn_tf.data.pixels import resize
+from s2bnn_tf.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+_DRAWN_TOGETHER = 4  # images whose boxes and changes are drawn by the same operations
+_NAMED_WHILE_READING = 5
+
+Indices = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedSource(ImageSource):
+    """Images of any size that are decoded one at a time.
+
+    A subclass implements `__len__`, `select`, `identify`, `contents` and `decode`.
+
+    Attributes:
+        sizes: int32 `(N, 2)`, the upright height and width of each image.
+    """
+
+    sizes: NDArray[np.int32]
+
+    @abstractmethod
+    def decode(
+        self, index: int, minimum_size: tuple[float, float] | None = None
+    ) -> NDArray[np.uint8]:
+        """Decode one image to upright RGB.
+
+        Args:
+            index: The number of the image.
+            minimum_size: A height and width that suffice. The result may be a smaller version
+                of the image, but not smaller than this; None for the full size.
+
+        Returns:
+            uint8 `(H, W, 3)`.
+
+        Raises:
+            Exception: Whatever the decoder raises; `failure_reason` puts it into words.
+        """
+
+    def measure(self, index: int) -> tuple[int, int]:
+        """Return the upright height and width of one image.
+
+        Raises:
+            Exception: Whatever the decoder raises; `failure_reason` puts it into words.
+        """
+        height, width, _ = self.decode(index).shape
+        return height, width
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        try:
+            return self.decode(index)
+        except Exception as error:  # a broken file can raise nearly anything inside a decoder
+            reason = failure_reason(error)
+            raise DataError(f"Cannot read the image {self.identify(index)}: {reason}.") from error
+
+    def view_maker(self, size: int, augmentation: Augmentation, views: int) -> ViewMaker:
+        sizes = tf.constant(self.sizes)
+
+        def make(indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            crop_seed, view_seed = tf.unstack(tf.random.split(seed), axis=0)
+            image_sizes = tf.gather(sizes, tf.repeat(indices, views))
+            boxes = sample_crop_boxes(image_sizes, augmentation.crop_scale, crop_seed)
+            changes = sample_changes(indices.shape[0] * views, augmentation, view_seed)
+            shape = (indices.shape[0], size, size, 3)
+            made = numpy_op(
+                lambda index, box, *draws: self._make_views(index, box, Changes(*draws), size),
+                lambda *_: [np.zeros(shape, np.uint8)] * views,
+                [indices, tf.reshape(boxes, (-1, views, 4)), *changes],
+                [tf.uint8] * views,
+            )
+            return tuple(tf.ensure_shape(view, shape) for view in made)
+
+        return ViewMaker(make, _DRAWN_TOGETHER, in_bytes=True)
+
+    def random_crops(self, size: int, crop_scale: tuple[float, float]) -> CropRandomly:
+        sizes = tf.constant(self.sizes)
+
+        def crop(indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            boxes = sample_crop_boxes(tf.gather(sizes, indices), crop_scale, seed)
+            return _readable_op(lambda i, b: self._crop(i, b, size), [indices, boxes], size)
+
+        return crop
+
+    def center_crops(self, size: int, shorter_side: int) -> CropCenters:
+        def crop(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return _readable_op(
+                lambda i: self._crop_centers(i, shorter_side, size), [indices], size
+            )
+
+        return crop
+
+    def _make_views(
+        self, indices: Indices, boxes: NDArray[np.int32], changes: Changes, size: int
+    ) -> list[NDArray[np.uint8]]:
+        """Cut V boxes out of each image and make views of them, decoding each image once.
+
+        A damaged image is replaced by the next readable one, which keeps the batch at its size
+        and gives the same batch whenever the same images are damaged.
+
+        Args:
+            indices: `(B,)`.
+            boxes: `(B, V, 4)`: top, left, height and width of V boxes in each image.
+            changes: What happens to each crop, `(B * V, ...)`.
+            size: The side S of the views.
+
+        Returns:
+            V arrays, uint8 `(B, S, S, 3)`.
+
+        Raises:
+            DataError: If no image of the source can be read.
+        """
+        count, views, _ = boxes.shape
+        result = [np.empty((count, size, size, 3), np.uint8) for _ in range(views)]
+        for row, (index, relative) in enumerate(zip(indices, self._relative(indices, boxes))):
+            for view, crop in enumerate(self._read_or_replace(index, relative, size)):
+                result[view][row] = change_view(crop, changes.of(row * views + view))
+        return result
+
+    def _crop(
+        self, indices: Indices, boxes: NDArray[np.int32], size: int
+    ) -> tuple[NDArray[np.uint8], Indices]:
+        """Cut one box, of `boxes` `(B, 4)`, out of each image that can be read."""
+        relative = self._relative(indices, boxes[:, np.newaxis])
+        crops = [self._read_crops(index, box, size) for index, box in zip(indices, relative)]
+        return _stack_readable([None if crop is None else crop[0] for crop in crops], indices, size)
+
+    def _crop_centers(
+        self, indices: Indices, shorter_side: int, size: int
+    ) -> tuple[NDArray[np.uint8], Indices]:
+        """Resize each image that can be read, and keep its center."""
+
+        def read(index: int) -> NDArray[np.uint8] | None:
+            image = self._decode_or_note(index, None)
+            if image is None:
+                return None
+            height, width = resized_shape(image.shape, shorter_side)
+            # Pillow gives torchvision's pixels, with which published scores are measured.
+            resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
+            top, left = center_offset(height, size), center_offset(width, size)
+            return np.asarray(resized.crop((left, top, left + size, top + size)))
+
+        return _stack_readable(list(map(read, indices)), indices, size)
+
+    def _read_or_replace(
+        self, index: int, relative: NDArray[np.float64], size: int
+    ) -> list[NDArray[np.uint8]]:
+        for step in range(len(self)):
+            crops = self._read_crops((index + step) % len(self), relative, size)
+            if crops is not None:
+                return crops
+        raise DataError(f"None of the images in {self.name} can be read; replace them.")
+
+    def _read_crops(
+        self, index: int, relative: NDArray[np.float64], size: int
+    ) -> list[NDArray[np.uint8]] | None:
+        smallest = relative[:, 2:].min(axis=0)
+        image = self._decode_or_note(index, (size / smallest[0], size / smallest[1]))
+        if image is None:
+            return None
+        boxes = np.round(relative * np.tile(image.shape[:2], 2)).astype(int).tolist()
+        return [
+            resize(image[top : top + max(height, 1), left : left + max(width, 1)], size)
+            for top, left, height, width in boxes
+        ]
+
+    def _relative(self, indices: Indices, boxes: NDArray[np.int32]) -> NDArray[np.float64]:
+        """Return boxes as shares of the image, which hold at any decoded resolution."""
+        relative: NDArray[np.float64] = boxes / np.tile(self.sizes[indices], 2)[:, np.newaxis]
+        return relative
+
+    def _decode_or_note(
+        self, index: int, minimum_size: tuple[float, float] | None
+    ) -> NDArray[np.uint8] | None:
+        if self.failure(index) is not None:
+            return None
+        try:
+            return self.decode(index, minimum_size)
+        except Exception as error:  # noqa: BLE001  a broken file can raise nearly anything
+            self.note_failure(index, failure_reason(error))
+            if len(self.unreadable) <= _NAMED_WHILE_READING:
+                logger.warning("Skipped %s: %s.", self.identify(index), self.failure(index))
+            return None
+
+
+def _stack_readable(
+    images: list[NDArray[np.uint8] | None], indices: Indices, size: int
+) -> tuple[NDArray[np.uint8], Indices]:
+    """Return the images that are there, uint8 `(M, size, size, 3)`, and their indices `(M,)`."""
+    kept = [i for i, image in enumerate(images) if image is not None]
+    stacked = np.array([images[i] for i in kept], dtype=np.uint8)
+    return stacked.reshape(-1, size, size, 3), indices[kept]
+
+
+def _readable_op(
+    read: Callable[..., Any], inputs: list[tf.Tensor], size: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Run a function that returns images and their indices inside a graph."""
+
+    def blank(indices: Indices, *_: Any) -> tuple[NDArray[np.uint8], Indices]:
+        return np.zeros((len(indices), size, size, 3), np.uint8), indices
+
+    images, kept = numpy_op(read, blank, inputs, (tf.uint8, tf.int64))
+    images = tf.cast(tf.ensure_shape(images, (None, size, size, 3)), tf.float32)
+    return images, tf.ensure_shape(kept, (None,))

@@ -1,0 +1,96 @@
+"""Images in files: one file each, or many in each TFRecord file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2bnn_tf.data.decode import decode, read_size
+from s2bnn_tf.data.decoded_source import DecodedSource
+from s2bnn_tf.data.records import Record, Records
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+@dataclass(frozen=True, eq=False)
+class FileSource(DecodedSource):
+    """Images in one file each.
+
+    Attributes:
+        paths: N files of the formats that `load_image` reads.
+    """
+
+    paths: tuple[Path, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def select(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
+        chosen = np.asarray(indices, dtype=np.int64)
+        paths = tuple(self.paths[i] for i in chosen)
+        labels = self.select_labels(chosen)
+        return replace(self, labels=labels, sizes=self.sizes[chosen], paths=paths)
+
+    def identify(self, index: int) -> str:
+        return str(self.paths[index])
+
+    def contents(self) -> Iterator[bytes]:
+        return _hash_each(self.paths)
+
+    def decode(
+        self, index: int, minimum_size: tuple[float, float] | None = None
+    ) -> NDArray[np.uint8]:
+        return decode(self.paths[index].read_bytes(), minimum_size)
+
+    def measure(self, index: int) -> tuple[int, int]:
+        return read_size(self.paths[index])
+
+
+@dataclass(frozen=True, eq=False)
+class RecordSource(DecodedSource):
+    """Images in TFRecord files.
+
+    Attributes:
+        records: N places in those files.
+    """
+
+    records: Records
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def select(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
+        chosen = np.asarray(indices, dtype=np.int64)
+        labels, records = self.select_labels(chosen), self.records.select(chosen)
+        return replace(self, labels=labels, sizes=self.sizes[chosen], records=records)
+
+    def identify(self, index: int) -> str:
+        return str(self.records[index])
+
+    def contents(self) -> Iterator[bytes]:
+        return _hash_each(self.records)
+
+    def decode(
+        self, index: int, minimum_size: tuple[float, float] | None = None
+    ) -> NDArray[np.uint8]:
+        return decode(self.records[index].read_bytes(), minimum_size)
+
+    def measure(self, index: int) -> tuple[int, int]:
+        return read_size(io.BytesIO(self.records[index].read_bytes()))
+
+
+def _hash_each(files: Sequence[Path] | Records) -> Iterator[bytes]:
+    file: Path | Record
+    for file in files:
+        try:
+            yield hashlib.sha256(file.read_bytes()).digest()
+        except OSError:
+            yield b"unreadable"
