@@ -112,5 +112,5 @@ def _next_commands(student: Path, model: Path) -> list[tuple[str, str]]:
     ]
 
 
-def _say(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+def _say(what: str, done: int = 0, total: int = 0) -> None:
+    print(what, file=sys.stderr, flush=True)
