@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 
 
@@ -56,3 +58,46 @@ def file_reason(error: Exception) -> str:
         return str(error.strerror)  # type: ignore[attr-defined]
     line = str(error).strip().splitlines()[0]
     return re.sub(r" \[Op:\w+\]$", "", line.rsplit("; ", 1)[-1])
+
+
+# By error number: the fault of {file}, and what to do about it.
+_OS_ERRORS = {
+    errno.EACCES: "{file} cannot be used without permission; change its permissions, or choose "
+    "another path",
+    errno.EDQUOT: "there is no space left for {file}; make room, or choose another path",
+    errno.EEXIST: "{file} is in the way; move it, or choose another path",
+    errno.EIO: "{file} cannot be read or written; check the disk",
+    errno.EISDIR: "{file} is a directory; name a file",
+    errno.EMFILE: "{file} cannot be opened because too many files are open; raise the limit with "
+    "`ulimit -n 4096`",
+    errno.ENAMETOOLONG: "{file} has too long a name; choose a shorter one",
+    errno.ENFILE: "{file} cannot be opened because too many files are open on this machine; close "
+    "some programs",
+    errno.ENOENT: "{file} does not exist; check the path",
+    errno.ENOMEM: "there is not enough memory for {file}; close some programs",
+    errno.ENOSPC: "there is no space left for {file}; make room, or choose another path",
+    errno.ENOTDIR: "{file} is below a file, not a directory; choose another path",
+    errno.ENOTEMPTY: "{file} is a directory that is not empty; choose another path",
+    errno.EPERM: "{file} cannot be used without permission; change its permissions, or choose "
+    "another path",
+    errno.EROFS: "{file} is on a file system that is read-only; choose another path",
+}
+
+
+def describe_os_error(error: OSError) -> str:
+    """Say in one sentence what the operating system refused, for which file, and what to do.
+
+    >>> describe_os_error(IsADirectoryError(21, "Is a directory", "runs"))
+    'runs is a directory; name a file.'
+    >>> describe_os_error(OSError("unexpected end"))
+    'Reading or writing failed: unexpected end.'
+    """
+    reason = _OS_ERRORS.get(error.errno or 0)
+    # A number is the descriptor of a file whose name is not known.
+    name = "" if isinstance(error.filename, int) else os.fsdecode(error.filename or "")
+    if reason is None:
+        return f"Reading or writing {name}".rstrip() + f" failed: {error.strerror or error}."
+    sentence = reason.format(file=name or "a file")
+    if not name or not reason.startswith("{file}"):
+        sentence = sentence[0].upper() + sentence[1:]
+    return f"{sentence}."

@@ -16,3 +16,7 @@ class Progress(Protocol):
             done: How many parts are finished.
             total: The number of parts; 0 where there are none to count, only the message.
         """
+
+
+def no_progress(what: str, done: int = 0, total: int = 0) -> None:
+    """Report nothing: the `Progress` of callers who do not want to hear of any."""

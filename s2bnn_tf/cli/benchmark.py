@@ -13,14 +13,14 @@ from s2bnn_tf.cli.output import print_result, show_progress
 
 @main.command()
 @click.argument("model", type=FILE)
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1))
-@click.option("--runs", default=50, show_default=True, type=click.IntRange(1))
+@click.option("--threads", default=1, type=click.IntRange(1), help="Threads of the interpreter.")
+@click.option("--runs", default=50, type=click.IntRange(1), help="Images to time, one at a time.")
 @runtime_option
 @json_option
 def benchmark(model: Path, threads: int, runs: int, runtime: str | None, as_json: bool) -> None:
-    """Latency, memory, size and operations of a .tflite on this machine.
+    """Measure the latency, memory, size and operations of MODEL on this machine.
 
-    The numbers are kept beside the file, for `s2bnn compare`.
+    MODEL is a .tflite. The numbers are also written beside it, for `s2bnn compare`.
 
     \b
     Example:

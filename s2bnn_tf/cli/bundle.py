@@ -8,7 +8,7 @@ import click
 
 from s2bnn_tf.cli.group import main
 from s2bnn_tf.cli.options import FILE, RUN, json_option
-from s2bnn_tf.cli.output import print_result, say
+from s2bnn_tf.cli.output import print_result, show_progress
 
 
 @main.command()
@@ -18,20 +18,20 @@ from s2bnn_tf.cli.output import print_result, say
     "--target",
     type=click.Choice(["linux-aarch64", "linux-x86_64"]),
     default="linux-aarch64",
-    show_default=True,
-    help="The device: a Raspberry Pi with a 64-bit system is linux-aarch64.",
+    help="The kind of device. A Raspberry Pi with a 64-bit system is linux-aarch64.",
 )
 @click.option(
     "--runtime-wheel",
     type=FILE,
-    help="The runtime's wheel for the target; that of `make -C runtime wheels` unless given.",
+    help="The wheel of the runtime for the target. "
+    "Default: the one that `make -C runtime wheels` built.",
 )
 @json_option
 def bundle(run: Path, output: Path, target: str, runtime_wheel: Path | None, as_json: bool) -> None:
-    """Put all that a device needs into the folder, or the .zip, OUTPUT.
+    """Put everything that a device needs into OUTPUT, a folder or a .zip.
 
-    The model of RUN, its classes if `s2bnn eval linear` was run, two scripts, the
-    runtime, a self-test, and a card that says how good it is.
+    That is the model of RUN, its classes if `s2bnn eval linear` was run, two scripts, the
+    runtime, a self-test, and a card with what was measured.
 
     \b
     Example:
@@ -39,5 +39,5 @@ def bundle(run: Path, output: Path, target: str, runtime_wheel: Path | None, as_
     """
     from s2bnn_tf.export import bundle as write_bundle
 
-    card = write_bundle(run, output, target=target, wheel=runtime_wheel, progress=say)
+    card = write_bundle(run, output, target=target, wheel=runtime_wheel, progress=show_progress)
     print_result(card, as_json, lambda: f"{output}: {len(card['sha256']) + 1} files for {target}")

@@ -13,10 +13,10 @@ from s2bnn_tf.cli.output import print_result
 
 @main.command()
 @click.argument("runs_or_models", nargs=-1, required=True, type=RUN_OR_MODEL)
-@click.option("--report", type=FILE, help="Write an HTML page, too.")
+@click.option("--report", type=FILE, help="Also write an HTML page to this file.")
 @json_option
 def compare(runs_or_models: tuple[Path, ...], report: Path | None, as_json: bool) -> None:
-    """Several runs or .tflite files side by side: what `s2bnn eval` has measured of each.
+    """Show what `s2bnn eval` has measured for several runs or .tflite files, side by side.
 
     \b
     Example:

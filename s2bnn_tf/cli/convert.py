@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from s2bnn_tf.cli.group import main
 from s2bnn_tf.cli.options import FILE, RUN, data_option, json_option
-from s2bnn_tf.cli.output import print_result, say
+from s2bnn_tf.cli.output import print_result, show_progress
 
 
 @main.command()
@@ -18,21 +19,20 @@ from s2bnn_tf.cli.output import print_result, say
     "--head",
     type=click.Choice(["none", "projection", "linear"]),
     default="none",
-    show_default=True,
-    help="Features, embeddings, or classes (after `s2bnn eval linear`).",
+    help="The output: features, embeddings, or class scores (after `s2bnn eval linear`).",
 )
 @click.option(
     "--fold/--no-fold",
     default=True,
-    show_default=True,
-    help="Fold the shifts around the activations into their neighbors: the same network, faster.",
+    help="Fold the shifts around the activations into their neighbors: faster, and the same "
+    "function up to float rounding.",
 )
 @click.option(
     "--head-bits",
     type=click.Choice(["8", "32"]),
     default="8",
-    show_default=True,
-    help="Of the weights of the projection or classifier; the card says what rounding changed.",
+    help="Bits per weight of the projection or the classifier. The card reports how rounding "
+    "to 8 bits changes the outputs.",
 )
 @data_option
 @json_option
@@ -47,7 +47,8 @@ def convert(
 ) -> None:
     """Convert the encoder in RUN to OUTPUT.tflite, and verify the file.
 
-    The file takes RGB images, 0-255. A JSON card beside it says all about it.
+    The file takes RGB images, 0-255. Its JSON card, written beside it, describes the input, the
+    output, the size, the operations and the verification.
 
     \b
     Example:
@@ -57,11 +58,17 @@ def convert(
     from s2bnn_tf.export import convert_run
 
     card = convert_run(
-        run, output, head=head, fold=fold, head_bits=int(head_bits), data=data, progress=say
+        run,
+        output,
+        head=head,
+        fold=fold,
+        head_bits=int(head_bits),
+        data=data,
+        progress=show_progress,
     )
     print_result(card, as_json, lambda: _describe_card(output, card))
 
 
-def _describe_card(output: Path, card: dict) -> str:
+def _describe_card(output: Path, card: dict[str, Any]) -> str:
     size = f"{card['size_bytes'] / 1024:.0f} KiB"
-    return f"{output}: {size}, verified; its card is {output.with_suffix('.json')}"
+    return f"{output}: {size}, verified. Its card is {output.with_suffix('.json')}."

@@ -11,11 +11,17 @@ from s2bnn_tf.cli.options import RUN
 
 
 @main.command()
-@click.option("--output-dir", type=RUN, default=Path("runs/demo"), show_default=True)
+@click.option(
+    "--output-dir",
+    type=RUN,
+    default=Path("runs/demo"),
+    help="The directory to write everything to.",
+)
 def demo(output_dir: Path) -> None:
-    """Run the whole chain on embedded data, in minutes.
+    """Run the whole chain on built-in data, in minutes.
 
-    Teacher, binary student in two steps, evaluation, .tflite, report.
+    It trains a teacher and a binary student in two steps, evaluates and converts the student, and
+    writes a report. After an interruption, the same command resumes.
 
     \b
     Example:
@@ -24,4 +30,4 @@ def demo(output_dir: Path) -> None:
     from s2bnn_tf.demo import run_demo
 
     report = run_demo(output_dir)
-    click.echo(f"Done. Open {report}")
+    click.echo(f"Done. Open {report}.")

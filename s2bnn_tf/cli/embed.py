@@ -14,13 +14,16 @@ from s2bnn_tf.cli.output import print_result, show_progress
 @main.command()
 @click.argument("run_or_model", type=RUN_OR_MODEL)
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--output", type=FILE, required=True, help="An .npz file.")
+@click.option("--output", type=FILE, required=True, help="The .npz file to write.")
 @runtime_option
 @json_option
 def embed(
     run_or_model: Path, images: tuple[Path, ...], output: Path, runtime: str | None, as_json: bool
 ) -> None:
-    """Embed IMAGES (files or folders) into OUTPUT: arrays paths, features, embeddings.
+    """Embed IMAGES, which are files or folders.
+
+    The output holds the arrays paths, features and embeddings. Files that cannot be read are
+    skipped and listed.
 
     \b
     Example:

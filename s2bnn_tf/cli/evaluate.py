@@ -1,10 +1,10 @@
-"""`s2bnn eval` and its measures."""
+"""`s2bnn eval` and its verbs, one per measure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -12,7 +12,7 @@ from s2bnn_tf.cli.group import main
 from s2bnn_tf.cli.options import RUN, RUN_OR_MODEL, data_option, json_option, runtime_option
 from s2bnn_tf.cli.output import print_result, show_progress
 
-Describe = Callable[[dict], str]
+Describe = Callable[[dict[str, Any]], str]
 
 
 @main.group(name="eval")
@@ -28,8 +28,13 @@ def evaluate() -> None:
 @evaluate.command()
 @click.argument("run_or_model", type=RUN_OR_MODEL)
 @data_option
-@click.option("--k", default=20, show_default=True, type=click.IntRange(1), help="Neighbors.")
-@click.option("--temperature", default=0.07, show_default=True, type=click.FloatRange(1e-3))
+@click.option("--k", default=20, type=click.IntRange(1), help="Neighbors that vote.")
+@click.option(
+    "--temperature",
+    default=0.07,
+    type=click.FloatRange(1e-3),
+    help="Temperature of the votes' weights.",
+)
 @runtime_option
 @json_option
 def knn(
@@ -40,7 +45,7 @@ def knn(
     runtime: str | None,
     as_json: bool,
 ) -> None:
-    """Accuracy of a weighted nearest-neighbor vote on the features.
+    """Measure the accuracy of a weighted nearest-neighbor vote on the features.
 
     \b
     Example:
@@ -62,11 +67,13 @@ def knn(
     "--protocol",
     type=click.Choice(["fast", "paper"]),
     default="fast",
-    show_default=True,
-    help="L-BFGS on features extracted once, or the paper's SGD on augmented views.",
+    help="fast: L-BFGS on features that are extracted once. paper: the paper's SGD on augmented "
+    "views.",
 )
-@click.option("--epochs", default=100, show_default=True, type=click.IntRange(1), help="paper")
-@click.option("--learning-rate", default=0.1, show_default=True, type=float, help="paper")
+@click.option("--epochs", default=100, type=click.IntRange(1), help="Epochs of the paper's SGD.")
+@click.option(
+    "--learning-rate", default=0.1, type=float, help="First learning rate of the paper's SGD."
+)
 @runtime_option
 @json_option
 def linear(
@@ -78,7 +85,9 @@ def linear(
     runtime: str | None,
     as_json: bool,
 ) -> None:
-    """Accuracy of a linear classifier on the frozen features.
+    """Measure the accuracy of a linear classifier on the frozen features.
+
+    The classifier of a run is kept in it, for `s2bnn convert --head linear` and `s2bnn bundle`.
 
     \b
     Example:
@@ -107,10 +116,11 @@ def linear(
     multiple=True,
     metavar="AMOUNT",
     default=["1%", "10%", "10"],
-    show_default=True,
-    help="A share of the labels (1%) or a number per class (10); may be repeated.",
+    help="A share of the labels (1%) or a number per class (10). May be repeated.",
 )
-@click.option("--draws", default=5, show_default=True, type=click.IntRange(1), help="Repetitions.")
+@click.option(
+    "--draws", default=5, type=click.IntRange(1), help="Random draws of the labels per amount."
+)
 @runtime_option
 @json_option
 def low_label(
@@ -121,7 +131,9 @@ def low_label(
     runtime: str | None,
     as_json: bool,
 ) -> None:
-    """Accuracy of linear classifiers that see few labels, with confidence intervals.
+    """Measure the accuracy of linear classifiers that see few labels.
+
+    Each amount is drawn several times and reported with its confidence interval.
 
     \b
     Example:
@@ -140,18 +152,26 @@ def low_label(
 @evaluate.command()
 @click.argument("run", type=RUN)
 @data_option
-@click.option("--labels", default="100%", show_default=True, help="A share, or images per class.")
-@click.option("--epochs", default=20, show_default=True, type=click.IntRange(1))
-@click.option("--learning-rate", default=1e-3, show_default=True, type=click.FloatRange(1e-9))
+@click.option(
+    "--labels", default="100%", help="A share of the labels (10%) or a number per class (10)."
+)
+@click.option("--epochs", default=20, type=click.IntRange(1), help="Epochs of training.")
+@click.option(
+    "--learning-rate", default=1e-3, type=click.FloatRange(1e-9), help="First learning rate."
+)
 @click.option(
     "--min-crop",
     default=0.08,
-    show_default=True,
     type=click.FloatRange(0, 1, min_open=True),
-    help="Share of the area that a training crop has at least; more suits small images.",
+    help="Smallest share of the area that a training crop covers. More suits small images.",
 )
-@click.option("--batch-size", default=128, show_default=True, type=click.IntRange(2))
-@click.option("--seed", default=0, show_default=True, type=int)
+@click.option("--batch-size", default=128, type=click.IntRange(2), help="Images per step.")
+@click.option(
+    "--seed",
+    default=0,
+    type=int,
+    help="Seed of the draw of labels, the first weights and the augmentation.",
+)
 @json_option
 def finetune(
     run: Path,
@@ -164,9 +184,9 @@ def finetune(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Accuracy after training the whole network of RUN further, on labels.
+    """Measure the accuracy after training the whole network of RUN further, on labels.
 
-    The run itself is left as it is.
+    The run itself stays as it is.
 
     \b
     Example:
@@ -191,9 +211,15 @@ def finetune(
 @evaluate.command()
 @click.argument("run_or_model", type=RUN_OR_MODEL)
 @data_option
-@click.option("--teacher", help="A run directory or .keras file; the run's own unless given.")
-@click.option("--temperature", type=click.FloatRange(1e-3), help="The run's own unless given.")
-@click.option("--views", default=2048, show_default=True, type=click.IntRange(2))
+@click.option(
+    "--teacher", help="A run directory or a .keras file. Default: the teacher of the run."
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(1e-3),
+    help="Temperature of the distributions. Default: the temperature of the run.",
+)
+@click.option("--views", default=2048, type=click.IntRange(2), help="Augmented views to compare.")
 @runtime_option
 @json_option
 def calibration(
@@ -205,10 +231,10 @@ def calibration(
     runtime: str | None,
     as_json: bool,
 ) -> None:
-    """How far the student's distribution is from its teacher's, on the same views.
+    """Measure how far the student's distribution is from its teacher's, on the same views.
 
-    Entropy, KL divergence, rank agreement; after `s2bnn eval linear`, also the
-    reliability of the classifier. Pictures go beside calibration.json.
+    The results are entropy, KL divergence and rank agreement, and after `s2bnn eval linear` also
+    the reliability of the classifier. Charts are written beside calibration.json.
 
     \b
     Example:
@@ -231,7 +257,9 @@ def calibration(
     _after_eval(run_or_model, result, as_json, describe_calibration)
 
 
-def _after_eval(path: Path, result: dict, as_json: bool, describe: Describe | None = None) -> None:
+def _after_eval(
+    path: Path, result: dict[str, Any], as_json: bool, describe: Describe | None = None
+) -> None:
     if path.is_dir():
         from s2bnn_tf.report import write_run_report
 
@@ -239,7 +267,7 @@ def _after_eval(path: Path, result: dict, as_json: bool, describe: Describe | No
     print_result(result, as_json, lambda: (describe or _describe_accuracy)(result))
 
 
-def _describe_accuracy(result: dict) -> str:
+def _describe_accuracy(result: dict[str, Any]) -> str:
     return (
         f"{result['metric']} accuracy of {result['model']} on {result['data']}: "
         f"{100 * result['top1']:.2f} % (top 5: {100 * result['top5']:.2f} %)"

@@ -1,32 +1,35 @@
-"""The group that every verb joins, and what it does about errors."""
+"""The group that every verb joins, and the words it finds for errors."""
 
 from __future__ import annotations
 
-import errno
+from typing import Any
 
 import click
 
 from s2bnn_tf import __version__
 from s2bnn_tf.environment import quiet_tensorflow
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import UserError, describe_os_error
 
 
 class _Commands(click.Group):
-    """Tells a user's mistake in one sentence; anything else keeps its traceback."""
+    """Reports a user's mistake in one sentence; any other exception keeps its traceback."""
 
-    def invoke(self, ctx: click.Context):
+    def invoke(self, ctx: click.Context) -> Any:
         quiet_tensorflow()
         try:
             return super().invoke(ctx)
         except UserError as error:
             raise click.ClickException(str(error)) from error
-        except OSError as error:  # no room, no permission, a path that is not there
-            where = f" ({error.filename})" if error.filename else ""
-            todo = "make room" if error.errno == errno.ENOSPC else "choose another path"
-            raise click.ClickException(f"{error.strerror or error}{where}; {todo}.") from error
+        except BrokenPipeError:  # the reader of the output has left, as `| head` does
+            raise  # click ends silently
+        except OSError as error:
+            raise click.ClickException(describe_os_error(error)) from error
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
+)
 @click.version_option(__version__)
 def main() -> None:
     """Train 1-bit vision encoders without labels, and run them on small devices.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from s2bnn_tf.cli.group import main
 from s2bnn_tf.cli.options import FILE, RUN, json_option
-from s2bnn_tf.cli.output import print_result, say
+from s2bnn_tf.cli.output import print_result, show_progress
 
 
 @main.command(name="import-torch")
@@ -17,22 +18,24 @@ from s2bnn_tf.cli.output import print_result, say
 @click.option(
     "--architecture",
     metavar="NAME",
-    help="resnet18, resnet34, resnet50, resnet50_w2, resnet50_w4 or reactnet. "
-    "Recognized from the file unless given; refused if the file is of another.",
+    help="One of resnet18, resnet34, resnet50, resnet50_w2, resnet50_w4 and reactnet. "
+    "It must be that of the file. Default: recognized from the file.",
 )
 @click.option(
     "--step",
     type=click.Choice(["1", "2"]),
-    help="Of a reactnet, whose file does not tell: 1 has real weights, 2 binary. 2 unless given.",
+    help="The training step of a reactnet, which its file does not hold: 1 has real weights, "
+    "2 has binary weights. Default: 2.",
 )
 @click.option(
     "--data",
     metavar="SOURCE",
     default="folder:/data/imagenet",
-    show_default=True,
     help="Images for later commands: digits, idx:DIR or folder:DIR.",
 )
-@click.option("--image-size", default=224, show_default=True, type=click.IntRange(8))
+@click.option(
+    "--image-size", default=224, type=click.IntRange(8), help="Side of the input, in pixels."
+)
 @json_option
 def import_torch(
     checkpoint: Path,
@@ -43,10 +46,10 @@ def import_torch(
     image_size: int,
     as_json: bool,
 ) -> None:
-    """Make a run directory of a PyTorch CHECKPOINT, tensor by tensor.
+    """Turn a PyTorch CHECKPOINT into a run directory, tensor by tensor.
 
-    Of torchvision, MoCo v1 to v3, SwAV, SimSiam, DINO, Barlow Twins, lightly or S2-BNN.
-    Nothing in the file is executed. .safetensors files need no PyTorch.
+    It can come from torchvision, MoCo v1 to v3, SwAV, SimSiam, DINO, Barlow Twins, lightly or
+    S2-BNN. Nothing in the file is executed, and .safetensors files need no PyTorch.
 
     \b
     Example:
@@ -62,24 +65,25 @@ def import_torch(
         step=None if step is None else int(step),
         data=data,
         image_size=image_size,
-        progress=say,
+        progress=show_progress,
     )
     print_result(record, as_json, lambda: _describe(record, output_dir))
 
 
-def _describe(record: dict, output_dir: Path) -> str:
-    parts = [f"{record['architecture']}, named as by {record['named_as']}"]
+def _describe(record: dict[str, Any], output_dir: Path) -> str:
+    parts = [f"{record['architecture']}, with the tensor names of {record['named_as']}"]
     if record["binarize_weights"] is not None:
         parts.append("binary weights" if record["binarize_weights"] else "real weights")
     if record["head"] != "none":
-        parts.append(f"head {record['head']!r} to {record['embedding_dim']}")
+        parts.append(f"a head {record['head']!r} of width {record['embedding_dim']}")
     if record["classes"]:
-        parts.append(f"a classifier of {record['classes']} classes")
+        parts.append(f"a classifier with {record['classes']} classes")
     if record["queue_size"]:
-        parts.append(f"key encoder and queue of {record['queue_size']}")
+        parts.append(f"a key encoder and a queue of {record['queue_size']} keys")
     ignored = [f"  {len(names)}: {reason}" for reason, names in record["ignored"].items()]
-    lines = [f"{'; '.join(parts)}.", f"{record['tensors_used']} tensors used, ignored:", *ignored]
-    if not ignored:
-        lines[1] = f"{record['tensors_used']} tensors used, none ignored."
-    lines.append(f"{output_dir} is a run directory: s2bnn eval knn {output_dir} --data SOURCE")
-    return "\n".join(lines)
+    used = f"{record['tensors_used']} tensors were used"
+    used += ", and these were ignored:" if ignored else ", and none was ignored."
+    next_step = (
+        f"{output_dir} is a run directory; next, run: s2bnn eval knn {output_dir} --data SOURCE"
+    )
+    return "\n".join([f"{'; '.join(parts)}.", used, *ignored, next_step])

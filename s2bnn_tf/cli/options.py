@@ -14,11 +14,12 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 runtime_option = click.option(
     "--runtime",
     type=click.Choice(["lce", "s2bnn"]),
-    help="What runs a .tflite: Larq Compute Engine, or s2bnn_runtime, the default if installed.",
+    help="The runtime for a .tflite: Larq Compute Engine or s2bnn_runtime. "
+    "Default: s2bnn if it is installed.",
 )
 data_option = click.option(
     "--data",
     metavar="SOURCE",
     help="Images: digits, idx:DIR, folder:DIR, tfrecord:DIR or tfds:NAME. "
-    "Those it was trained on unless given.",
+    "Default: the images that the model was trained on.",
 )

@@ -15,7 +15,9 @@ from s2bnn_tf.cli.options import json_option
 @click.argument("config_or_run", type=click.Path(path_type=Path))
 @json_option
 def summary(config_or_run: Path, as_json: bool) -> None:
-    """Layers, parameters, binary and float operations of a recipe's or a run's student.
+    """Show the layers, parameters, and binary and float operations of a student.
+
+    CONFIG_OR_RUN is a recipe or a run directory.
 
     \b
     Example:

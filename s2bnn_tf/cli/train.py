@@ -14,17 +14,22 @@ from s2bnn_tf.cli.options import FILE, RUN
 @main.command()
 @click.argument("config", type=FILE)
 @click.option("--output-dir", type=RUN, required=True, help="The run directory.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change one key.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one key of the recipe. May be repeated.",
+)
 @click.option(
     "--resume/--no-resume",
     default=True,
-    show_default=True,
-    help="Go on with the run in the directory, or refuse a directory that has one.",
+    help="Resume the run in the directory, or refuse a directory that holds one.",
 )
 def train(config: Path, output_dir: Path, overrides: tuple[str, ...], resume: bool) -> None:
-    """Train a student, or a teacher, as the recipe CONFIG says.
+    """Train the student, or the teacher, that the recipe CONFIG describes.
 
-    Ctrl-C saves; the same command goes on from there.
+    Ctrl-C saves a checkpoint, and the same command resumes from there.
 
     \b
     Example:
@@ -50,9 +55,9 @@ def train(config: Path, output_dir: Path, overrides: tuple[str, ...], resume: bo
             strategy=strategy,
         )
     except TrainingStopped as stopped:
-        click.echo(f"{stopped} The same command goes on from there.", err=True)
+        click.echo(f"{stopped} The same command resumes from there.", err=True)
         sys.exit(130)
     if not is_chief(strategy):
         return
     write_run_report(run.path)
-    click.echo(f"Done. The encoder is in {run.path}; next: s2bnn eval knn {run.path}")
+    click.echo(f"Done. The encoder is in {run.path}; next, run: s2bnn eval knn {run.path}")

@@ -1,4 +1,4 @@
-"""Checkpoint to `.tflite`: convert, verify against the network, measure."""
+"""From a checkpoint to a device: convert, verify, measure, bundle and deploy."""
 
 from s2bnn_tf.errors import ParityError
 from s2bnn_tf.export.benchmark import benchmark, describe_benchmark

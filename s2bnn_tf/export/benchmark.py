@@ -1,7 +1,8 @@
-"""Measure a `.tflite` on this machine: latency, memory, size, operations."""
+"""Measure a `.tflite` on this machine: latency, memory, size and operations."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -10,15 +11,16 @@ import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import DeviceError
 from s2bnn_tf.export import benchmark_worker
 from s2bnn_tf.export.operations import file_operations, operation_table
+from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.tflite import RUNTIMES, TFLiteEncoder, TFLiteGraph, kernel_options, read_graph
-
-Progress = Callable[[str, int, int], None]
 
 
 def benchmark(
@@ -29,31 +31,33 @@ def benchmark(
     warmup: int = 5,
     runtime: str | None = None,
     progress: Progress | None = None,
-) -> dict:
+) -> dict[str, Any]:
     """Measure a model in a process of its own.
 
     Args:
         model_path: A `.tflite` made by `s2bnn convert`.
-        threads: Threads of the interpreter.
-        runs: Images timed, one at a time.
-        warmup: Images before them that are not timed.
-        runtime: What runs it, as for `choose_runtime`.
-        progress: Called with a title, the runs done and all runs.
+        threads: The number of threads of the interpreter.
+        runs: The number of images that are timed, one at a time.
+        warmup: The number of images before them that are not timed.
+        runtime: `"lce"` or `"s2bnn"`. Defaults to s2bnn_runtime if it is installed.
+        progress: Called with the name of the file, the runs done, and the number of runs.
 
     Returns:
         `latency_ms`: `median`, `mean`, `min`, `p90`, `max` and `spread` (p90 - p10);
-        `memory`: peak resident bytes of the process and how much of it came with the model;
-        `size_bytes`, `operations` (totals), `operation_table`, and the conditions.
+        `memory`: the peak of the resident bytes of the process, and how much of it came with the
+        model; `size_bytes`, `operations` (totals), `operation_table`, and the conditions.
 
     Raises:
-        UserError: if the file is no such model or the interpreter cannot run it.
+        ModelError: If the file is not such a model.
+        DeviceError: If the runtime is not installed or cannot run the model.
     """
     path = Path(model_path)
+    report = progress or no_progress
     encoder = TFLiteEncoder(path, runtime)
     graph = read_graph(path)
     conditions = {"threads": threads, "runs": runs, "warmup": warmup}
-    task = {"model": str(path), **conditions, **_engine(encoder.runtime, graph)}
-    measured = _run_worker(task, lambda done: progress and progress(path.name, done, runs))
+    task = {"model": str(path), **conditions, **_runtime_options(encoder.runtime, graph)}
+    measured = _run_worker(task, lambda done: report(path.name, done, runs))
     return {
         "model": path.name,
         "runtime": encoder.runtime,
@@ -63,7 +67,7 @@ def benchmark(
         **conditions,
         "image_size": encoder.image_size,
         "size_bytes": encoder.size_bytes,
-        "latency_ms": _statistics(1000 * np.array(measured["seconds"])),
+        "latency_ms": _statistics(1000 * np.array(measured["seconds"], np.float64)),
         "load_ms": 1000 * measured["load_seconds"],
         "memory": {
             "process_peak_bytes": measured["memory_peak_bytes"],
@@ -74,8 +78,8 @@ def benchmark(
     }
 
 
-def describe_benchmark(result: dict) -> str:
-    """The result of `benchmark` as text of a few lines and a table."""
+def describe_benchmark(result: dict[str, Any]) -> str:
+    """Describe the result of `benchmark` in a few lines and a table."""
     latency, memory = result["latency_ms"], result["memory"]
     lines = [
         (
@@ -104,7 +108,7 @@ def describe_benchmark(result: dict) -> str:
     return "\n".join(lines)
 
 
-def _run_worker(task: dict, tell: Callable[[int], object]) -> dict:
+def _run_worker(task: dict[str, Any], report: Callable[[int], None]) -> dict[str, Any]:
     command = [sys.executable, "-I", benchmark_worker.__file__]
     with subprocess.Popen(
         command,
@@ -114,21 +118,22 @@ def _run_worker(task: dict, tell: Callable[[int], object]) -> dict:
         text=True,
     ) as worker:
         assert worker.stdin is not None and worker.stdout is not None and worker.stderr is not None
-        worker.stdin.write(json.dumps(task))
-        worker.stdin.close()
-        result: dict = {}
+        with contextlib.suppress(BrokenPipeError):  # if it has ended, its last words say why
+            worker.stdin.write(json.dumps(task))
+            worker.stdin.close()
+        result: dict[str, Any] = {}
         for line in worker.stdout:
             result = json.loads(line)
             if "done" in result:
-                tell(result["done"])
+                report(result["done"])
         complaint = worker.stderr.read().strip().splitlines()
     if worker.returncode != 0 or "seconds" not in result:
         reason = complaint[-1] if complaint else f"it ended with status {worker.returncode}"
-        raise UserError(f"{RUNTIMES[task['runtime']]} cannot run {task['model']}: {reason}.")
+        raise DeviceError(f"{RUNTIMES[task['runtime']]} cannot run {task['model']}: {reason}.")
     return result
 
 
-def _statistics(milliseconds: np.ndarray) -> dict[str, float]:
+def _statistics(milliseconds: NDArray[np.float64]) -> dict[str, float]:
     low, median, high = np.percentile(milliseconds, [10, 50, 90])
     return {
         "median": float(median),
@@ -140,8 +145,8 @@ def _statistics(milliseconds: np.ndarray) -> dict[str, float]:
     }
 
 
-def _engine(runtime: str, graph: TFLiteGraph) -> dict:
-    """What the worker needs to know, which finds nothing by itself."""
+def _runtime_options(runtime: str, graph: TFLiteGraph) -> dict[str, Any]:
+    """Tell the worker where its runtime is, because it looks for nothing by itself."""
     if runtime == "lce":
         return {"runtime": runtime, "library": str(_interpreter_library()), **kernel_options(graph)}
     spec = find_spec("s2bnn_runtime")
@@ -150,8 +155,10 @@ def _engine(runtime: str, graph: TFLiteGraph) -> dict:
 
 
 def _interpreter_library() -> Path:
-    spec = find_spec("larq_compute_engine")  # of the package, without importing it
+    spec = find_spec("larq_compute_engine")  # which finds the package without importing it
     if spec is None or not spec.submodule_search_locations:
-        raise UserError("Larq Compute Engine is not installed: `pip install larq-compute-engine`.")
+        raise DeviceError(
+            "Larq Compute Engine is not installed: run `pip install larq-compute-engine`."
+        )
     folder = Path(spec.submodule_search_locations[0]) / "tflite" / "python"
     return next(folder.glob("interpreter_wrapper_lite*.so"))

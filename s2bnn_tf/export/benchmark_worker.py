@@ -1,7 +1,7 @@
 """Run one `.tflite` in a process of its own, so that the memory measured is the model's.
 
-Started by `benchmark` as a script: it imports no more than the runtime asked for.
-It reads one JSON object from standard input, and writes one JSON object a line.
+`benchmark` starts it as a script, and it imports no more than the runtime that was asked for.
+It reads one JSON object from standard input, and writes one JSON object per line.
 """
 
 import json
@@ -9,14 +9,19 @@ import re
 import resource
 import sys
 import time
+from collections.abc import Callable
 from importlib import machinery, util
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+# A function that runs the model, the shape of its input, and the name of its kernels.
+Loaded = tuple[Callable[[Any], Any], tuple[int, ...], str]
+
 
 def main() -> None:
-    """Do the task on standard input, and tell of it on standard output."""
+    """Do the task on standard input, and report on standard output."""
     task = json.load(sys.stdin)
     load = (_prepare_lce if task["runtime"] == "lce" else _prepare_s2bnn)(task)
     before = _peak_memory()
@@ -41,11 +46,11 @@ def main() -> None:
     print(json.dumps(result), flush=True)
 
 
-def _prepare_lce(task: dict):
-    """Imports; returns a function that loads the model: (predict, input shape, kernel's name)."""
+def _prepare_lce(task: dict[str, Any]) -> Callable[[], Loaded]:
+    """Import Larq Compute Engine, and return a function that loads the model."""
     wrapper = _load_wrapper(task["library"])
 
-    def load():
+    def load() -> Loaded:
         interpreter = wrapper.LiteInterpreter(
             Path(task["model"]).read_bytes(),
             task["threads"],
@@ -59,21 +64,22 @@ def _prepare_lce(task: dict):
     return load
 
 
-def _prepare_s2bnn(task: dict):
+def _prepare_s2bnn(task: dict[str, Any]) -> Callable[[], Loaded]:
     """The same with s2bnn_runtime, in TensorFlow's own interpreter."""
     sys.path.append(task["folder"])
     import s2bnn_runtime
 
     host = s2bnn_runtime.find_host("tensorflow")
 
-    def load():
+    def load() -> Loaded:
         interpreter = s2bnn_runtime.Interpreter(task["model"], task["threads"], host=host)
-        return interpreter.predict, interpreter.input_details[0]["shape"], s2bnn_runtime.kernels()
+        shape = interpreter.input_details[0]["shape"]
+        return interpreter.predict, shape, s2bnn_runtime.kernels()
 
     return load
 
 
-def _load_wrapper(library: str):
+def _load_wrapper(library: str) -> Any:
     """Larq Compute Engine's interpreter alone; its package would load all of TensorFlow."""
     loader = machinery.ExtensionFileLoader("interpreter_wrapper_lite", library)
     spec = util.spec_from_file_location(loader.name, library, loader=loader)
@@ -84,10 +90,10 @@ def _load_wrapper(library: str):
 
 
 def _peak_memory() -> int:
-    """Largest resident size so far, in bytes."""
+    """The largest resident size so far, in bytes."""
     status = Path("/proc/self/status")
     if status.exists():
-        # Not ru_maxrss, which on Linux begins with that of the process that started this one.
+        # ru_maxrss would include the peak of the process that started this one, on Linux.
         return 1024 * int(re.findall(r"VmHWM:\s+(\d+)", status.read_text())[0])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

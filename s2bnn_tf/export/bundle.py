@@ -7,28 +7,31 @@ import shutil
 import tempfile
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from s2bnn_tf import __version__
-from s2bnn_tf.data import ImageSource, open_source
-from s2bnn_tf.errors import UserError
-from s2bnn_tf.export.convert import Tell, convert_run
+from s2bnn_tf.data import open_source
+from s2bnn_tf.errors import ConfigError, DeviceError, UserError
+from s2bnn_tf.export.convert import convert_run
 from s2bnn_tf.files import replaced, sha256, write_json
+from s2bnn_tf.progress import Progress
 from s2bnn_tf.runs import LinearProbe, RunDirectory
 from s2bnn_tf.tflite import TFLiteEncoder
 
 _FILES = Path(__file__).with_name("bundle_files")
-# Each has wheels for both targets, on Python 3.10 to 3.13 together.
+# All of them have wheels for both targets; the two versions of LiteRT cover Python 3.10 to 3.13.
 _REQUIREMENTS = (
     'ai-edge-litert==2.0.3; python_version < "3.13"',
     'ai-edge-litert==2.3.0; python_version >= "3.13"',
     "numpy==2.2.6",
     "pillow==11.3.0",
 )
-_LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip knows
-_RUNTIME = Path(__file__).parents[2] / "runtime" / "dist"
+_EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can hold
+_WHEELS = Path(__file__).parents[2] / "runtime" / "dist"
 
 
 def bundle(
@@ -37,27 +40,31 @@ def bundle(
     *,
     target: str,
     wheel: str | Path | None = None,
-    progress: Tell | None = None,
-) -> dict:
-    """Write a bundle of a run. The same run and wheel give the same bytes.
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write a bundle of a run. The same run and the same wheel give the same bytes.
 
     Args:
         run: A run directory. If it has a linear probe, the bundle can classify.
         output: A folder that does not exist yet, or a file `*.zip`.
         target: `"linux-aarch64"` or `"linux-x86_64"`.
-        wheel: The runtime's wheel for the target; one of `runtime/dist` unless given.
-        progress: Told what is being done.
+        wheel: The wheel of s2bnn_runtime for the target. Defaults to the latest in `runtime/dist`.
+        progress: Called with a message at the start of each step.
 
     Returns:
-        What `card.json` holds: target, input, metrics, licenses, SHA-256 of the other files.
+        The content of `card.json`: target, input, metrics, licenses, and the SHA-256 of the
+        other files.
 
     Raises:
-        UserError: if something is missing or cannot be written.
-        ParityError: if the converted file does not compute what the encoder computes.
+        ConfigError: If the output exists already.
+        DeviceError: If there is no wheel for the target.
+        CheckpointError: If the run, its weights or its classifier are missing or damaged.
+        ParityError: If the converted file does not compute what the encoder computes.
+        OSError: If the output cannot be written.
     """
     output, directory = Path(output), RunDirectory(run)
     if output.exists():
-        raise UserError(f"{output} is there already; remove it, or choose another output.")
+        raise ConfigError(f"{output} exists already; remove it, or choose another output.")
     wheel = _find_wheel(target, wheel)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / (output.stem if output.suffix == ".zip" else output.name)
@@ -75,21 +82,41 @@ def bundle(
     return card
 
 
+def prepare(picture: NDArray[np.uint8], size: int, kept: float) -> NDArray[np.float32]:
+    """Prepare a picture exactly as `embed.py` does on the device.
+
+    Args:
+        picture: RGB 0-255, `(H, W, 3)`.
+        size: The side S of the result, in pixels.
+        kept: The fraction of the shorter side that is kept.
+
+    Returns:
+        RGB 0-255, `(S, S, 3)`.
+    """
+    image = Image.fromarray(picture)
+    side = kept * min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    box = (left, top, left + side, top + side)
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box), np.float32)
+
+
 def _find_wheel(target: str, wheel: str | Path | None) -> Path:
     machine = target.removeprefix("linux-")
     if wheel is None:
-        found = sorted(_RUNTIME.glob(f"s2bnn_runtime-*{machine}*.whl"))
+        found = sorted(_WHEELS.glob(f"s2bnn_runtime-*{machine}*.whl"))
         if not found:
-            raise UserError(
+            raise DeviceError(
                 f"There is no wheel of the runtime for {target}: make it with "
                 "`make -C runtime wheels`, or name one with --runtime-wheel."
             )
         return found[-1]
     wheel = Path(wheel)
     if not wheel.is_file() or not wheel.name.startswith("s2bnn_runtime-"):
-        raise UserError(f"{wheel} is not a wheel of s2bnn_runtime.")
+        raise DeviceError(
+            f"{wheel} is not a wheel of s2bnn_runtime: make one with `make -C runtime wheels`."
+        )
     if machine not in wheel.name:
-        raise UserError(f"{wheel.name} is not for {target}; name the wheel for {machine}.")
+        raise DeviceError(f"{wheel.name} is not for {target}; name the wheel for {machine}.")
     return wheel
 
 
@@ -106,7 +133,7 @@ def _write_classifier(run: RunDirectory, folder: Path) -> LinearProbe | None:
 
 
 def _write_sample(folder: Path, run: RunDirectory, probe: LinearProbe | None) -> None:
-    """A picture and what it must give, as `classify.py --selftest` compares it."""
+    """Write a picture and its expected result, which `classify.py --selftest` compares with."""
     picture = _first_image(run.config.data.source)
     Image.fromarray(picture).save(folder / "sample.png")
     encoder = TFLiteEncoder(folder / "encoder.tflite")
@@ -119,21 +146,12 @@ def _write_sample(folder: Path, run: RunDirectory, probe: LinearProbe | None) ->
     write_json(folder / "expected.json", expected)
 
 
-def _first_image(spec: str) -> np.ndarray:
+def _first_image(spec: str) -> NDArray[np.uint8]:
     try:
-        source: ImageSource = open_source(spec, "test")
+        source = open_source(spec, "test")
     except UserError:
         source = open_source(spec, "train")
     return source.read(0)
-
-
-def prepare(picture: np.ndarray, size: int, kept: float) -> np.ndarray:
-    """As `embed.py` does on the device."""
-    image = Image.fromarray(picture)
-    side = kept * min(image.size)
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    box = (left, top, left + side, top + side)
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box), np.float32)
 
 
 def _write_scripts(folder: Path, name: str, target: str) -> None:
@@ -145,7 +163,9 @@ def _write_scripts(folder: Path, name: str, target: str) -> None:
     (folder / "README.md").write_text(text.format(**values), "utf-8")
 
 
-def _card(run: RunDirectory, folder: Path, converted: dict, target: str) -> dict:
+def _card(
+    run: RunDirectory, folder: Path, converted: dict[str, Any], target: str
+) -> dict[str, Any]:
     metrics = {}
     for name in ("knn", "linear"):
         path = run.eval_dir / f"{name}.json"
@@ -164,7 +184,7 @@ def _card(run: RunDirectory, folder: Path, converted: dict, target: str) -> dict
         "metrics": metrics,
         "licenses": {
             "classify.py, embed.py, s2bnn_runtime": "Apache-2.0",
-            "encoder.tflite": "of whoever trained it, on the images of " + run.config.data.source,
+            "encoder.tflite": "decided by its trainer; trained on " + run.config.data.source,
         },
         "sha256": {path.name: sha256(path) for path in sorted(folder.iterdir())},
         "created_by": f"s2bnn_tf {__version__}",
@@ -178,6 +198,6 @@ def _move(folder: Path, output: Path) -> None:
         return
     with replaced(output) as (partial,), zipfile.ZipFile(partial, "w") as archive:
         for path in sorted(folder.iterdir()):
-            entry = zipfile.ZipInfo(f"{folder.name}/{path.name}", _LONG_AGO)
+            entry = zipfile.ZipInfo(f"{folder.name}/{path.name}", _EARLIEST)
             entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             archive.writestr(entry, path.read_bytes())

@@ -1,9 +1,10 @@
-"""Count what a network computes: multiply-adds, 1-bit and float, and bytes of weights."""
+"""Count the multiply-adds of a network, 1-bit and float, and the bytes of its weights."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
+from typing import Any
 
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.tflite import BINARY_CONVOLUTION, Operation, TFLiteGraph
@@ -13,11 +14,12 @@ def count_operations(encoder: Encoder) -> dict[str, int]:
     """Count the multiply-adds and the weights of a backbone, by Larq's model profile.
 
     Args:
-        encoder: Its backbone is counted: what is deployed by default.
+        encoder: The encoder whose backbone is counted, which is what is deployed by default.
 
     Returns:
-        `binary_macs`: multiply-adds of one bit by one bit, for one image; `float_macs`: all
-        others; `size_bytes`: of the weights, 1 bit each where binary and 32 otherwise.
+        `binary_macs`: the multiply-adds of one bit by one bit, for one image; `float_macs`: all
+        others; `size_bytes`: the size of the weights, at 1 bit each where they are binary and
+        at 32 otherwise.
     """
     from larq.models import ModelProfile
 
@@ -36,17 +38,17 @@ def file_operations(graph: TFLiteGraph) -> dict[str, int]:
     return {key: sum(row[key] for row in table) for key in ("binary_macs", "float_macs")}
 
 
-def operation_table(graph: TFLiteGraph) -> list[dict]:
+def operation_table(graph: TFLiteGraph) -> list[dict[str, Any]]:
     """List the operations of a `.tflite` by name.
 
     Returns:
         For each name: `name`, `count`, `output_shapes` (each once, in order), `binary_macs`
-        and `float_macs` for one image; those with the most multiply-adds first.
+        and `float_macs` for one image. The names with the most multiply-adds come first.
     """
     by_name = defaultdict(list)
     for operation in graph.operations:
         by_name[operation.name].append(operation)
-    table = []
+    table: list[dict[str, Any]] = []
     for name, operations in by_name.items():
         shapes = [graph.tensors[index].shape for item in operations for index in item.outputs]
         macs = sum(_macs(graph, item) for item in operations)
@@ -63,24 +65,24 @@ def operation_table(graph: TFLiteGraph) -> list[dict]:
 
 
 def _macs(graph: TFLiteGraph, operation: Operation) -> int:
-    """Multiply-adds of one operation: its outputs times what each of them sums."""
-    if operation.name not in _SUMMED:
+    """The multiply-adds of one operation: its outputs times the products that each sums."""
+    if len(operation.inputs) < 2:
         return 0
-    outputs = math.prod(graph.tensors[operation.outputs[0]].shape)
     kernel = graph.tensors[operation.inputs[1]].shape
-    return outputs * _SUMMED[operation.name](kernel, operation.options)
+    products = _products_per_output(operation, kernel)
+    return products * math.prod(graph.tensors[operation.outputs[0]].shape)
 
 
-def _summed_by_binary_convolution(kernel: tuple[int, ...], options: dict) -> int:
-    channels = options["channels_in"]
-    groups = math.ceil(channels / 32) // kernel[3]
-    return kernel[1] * kernel[2] * channels // groups
-
-
-# How many products one output is the sum of, from the shape of the filter.
-_SUMMED = {
-    BINARY_CONVOLUTION: _summed_by_binary_convolution,
-    "CONV_2D": lambda kernel, _: math.prod(kernel[1:]),
-    "DEPTHWISE_CONV_2D": lambda kernel, _: kernel[1] * kernel[2],
-    "FULLY_CONNECTED": lambda kernel, _: kernel[1],
-}
+def _products_per_output(operation: Operation, kernel: tuple[int, ...]) -> int:
+    """How many products one output is the sum of, from the shape of the filter."""
+    if operation.name == BINARY_CONVOLUTION:
+        channels: int = operation.options["channels_in"]
+        groups = math.ceil(channels / 32) // kernel[3]  # the filter's last axis is 32-bit words
+        return kernel[1] * kernel[2] * channels // groups
+    if operation.name == "CONV_2D":
+        return math.prod(kernel[1:])
+    if operation.name == "DEPTHWISE_CONV_2D":
+        return kernel[1] * kernel[2]
+    if operation.name == "FULLY_CONNECTED":
+        return kernel[1]
+    return 0

@@ -1,9 +1,9 @@
-"""8-bit weights for the dense layers of a head: a quarter of their bytes, computed in float.
+"""8-bit weights for the dense layers of a head: a quarter of the bytes, computed in float.
 
-The weights are rounded in the network, before it is converted: what is verified is then the
-rounded network, as sharply as any other, and the price of rounding is measured by itself. In
-the file the weights are int8, and one DEQUANTIZE, which TensorFlow Lite runs once, makes of
-them the very floats that the network has.
+The weights are rounded in the network before it is converted. So verification compares the
+rounded network, as strictly as any other, and the cost of rounding is measured separately. In
+the file the weights are int8, followed by a DEQUANTIZE operation, which TensorFlow Lite runs once
+and which gives exactly the floats that the rounded network has.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import flatbuffers
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 from tensorflow.lite.python import schema_py_generated as schema
 
 from s2bnn_tf.backbones import Encoder
@@ -20,18 +21,22 @@ keras = tf.keras
 _LARGEST = 127
 
 
-def round_to_8_bits(kernel: np.ndarray) -> np.ndarray:
+def round_to_8_bits(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
     """Round each column of a kernel `(C, K)` to whole multiples, at most 127, of its own scale.
 
-    A column of zeros stays as it is. The error of a weight is at most half a scale, 1/254 of the
-    largest weight of its column.
+    A column of zeros stays as it is. The error of a weight is at most half a scale, which is
+    1/254 of the largest weight of its column.
     """
     scale = _scales(kernel)
-    return (np.round(kernel / scale) * scale).astype(np.float32)
+    rounded: NDArray[np.float32] = (np.round(kernel / scale) * scale).astype(np.float32)
+    return rounded
 
 
 def with_rounded_head(encoder: Encoder) -> Encoder:
-    """The encoder with the kernels of its head's dense layers rounded; the backbone is shared."""
+    """Return the encoder with the kernels of its head's dense layers rounded to 8 bits.
+
+    The backbone is shared, and the head is a copy. Without a head it is the encoder itself.
+    """
     if encoder.head is None:
         return encoder
     head = keras.models.clone_model(encoder.head)
@@ -46,23 +51,23 @@ def store_8_bit_weights(model: bytes) -> bytes:
     """Store the weights of every fully connected operation of a `.tflite` as int8.
 
     Args:
-        model: Converted from a network whose dense kernels are rounded (`round_to_8_bits`).
+        model: A `.tflite` of a network whose dense kernels are rounded (`round_to_8_bits`).
 
     Returns:
-        The same network in fewer bytes: each such weight is followed by a DEQUANTIZE.
+        The same network in fewer bytes. Each of these weights is followed by a DEQUANTIZE.
     """
     flat = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model))
     graph = flat.subgraphs[0]
     dequantizers = []
     for operator in graph.operators:
-        if _code(flat, operator) != schema.BuiltinOperator.FULLY_CONNECTED:
+        if _operation_code(flat, operator) != schema.BuiltinOperator.FULLY_CONNECTED:
             continue
         weights = graph.tensors[operator.inputs[1]]
         content = flat.buffers[weights.buffer].data
         if weights.type != schema.TensorType.FLOAT32 or content is None:
             continue
         kernel = np.frombuffer(content.tobytes(), np.float32).reshape(weights.shape)  # (K, C)
-        dequantizers.append(_dequantizer(flat, int(operator.inputs[1]), kernel))
+        dequantizers.append(_quantize_weights(flat, int(operator.inputs[1]), kernel))
         operator.inputs = [operator.inputs[0], dequantizers[-1].outputs[0], *operator.inputs[2:]]
     if not dequantizers:
         return model
@@ -76,10 +81,12 @@ def store_8_bit_weights(model: bytes) -> bytes:
     return bytes(builder.Output())
 
 
-def _dequantizer(flat, index: int, kernel: np.ndarray):
-    """Turn a weight into int8, and make the operation that makes floats of it again."""
+def _quantize_weights(
+    flat: schema.ModelT, index: int, kernel: NDArray[np.float32]
+) -> schema.OperatorT:
+    """Make a weight tensor int8, and return the operation that turns it into floats again."""
     graph = flat.subgraphs[0]
-    scales = _scales(kernel.T)[0]  # one a row of (K, C)
+    scales = _scales(kernel.T)[0]  # one per row of (K, C)
     weights = graph.tensors[index]
     floats = schema.TensorT()
     floats.name, floats.shape, floats.type = weights.name + b"/float", weights.shape, weights.type
@@ -96,29 +103,30 @@ def _dequantizer(flat, index: int, kernel: np.ndarray):
     weights.quantization.quantizedDimension = 0
 
     operator = schema.OperatorT()
-    operator.opcodeIndex = _dequantize_code(flat)
+    operator.opcodeIndex = _dequantize_index(flat)
     operator.inputs, operator.outputs = [index], [len(graph.tensors) - 1]
     return operator
 
 
-def _dequantize_code(flat) -> int:
+def _dequantize_index(flat: schema.ModelT) -> int:
+    """The index of DEQUANTIZE among the model's operation codes; it is added if it is missing."""
     wanted = schema.BuiltinOperator.DEQUANTIZE
     for index, code in enumerate(flat.operatorCodes):
         if max(code.builtinCode, code.deprecatedBuiltinCode) == wanted:
             return index
     code = schema.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = wanted
-    code.version = 5  # one scale a channel
+    code.version = 5  # the first with one scale per channel
     flat.operatorCodes.append(code)
     return len(flat.operatorCodes) - 1
 
 
-def _code(flat, operator) -> int:
+def _operation_code(flat: schema.ModelT, operator: schema.OperatorT) -> int:
     code = flat.operatorCodes[operator.opcodeIndex]
-    return max(code.builtinCode, code.deprecatedBuiltinCode)
+    return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
 
 
-def _scales(kernel: np.ndarray) -> np.ndarray:
+def _scales(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
     """The step of each column of a kernel (C, K): float32 (1, K), 1 for a column of zeros."""
     largest = np.abs(kernel).max(axis=0, keepdims=True).astype(np.float32)
     return np.where(largest > 0, largest / np.float32(_LARGEST), np.float32(1))

@@ -1,4 +1,4 @@
-"""Keep what C++ libraries write to the terminal, to show it only if it is wanted."""
+"""Capture what C++ libraries write to the terminal, to show it only when it is wanted."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import BinaryIO
 
 
 class Log:
-    """What was written so far."""
+    """The text that was captured so far."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
 
     def read(self) -> str:
-        """All of it."""
+        """Return all of the text, without surrounding white space."""
         self._file.seek(0)
         return self._file.read().decode(errors="replace").strip()
 
@@ -26,7 +26,7 @@ class Log:
 def captured_terminal() -> Iterator[Log]:
     """Send standard output and error, at the level of file descriptors, into a log.
 
-    Everything in the process is affected: keep the block around a single call.
+    This affects everything in the process: keep the block around a single call.
     """
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,13 +1,15 @@
-"""Check each binary convolution of a `.tflite` by itself, against the layer it comes from."""
+"""Check each binary convolution of a `.tflite` by itself, against the layer it was made from."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import larq as lq
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from s2bnn_tf.errors import ParityError
 from s2bnn_tf.export.verify_signs import LARGE
@@ -16,12 +18,12 @@ from s2bnn_tf.tflite import Operation, TFLiteGraph, filter_exceeds_input, unpack
 
 keras = tf.keras
 
-# The largest error of one layer, relative to the sum of the magnitudes that it adds up. A few
-# float32 roundings (2**-24 each) of filter scale, BatchNormalization and their product; one
+# The largest error of one layer, relative to the sum of the magnitudes that it adds up: a few
+# float32 roundings (2**-24 each) of filter scale, BatchNormalization and their product. One
 # wrong bit of a filter of K taps is an error of 2 / K, which is 4e-4 or more.
 TOLERANCE = 16 * 2.0**-24
 
-# What the converter may fuse into a binary convolution, in the order of the network.
+# The layers that the converter may fuse into a binary convolution, in the order of the network.
 _FUSIBLE = (
     keras.layers.BatchNormalization,
     keras.layers.ReLU,
@@ -29,7 +31,9 @@ _FUSIBLE = (
     ChannelBias,
 )
 _SMALLEST_MAGNITUDE = 1e-20  # of a dead channel, so that zero divided by zero is no error
-_LARGEST_SPREAD = 0.005  # of magnitudes in one channel, from which on Larq keeps a layer float
+# If the magnitudes in one channel differ by more than this fraction, Larq Compute Engine keeps
+# the layer in float.
+_LARGEST_SPREAD = 0.005
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,9 @@ class BinaryPair:
 
     operation: Operation
     layer: lq.layers.QuantConv2D  # of the encoder, with its quantizers
-    deployed: lq.layers.QuantConv2D  # of the deployed model, frozen
+    deployed: lq.layers.QuantConv2D  # of the deployment network, frozen
 
-    def signs(self, words: np.ndarray) -> np.ndarray:
+    def signs(self, words: NDArray[np.int32]) -> NDArray[np.float32]:
         """The file's input bits as -1 and +1, `(B, H, W, C)`."""
         return unpack_signs(words, self.layer.input_shape[-1])
 
@@ -48,13 +52,18 @@ class BinaryPair:
 def pair_layers(
     graph: TFLiteGraph, backbone: keras.Model, deployed: keras.Model
 ) -> list[BinaryPair]:
-    """Find for each binary convolution of a network its operation in the file.
+    """Find the operation in the file for each binary convolution of a network.
 
     An operation is paired with the layer whose filter differs in the fewest bits, so that
-    a damaged filter is still known by what is left of it.
+    a damaged filter is still recognized by the rest of it.
+
+    Args:
+        graph: The file.
+        backbone: The backbone of the encoder.
+        deployed: The frozen backbone of its deployment network.
 
     Raises:
-        ParityError: if a binary convolution stayed float.
+        ParityError: If a binary convolution stayed float.
     """
     layers = [
         pair for pair in zip(leaf_layers(backbone), leaf_layers(deployed)) if is_binary(pair[0])
@@ -66,7 +75,7 @@ def pair_layers(
         shape = graph.tensors[operation.inputs[1]].shape
         alike = [pair for pair in layers if filters[pair[0].name].shape == shape]
         if words is None or not alike:
-            continue  # a layer that Keras does not know as binary: more than was asked for
+            continue  # made from a layer that does not count as binary in Keras, which is fine
         best = min(alike, key=lambda pair: _distance(filters[pair[0].name], words))
         layers.remove(best)
         pairs.append(BinaryPair(operation, *best))
@@ -79,33 +88,26 @@ def pair_layers(
     return pairs
 
 
-def layer_error(pair: BinaryPair, words: np.ndarray, output: np.ndarray, channels: int) -> float:
-    """How far the file's output is from what the Keras layer makes of the same bits.
+def layer_error(
+    pair: BinaryPair, words: NDArray[np.int32], output: NDArray[Any], channels: int
+) -> float:
+    """Measure how far the file's output is from the Keras layer's, given the same input bits.
 
     Args:
         pair: The operation and its layer.
         words: The bits that the operation read, int32 `(B, H, W, ceil(C / 32))`.
-        output: What it wrote: float32 `(B, H', W', O)`, or bits again.
-        channels: O.
+        output: The output of the operation: float32 `(B, H', W', O)`, or bits again.
+        channels: The number of output channels O.
 
     Returns:
         The largest error relative to the sum of the magnitudes added up in that channel,
-        for the best of what the converter may have fused into the operation.
+        for the best match among the layers that the converter may have fused.
     """
-    signs = pair.signs(words)
-    # The encoder's own layer, with its quantizers: a mistake in freezing shows here too.
-    with (
-        lq.utils.patch_object(pair.layer, "activation", keras.activations.linear),
-        lq.utils.patch_object(pair.layer, "convolution_op", _summing_units(pair.layer)),
-    ):
-        start = pair.layer(tf.constant(LARGE * signs))
-    kernel = pair.layer.kernel_quantizer(_latent_kernel(pair.layer))
-    reach = tf.reduce_sum(tf.abs(kernel), axis=(0, 1, 2))[None, None, None]
-    if pair.layer.use_bias:
-        reach += tf.abs(pair.layer.bias)
-    extremes = tf.concat([reach, -reach, tf.zeros_like(reach)], axis=0)
     errors = []
-    for expected, bounds in zip(_fused(pair.deployed, start), _fused(pair.deployed, extremes)):
+    for expected, bounds in zip(
+        _fused_outputs(pair.deployed, _linear_output(pair, words)),
+        _fused_outputs(pair.deployed, _extremes(pair.layer)),
+    ):
         magnitude = np.abs(bounds).max(axis=(0, 1, 2)) + _SMALLEST_MAGNITUDE
         if output.dtype == np.int32:
             wrong = unpack_signs(output, channels) != np.where(expected < 0, -1, 1)
@@ -117,7 +119,7 @@ def layer_error(pair: BinaryPair, words: np.ndarray, output: np.ndarray, channel
 
 
 def explain(graph: TFLiteGraph, pair: BinaryPair, kernel: str, error: float) -> str:
-    """One sentence about a layer that is computed wrongly, with the way out if one is known."""
+    """Describe in one sentence a layer that is computed wrongly, with a way out if one is known."""
     name = pair.layer.name
     if kernel != "reference" and filter_exceeds_input(graph, pair.operation):
         height, width = graph.tensors[pair.operation.inputs[0]].shape[1:3]
@@ -129,11 +131,32 @@ def explain(graph: TFLiteGraph, pair: BinaryPair, kernel: str, error: float) -> 
     return (
         f"The binary convolution {name!r} of the file differs from the network's by {error:.1e} "
         f"of the magnitudes it sums ({kernel} kernel, at most {TOLERANCE:.1e} is rounding): "
-        "convert again, and report it if it stays so."
+        "convert again, and report it if it happens again."
     )
 
 
-def _summing_units(layer) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+def _linear_output(pair: BinaryPair, words: NDArray[np.int32]) -> tf.Tensor:
+    """The output of the Keras layer before its activation, for the bits that the file read."""
+    # The encoder's own layer, with its quantizers: a mistake in freezing is found here, too.
+    with (
+        lq.utils.patch_object(pair.layer, "activation", keras.activations.linear),
+        lq.utils.patch_object(pair.layer, "convolution_op", _summing_units(pair.layer)),
+    ):
+        return pair.layer(tf.constant(LARGE * pair.signs(words)))
+
+
+def _extremes(layer: lq.layers.QuantConv2D) -> tf.Tensor:
+    """The largest, the smallest and the middle linear output possible, `(3, 1, 1, O)`."""
+    kernel = layer.kernel_quantizer(_latent_kernel(layer))
+    reach = tf.reduce_sum(tf.abs(kernel), axis=(0, 1, 2))[None, None, None]
+    if layer.use_bias:
+        reach += tf.abs(layer.bias)
+    return tf.concat([reach, -reach, tf.zeros_like(reach)], axis=0)
+
+
+def _summing_units(
+    layer: lq.layers.QuantConv2D,
+) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """The convolution of a layer with a binary kernel, rounded only once.
 
     Sums of -1 and +1 are whole numbers, exact in float32. A float32 sum of thousands of scales,
@@ -141,7 +164,7 @@ def _summing_units(layer) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """
     convolve = layer.convolution_op
 
-    def convolve_units(inputs, kernel):
+    def convolve_units(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         kernel = tf.convert_to_tensor(kernel)
         scale = tf.reduce_max(tf.abs(kernel), axis=(0, 1, 2))
         return convolve(inputs, tf.math.divide_no_nan(kernel, scale)) * scale
@@ -149,7 +172,7 @@ def _summing_units(layer) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     return convolve_units
 
 
-def _fused(layer, outputs: tf.Tensor) -> Iterator[np.ndarray]:
+def _fused_outputs(layer: keras.layers.Layer, outputs: tf.Tensor) -> Iterator[NDArray[np.float32]]:
     """The linear output of a layer, then its activation, and each layer that may be fused."""
     yield outputs.numpy()
     outputs = layer.activation(outputs)
@@ -162,7 +185,7 @@ def _fused(layer, outputs: tf.Tensor) -> Iterator[np.ndarray]:
         outputs = layer(outputs)
 
 
-def _filter_bits(layer) -> np.ndarray:
+def _filter_bits(layer: lq.layers.QuantConv2D) -> NDArray[np.int32]:
     """A frozen kernel (kh, kw, C, O) as the file holds it: bits, int32 (O, kh, kw, words)."""
     negative = np.moveaxis(layer.kernel.numpy() < 0, -1, 0)
     tail = -negative.shape[-1] % 32
@@ -171,17 +194,19 @@ def _filter_bits(layer) -> np.ndarray:
     return np.ascontiguousarray(packed).view(np.int32)
 
 
-def _distance(a: np.ndarray, b: np.ndarray) -> int:
+def _distance(a: NDArray[np.int32], b: NDArray[np.int32]) -> int:
+    """The number of bits that differ."""
     return int(np.unpackbits((a ^ b).view(np.uint8)).sum())
 
 
-def _latent_kernel(layer) -> tf.Tensor:
+def _latent_kernel(layer: lq.layers.QuantConv2D) -> tf.Tensor:
+    """The kernel before its quantizer."""
     with lq.context.quantized_scope(False):
         return tf.convert_to_tensor(layer.kernel)
 
 
-def _why_float(layer) -> str:
-    """Why the converter did not make a frozen layer binary, as far as is known."""
+def _why_float(layer: lq.layers.QuantConv2D) -> str:
+    """Why the converter did not make a frozen layer binary, if the reason is known."""
     magnitudes = np.abs(layer.kernel.numpy()).reshape(-1, layer.filters)
     smallest, largest = magnitudes.min(axis=0), magnitudes.max(axis=0)
     if (largest == 0).any():

@@ -1,0 +1,80 @@
+"""The JSON card of a `.tflite`: what it takes and gives, how large and how exact it is."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2bnn_tf import __version__
+from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.export.deployment import Probe
+from s2bnn_tf.export.operations import file_operations
+from s2bnn_tf.export.verify import ParityReport, run_keras
+from s2bnn_tf.tflite import TFLiteGraph
+
+
+def describe_model(
+    model: bytes, parity: ParityReport, *, head: str, center_crop: float, source: str | None
+) -> dict[str, Any]:
+    """Describe a converted model.
+
+    Args:
+        model: The `.tflite`.
+        parity: The result of its verification.
+        head: `"none"`, `"projection"` or `"linear"`.
+        center_crop: The fraction of the shorter side that evaluation keeps.
+        source: The data source that the encoder was trained on.
+    """
+    graph = TFLiteGraph(model)
+    (image,), (output,) = (
+        [graph.tensors[index] for index in indices] for indices in (graph.inputs, graph.outputs)
+    )
+    return {
+        "input": {
+            "name": image.name,
+            "shape": list(image.shape),
+            "dtype": str(image.dtype),
+            "range": "RGB 0-255",
+        },
+        "output": {"name": output.name, "shape": list(output.shape), "dtype": str(output.dtype)},
+        "head": head,
+        "image_size": image.shape[1],
+        "center_crop": center_crop,
+        "size_bytes": len(model),
+        "float_weights_bytes": graph.constant_bytes(np.float32),
+        "binary_convolutions": parity.binary_convolutions,
+        "operations": file_operations(graph),
+        "parity": parity.to_dict(),
+        "sha256": hashlib.sha256(model).hexdigest(),
+        "source": source,
+        "created_by": f"s2bnn_tf {__version__}",
+    }
+
+
+def describe_rounding(
+    exact: tuple[Encoder, Probe | None],
+    rounded: tuple[Encoder, Probe | None],
+    images: NDArray[np.float32],
+    head: str,
+) -> dict[str, float]:
+    """Measure in Keras how 8-bit weights in the head change the outputs.
+
+    Args:
+        exact: The encoder and the classifier before rounding.
+        rounded: The encoder and the classifier after rounding.
+        images: RGB images 0-255, `(N, S, S, 3)`.
+        head: `"projection"` or `"linear"`.
+
+    Returns:
+        `cosine_min`: the smallest cosine between the outputs before and after, over all images;
+        for `"linear"` also `same_class`: the fraction of images whose best class is the same.
+    """
+    before, after = (run_keras(encoder, images, head, probe) for encoder, probe in (exact, rounded))
+    lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    changes = {"cosine_min": float(np.min((before * after).sum(axis=1) / lengths))}
+    if head == "linear":
+        changes["same_class"] = float(np.mean(before.argmax(axis=1) == after.argmax(axis=1)))
+    return changes
