@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -37,7 +37,7 @@ class ArraySource(ImageSource):
         image: NDArray[np.uint8] = self.images[index]
         return image
 
-    def select(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
+    def select(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> Self:
         chosen = np.asarray(indices, dtype=np.int64)
         return replace(self, labels=self.select_labels(chosen), images=self.images[chosen])
 

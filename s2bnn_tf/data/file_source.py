@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class FileSource(DecodedSource):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def select(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
+    def select(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> Self:
         chosen = np.asarray(indices, dtype=np.int64)
         paths = tuple(self.paths[i] for i in chosen)
         labels = self.select_labels(chosen)
@@ -67,7 +67,7 @@ class RecordSource(DecodedSource):
     def __len__(self) -> int:
         return len(self.records)
 
-    def select(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
+    def select(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> Self:
         chosen = np.asarray(indices, dtype=np.int64)
         labels, records = self.select_labels(chosen), self.records.select(chosen)
         return replace(self, labels=labels, sizes=self.sizes[chosen], records=records)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -77,7 +77,7 @@ class ImageSource(ABC):
         """
 
     @abstractmethod
-    def select(self, indices: Sequence[int] | NDArray[np.int64]) -> Self:
+    def select(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> Self:
         """Return a source of these images only, in this order."""
 
     @abstractmethod

@@ -20,7 +20,14 @@ from s2bnn_tf.errors import DeviceError
 from s2bnn_tf.export import benchmark_worker
 from s2bnn_tf.export.operations import file_operations, operation_table
 from s2bnn_tf.progress import Progress, no_progress
-from s2bnn_tf.tflite import RUNTIMES, TFLiteEncoder, TFLiteGraph, kernel_options, read_graph
+from s2bnn_tf.tflite import (
+    RUNTIMES,
+    TFLiteEncoder,
+    TFLiteGraph,
+    choose_runtime,
+    kernel_options,
+    read_graph,
+)
 
 
 def benchmark(
@@ -53,15 +60,16 @@ def benchmark(
     """
     path = Path(model_path)
     report = progress or no_progress
+    runtime = choose_runtime(runtime)
     encoder = TFLiteEncoder(path, runtime)
     graph = read_graph(path)
     conditions = {"threads": threads, "runs": runs, "warmup": warmup}
-    task = {"model": str(path), **conditions, **_runtime_options(encoder.runtime, graph)}
+    task = {"model": str(path), **conditions, **_runtime_options(runtime, graph)}
     measured = _run_worker(task, lambda done: report(path.name, done, runs))
     return {
         "model": path.name,
-        "runtime": encoder.runtime,
-        "engine": RUNTIMES[encoder.runtime],
+        "runtime": runtime,
+        "engine": RUNTIMES[runtime],
         "kernel": measured["kernel"],
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
         **conditions,

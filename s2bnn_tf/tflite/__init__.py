@@ -10,7 +10,7 @@ from s2bnn_tf.tflite.graph import (
     unpack_signs,
     with_outputs,
 )
-from s2bnn_tf.tflite.interpreter import RUNTIMES, kernel_options
+from s2bnn_tf.tflite.interpreter import RUNTIMES, choose_runtime, kernel_options
 
 __all__ = [
     "BINARY_CONVOLUTION",
@@ -20,6 +20,7 @@ __all__ = [
     "Operation",
     "TFLiteEncoder",
     "TFLiteGraph",
+    "choose_runtime",
     "filter_exceeds_input",
     "kernel_options",
     "read_graph",

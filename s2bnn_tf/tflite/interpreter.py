@@ -91,5 +91,5 @@ def _open_lce(graph: TFLiteGraph) -> Predict:
 def _open_s2bnn(graph: TFLiteGraph) -> Predict:
     from s2bnn_runtime import Interpreter, find_host
 
-    predict: Predict = Interpreter(graph.data, host=find_host("tensorflow")).predict
-    return predict
+    interpreter = Interpreter(graph.data, host=find_host("tensorflow"))
+    return lambda images: np.asarray(interpreter.predict(images))

@@ -65,7 +65,6 @@ def health_images(source: ImageSource, config: Config) -> tf.Tensor:
 
 
 def images_of_step(source: ImageSource, config: Config, step: int) -> list[Any]:
-    """Return the images of a step, counted from 0, as paths, or as numbers if there are none."""
+    """Return the images of a step, counted from 0, by the names that users know them by."""
     indices = batch_indices(len(source), config.data.batch_size, seed=config.seed, step=step)
-    paths = source.paths
-    return [str(paths[i]) if paths else int(i) for i in indices]
+    return [source.identify(int(i)) for i in indices]
