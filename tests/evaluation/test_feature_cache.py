@@ -99,7 +99,7 @@ def test_unreadable_images_are_remembered(counting, network, tmp_path):
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(labels, again)
     assert sources[1].unreadable == sources[0].unreadable
-    assert list(sources[1].unreadable) == [damaged]
+    assert list(sources[1].unreadable) == [str(damaged)]
 
 
 def test_a_directory_that_cannot_be_written_costs_only_time(counting, network, caplog):

@@ -117,7 +117,7 @@ def test_the_device_tests_itself(bundled, tmp_path):
 
 
 def test_what_is_refused(run, wheel, bundled, tmp_path):
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists already"):
         bundle(run, bundled, target="linux-aarch64", wheel=wheel)
     with pytest.raises(UserError, match="is not for linux-x86_64; name the wheel for x86_64"):
         bundle(run, tmp_path / "new", target="linux-x86_64", wheel=wheel)

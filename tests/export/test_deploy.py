@@ -133,7 +133,7 @@ def test_copies_installs_and_tests(copier, server, use_key, made_bundle, tmp_pat
 def test_a_device_that_computes_something_else_is_named(server, use_key, made_bundle, tmp_path):
     use_key("user")
     (made_bundle / "classify.py").write_text(SELFTEST % ("false", 0.5))
-    with pytest.raises(UserError, match=r"computes something else than the host \(cosine 0.5000\)"):
+    with pytest.raises(UserError, match=r"does not compute the host's result \(cosine 0.5000\)"):
         deploy_bundle(made_bundle, url(server, tmp_path / "there"))
 
 
@@ -171,7 +171,7 @@ def test_a_bundle_for_another_machine_is_not_copied(server, use_key, made_bundle
         (
             "df",
             "/dev/x 9 9 2000 9% /",
-            "has too little room in .*: 400 MB are needed, 1 MB are free",
+            "has too little space in .*: 400 MB are needed, 1 MB are free",
         ),
     ],
 )
