@@ -127,7 +127,7 @@ def test_what_cannot_be_deployed_is_told(small_encoder):
     with pytest.raises(UserError, match="s2bnn eval linear"):
         deployment_model(small_encoder, 32, "linear")
     probe = (np.zeros((5, 2), np.float32), np.zeros(2, np.float32))
-    with pytest.raises(UserError, match="takes 5 features but the backbone gives 256"):
+    with pytest.raises(UserError, match="takes 5 features but the backbone has 256"):
         deployment_model(small_encoder, 32, "linear", probe)
 
 
