@@ -114,7 +114,7 @@ def test_ctrl_c_says_how_to_go_on(start, metrics):
     _, errors = process.communicate(timeout=DEADLINE)
     assert process.returncode == 130
     assert "everything is saved" in errors
-    assert "The same command goes on from there." in errors
+    assert "The same command resumes from there." in errors
     assert "Traceback" not in errors
     assert run.weights_path.is_file()
     process, run = start("interrupted")
