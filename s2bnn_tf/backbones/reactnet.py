@@ -29,6 +29,8 @@ _BLOCKS = (
     (1024, 2),
     (1024, 1),
 )
+# How often each stem reduces height and width.
+_REDUCTIONS = {"imagenet": 32, "medium": 16, "small": 8}
 # On maps below 4x4, a zero-padded 3x3 filter reaches past both borders of its input, and the
 # default kernel of Larq Compute Engine computes wrong values.
 _SMALLEST_MAP = 4
@@ -55,8 +57,9 @@ def reactnet(
     Args:
         input_shape: `(height, width, 3)` in pixels.
         stem: `"imagenet"` reduces height and width 32 times, for images of 128 pixels or
-            more. `"small"` reduces them 8 times, for images of 32 to 64 pixels: neither
-            the first convolution nor the last downsampling block has a stride.
+            more. `"medium"` reduces them 16 times, for images of 64 to 128 pixels: the last
+            downsampling block has no stride. `"small"` reduces them 8 times, for images of 32 to
+            64 pixels: the first convolution has no stride either, at four times the work.
         width: The factor on all channel counts, at least 1/32.
         binarize_weights: False in step 1 (binary activations, real weights),
             True in step 2.
@@ -122,13 +125,13 @@ def _reactnet(
     width: float,
     reverse_input: bool,
 ) -> keras.Model:
-    small = _check_stem(name, stem, input_shape)
+    _check_stem(name, stem, input_shape)
     image = keras.Input(input_shape, name="image")
     x = ReverseImage(name="reverse")(image) if reverse_input else image
     x = keras.layers.Conv2D(
         _channels(_STEM_CHANNELS, width),
         3,
-        strides=1 if small else 2,
+        strides=1 if stem == "small" else 2,
         padding="same",
         use_bias=False,
         name="stem_conv",
@@ -136,7 +139,7 @@ def _reactnet(
     x = _batch_norm("stem_bn")(x)
     last_stride = max(index for index, (_, stride) in enumerate(_BLOCKS) if stride == 2)
     for index, (channels, stride) in enumerate(_BLOCKS):
-        if small and index == last_stride:
+        if stem != "imagenet" and index == last_stride:
             stride = 1
         x = _block(x, _channels(channels, width), stride, conv, name=f"block{index + 1}")
     features = keras.layers.GlobalAveragePooling2D(name="pool")(x)
@@ -181,16 +184,17 @@ def _channels(channels: int, width: float) -> int:
     return scaled * (channels // _STEM_CHANNELS)
 
 
-def _check_stem(name: str, stem: str, input_shape: tuple[int, int, int]) -> bool:
-    """Return whether the stem is the small one, and check that the images are large enough."""
-    if stem not in ("imagenet", "small"):
-        raise ConfigError(f"{name}'s stem is 'imagenet' or 'small', not {stem!r}.")
-    small = stem == "small"
-    smallest = _SMALLEST_MAP * (8 if small else 32)
+def _check_stem(name: str, stem: str, input_shape: tuple[int, int, int]) -> None:
+    """Check that the stem exists and that the images are large enough for it."""
+    if stem not in _REDUCTIONS:
+        known = ", ".join(repr(known) for known in _REDUCTIONS)
+        raise ConfigError(f"{name}'s stem must be one of {known}, not {stem!r}.")
+    smallest = _SMALLEST_MAP * _REDUCTIONS[stem]
     if min(input_shape[:2]) < smallest:
-        hint = "" if small else ", or stem: small for small images"
+        hint = {"imagenet": ", or stem: medium or small", "medium": ", or stem: small"}.get(
+            stem, ""
+        )
         raise ModelError(
             f"{name} with stem {stem!r} needs images of {smallest} pixels or more, "
             f"not {min(input_shape[:2])}: choose a larger image_size{hint}."
         )
-    return small

@@ -68,6 +68,12 @@ def test_output_and_last_map(reactnet_a, small):
         assert model.get_layer("pool").input_shape == (None, last_map, last_map, channels)
 
 
+def test_the_medium_stem_reduces_the_image_16_times():
+    model = reactnet((64, 96, 3), stem="medium", width=0.125)
+    assert model.get_layer("stem_conv").output_shape[1:3] == (32, 48)
+    assert model.get_layer("pool").input_shape == (None, 4, 6, 128)
+
+
 def test_batch_normalization_and_slopes_are_the_references(reactnet_a):
     norms = [n for n in reactnet_a.layers if isinstance(n, keras.layers.BatchNormalization)]
     assert len(norms) == 27
@@ -105,7 +111,7 @@ def test_step_1_and_the_kernels_of_the_reference(small):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"stem": "medium"}, "reactnet's stem is 'imagenet' or 'small', not 'medium'"),
+        ({"stem": "large"}, "stem must be one of 'imagenet', 'medium', 'small', not 'large'"),
         ({"width": 0.01}, "width must be at least 0.03125, not 0.01"),
         ({"kernel_initializer": "zeros"}, "'glorot_uniform' or 'small_positive', not 'zeros'"),
     ],
@@ -118,7 +124,8 @@ def test_impossible_options(options, words):
 @pytest.mark.parametrize(
     ("shape", "stem", "words"),
     [
-        ((127, 224, 3), "imagenet", "128 pixels or more, not 127.*stem: small"),
+        ((127, 224, 3), "imagenet", "128 pixels or more, not 127.*stem: medium or small"),
+        ((63, 64, 3), "medium", "64 pixels or more, not 63.*stem: small"),
         ((32, 31, 3), "small", "32 pixels or more, not 31"),
     ],
 )
