@@ -62,8 +62,8 @@ class DataConfig:
     """The images, and how views are made from them."""
 
     source: str = "digits"  # digits | idx:DIR | folder:DIR | tfrecord:DIR | tfds:NAME
-    image_size: int = _number(224, at_least=8)  # pixels per side of a view
-    batch_size: int = _number(256, at_least=2)
+    image_size: int = _number(224, at_least=8, at_most=4096)  # pixels per side of a view
+    batch_size: int = _number(256, at_least=2, at_most=65536)
     augmentation: str = _choice("light", *AUGMENTATIONS)
     crop_scale: tuple[float, float] | None = _number(None, above=0.0, at_most=1.0)  # area
     jitter_probability: float | None = _number(None, at_least=0.0, at_most=1.0)
@@ -85,14 +85,15 @@ class StudentConfig:
 
     backbone: str = "reactnet"
     stem: str | None = _choice(None, "imagenet", "medium", "small")
-    width: float | None = _number(None, above=0.0)
+    width: float | None = _number(None, above=0.0, at_most=16.0)
     binarize_weights: bool | None = None
     kernel_initializer: str | None = _choice(None, "glorot_uniform", "small_positive")
     # Rotate the kernels and the image by 180 degrees, as in networks imported from PyTorch.
     reverse_input: bool | None = None
-    embedding_dim: int = _number(128, at_least=2)
+    embedding_dim: int = _number(128, at_least=2, at_most=65536)
     head: str = "linear relu linear"  # of linear, bn, relu, gelu; or none
-    hidden_dim: int | None = _number(None, at_least=1)  # of the head; default: that of the features
+    # Of the head; by default the width of the features.
+    hidden_dim: int | None = _number(None, at_least=1, at_most=65536)
     init_from: str | None = None  # run directory of step 1, loaded completely
 
 
@@ -114,9 +115,9 @@ class ObjectiveConfig:
     distillation_weight: float = _number(1.0, at_least=0.0)
     similarity_weight: float = _number(0.0, at_least=0.0)
     regression_weight: float = _number(0.0, at_least=0.0)
-    temperature: float = _number(0.2, above=0.0)  # for all losses
+    temperature: float = _number(0.2, above=0.0, at_most=1e3)  # for all losses
     teacher_temperature: float | None = _number(None, above=0.0)  # default: temperature
-    queue_size: int = _number(65536, at_least=1)  # keys
+    queue_size: int = _number(65536, at_least=1, at_most=2**24)  # keys
     momentum: float = _number(0.999, at_least=0.0, at_most=1.0)  # of the momentum encoder
     # Statistics in the momentum encoder's BatchNormalization: those of the batch, as in the
     # paper, for several devices; or the student's moving averages, for one. See Pretrainer.
@@ -128,12 +129,12 @@ class OptimizerConfig:
     """How it is minimized. Weight decay is L2 inside the gradient, not decoupled."""
 
     name: str = _choice("adam", "adam", "sgd", "lamb")
-    learning_rate: float = _number(3e-4, above=0.0)
+    learning_rate: float = _number(3e-4, above=0.0, at_most=1e3)
     weight_decay: float = _number(0.0, at_least=0.0)
     schedule: str = _choice("linear", "linear", "cosine", "step", "constant")
     warmup_epochs: int = _number(0, at_least=0)
     # The number of parts of a batch that are computed in sequence, to fit into little memory.
-    accumulation_steps: int = _number(1, at_least=1)
+    accumulation_steps: int = _number(1, at_least=1, at_most=65536)
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class MonitorConfig:
     knn_every: int = _number(10, at_least=0)  # epochs; 0: never
     checkpoint_every: int = _number(1, at_least=1)  # epochs
     checkpoint_minutes: float = _number(30.0, at_least=0.0)  # within an epoch too; 0: never
-    checkpoints_kept: int = _number(2, at_least=1)  # the newest ones
+    checkpoints_kept: int = _number(2, at_least=1, at_most=10**4)  # the newest ones
     keep_hours: float = _number(0.0, at_least=0.0)  # keep one more per this many hours; 0: none
 
 
@@ -152,7 +153,7 @@ class Config:
     """A recipe."""
 
     seed: int = _number(0, at_least=0, at_most=2**31 - 1)
-    epochs: int = _number(200, at_least=1)
+    epochs: int = _number(200, at_least=1, at_most=10**6)
     deterministic: bool = False  # sum in a fixed order, so that runs are equal bit for bit
     distribution: str = _choice("none", "none", "mirrored", "multi_worker")
     precision: str = _choice("float32", "float32", "float16", "bfloat16")  # of the arithmetic
@@ -202,11 +203,6 @@ def to_dict(config: Config) -> dict[str, Any]:
 def dump_config(config: Config) -> str:
     """Return a recipe as YAML that `load_config` reads back as the same recipe."""
     return yaml.safe_dump(to_dict(config), sort_keys=False)
-
-
-def save_config(config: Config, path: str | Path) -> None:
-    """Write a recipe that `load_config` reads back as the same recipe."""
-    Path(path).write_text(dump_config(config))
 
 
 def _check_together(config: Config) -> None:

@@ -1,12 +1,14 @@
 """Strict loading of YAML files and dotted overrides into frozen dataclasses.
 
 Nothing is guessed and nothing is executed: unknown keys, values of the wrong type, and values out
-of range are refused with their dotted path.
+of range are refused with their dotted path. A recipe may come from somebody else, so it reaches no
+file outside its own folder, and its size and depth are limited before anything is done with it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import reprlib
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -16,23 +18,31 @@ from typing import Any, TypeVar
 import yaml
 
 from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.reading import read_bytes
+from s2bnn_tf.recipes import is_shipped
 
 T = TypeVar("T")
 
+_LARGEST_RECIPE = 2**20  # bytes; the longest of ours has 2 KiB
+_MOST_VALUES = 10_000  # in one recipe, each counted as often as it is referred to
+
 
 def read_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Read a YAML file and merge it into the file that it extends."""
+    """Read a YAML file and merge it into the file that it extends.
+
+    Args:
+        path: The file.
+        seen: The files that extend it, the one that the user named first. A file is extended
+            only if it is in the folder of that one, below it, or among the shipped recipes.
+    """
     if path.resolve() in seen:
         raise ConfigError(f"{path} extends itself, by way of {seen[-1]}.")
     try:
-        tree = yaml.safe_load(path.read_text())
+        text = read_bytes(path, limit=_LARGEST_RECIPE).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not a text file"
         raise ConfigError(f"Cannot read the recipe {path}: {reason}.") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: the 45th of a month
-        where = getattr(error, "problem_mark", None)
-        line = f" at line {where.line + 1}" if where else ""
-        raise ConfigError(f"{path} is not valid YAML{line}.") from error
+    tree = _parse(text, str(path))
     tree = {} if tree is None else tree
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected keys and values, as in 'epochs: 100'.")
@@ -41,7 +51,52 @@ def read_tree(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
         return tree
     if not isinstance(parent, str):
         raise ConfigError(f"{path}: extends: expected the path of another recipe.")
-    return _merge(read_tree(path.parent / parent, (*seen, path.resolve())), tree)
+    seen = (*seen, path.resolve())
+    _check_reach(path, parent, seen[0].parent)
+    return _merge(read_tree(path.parent / parent, seen), tree)
+
+
+def _check_reach(path: Path, parent: str, folder: Path) -> None:
+    """Refuse to read a file that the recipe's author should not know about."""
+    target = (path.parent / parent).resolve()
+    if not (target.is_relative_to(folder) or is_shipped(target)):
+        raise ConfigError(
+            f"{path}: extends: {_shown(parent)} is outside of {folder}, the folder of the "
+            "recipe; copy it there."
+        )
+
+
+def _parse(text: str, name: str) -> Any:
+    """Parse YAML; refuse what is nested too deeply, or repeats itself beyond all bounds."""
+    try:
+        tree = yaml.safe_load(text)
+    except RecursionError as error:
+        raise ConfigError(f"{name} is nested too deeply to be a recipe.") from error
+    except (yaml.YAMLError, ValueError, TypeError) as error:  # ValueError: the 45th of a month
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        raise ConfigError(f"{name} is not valid YAML{line}.") from error
+    left, count = [tree], 0
+    while left:
+        value = left.pop()
+        count += 1
+        if isinstance(value, dict):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, list | tuple | set):
+            left += value
+        if count + len(left) > _MOST_VALUES:
+            raise ConfigError(f"{name} holds more than {_MOST_VALUES:,} values; it is no recipe.")
+    return tree
+
+
+def _shown(value: Any) -> str:
+    """A value as it is shown in a message: short, in one line."""
+    return reprlib.repr(value)
+
+
+def _plain(key: Any) -> str:
+    """A key as it is shown in a message."""
+    return key if isinstance(key, str) and len(key) < 40 and key.isprintable() else _shown(key)
 
 
 def _merge(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,21 +121,20 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
         if not isinstance(tree.get(section), dict):
             tree[section] = {}
         tree = tree[section]
-    try:
-        tree[key] = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"--set {override}: the value is not valid YAML.") from error
+    tree[key] = _parse(text, f"--set {path}: the value")
 
 
 def build(cls: type[T], tree: Any, path: str) -> T:
     """Build a dataclass from a mapping; `path` is the dotted path of the mapping."""
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path.rstrip('.')}: expected a section with keys, not {tree!r}.")
+        raise ConfigError(f"{path.rstrip('.')}: expected a section with keys, not {_shown(tree)}.")
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
     for key in tree:
         if key not in fields:
-            raise ConfigError(f"{path}{key}: unknown key; expected one of {', '.join(fields)}.")
+            raise ConfigError(
+                f"{path}{_plain(key)}: unknown key; expected one of {', '.join(fields)}."
+            )
     return cls(
         **{key: _convert(hints[key], fields[key], tree[key], f"{path}{key}") for key in tree}
     )
@@ -111,25 +165,27 @@ def _convert_scalar(hint: type, value: Any, path: str) -> Any:
             pass
     right = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
     if not right or (hint is float and value - value != 0.0):  # inf and nan
-        raise ConfigError(f"{path}: expected {expected}, not {value!r}.")
+        raise ConfigError(f"{path}: expected {expected}, not {_shown(value)}.")
     return value
 
 
 def _convert_range(spec: dataclasses.Field[Any], value: Any, path: str) -> tuple[float, float]:
     if not isinstance(value, list | tuple) or len(value) != 2:
-        raise ConfigError(f"{path}: expected two numbers, as in [0.2, 1.0], not {value!r}.")
+        raise ConfigError(f"{path}: expected two numbers, as in [0.2, 1.0], not {_shown(value)}.")
     low, high = (_convert_scalar(float, item, path) for item in value)
     for bound in (low, high):
         _check_limits(spec, bound, path)
     if low > high:
-        raise ConfigError(f"{path}: expected the smaller number first, not {value!r}.")
+        raise ConfigError(f"{path}: expected the smaller number first, not {_shown(value)}.")
     return low, high
 
 
 def _check_limits(spec: dataclasses.Field[Any], value: Any, path: str) -> None:
     limits = spec.metadata
     if "choices" in limits and value not in limits["choices"]:
-        raise ConfigError(f"{path}: expected one of {', '.join(limits['choices'])}, not {value!r}.")
+        raise ConfigError(
+            f"{path}: expected one of {', '.join(limits['choices'])}, not {_shown(value)}."
+        )
     words: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
         "at_least": ("{} or more", lambda v, limit: v >= limit),
         "above": ("more than {}", lambda v, limit: v > limit),
@@ -137,4 +193,6 @@ def _check_limits(spec: dataclasses.Field[Any], value: Any, path: str) -> None:
     }
     for kind, (phrase, holds) in words.items():
         if kind in limits and not holds(value, limits[kind]):
-            raise ConfigError(f"{path}: expected {phrase.format(limits[kind])}, not {value!r}.")
+            raise ConfigError(
+                f"{path}: expected {phrase.format(limits[kind])}, not {_shown(value)}."
+            )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,8 @@ from s2bnn_tf.config import (
     AUGMENTATIONS,
     Config,
     ConfigError,
+    dump_config,
     load_config,
-    save_config,
     to_dict,
 )
 from s2bnn_tf.errors import UserError
@@ -112,9 +113,9 @@ def test_defaults_are_the_papers(recipe):
         ("data.crop_scale=[0.9, 0.2]", "data.crop_scale: expected the smaller number first"),
         # Overrides themselves.
         ("epochs", "--set epochs: expected KEY=VALUE"),
-        ("data.source=2026-11-45", "data.source=2026-11-45: the value is not valid YAML"),
+        ("data.source=2026-11-45", "--set data.source: the value is not valid YAML"),
         ("=3", "--set =3: expected KEY=VALUE"),
-        ("epochs=[1", "--set epochs=[1: the value is not valid YAML"),
+        ("epochs=[1", "--set epochs: the value is not valid YAML"),
         # Fine alone, senseless together.
         ("objective.contrastive_weight=0", "are all 0; expected at least one"),
         ("objective.distillation_weight=1", "teacher.weights: expected a run directory"),
@@ -183,10 +184,10 @@ def test_a_directory_or_nothing_is_no_recipe(tmp_path):
 
 
 def test_extends_changes_what_the_file_names_and_nothing_else(recipe, tmp_path):
-    recipe("data: {batch_size: 32, image_size: 64}\nepochs: 7\n", name="base.yaml")
-    recipe("extends: base.yaml\ndata: {image_size: 48}\n", name="middle.yaml", head="")
     (tmp_path / "below").mkdir()
-    path = recipe("extends: ../middle.yaml\nepochs: 9\n", name="below/leaf.yaml", head="")
+    recipe("data: {batch_size: 32, image_size: 64}\nepochs: 7\n", name="base.yaml")
+    recipe("extends: ../base.yaml\ndata: {image_size: 48}\n", name="below/middle.yaml", head="")
+    path = recipe("extends: below/middle.yaml\nepochs: 9\n", name="leaf.yaml", head="")
     config = load_config(path, ["data.batch_size=16"])
     assert (config.data.batch_size, config.data.image_size, config.epochs) == (16, 48, 9)
     assert config.objective.contrastive_weight == 1
@@ -244,7 +245,7 @@ def test_a_saved_recipe_is_the_same_recipe(recipe, tmp_path):
         "optimizer.learning_rate=1e-30",
     ]
     config = load_config(recipe(), overrides)
-    save_config(config, tmp_path / "saved.yaml")
+    (tmp_path / "saved.yaml").write_text(dump_config(config))
     assert load_config(tmp_path / "saved.yaml") == config
 
 
@@ -253,6 +254,64 @@ def test_to_dict_is_plain(recipe):
     assert tree["data"]["crop_scale"] == [0.2, 1.0]
     assert tree["teacher"] is None
     assert tree.keys() == {field.name for field in dataclasses.fields(Config)}
+
+
+def test_a_shipped_recipe_can_be_extended_from_anywhere(recipe):
+    path = recipe(f"extends: {CONFIGS / 'digits' / 'teacher.yaml'}\nepochs: 3\n", head="")
+    assert load_config(path).data.source == "digits"
+
+
+@pytest.mark.parametrize("parent", ["../secret.txt", "/etc/passwd", "link.yaml", "/dev/zero"])
+def test_extends_reaches_nothing_outside_of_the_recipes_folder(recipe, tmp_path, parent):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("password: hunter2\n")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "link.yaml").symlink_to(secret)
+    path = recipe(f"extends: {parent}\n", name="mine/recipe.yaml", head="")
+    said = refusal(path)
+    assert "is outside of" in said
+    assert "hunter2" not in said and "root:" not in said
+
+
+def test_only_regular_files_are_recipes(tmp_path):
+    pipe = tmp_path / "pipe.yaml"
+    os.mkfifo(pipe)
+    assert "it is not a regular file" in refusal(pipe)
+    assert "larger than" in refusal_of_text(tmp_path, "# " + "x" * 2**20)
+
+
+BOMB = "a: &a [1,1,1,1,1,1,1,1,1]\n" + "".join(
+    f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi")
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BOMB,
+        BOMB.replace("i: &i", "epochs: &i"),
+        "data:\n  source: " + "[" * 3000 + "]" * 3000 + "\n",
+        "student: " + "{a: " * 3000 + "1" + "}" * 3000 + "\n",
+    ],
+)
+def test_a_recipe_that_explodes_is_refused_in_one_short_sentence(tmp_path, text):
+    assert len(refusal_of_text(tmp_path, text)) < 500
+    value = text.partition(": ")[2] if text.startswith(("data", "student")) else None
+    if value is not None:
+        assert "nested too deeply" in refusal(CONFIGS / "digits/teacher.yaml", [f"epochs={value}"])
+
+
+@pytest.mark.parametrize(
+    "override", ["student.width=1e9", "data.image_size=100000", "objective.queue_size=1000000000"]
+)
+def test_a_recipe_does_not_decide_how_much_memory_is_taken(recipe, override):
+    assert "or less" in refusal(recipe(), [override])
+
+
+def refusal_of_text(folder, text):
+    path = folder / "hostile.yaml"
+    path.write_text(text)
+    return refusal(path)
 
 
 def test_recipes_are_frozen(recipe):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from s2bnn_tf.config import Config, save_config
+from s2bnn_tf.config import Config, dump_config
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.report import compare_models, describe_comparison
 
@@ -17,7 +17,7 @@ def runs(tmp_path):
     for place, top1 in (("first", 0.5), ("second", 0.75)):
         run = tmp_path / place / "student"
         (run / "eval").mkdir(parents=True)
-        save_config(Config(), run / "config.yaml")
+        (run / "config.yaml").write_text(dump_config(Config()))
         (run / "metrics.jsonl").write_text('{"epoch": 1, "loss": 2.0, "knn": 0.5}\n')
         result = {"metric": "knn", "top1": top1, "top5": 1.0, "size_bytes": 2048}
         result |= {"k": 20, "temperature": 0.07, "n_train": 100, "n_test": 10}
