@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from s2bnn_tf.errors import CheckpointError
+
 
 @contextlib.contextmanager
 def replaced(*paths: Path) -> Iterator[tuple[Path, ...]]:
@@ -60,6 +62,23 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         ValueError: If a number is not finite.
     """
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def refuse_links(*paths: Path) -> None:
+    """Refuse paths in a directory of ours that are symbolic links.
+
+    A directory may come from somebody else, and its links would make us write, truncate or delete
+    files elsewhere.
+
+    Raises:
+        CheckpointError: If one of the paths is a symbolic link.
+    """
+    for path in paths:
+        if path.is_symlink():
+            raise CheckpointError(
+                f"{path} is a symbolic link, which is not followed there; put the file or folder "
+                "itself in its place."
+            )
 
 
 def sha256(path: Path) -> str:

@@ -9,7 +9,10 @@ cure. Only a file that does not exist keeps its `FileNotFoundError`, since that 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import errno
 import json
+import logging
 import math
 import os
 import stat
@@ -17,12 +20,14 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from s2bnn_tf.errors import CheckpointError, UserError
+
+log = logging.getLogger(__name__)
 
 JSON_LIMIT = 64 * 2**20  # bytes; the longest metrics.jsonl of a year's training is a tenth of it
 ARRAY_LIMIT = 16 * 2**30  # bytes of one array; a million rows of 2,048 float32 are half of it
@@ -41,6 +46,8 @@ class Array:
             file have the same size.
         low: The smallest accepted value.
         high: The largest accepted value.
+        below: The name of a dimension whose size the values do not reach, as those of labels do
+            not reach the number of classes.
         optional: Whether the array may be missing.
     """
 
@@ -48,6 +55,7 @@ class Array:
     shape: tuple[int | str, ...]
     low: float = -math.inf
     high: float = math.inf
+    below: str | None = None
     optional: bool = False
 
 
@@ -121,7 +129,7 @@ class ListOf:
         optional: Whether it may be null or missing.
     """
 
-    item: Number | Text
+    item: Field
     length: int | None = None
     optional: bool = False
 
@@ -139,24 +147,36 @@ class ListOf:
 
 
 @dataclass(frozen=True)
-class AnyObject:
-    """An object that is accepted in JSON, whatever is in it.
+class Object:
+    """An object that is accepted in JSON.
 
     Attributes:
+        fields: What each key must hold; other keys are accepted as they are.
+        values: What the value of every key must be; anything if None.
         optional: Whether it may be null or missing.
     """
 
+    fields: Mapping[str, Field] = dataclasses.field(default_factory=dict)
+    values: Field | None = None
     optional: bool = False
 
     def accepts(self, value: Any) -> bool:
-        """Whether a value is an object."""
-        return isinstance(value, dict)
+        """Whether a value is such an object."""
+        if not isinstance(value, dict):
+            return False
+        if self.values is not None and not all(map(self.values.accepts, value.values())):
+            return False
+        try:
+            check_fields(value, self.fields)
+        except ValueError:
+            return False
+        return True
 
     def __str__(self) -> str:
-        return "an object"
+        return f"an object with {', '.join(self.fields)}" if self.fields else "an object"
 
 
-Field = Number | Text | ListOf | AnyObject
+Field: TypeAlias = "Number | Text | ListOf | Object"
 
 
 def open_regular(path: str | Path, *, follow_links: bool = True) -> BinaryIO:
@@ -207,6 +227,7 @@ def read_json(
     *,
     cure: str,
     error: type[UserError] = CheckpointError,
+    follow_links: bool = False,
 ) -> dict[str, Any]:
     """Read a JSON file that holds one object.
 
@@ -216,51 +237,47 @@ def read_json(
             accepted as they are.
         cure: What the user should do about a damaged file, as the end of a sentence.
         error: The exception to raise.
+        follow_links: Whether a symbolic link is followed; not in directories of ours.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        UserError: Of the class `error`, if it is damaged.
+        UserError: If it is damaged; it is raised as the class `error`.
     """
     with _one_sentence(path, cure, error):
-        content = _parse_object(read_bytes(path, limit=JSON_LIMIT))
+        data = read_bytes(path, limit=JSON_LIMIT, follow_links=follow_links)
+        content = _parse_object(data)
         check_fields(content, fields or {})
     return content
 
 
 def read_json_lines(
-    path: str | Path,
-    fields: Mapping[str, Field] | None = None,
-    *,
-    cure: str,
-    error: type[UserError] = CheckpointError,
+    path: str | Path, fields: Mapping[str, Field] | None = None
 ) -> list[dict[str, Any]]:
-    """Read a file with one JSON object per line; a last line that was cut short is left out.
+    """Read a file with one JSON object per line, as a log is written.
+
+    A last line that was cut short is left out, and so is every damaged line, with a warning.
+    Numbers that are not finite are read as null.
 
     Args:
         path: The file.
         fields: What each line must hold, as for `read_json`.
-        cure: What the user should do about a damaged file, as the end of a sentence.
-        error: The exception to raise.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        UserError: Of the class `error`, if it is damaged.
+        CheckpointError: If it cannot be read.
     """
-    with _one_sentence(path, cure, error):
-        data = read_bytes(path, limit=JSON_LIMIT)
-        *lines, rest = data.split(b"\n")
-        with contextlib.suppress(ValueError):
-            _parse_object(rest)
-            lines.append(rest)
-        rows = []
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                rows.append(_parse_object(line))
-                check_fields(rows[-1], fields or {})
-            except ValueError as fault:
-                raise ValueError(f"line {number}: {fault}") from fault
+    with _one_sentence(path, "replace it, or move it away", CheckpointError):
+        *lines, rest = read_bytes(path, limit=JSON_LIMIT, follow_links=False).split(b"\n")
+    rows, damaged = [], 0
+    for line in (*lines, rest):
+        try:
+            row = _parse_object(line, finite=False)
+            check_fields(row, fields or {})
+            rows.append(row)
+        except (ValueError, RecursionError):
+            damaged += line is not rest and bool(line.strip())
+    if damaged:
+        log.warning("%s: %d damaged lines were left out.", path, damaged)
     return rows
 
 
@@ -271,6 +288,7 @@ def read_npz(
     cure: str,
     error: type[UserError] = CheckpointError,
     limit: int = ARRAY_LIMIT,
+    follow_links: bool = False,
 ) -> dict[str, NDArray[Any]]:
     """Read the named arrays of an .npz file; nothing in it is unpickled.
 
@@ -280,18 +298,31 @@ def read_npz(
         cure: What the user should do about a damaged file, as the end of a sentence.
         error: The exception to raise.
         limit: The largest accepted size of one array in bytes.
+        follow_links: Whether a symbolic link is followed; not in directories of ours.
 
     Returns:
         The arrays by name, without those that are optional and missing.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        UserError: Of the class `error`, if it is damaged or holds something else.
+        UserError: If it is damaged or holds something else; it is raised as the class `error`.
     """
-    with _one_sentence(path, cure, error), open_regular(path) as file:
+    with (
+        _one_sentence(path, cure, error),
+        open_regular(path, follow_links=follow_links) as file,
+    ):
         found = _read_members(file, arrays, limit)
         _check_arrays(found, arrays)
     return found
+
+
+def parse_json(text: str) -> dict[str, Any]:
+    """Parse a text that holds one JSON object, as the texts inside of .npz files do.
+
+    Raises:
+        ValueError: If it does not, or holds a number that is not finite.
+    """
+    return _parse_object(text.encode())
 
 
 def check_fields(content: Mapping[str, Any], fields: Mapping[str, Field]) -> None:
@@ -323,17 +354,21 @@ def _one_sentence(path: str | Path, cure: str, error: type[UserError]) -> Iterat
     except FileNotFoundError:
         raise
     except OSError as fault:
-        raise error(f"Cannot read {path}: {fault.strerror or fault}; {cure}.") from fault
+        reason = fault.strerror or str(fault)
+        if fault.errno == errno.ELOOP:
+            reason = "it is a symbolic link, which is not followed here"
+        raise error(f"Cannot read {path}: {reason}; {cure}.") from fault
     except Exception as fault:  # a damaged file can raise nearly anything inside a decoder
         reason = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
         raise error(f"{path} is damaged ({_shortened(reason, 200)}); {cure}.") from fault
 
 
-def _parse_object(data: bytes) -> dict[str, Any]:
-    def refuse(constant: str) -> None:
-        raise ValueError(f"it holds {constant}, which is no number")
+def _parse_object(data: bytes, *, finite: bool = True) -> dict[str, Any]:
+    def constant(name: str) -> None:
+        if finite:
+            raise ValueError(f"it holds {name}, which is no number")
 
-    content = json.loads(data.decode("utf-8-sig"), parse_constant=refuse)
+    content = json.loads(data.decode("utf-8-sig"), parse_constant=constant)
     if not isinstance(content, dict):
         raise ValueError(f"it holds {type(content).__name__} where an object is expected")
     return content
@@ -405,6 +440,10 @@ def _check_arrays(found: Mapping[str, NDArray[Any]], arrays: Mapping[str, Array]
                 raise ValueError(f"{name} holds a number that is not finite")
             if values.min() < wanted.low or values.max() > wanted.high:
                 raise ValueError(f"{name} holds numbers outside {wanted.low:g} to {wanted.high:g}")
+    for name, values in found.items():
+        limit = sizes.get(arrays[name].below or "")
+        if limit is not None and values.size and values.max() >= limit:
+            raise ValueError(f"{name} holds {values.max()}, and there are {limit} of them")
 
 
 def _shortened(value: object, length: int = 60) -> str:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
+import re
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,10 +18,12 @@ from numpy.typing import NDArray
 from s2bnn_tf.data.decode import failure_reason
 from s2bnn_tf.data.file_source import FileSource
 from s2bnn_tf.data.image_source import ImageSource
-from s2bnn_tf.data.records import read_records
-from s2bnn_tf.errors import DataError
-from s2bnn_tf.files import replaced, write_json, write_text
+from s2bnn_tf.data.records import read_index, read_records
+from s2bnn_tf.errors import DataError, file_reason
+from s2bnn_tf.files import refuse_links, replaced, write_json, write_text
+from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.progress import Progress
+from s2bnn_tf.reading import read_bytes
 
 _IMAGES_PER_FILE = 1000
 
@@ -50,47 +56,73 @@ def pack(
     names = [f"{source.split}-{i:05d}-of-{count:05d}.tfrecord" for i in range(count)]
     parts = np.array_split(order, count)
     plan = _plan(source)
-    output_dir.mkdir(parents=True, exist_ok=True)
-    _check_same_plan(output_dir, source, plan)
-    for killed in output_dir.glob(f".*-{source.split}-*"):
-        killed.unlink()
-    done = 0
+    done, counting = 0, threading.Lock()
 
     def write(name: str, indices: NDArray[np.int64]) -> tuple[int, int]:
         nonlocal done
         kept = _finished(output_dir / name)
         if kept is None:
             kept = _write_file(source, indices, output_dir / name)
-        done += len(indices)
-        if progress is not None:
-            progress(source.split, done, len(source))
+        with counting:
+            done += len(indices)
+            if progress is not None:
+                progress(source.split, done, len(source))
         return kept, len(indices) - kept
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        counts = list(pool.map(write, names, parts))
-    images = sum(kept for kept, _ in counts)
-    summary = {
-        "plan": plan,
-        "source": source.name,
-        "images": images,
-        "class_names": list(source.class_names),
-        "files": names,
-    }
-    write_json(output_dir / f"{source.split}.json", summary)
+    with (
+        DirectoryLock(output_dir, "`s2bnn data pack`", "choose another folder"),
+        _writing_to(output_dir),
+    ):
+        _check_same_plan(output_dir, source, plan)
+        _remove_unfinished(output_dir, source.split)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            counts = list(pool.map(write, names, parts))
+        images = sum(kept for kept, _ in counts)
+        summary = {
+            "plan": plan,
+            "source": source.name,
+            "images": images,
+            "class_names": list(source.class_names),
+            "files": names,
+        }
+        write_json(output_dir / f"{source.split}.json", summary)
     return {"images": images, "files": count, "unreadable": sum(lost for _, lost in counts)}
+
+
+@contextlib.contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    """Say in one sentence that the folder cannot be written."""
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        raise DataError(
+            f"Cannot write to {folder}: {file_reason(error)}; make room and run the same command "
+            "again, which writes only the files that are missing."
+        ) from error
+
+
+def _remove_unfinished(folder: Path, split: str) -> None:
+    """Remove the temporary files that a killed process left, and nothing else."""
+    ours = re.compile(rf"\.[a-z0-9_]{{8}}-{split}-\d{{5}}-of-\d{{5}}\.(?:tfrecord|npz)")
+    for path in folder.iterdir():
+        if ours.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink()
 
 
 def _plan(source: FileSource) -> str:
     """Return a hash that differs between sources: the paths, labels and sizes of all files."""
     digest = hashlib.sha256()
     for i, path in enumerate(source.paths):
-        digest.update(f"{path} {_label(source, i)} {os.path.getsize(path)}\n".encode())
+        digest.update(
+            f"{path} {_label(source, i)} {os.path.getsize(path)}\n".encode(errors="surrogateescape")
+        )
     return digest.hexdigest()
 
 
 def _check_same_plan(folder: Path, source: FileSource, plan: str) -> None:
     path = folder / f".{source.split}.plan"
-    if path.exists() and path.read_text() != plan:
+    refuse_links(path, folder / f"{source.split}.json")
+    if path.exists() and read_bytes(path, limit=4096) != plan.encode():
         raise DataError(
             f"{folder} holds images other than those in {source.name}; choose another folder."
         )
@@ -99,10 +131,10 @@ def _check_same_plan(folder: Path, source: FileSource, plan: str) -> None:
 
 def _finished(file: Path) -> int | None:
     """Return how many images a finished file holds, or None if it is not finished."""
+    refuse_links(file, file.with_suffix(".npz"))
     try:
-        with np.load(file.with_suffix(".npz")) as index:
-            return len(index["offset"]) if file.stat().st_size == index["bytes"] else None
-    except (OSError, ValueError, KeyError):
+        return len(read_index(file)["offset"])
+    except (OSError, DataError):
         return None
 
 
@@ -154,7 +186,9 @@ def _label(source: FileSource, index: int) -> int:
 def _example(image: bytes, label: int, name: str) -> bytes:
     feature, values = tf.train.Feature, {}
     values["image"] = feature(bytes_list=tf.train.BytesList(value=[image]))
-    values["name"] = feature(bytes_list=tf.train.BytesList(value=[name.encode()]))
+    values["name"] = feature(
+        bytes_list=tf.train.BytesList(value=[name.encode(errors="surrogateescape")])
+    )
     if label >= 0:
         values["label"] = feature(int64_list=tf.train.Int64List(value=[label]))
     example = tf.train.Example(features=tf.train.Features(feature=values))

@@ -7,8 +7,8 @@ place of a million small ones, and takes 24 bytes of memory per image.
 from __future__ import annotations
 
 import glob
-import json
 import os
+import re
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,9 +20,27 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from s2bnn_tf.errors import DataError
+from s2bnn_tf.files import refuse_links
+from s2bnn_tf.reading import Array, Field, ListOf, Text, open_regular, read_json, read_npz
 
 IMAGE_KEYS = ("image", "image/encoded")
 LABEL_KEYS = ("label", "image/class/label")
+
+_MOST_CLASSES = 2**24
+_AGAIN = "pack it again with: s2bnn data pack"
+_PACKED = re.compile(r"(?:train|test)-\d{5}-of-\d{5}\.tfrecord")
+_SUMMARY: dict[str, Field] = {
+    "plan": Text(optional=True),
+    "class_names": ListOf(Text()),
+    "files": ListOf(Text()),
+}
+_INDEX = {
+    "offset": Array("iu", ("images",), low=0),
+    "length": Array("iu", ("images",), low=1, high=2**31),
+    "size": Array("iu", ("images", 2), low=1, high=2**31),
+    "label": Array("iu", ("images",), low=-1, high=_MOST_CLASSES),
+    "bytes": Array("iu", (), low=0),
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +53,7 @@ class Record:
 
     def read_bytes(self) -> bytes:
         """Read the encoded image."""
-        descriptor = os.open(self.path, os.O_RDONLY)
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         try:
             return os.pread(descriptor, self.length, self.offset)
         finally:
@@ -120,26 +138,56 @@ def open_index(location: str, split: str) -> Index:
 
 
 def _open_packed(folder: Path, split: str) -> Index:
+    path = folder / f"{split}.json"
     try:
-        summary = json.loads((folder / f"{split}.json").read_text())
-        files = [folder / name for name in summary["files"]]
-        parts = [dict(np.load(file.with_suffix(".npz"))) for file in files]
-        for file, part in zip(files, parts):
-            if file.stat().st_size != part["bytes"]:
-                raise ValueError(f"{file.name} does not have the size it was written with")
+        summary = read_json(path, _SUMMARY, cure=_AGAIN, error=DataError)
+        names = summary["files"]
+        if not names or not all(map(_PACKED.fullmatch, names)):
+            raise DataError(f"{path} names no packed files; {_AGAIN}.")
+        files = [folder / name for name in names]
+        refuse_links(*files)
+        parts = [read_index(file, len(summary["class_names"])) for file in files]
     except FileNotFoundError as error:
         raise DataError(
             f"{folder} holds no packed {split} images ({error.filename} is missing); "
             f"write them with: s2bnn data pack SOURCE {folder}."
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{folder} is damaged ({error}); pack it again.") from error
+    if not sum(len(part["offset"]) for part in parts):
+        raise DataError(f"{folder} holds no {split} images; {_AGAIN}.")
     joined = {key: np.concatenate([p[key] for p in parts]) for key in ("offset", "length", "label")}
     number = np.repeat(np.arange(len(files), dtype=np.int32), [len(p["offset"]) for p in parts])
     labels = joined["label"] if summary["class_names"] else None
     records = Records(files, number, joined["offset"], joined["length"])
     sizes = np.concatenate([part["size"] for part in parts])
     return Index(records, labels, tuple(summary["class_names"]), sizes)
+
+
+def read_index(file: Path, classes: int = 0) -> dict[str, NDArray[Any]]:
+    """Read where the images of a packed file are, and check that the file has room for them.
+
+    Args:
+        file: The packed file.
+        classes: The number of classes, or 0 if there are none.
+
+    Returns:
+        The arrays of `_INDEX` for N images.
+
+    Raises:
+        FileNotFoundError: If the file or its index is missing.
+        DataError: If they are damaged or do not fit each other.
+    """
+    index = file.with_suffix(".npz")
+    part = read_npz(index, _INDEX, cure=_AGAIN, error=DataError)
+    size = file.stat().st_size
+    if size != part["bytes"]:
+        raise DataError(f"{file} does not have the size it was written with; {_AGAIN}.")
+    if not len(part["offset"]):
+        return part
+    if (part["offset"] + part["length"]).max() > size:
+        raise DataError(f"{index} places images behind the end of {file.name}; {_AGAIN}.")
+    if classes and part["label"].max() >= classes:
+        raise DataError(f"{index} has a label beyond the {classes} classes; {_AGAIN}.")
+    return part
 
 
 def scan_files(files: Sequence[Path], class_names: tuple[str, ...] = ()) -> Index:
@@ -158,7 +206,7 @@ def scan_files(files: Sequence[Path], class_names: tuple[str, ...] = ()) -> Inde
     number, offset, length, label = [], [], [], []
     for index, file in enumerate(files):
         for begin, data in read_records(file):
-            features = tf.train.Example.FromString(data).features.feature
+            features = parse_example(file, data)
             image = _feature(features, IMAGE_KEYS, "bytes_list")
             if image is None:
                 raise DataError(f"{file} holds no feature {' or '.join(IMAGE_KEYS)}.")
@@ -166,6 +214,11 @@ def scan_files(files: Sequence[Path], class_names: tuple[str, ...] = ()) -> Inde
             offset.append(begin + data.index(image))
             length.append(len(image))
             label.append(_feature(features, LABEL_KEYS, "int64_list"))
+            if label[-1] is not None and not -1 <= label[-1] < _MOST_CLASSES:
+                raise DataError(
+                    f"{file} has the label {label[-1]}; labels are numbers from 0 to "
+                    f"{_MOST_CLASSES - 1:,}."
+                )
     labeled = bool(label) and all(value is not None for value in label)
     labels = np.array(label, np.int64) if labeled else None
     if labels is not None and not class_names:
@@ -213,11 +266,28 @@ def read_records(file: Path) -> Iterator[tuple[int, bytes]]:
     """
     offset = 0
     try:
+        open_regular(file).close()
         for data in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
             yield offset + 12, data
             offset += 12 + len(data) + 4
+    except OSError as error:
+        raise DataError(f"Cannot read {file}: {error.strerror}.") from error
     except (tf.errors.DataLossError, struct.error) as error:
         raise DataError(f"{file} is damaged from byte {offset}; replace it.") from error
+
+
+def parse_example(file: Path, data: bytes) -> Any:
+    """Return the features of a record by name.
+
+    Raises:
+        DataError: If the record is no `tf.train.Example`.
+    """
+    try:
+        return tf.train.Example.FromString(data).features.feature
+    except Exception as error:  # each of protobuf's implementations raises its own
+        raise DataError(
+            f"{file} holds a record that is no tf.train.Example; replace it."
+        ) from error
 
 
 def _feature(features: Any, keys: tuple[str, ...], kind: str) -> Any:

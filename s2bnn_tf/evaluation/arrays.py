@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-from dataclasses import Field, dataclass, fields
+from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2bnn_tf.files import replace_file
+from s2bnn_tf.reading import Array, read_npz
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -25,7 +25,8 @@ TextArray = NDArray[np.str_]
 class ArrayRecord:
     """A record whose fields are all arrays.
 
-    A field is stored under its own name, or under the "key" in its metadata.
+    Each field has an `Array` in its metadata, which says what is accepted when a file is read. It
+    is stored under its own name, or under the "key" in its metadata.
     """
 
     def save(self, path: Path | str) -> None:
@@ -35,13 +36,27 @@ class ArrayRecord:
 
     @classmethod
     def load(cls, path: Path | str) -> Self | None:
-        """Read a file that `save` wrote; None if there is none yet or it is damaged."""
+        """Read a file that `save` wrote; None if there is none yet.
+
+        Raises:
+            CheckpointError: If it is damaged.
+        """
+        wanted = {_key(field): field.metadata["array"] for field in fields(cls)}
         try:
-            # np.load leaves a file open that turns out to be damaged.
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return cls(**{field.name: arrays[_key(field)] for field in fields(cls)})
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+            arrays = read_npz(path, wanted, cure="remove it, or run the evaluation again")
+        except FileNotFoundError:
             return None
+        return cls(**{field.name: arrays[_key(field)] for field in fields(cls)})
+
+
+def stored(array: Array, key: str | None = None) -> Any:
+    """Make the field of an `ArrayRecord`.
+
+    Args:
+        array: What is accepted when a file is read.
+        key: The name in the file, if it is not that of the field.
+    """
+    return field(metadata={"array": array} | ({"key": key} if key else {}))
 
 
 def _key(field: Field[Any]) -> str:

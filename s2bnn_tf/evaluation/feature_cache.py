@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import zipfile
+import re
 from pathlib import Path
 
 import numpy as np
 
 from s2bnn_tf import __version__
 from s2bnn_tf.data import ImageSource
+from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.evaluation.arrays import FloatArray, IntArray
 from s2bnn_tf.evaluation.features import ImageEncoder, Output, extract_features
 from s2bnn_tf.evaluation.results import results_dir
 from s2bnn_tf.files import replace_file
 from s2bnn_tf.progress import Progress
+from s2bnn_tf.reading import Array, read_npz
 
 log = logging.getLogger(__name__)
 
 _DIGITS = 16  # hexadecimal digits kept of a hash: 64 bits
+_OURS = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}\.npz")  # nothing else is ever removed
 
 
 class FeatureCache:
@@ -79,21 +82,29 @@ class FeatureCache:
         try:
             replace_file(file, lambda temporary: np.savez(temporary, **arrays))
             for old in self.directory.glob("*.npz"):
-                if not old.name.startswith(f"{self.network}-"):
+                if _OURS.fullmatch(old.name) and not old.name.startswith(f"{self.network}-"):
                     old.unlink(missing_ok=True)
         except OSError as error:  # the features are in memory: only time is lost
             log.warning("Features are not kept in %s: %s.", self.directory, error.strerror)
 
 
 def _load(file: Path, source: ImageSource) -> tuple[FloatArray, IntArray] | None:
+    """Read features; None if there are none, or they are damaged and must be made again."""
+    wanted = {
+        "features": Array("f", ("rows", "channels")),
+        "labels": Array("iu", ("rows",), low=-1),
+        "unreadable": Array("iu", ("failures",), low=0, high=len(source) - 1),
+        "reasons": Array("U", ("failures",)),
+    }
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            features, labels = arrays["features"], arrays["labels"]
-            for row, reason in zip(arrays["unreadable"], arrays["reasons"], strict=True):
-                source.note_failure(int(row), str(reason))
-            return features, labels
-    except (OSError, KeyError, ValueError, EOFError, IndexError, zipfile.BadZipFile):
+        arrays = read_npz(file, wanted, cure="they are made again")
+    except (FileNotFoundError, CheckpointError):
         return None
+    if len(arrays["features"]) + len(arrays["unreadable"]) != len(source):
+        return None
+    for row, reason in zip(arrays["unreadable"], arrays["reasons"], strict=True):
+        source.note_failure(int(row), str(reason))
+    return arrays["features"], arrays["labels"]
 
 
 def _hash_network(path: Path) -> str:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from s2bnn_tf.data import ImageSource
-from s2bnn_tf.evaluation.arrays import ArrayRecord, FloatArray, IntArray, PixelArray, TextArray
+from s2bnn_tf.evaluation.arrays import (
+    ArrayRecord,
+    FloatArray,
+    IntArray,
+    PixelArray,
+    TextArray,
+    stored,
+)
 from s2bnn_tf.evaluation.knn import nearest_neighbors, unit_length
+from s2bnn_tf.reading import Array
 
 PLACES = 1500
 MAPPED_CLASSES = 20  # more colors cannot be distinguished
@@ -32,14 +40,18 @@ class Gallery(ArrayRecord):
         class_names: (K,) text.
     """
 
-    places: FloatArray
-    place_labels: IntArray
-    query_images: PixelArray
-    query_labels: IntArray
-    neighbor_images: PixelArray = field(metadata={"key": "neighbour_images"})
-    neighbor_labels: IntArray = field(metadata={"key": "neighbour_labels"})
-    similarities: FloatArray
-    class_names: TextArray
+    places: FloatArray = stored(Array("f", ("places", 2)))
+    place_labels: IntArray = stored(Array("iu", ("places",), low=0, below="classes"))
+    query_images: PixelArray = stored(Array("u", ("queries", "side", "side", 3), high=255))
+    query_labels: IntArray = stored(Array("iu", ("queries",), low=0, below="classes"))
+    neighbor_images: PixelArray = stored(
+        Array("u", ("queries", "neighbors", "side", "side", 3), high=255), "neighbour_images"
+    )
+    neighbor_labels: IntArray = stored(
+        Array("iu", ("queries", "neighbors"), low=0, below="classes"), "neighbour_labels"
+    )
+    similarities: FloatArray = stored(Array("f", ("queries", "neighbors")))
+    class_names: TextArray = stored(Array("U", ("classes",)))
 
 
 def make_gallery(

@@ -7,9 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from s2bnn_tf.data import ImageSource
-from s2bnn_tf.evaluation.arrays import ArrayRecord, FloatArray, IntArray, PixelArray, TextArray
+from s2bnn_tf.evaluation.arrays import (
+    ArrayRecord,
+    FloatArray,
+    IntArray,
+    PixelArray,
+    TextArray,
+    stored,
+)
 from s2bnn_tf.evaluation.calibration import softmax
 from s2bnn_tf.evaluation.gallery import THUMBNAIL, thumbnail
+from s2bnn_tf.reading import Array
 
 WORST = 24
 
@@ -29,12 +37,12 @@ class Mistakes(ArrayRecord):
         class_names: (K,) text.
     """
 
-    confusion: IntArray
-    images: PixelArray
-    labels: IntArray
-    predicted: IntArray
-    confidence: FloatArray
-    class_names: TextArray
+    confusion: IntArray = stored(Array("iu", ("classes", "classes"), low=0))
+    images: PixelArray = stored(Array("u", ("shown", "side", "side", 3), high=255))
+    labels: IntArray = stored(Array("iu", ("shown",), low=0, below="classes"))
+    predicted: IntArray = stored(Array("iu", ("shown",), low=0, below="classes"))
+    confidence: FloatArray = stored(Array("f", ("shown",), low=0, high=1.001))
+    class_names: TextArray = stored(Array("U", ("classes",)))
 
 
 def find_mistakes(test: ImageSource, logits: FloatArray) -> Mistakes:

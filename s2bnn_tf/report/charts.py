@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import io
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2bnn_tf.config import OBJECTIVES
+from s2bnn_tf.reading import Number, read_json_lines
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,18 +59,15 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Read metrics.jsonl, one object per epoch, and skip a line that a kill cut short.
 
     If a resumed run wrote an epoch twice, the later line counts.
+
+    Raises:
+        CheckpointError: If the file cannot be read; none at all gives no epochs.
     """
-    epochs: dict[int, dict[str, Any]] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
+        rows = read_json_lines(path, {"epoch": Number(low=0, high=2**31, whole=True)})
+    except FileNotFoundError:
         return []
-    for line in lines:
-        try:
-            entry = json.loads(line)
-            epochs[int(entry["epoch"])] = entry
-        except (ValueError, KeyError, TypeError):
-            continue
+    epochs = {row["epoch"]: row for row in rows}
     return [epochs[epoch] for epoch in sorted(epochs)]
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from s2bnn_tf.evaluation import Gallery, Mistakes, read_results, results_dir
 from s2bnn_tf.report.table import MEASURES, ReportColumn, Role, describe_parity
+from s2bnn_tf.tflite import read_card
 
 
 def read_column(path: Path | str, name: str, role: Role | None = None, **more: Any) -> ReportColumn:
@@ -18,9 +18,12 @@ def read_column(path: Path | str, name: str, role: Role | None = None, **more: A
         name: The heading of the column.
         role: The model's part in the headline.
         **more: Further fields of ReportColumn, which win over those that are found.
+
+    Raises:
+        UserError: If one of the files is damaged.
     """
     results = {measure: read_results(path, measure) for measure in MEASURES}
-    size = next((result["size_bytes"] for result in results.values() if result), None)
+    size = next((r["size_bytes"] for r in results.values() if r and "size_bytes" in r), None)
     latency = read_results(path, "benchmark")
     found = {**results, "latency": latency, "size_bytes": size, **_read_card(Path(path))}
     return ReportColumn(name, role, **{**found, **more})
@@ -30,16 +33,16 @@ def _read_card(path: Path) -> dict[str, Any]:
     """Read the card beside a `.tflite`; a run has none."""
     if path.is_dir():
         return {}
-    try:
-        card = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        return {
-            "size_bytes": card["size_bytes"],
-            "binary_macs": card["operations"]["binary_macs"],
-            "float_macs": card["operations"]["float_macs"],
-            "parity": describe_parity(card["parity"]),
-        }
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
+    card = read_card(path) or {}
+    operations = card.get("operations") or {}
+    parity = card.get("parity")
+    facts = {
+        "size_bytes": card.get("size_bytes"),
+        "binary_macs": operations.get("binary_macs"),
+        "float_macs": operations.get("float_macs"),
+        "parity": describe_parity(parity) if parity else None,
+    }
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def read_gallery(path: Path | str) -> Gallery | None:

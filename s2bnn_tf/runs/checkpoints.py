@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import shutil
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,8 +14,22 @@ import tensorflow as tf
 
 from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.files import flush, sha256, write_json
+from s2bnn_tf.reading import Field, Number, Object, Text, read_json
 
 log = logging.getLogger(__name__)
+
+# The names that a checkpoint's files have; nothing else is ever read or removed.
+_OURS = re.compile(
+    r"step-(?P<step>\d+)(?:\.index|\.json|\.data-\d{5}-of-\d{5}(?:\.tempstate\d+)?"
+    r"|(?P<temporary>_temp))"
+)
+_PART = re.compile(r"part-\d{5}-of-\d{5}\.(?:index|data-\d{5}-of-\d{5})(?:\.tempstate\d+)?")
+_MANIFEST: dict[str, Field] = {
+    "step": Number(low=0, whole=True),
+    "saved": Number(),
+    "sha256": Object(values=Text()),
+    "facts": Object(),
+}
 
 
 @dataclass(frozen=True)
@@ -118,26 +131,33 @@ class CheckpointStore:
 
     def clean(self) -> None:
         """Remove the files of checkpoints that a kill left unfinished."""
-        finished = {f"step-{step}" for step in self.steps()}
+        finished = set(self.steps())
         for path in self.folder.glob("step-*"):
-            if path.name.split(".")[0] not in finished:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            ours = _OURS.fullmatch(path.name)
+            if path.is_symlink() or ours is None or int(ours["step"]) in finished:
+                continue
+            if path.is_file():
+                path.unlink()
+            elif ours["temporary"]:
+                _remove_temporary(path)
 
     def _manifest(self, step: int) -> Path:
         return self.folder / f"step-{step}.json"
 
     def _files(self, step: int) -> list[Path]:
-        return [p for p in self.folder.glob(f"step-{step}.*") if p != self._manifest(step)]
+        files = (p for p in self.folder.glob(f"step-{step}.*") if p != self._manifest(step))
+        return [p for p in files if _OURS.fullmatch(p.name) and not p.is_symlink()]
 
     def _read(self, step: int) -> dict[str, Any] | None:
         """Read the manifest of a checkpoint; None if any of its files is not as it was written."""
         try:
-            manifest = json.loads(self._manifest(step).read_text())
+            manifest = read_json(self._manifest(step), _MANIFEST, cure="train again")
+            files = {path.name: path for path in self._files(step)}
             for name, digest in manifest["sha256"].items():
-                if sha256(self.folder / name) != digest:
+                if name not in files or sha256(files[name]) != digest:
                     return None
             return manifest if manifest["sha256"] and manifest["step"] == step else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, CheckpointError):
             return None
 
     def _forget(self, step: int) -> None:
@@ -155,3 +175,12 @@ class CheckpointStore:
             else:
                 surplus.append(step)
         return surplus
+
+
+def _remove_temporary(folder: Path) -> None:
+    """Remove the folder in which TensorFlow writes the parts of a checkpoint, and nothing else."""
+    for path in folder.iterdir():
+        if _PART.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()

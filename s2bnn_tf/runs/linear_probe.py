@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,15 @@ from numpy.typing import NDArray
 
 from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.files import replace_file
+from s2bnn_tf.reading import Array, parse_json, read_npz
+
+_ARRAYS = {
+    "kernel": Array("f", ("features", "classes")),
+    "bias": Array("f", ("classes",)),
+    "class_names": Array("U", ("classes",)),
+    "parameters": Array("U", ()),
+    "metrics": Array("U", ()),
+}
 
 
 @dataclass(frozen=True)
@@ -65,22 +73,17 @@ class LinearProbe:
         Raises:
             CheckpointError: If the file is missing, damaged or of another kind.
         """
+        again = "run `s2bnn eval linear` again"
         try:
-            # Given a path, np.load leaves a file open that turns out to be damaged.
-            with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return cls(
-                    kernel=arrays["kernel"],
-                    bias=arrays["bias"],
-                    class_names=tuple(arrays["class_names"].tolist()),
-                    parameters=json.loads(arrays["parameters"].item()),
-                    metrics=json.loads(arrays["metrics"].item()),
-                )
+            arrays = read_npz(path, _ARRAYS, cure=again)
+            parameters, metrics = (parse_json(arrays[n].item()) for n in ("parameters", "metrics"))
         except FileNotFoundError as error:
             raise CheckpointError(
                 f"There is no linear classifier at {path}: run `s2bnn eval linear` first."
             ) from error
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise CheckpointError(
-                f"{path} is not a linear classifier, or damaged ({error}): "
-                "run `s2bnn eval linear` again."
-            ) from error
+        except ValueError as error:
+            if isinstance(error, CheckpointError):
+                raise
+            raise CheckpointError(f"{path} is damaged ({error}); {again}.") from error
+        names = tuple(arrays["class_names"].tolist())
+        return cls(arrays["kernel"], arrays["bias"], names, parameters, metrics)

@@ -14,7 +14,7 @@ from s2bnn_tf.backbones import Encoder, build_backbone, projection_head
 from s2bnn_tf.config import Config, StudentConfig, dump_config, load_config
 from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import CheckpointError, ConfigError
-from s2bnn_tf.files import replace_file, write_text
+from s2bnn_tf.files import refuse_links, replace_file, write_text
 
 
 class RunDirectory:
@@ -23,7 +23,10 @@ class RunDirectory:
     `config.yaml` `metrics.jsonl` `checkpoints/` `encoder.weights.h5` `eval/*.json` `report.html`
 
     Args:
-        path: The directory, which need not exist yet.
+        path: The directory, which need not exist yet. It may be a symbolic link; its parts may not.
+
+    Raises:
+        CheckpointError: If a part of it is a symbolic link.
     """
 
     def __init__(self, path: str | Path):
@@ -36,7 +39,15 @@ class RunDirectory:
         self.report_path = self.path / "report.html"
         self.tensorboard = self.path / "tensorboard"
         self.imported_path = self.path / "imported.json"  # where imported weights come from
+        self.lock_path = self.path / ".lock"
         self._config: Config | None = None
+        refuse_links(*self._parts())
+
+    def _parts(self) -> list[Path]:
+        files = [self.config_path, self.metrics_path, self.weights_path, self.report_path]
+        folders = [self.checkpoints, self.tensorboard, self.eval_dir]
+        below = [self.eval_dir / "features", self.eval_dir / "transfer"]
+        return [*files, *folders, *below, self.imported_path, self.lock_path]
 
     def exists(self) -> bool:
         """Whether a run was started in this directory."""

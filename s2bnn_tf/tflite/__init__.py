@@ -1,6 +1,6 @@
 """A `.tflite` file: reading and checking its graph, and opening it as an encoder."""
 
-from s2bnn_tf.tflite.encoder import OUTPUT_NAMES, TFLiteEncoder, read_graph
+from s2bnn_tf.tflite.encoder import OUTPUT_NAMES, TFLiteEncoder, read_card, read_graph
 from s2bnn_tf.tflite.graph import (
     BINARY_CONVOLUTION,
     FlatbufferError,
@@ -23,6 +23,7 @@ __all__ = [
     "choose_runtime",
     "filter_exceeds_input",
     "kernel_options",
+    "read_card",
     "read_graph",
     "unpack_signs",
     "with_outputs",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,33 @@ from numpy.typing import NDArray
 
 from s2bnn_tf.defaults import CENTER_CROP
 from s2bnn_tf.errors import ModelError
+from s2bnn_tf.reading import Field, ListOf, Number, Object, Text, read_bytes, read_json
 from s2bnn_tf.tflite.graph import FlatbufferError, TFLiteGraph
 from s2bnn_tf.tflite.interpreter import choose_runtime, open_interpreter
 
 # The name that `s2bnn convert` gives the output, by head.
 OUTPUT_NAMES = {"none": "features", "projection": "embedding", "linear": "logits"}
+
+_LARGEST_MODEL = 2**31  # bytes, the largest flatbuffer
+_CARD: dict[str, Field] = {
+    "sha256": Text(optional=True),
+    "head": Text(tuple(OUTPUT_NAMES), optional=True),
+    "center_crop": Number(above=0, high=1, optional=True),
+    "source": Text(optional=True),
+    "labels": ListOf(Text(), optional=True),
+    "size_bytes": Number(low=0, whole=True, optional=True),
+    "operations": Object(
+        {"binary_macs": Number(low=0), "float_macs": Number(low=0)}, optional=True
+    ),
+    "parity": Object(
+        {
+            "binary_convolutions": Number(low=0, whole=True),
+            "cosine_mean": Number(),
+            "neighbour_agreement": Number(optional=True),
+        },
+        optional=True,
+    ),
+}
 
 
 class TFLiteEncoder:
@@ -56,7 +77,7 @@ class TFLiteEncoder:
         self.name = self.path.name
         data = _read(self.path)
         graph = _open_graph(self.path, data)
-        self.card = _read_card(self.path, data)
+        self.card = _matching_card(self.path, data)
         self.image_size = graph.tensors[graph.inputs[0]].shape[1]
         output = graph.tensors[graph.outputs[0]]
         self.feature_dim = output.shape[-1]
@@ -99,7 +120,7 @@ def read_graph(path: str | Path) -> TFLiteGraph:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path, limit=_LARGEST_MODEL)
     except OSError as error:
         raise ModelError(f"Cannot read {path}: {error.strerror}.") from error
 
@@ -135,17 +156,34 @@ def _open_graph(path: Path, data: bytes) -> TFLiteGraph:
     return graph
 
 
-def _read_card(path: Path, data: bytes) -> dict[str, Any]:
-    card_path = path.with_suffix(".json")
-    if not card_path.is_file():
-        return {}
+def read_card(path: str | Path) -> dict[str, Any] | None:
+    """Read the JSON card beside a `.tflite`; None if there is none.
+
+    Args:
+        path: The `.tflite`, or its card.
+
+    Raises:
+        ModelError: If the card is damaged.
+    """
     try:
-        card: Any = json.loads(card_path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{card_path} beside {path.name} is not valid JSON ({error}).") from error
-    if not isinstance(card, dict) or card.get("sha256") != hashlib.sha256(data).hexdigest():
+        return read_json(
+            Path(path).with_suffix(".json"),
+            _CARD,
+            cure="convert again, or move the card away",
+            error=ModelError,
+            follow_links=True,
+        )
+    except FileNotFoundError:
+        return None
+
+
+def _matching_card(path: Path, data: bytes) -> dict[str, Any]:
+    card = read_card(path)
+    if card is None:
+        return {}
+    if card.get("sha256") != hashlib.sha256(data).hexdigest():
         raise ModelError(
-            f"{card_path} describes another file than {path.name} (the SHA-256 differs); "
-            "convert again, or move the card away."
+            f"{path.with_suffix('.json')} describes another file than {path.name} (the SHA-256 "
+            "differs); convert again, or move the card away."
         )
     return card

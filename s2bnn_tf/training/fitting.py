@@ -12,6 +12,7 @@ import tensorflow as tf
 from s2bnn_tf.config import Config
 from s2bnn_tf.data import ImageSource
 from s2bnn_tf.errors import DeviceError
+from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.runs import CheckpointStore, RunDirectory
 from s2bnn_tf.training.binary_health import BinaryHealth, SignFlips
 from s2bnn_tf.training.distribution import agreement
@@ -20,7 +21,6 @@ from s2bnn_tf.training.metrics_log import MetricsLog
 from s2bnn_tf.training.monitors import Monitor, Monitors
 from s2bnn_tf.training.pretrainer import Pretrainer
 from s2bnn_tf.training.progress import TerminalProgress
-from s2bnn_tf.training.run_lock import RunLock
 from s2bnn_tf.training.saving import Checkpoints
 from s2bnn_tf.training.stopping import Interrupted, StopOnNotFinite, StopOnSignal
 
@@ -70,7 +70,7 @@ class Training:
     source: ImageSource
     steps_per_epoch: int
     run: RunDirectory
-    lock: RunLock
+    lock: DirectoryLock
     store: CheckpointStore
     strategy: tf.distribute.Strategy
 

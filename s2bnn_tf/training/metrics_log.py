@@ -11,8 +11,9 @@ from typing import Any
 import tensorflow as tf
 
 from s2bnn_tf.files import write_text
+from s2bnn_tf.locks import DirectoryLock
+from s2bnn_tf.reading import Number, read_json_lines
 from s2bnn_tf.runs import RunDirectory
-from s2bnn_tf.training.run_lock import RunLock
 from s2bnn_tf.training.saving import writing_to
 
 keras = tf.keras
@@ -34,7 +35,7 @@ class MetricsLog(keras.callbacks.Callback):
     def __init__(
         self,
         run: RunDirectory,
-        lock: RunLock,
+        lock: DirectoryLock,
         *,
         batch_size: int,
         steps_per_epoch: int,
@@ -82,16 +83,11 @@ class MetricsLog(keras.callbacks.Callback):
 
 def keep_metrics(path: Path, *, epochs: int) -> None:
     """Drop the lines of later epochs, and a line that was cut short, from `metrics.jsonl`."""
-    if not path.is_file():
+    try:
+        rows = read_json_lines(path, {"epoch": Number(whole=True)})
+    except FileNotFoundError:
         return
-    kept = []
-    for line in path.read_text().splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            break
-        if row["epoch"] <= epochs:
-            kept.append(line + "\n")
+    kept = [json.dumps(row) + "\n" for row in rows if row["epoch"] <= epochs]
     write_text(path, "".join(kept))
 
 

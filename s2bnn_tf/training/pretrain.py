@@ -15,13 +15,13 @@ import tensorflow as tf
 from s2bnn_tf.config import Config
 from s2bnn_tf.data import ImageSource, open_source, steps_per_epoch
 from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.runs import CheckpointStore, RunDirectory
 from s2bnn_tf.training.build import build_pretrainer
 from s2bnn_tf.training.distribution import is_chief, open_strategy
 from s2bnn_tf.training.fitting import Training
 from s2bnn_tf.training.monitors import Monitor
 from s2bnn_tf.training.resuming import check_resumable, check_same_images
-from s2bnn_tf.training.run_lock import RunLock
 from s2bnn_tf.training.stopping import TrainingStopped
 
 log = logging.getLogger(__name__)
@@ -109,12 +109,14 @@ def _store(run: RunDirectory, config: Config) -> CheckpointStore:
 
 
 @contextlib.contextmanager
-def _place_to_write(run: RunDirectory, *, chief: bool) -> Iterator[tuple[RunDirectory, RunLock]]:
+def _place_to_write(
+    run: RunDirectory, *, chief: bool
+) -> Iterator[tuple[RunDirectory, DirectoryLock]]:
     """Lock the run directory or, for a worker that is not the chief, a temporary one."""
     with contextlib.ExitStack() as stack:
         if not chief:
             run = RunDirectory(stack.enter_context(tempfile.TemporaryDirectory()))
-        yield run, stack.enter_context(RunLock(run.path))
+        yield run, stack.enter_context(DirectoryLock(run.path))
 
 
 def _check_divisible(config: Config, strategy: tf.distribute.Strategy) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import tensorflow as tf
 
 from s2bnn_tf.errors import CheckpointError, file_reason
+from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.runs import CheckpointStore, RunDirectory, save_encoder
-from s2bnn_tf.training.run_lock import RunLock
 
 keras = tf.keras
 
@@ -57,7 +57,7 @@ class Checkpoints(keras.callbacks.Callback):
         checkpoint: tf.train.Checkpoint,
         store: CheckpointStore,
         run: RunDirectory,
-        lock: RunLock,
+        lock: DirectoryLock,
         *,
         every: int,
         minutes: float,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,7 +15,8 @@ from PIL import Image
 
 from s2bnn_tf.cli import main
 from s2bnn_tf.data import Augmentation, open_source, pack, view_dataset
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import CheckpointError, DataError, UserError
+from s2bnn_tf.locks import DirectoryLock
 
 PLAIN = Augmentation((1.0, 1.0), 0.0, 0.0, 0.0, 0.0)
 
@@ -64,7 +67,7 @@ def test_packing_again_writes_only_what_is_missing(photos, tmp_path, small_files
     times = [file.stat().st_mtime_ns for file in files]
     files[1].with_suffix(".npz").unlink()  # killed before this file was finished
     files[2].write_bytes(files[2].read_bytes()[:-9])
-    (tmp_path / "packed" / f".x1y2-{files[1].name}").touch()  # what the kill left of it
+    (tmp_path / "packed" / f".x1y2z3a4-{files[1].name}").touch()  # what the kill left of it
     seen = []
     assert pack(source, tmp_path / "packed", progress=lambda *now: seen.append(now)) == written
     again = [file.stat().st_mtime_ns for file in files]
@@ -101,7 +104,7 @@ def test_a_damaged_pack_is_told(photos, tmp_path):
     pack(open_source(f"folder:{photos}"), packed)
     (file,) = packed.glob("*.tfrecord")
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(UserError, match="is damaged .* does not have the size .*; pack it again"):
+    with pytest.raises(UserError, match="does not have the size .*; pack it again"):
         open_source(f"tfrecord:{packed}")
     with pytest.raises(UserError, match="holds no packed test images .* s2bnn data pack SOURCE"):
         open_source(f"tfrecord:{packed}", "test")
@@ -184,3 +187,127 @@ def test_a_prepared_data_set_of_tensorflow_datasets(photos, tmp_path, monkeypatc
     assert contents(found) == contents(folder)
     with pytest.raises(UserError, match="has no test images in .*; prepare it there first"):
         open_source("tfds:tiny_photos", "test")
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda summary: summary.update(files=[]), "names no packed files"),
+        (lambda summary: summary.update(files=["../../victim.tfrecord"]), "names no packed files"),
+        (lambda summary: summary.update(files=[3]), "files is .* not a list of a text"),
+        (lambda summary: summary.pop("class_names"), "class_names is missing"),
+        (lambda summary: summary.update(class_names=["cat"]), "a label beyond the 1 classes"),
+    ],
+)
+def test_a_summary_from_elsewhere_is_checked(photos, tmp_path, change, said):
+    packed = tmp_path / "packed"
+    pack(open_source(f"folder:{photos}"), packed)
+    summary = json.loads((packed / "train.json").read_text())
+    change(summary)
+    (packed / "train.json").write_text(json.dumps(summary))
+    with pytest.raises(DataError, match=said):
+        open_source(f"tfrecord:{packed}")
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda index: index.pop("offset"), "offset is missing"),
+        (lambda index: index.pop("label"), "label is missing"),
+        (lambda index: index.update(length=index["length"][:-1]), "length has the shape"),
+        (lambda index: index.update(length=index["length"] + 10**6), "behind the end"),
+        (
+            lambda index: index.update(offset=index["offset"] - 10**6),
+            "offset holds numbers outside",
+        ),
+        (lambda index: index.update(label=index["label"] + 10**15), "label holds numbers outside"),
+        (lambda index: index.update(size=index["size"] * 0), "size holds numbers outside"),
+    ],
+)
+def test_an_index_from_elsewhere_is_checked(photos, tmp_path, change, said):
+    packed = tmp_path / "packed"
+    pack(open_source(f"folder:{photos}"), packed)
+    (path,) = packed.glob("*.npz")
+    with np.load(path) as arrays:
+        index = dict(arrays)
+    change(index)
+    np.savez(path, **index)
+    with pytest.raises(DataError, match=said):
+        open_source(f"tfrecord:{packed}")
+
+
+def test_an_empty_index_is_no_crash(photos, tmp_path):
+    packed = tmp_path / "packed"
+    pack(open_source(f"folder:{photos}"), packed)
+    (path,) = packed.glob("*.npz")
+    with np.load(path) as arrays:
+        index = {name: values[:0] if values.ndim else values for name, values in arrays.items()}
+    np.savez(path, **index)
+    with pytest.raises(DataError, match="pack it again"):
+        open_source(f"tfrecord:{packed}")
+
+
+@pytest.mark.parametrize(
+    "label, said", [(10**9, "has the label 1000000000"), (None, "no tf.train")]
+)
+def test_a_record_of_others_is_checked(tmp_path, label, said):
+    feature = tf.train.Feature
+    image = feature(bytes_list=tf.train.BytesList(value=[b"no matter"]))
+    number = feature(int64_list=tf.train.Int64List(value=[label or 0]))
+    example = tf.train.Example(
+        features=tf.train.Features(feature={"image": image, "label": number})
+    ).SerializeToString()
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        writer.write(example if label else b"\xff" + example)
+    with pytest.raises(DataError, match=said):
+        open_source(f"tfrecord:{tmp_path}/a.tfrecord")
+
+
+def test_two_unreadable_records_are_both_told(tmp_path):
+    feature = tf.train.Feature
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        for _ in range(2):
+            image = feature(bytes_list=tf.train.BytesList(value=[b"no image"]))
+            features = tf.train.Features(feature={"image": image})
+            writer.write(tf.train.Example(features=features).SerializeToString())
+    with pytest.raises(DataError, match="None of the 2 train images"):
+        open_source(f"tfrecord:{tmp_path}/a.tfrecord")
+
+
+def test_a_second_pack_waits_for_the_first(photos, tmp_path):
+    with DirectoryLock(tmp_path / "packed", "`s2bnn data pack`", "choose another folder"):
+        (tmp_path / "packed" / ".abcd1234-train-00000-of-00001.tfrecord").touch()
+        with pytest.raises(CheckpointError, match="in use by another `s2bnn data pack`"):
+            pack(open_source(f"folder:{photos}"), tmp_path / "packed")
+        assert (tmp_path / "packed" / ".abcd1234-train-00000-of-00001.tfrecord").is_file()
+
+
+def test_only_what_a_killed_pack_left_is_removed(photos, tmp_path):
+    packed, victim = tmp_path / "packed", tmp_path / "victim"
+    packed.mkdir()
+    victim.write_text("precious")
+    (packed / ".abcd1234-train-00000-of-00001.tfrecord").symlink_to(victim)
+    (packed / ".my-train-set.txt").write_text("precious")
+    pack(open_source(f"folder:{photos}"), packed)
+    assert victim.read_text() == (packed / ".my-train-set.txt").read_text() == "precious"
+
+
+def test_a_full_disk_is_one_sentence_and_nothing_counts_as_done(photos, tmp_path):
+    source = open_source(f"folder:{photos}")
+    code = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from s2bnn_tf.data import open_source, pack\n"
+        "from s2bnn_tf.errors import UserError\n"
+        "source = open_source(sys.argv[1])\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))\n"
+        "try:\n    pack(source, Path(sys.argv[2]))\n"
+        "except UserError as error:\n    print('REFUSED', error)\n"
+    )
+    packed = tmp_path / "packed"
+    command = [sys.executable, "-c", code, f"folder:{photos}", str(packed)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "REFUSED Cannot write to" in done.stdout and "File too large" in done.stdout, done.stderr
+    assert not list(packed.glob("*.tfrecord")) and not (packed / "train.json").exists()
+    assert pack(source, packed)["images"] == len(source)

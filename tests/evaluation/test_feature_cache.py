@@ -107,3 +107,12 @@ def test_a_directory_that_cannot_be_written_costs_only_time(counting, network, c
     features, _ = FeatureCache(network).extract(counting, digits(5))
     assert len(features) == 5
     assert "not kept" in caplog.text
+
+
+def test_only_files_of_the_cache_are_removed(counting, network, tmp_path):
+    """As for a directory from elsewhere, in which features/ holds other people's arrays."""
+    foreign = network.with_suffix(".eval") / "features" / "thesis.npz"
+    foreign.parent.mkdir(parents=True)
+    foreign.write_bytes(b"precious")
+    FeatureCache(network).extract(counting, digits(20))
+    assert foreign.read_bytes() == b"precious"

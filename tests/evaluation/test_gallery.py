@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from s2bnn_tf.data import ArraySource, open_source
+from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.evaluation import Gallery, make_gallery
 
 
@@ -73,9 +75,10 @@ def test_save_and_load(tmp_path):
         assert len(arrays.files) == 8
 
 
-def test_a_missing_or_broken_file_is_no_gallery(tmp_path):
+def test_a_missing_file_is_no_gallery_and_a_damaged_one_says_so(tmp_path):
     assert Gallery.load(tmp_path / "none.npz") is None
     np.savez(tmp_path / "pickle.npz", places=np.array([{}], dtype=object))
-    assert Gallery.load(tmp_path / "pickle.npz") is None
     (tmp_path / "cut.npz").write_bytes((tmp_path / "pickle.npz").read_bytes()[:50])
-    assert Gallery.load(tmp_path / "cut.npz") is None
+    for name in ("pickle.npz", "cut.npz"):
+        with pytest.raises(CheckpointError, match=f"{name} is damaged .*run the evaluation again"):
+            Gallery.load(tmp_path / name)

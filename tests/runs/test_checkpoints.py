@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from s2bnn_tf.errors import CheckpointError
+from s2bnn_tf.files import sha256
 from s2bnn_tf.runs import CheckpointStore
 
 
@@ -94,10 +95,42 @@ def test_a_kill_before_the_manifest_leaves_nothing_that_counts(filled, value, tm
     store = filled(1, 2)
     (tmp_path / "step-2.json").unlink()
     (tmp_path / "step-3_temp").mkdir()
-    (tmp_path / "step-3_temp" / "part-00000-of-00001.data").write_bytes(b"half")
+    part = "part-00000-of-00001.data-00000-of-00001.tempstate123"
+    (tmp_path / "step-3_temp" / part).write_bytes(b"half")
     assert held(store, value) == 1
     store.clean()
     assert {path.name.split(".")[0] for path in tmp_path.iterdir()} == {"step-1"}
+
+
+def test_nothing_is_removed_that_is_not_a_part_of_a_checkpoint(filled, tmp_path):
+    """A folder from elsewhere may be made so that cleaning up removes other people's files."""
+    victims = tmp_path / "victims"
+    (victims / "deep").mkdir(parents=True)
+    for name in ("part-00000-of-00001.index", "deep/thesis.txt"):
+        (victims / name).write_text("precious")
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    (folder / "step-7_temp").symlink_to(victims)
+    (folder / "step-8.index").symlink_to(victims / "part-00000-of-00001.index")
+    (folder / "step-9_temp" / "inside").mkdir(parents=True)
+    (folder / "step-9_temp" / "inside" / "photo.jpg").touch()
+    (folder / "step-notes.txt").touch()
+    CheckpointStore(folder).clean()
+    assert (victims / "part-00000-of-00001.index").read_text() == "precious"
+    assert (victims / "deep" / "thesis.txt").read_text() == "precious"
+    assert (folder / "step-9_temp" / "inside" / "photo.jpg").is_file()
+    assert (folder / "step-notes.txt").is_file()
+
+
+def test_a_manifest_names_only_files_of_its_own_checkpoint(filled, tmp_path):
+    store = filled(1)
+    secret = tmp_path.parent / "secret"
+    secret.write_text("x")
+    manifest = json.loads((tmp_path / "step-1.json").read_text())
+    manifest["sha256"] = {"../secret": sha256(secret)}
+    (tmp_path / "step-1.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match="Every checkpoint in .* is damaged"):
+        store.newest()
 
 
 def test_a_whole_checkpoint_of_the_same_step_is_not_written_again(filled, value, tmp_path):

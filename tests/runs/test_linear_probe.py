@@ -35,7 +35,9 @@ def test_save_and_load(tmp_path):
 def test_load_never_unpickles(tmp_path):
     path = tmp_path / "probe.npz"
     np.savez(path, kernel=np.array([{}], dtype=object))
-    with pytest.raises(CheckpointError, match="not a linear classifier"):
+    with pytest.raises(
+        CheckpointError, match="probe.npz is damaged .*dtype.*run `s2bnn eval linear` again"
+    ):
         LinearProbe.load(path)
 
 
@@ -45,7 +47,9 @@ def test_load_names_a_bad_file(tmp_path, content):
     with pytest.raises(CheckpointError, match="There is no linear classifier at .*probe.npz"):
         LinearProbe.load(path)
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match="probe.npz is not a linear classifier, or damaged"):
+    with pytest.raises(
+        CheckpointError, match="probe.npz is damaged .*run `s2bnn eval linear` again"
+    ):
         LinearProbe.load(path)
 
 

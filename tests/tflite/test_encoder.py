@@ -111,7 +111,18 @@ def test_card_of_another_file(folder, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "not valid JSON"), ("[1]", "another file"), (json.dumps({}), "another file")],
+    [
+        ("{", "a.json is damaged"),
+        ("[1]", "a.json is damaged .it holds list"),
+        (json.dumps({}), "another file"),
+        ('{"center_crop": 0}', "center_crop is 0, not a number above 0 up to 1"),
+        ('{"center_crop": -1}', "center_crop is -1"),
+        ('{"center_crop": NaN}', "it holds NaN"),
+        ('{"center_crop": 1e9}', "center_crop is 1000000000.0"),
+        ('{"center_crop": "0.9"}', "center_crop is 0.9"),
+        ('{"labels": ["a", 1]}', "labels is .*not a list of a text"),
+        ('{"head": "softmax"}', "head is softmax, not one of none"),
+    ],
 )
 def test_a_card_that_is_not_one(folder, tmp_path, text, message):
     (tmp_path / "a.tflite").write_bytes((folder / "bare.tflite").read_bytes())

@@ -1,7 +1,8 @@
-"""One run per directory: a lock that ends with its process, however the process ends."""
+"""One writer per directory: a lock that ends with its process, however the process ends."""
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -11,32 +12,42 @@ from pathlib import Path
 from s2bnn_tf.errors import CheckpointError
 
 
-class RunLock:
-    """A context that holds a run directory for this process.
+class DirectoryLock:
+    """A context that holds an output directory for this process.
 
     The kernel holds the lock (`flock`) and drops it with the process, so a killed process
     leaves no lock behind.
 
     Args:
-        directory: The run directory. It is created if it is missing, and removed again if
+        directory: The output directory. It is created if it is missing, and removed again if
             nothing else was written to it.
+        user: What holds it, in words.
+        elsewhere: How the user names another directory.
 
     Raises:
         CheckpointError: On entering, if another process holds the directory or it cannot be
             written to.
     """
 
-    def __init__(self, directory: Path):
+    def __init__(
+        self,
+        directory: Path,
+        user: str = "training run",
+        elsewhere: str = "choose another --output-dir",
+    ):
         self.directory = directory
+        self.user = user
+        self.elsewhere = elsewhere
         self.path = directory / ".lock"
 
-    def __enter__(self) -> RunLock:
+    def __enter__(self) -> DirectoryLock:
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+            self._file = os.open(self.path, flags, 0o644)
         except OSError as error:
             raise CheckpointError(
-                f"Cannot write to {self.directory}: {error.strerror}; choose another --output-dir."
+                f"Cannot write to {self.directory}: {error.strerror}; {self.elsewhere}."
             ) from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -44,8 +55,8 @@ class RunLock:
             holder = _read_holder(self._file)
             os.close(self._file)
             raise CheckpointError(
-                f"{self.directory} is in use by another training run{holder}; wait until that "
-                "run has ended, or choose another --output-dir."
+                f"{self.directory} is in use by another {self.user}{holder}; wait until that has "
+                f"ended, or {self.elsewhere}."
             ) from error
         owner = json.dumps({"process": os.getpid(), "machine": socket.gethostname()})
         os.truncate(self._file, 0)
@@ -55,7 +66,8 @@ class RunLock:
     def __exit__(self, *_: object) -> None:
         if os.path.exists(self.path) and os.listdir(self.directory) == [self.path.name]:
             os.unlink(self.path)
-            os.rmdir(self.directory)
+            with contextlib.suppress(OSError):  # a link to a directory stays
+                os.rmdir(self.directory)
         os.close(self._file)
 
     def check(self) -> None:

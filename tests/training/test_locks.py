@@ -10,8 +10,9 @@ import sys
 import pytest
 
 from s2bnn_tf.errors import UserError
+from s2bnn_tf.locks import DirectoryLock
+from s2bnn_tf.runs import RunDirectory
 from s2bnn_tf.training import pretrain
-from s2bnn_tf.training.run_lock import RunLock
 
 HOLD = """
 import fcntl, os, sys
@@ -44,22 +45,56 @@ def test_a_second_run_is_refused_until_the_first_is_gone(holder, contrast, tmp_p
     assert [path.name for path in tmp_path.iterdir()] == [".lock"]
     holder.kill()  # without a chance to clean up
     holder.wait()
-    with RunLock(tmp_path):
+    with DirectoryLock(tmp_path):
         pass
 
 
 def test_a_directory_into_which_nothing_came_is_removed(tmp_path):
-    with RunLock(tmp_path / "a"):
+    with DirectoryLock(tmp_path / "a"):
         assert (tmp_path / "a" / ".lock").is_file()
     assert not (tmp_path / "a").exists()
-    with RunLock(tmp_path / "b"):
+    with DirectoryLock(tmp_path / "b"):
         (tmp_path / "b" / "config.yaml").touch()
     assert (tmp_path / "b" / "config.yaml").is_file()
 
 
+def test_a_lock_that_is_a_link_truncates_nothing(contrast, tmp_path):
+    victim = tmp_path / "victim.txt"
+    victim.write_text("precious")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".lock").symlink_to(victim)
+    with pytest.raises(UserError, match=".lock is a symbolic link, which is not followed there"):
+        pretrain(contrast, run)
+    with pytest.raises(UserError, match="Cannot write to"):
+        DirectoryLock(run).__enter__()
+    assert victim.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "part", ["metrics.jsonl", "checkpoints", "tensorboard", "eval", "eval/features", "config.yaml"]
+)
+def test_a_run_directory_whose_parts_are_links_is_refused(contrast, tmp_path, part):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    run = tmp_path / "run"
+    (run / part).parent.mkdir(parents=True)
+    (run / part).symlink_to(elsewhere)
+    with pytest.raises(UserError, match=f"{part} is a symbolic link, which is not followed there"):
+        pretrain(contrast, run)
+    assert not list(elsewhere.iterdir())
+
+
+def test_the_run_directory_itself_may_be_a_link(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "run").symlink_to(tmp_path / "disk")
+    with DirectoryLock(RunDirectory(tmp_path / "run").path):
+        assert (tmp_path / "disk" / ".lock").is_file()
+
+
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_vanished_directory_is_noticed_and_not_made_again(replaced, tmp_path):
-    with RunLock(tmp_path / "run") as lock:
+    with DirectoryLock(tmp_path / "run") as lock:
         lock.check()
         shutil.rmtree(tmp_path / "run")
         if replaced:  # as a mount point is when its file system has gone
