@@ -195,7 +195,10 @@ def open_regular(path: str | Path, *, follow_links: bool = True) -> BinaryIO:
         flags |= os.O_NOFOLLOW
     descriptor = os.open(path, flags)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+        if not stat.S_ISREG(mode):
             raise OSError(0, "it is not a regular file", str(path))
         return os.fdopen(descriptor, "rb")
     except BaseException:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from s2bnn_runtime.errors import S2bnnError
+from s2bnn_runtime.errors import S2bnnError, one_line
 from s2bnn_runtime.files import open_model
 from s2bnn_runtime.images import KEPT_BY_CENTER_CROP, Preprocessing, load_image, picture_files
 from s2bnn_runtime.prototypes import PrototypeClassifier
+from s2bnn_runtime.reading import read_json
 
 VERBS = ("enroll", "classify", "search", "forget")
 
@@ -97,11 +98,15 @@ class Embedder:
 
 def _kept_by(card: Path) -> float:
     try:
-        return float(json.loads(card.read_text("utf-8")).get("center_crop", KEPT_BY_CENTER_CROP))
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        kept = read_json(card).get("center_crop", KEPT_BY_CENTER_CROP)
+        if isinstance(kept, bool) or not 0 < kept <= 1:
+            raise ValueError(f"its center_crop is {kept}")
+    except (ValueError, TypeError) as error:
         raise S2bnnError(
-            f"{card} is not the card of a model; remove it, or convert the model again"
+            f"{card} is not the card of a model ({one_line(error)}); remove it, or convert the "
+            "model again"
         ) from error
+    return float(kept)
 
 
 def _add(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -114,10 +119,9 @@ def _add(parser: argparse.ArgumentParser, *names: str) -> None:
 
 
 def _enroll(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    known = options.classes.exists()
-    classifier = PrototypeClassifier.load(options.classes) if known else PrototypeClassifier()
-    classifier.enroll(options.name, Embedder(options.model)(picture_files(options.images)))
-    classifier.save(options.classes)
+    embeddings = Embedder(options.model)(picture_files(options.images))
+    with PrototypeClassifier.edit(options.classes) as classifier:
+        classifier.enroll(options.name, embeddings)
     counts = ", ".join(f"{name} {count}" for name, count in classifier.counts.items())
     return {"classes": classifier.counts}, f"{options.classes}: {counts}"
 
@@ -145,8 +149,8 @@ def _search(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 
 def _forget(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    classifier = PrototypeClassifier.load(options.classes)
-    classifier.forget(options.name)
-    classifier.save(options.classes)
+    PrototypeClassifier.load(options.classes)  # which says so if there is no such file
+    with PrototypeClassifier.edit(options.classes) as classifier:
+        classifier.forget(options.name)
     left = ", ".join(classifier.counts) or "no class"
     return {"classes": classifier.counts}, f"{options.classes}: {left}"

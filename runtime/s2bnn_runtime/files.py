@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from s2bnn_runtime.errors import S2bnnError, file_errors
+from s2bnn_runtime.errors import S2bnnError
 from s2bnn_runtime.interpreter import Interpreter
+from s2bnn_runtime.reading import read_bytes
 
 
 def open_model(path: Path, threads: int = 1, **options: Any) -> Interpreter:
@@ -20,8 +21,7 @@ def open_model(path: Path, threads: int = 1, **options: Any) -> Interpreter:
     Raises:
         S2bnnError: If the file cannot be read or run; the message names it.
     """
-    with file_errors():
-        content = path.read_bytes()
+    content = read_bytes(path, limit=2**31)
     try:
         return Interpreter(content, threads, **options)
     except S2bnnError as error:
@@ -35,8 +35,7 @@ def read_labels(path: Path) -> list[str]:
         S2bnnError: If it cannot be read or is not a text file.
     """
     try:
-        with file_errors():
-            return path.read_text("utf-8").rstrip().splitlines()
+        return read_bytes(path).decode("utf-8-sig").rstrip("\r\n").replace("\r\n", "\n").split("\n")
     except UnicodeDecodeError as error:
         raise S2bnnError(
             f"{path} is not a text file; labels are UTF-8 text with one class per line"

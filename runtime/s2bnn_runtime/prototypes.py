@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
-import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from s2bnn_runtime.errors import S2bnnError, file_errors
+from s2bnn_runtime.reading import read_arrays
 
 
 @dataclass(frozen=True)
@@ -163,22 +166,53 @@ class PrototypeClassifier:
             S2bnnError: If the file cannot be read or is of another kind.
         """
         try:
-            with file_errors(), Path(path).open("rb") as file:
-                with np.load(file, allow_pickle=False) as arrays:
-                    names, sums = arrays["names"].tolist(), arrays["sums"]
-                    counts, threshold = arrays["counts"].tolist(), float(arrays["threshold"])
-        except S2bnnError:
-            raise
-        except (KeyError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
+            arrays = read_arrays(path)
+            names, sums, counts = arrays["names"], arrays["sums"], arrays["counts"]
+            threshold = arrays["threshold"]
+        except KeyError as error:
             raise S2bnnError(
                 f"{path} holds no enrolled classes; `s2bnn-run enroll` makes such a file"
             ) from error
-        classifier = cls(threshold)
-        if not len(names) == len(sums) == len(counts) or not np.isfinite(sums).all():
+        numbers = counts.dtype.kind in "iu" and {sums.dtype.kind, threshold.dtype.kind} <= {"f"}
+        empty = sums.shape == (0,)  # as `save` writes them after the last class was forgotten
+        if not (
+            numbers
+            and names.dtype.kind == "U"
+            and (names.ndim, sums.ndim + empty, counts.ndim, threshold.ndim) == (1, 2, 1, 0)
+            and len(names) == len(sums) == len(counts)
+            and len(set(names.tolist())) == len(names)
+            and np.isfinite(sums).all()
+            and (counts > 0).all()
+            and -1 <= threshold <= 1
+        ):
             raise S2bnnError(f"{path} holds no enrolled classes: its arrays do not match")
-        classifier._sums = dict(zip(names, sums))
-        classifier._counts = dict(zip(names, counts))
+        classifier = cls(float(threshold))
+        classifier._sums = dict(zip(names.tolist(), sums.astype(np.float64)))
+        classifier._counts = dict(zip(names.tolist(), counts.tolist()))
         return classifier
+
+    @classmethod
+    @contextmanager
+    def edit(cls, path: str | os.PathLike[str]) -> Iterator[PrototypeClassifier]:
+        """Load a file, or begin a new one, let the body change it, and save it.
+
+        Other processes that edit a file in the same folder wait for each other, so none of their
+        changes is lost. The lock belongs to the process and ends with it. If the body raises, the
+        file stays as it was.
+
+        Raises:
+            S2bnnError: Like `load` and `save`.
+        """
+        path = Path(path)
+        with file_errors():
+            folder = os.open(path.resolve().parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            classifier = cls.load(path) if path.exists() else cls()
+            yield classifier
+            classifier.save(path)
+        finally:
+            os.close(folder)
 
     def _dim(self) -> int | None:
         return next((len(total) for total in self._sums.values()), None)

@@ -1,5 +1,9 @@
 """Classes by example, against a loop over every example."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -84,13 +88,101 @@ def test_a_loaded_classifier_behaves_like_the_saved_one(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04cut"])
 def test_another_file_is_refused(content, tmp_path):
     (tmp_path / "classes.npz").write_bytes(content)
-    with pytest.raises(S2bnnError, match="classes.npz holds no enrolled classes"):
+    with pytest.raises(S2bnnError, match="classes.npz is damaged"):
         PrototypeClassifier.load(tmp_path / "classes.npz")
 
 
 def test_a_pickle_is_not_executed(tmp_path):
     np.savez(tmp_path / "classes.npz", names=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(S2bnnError, match="holds no enrolled classes"):
+    with pytest.raises(S2bnnError, match="is damaged .*allow_pickle"):
+        PrototypeClassifier.load(tmp_path / "classes.npz")
+
+
+GOOD = {
+    "names": np.array(["cat", "dog"]),
+    "sums": np.ones((2, 3)),
+    "counts": np.array([1, 2]),
+    "threshold": np.float64(0.5),
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sums": np.float64(3)},
+        {"sums": np.ones(2)},
+        {"sums": np.full((2, 3), np.inf)},
+        {"counts": np.array(["1", "2"])},
+        {"counts": np.array([0, 2])},
+        {"counts": np.array([1, 2, 3])},
+        {"names": np.array(["cat", "cat"])},
+        {"names": np.array([1, 2])},
+        {"threshold": np.array([0.5])},
+        {"threshold": np.float64(2)},
+    ],
+)
+def test_arrays_that_are_no_classes_are_refused(change, tmp_path):
+    np.savez(tmp_path / "classes.npz", **GOOD | change)
+    with pytest.raises(S2bnnError, match="holds no enrolled classes: its arrays do not match"):
+        PrototypeClassifier.load(tmp_path / "classes.npz")
+
+
+def test_mutated_files_are_read_whole_or_refused_in_one_sentence(tmp_path):
+    path = tmp_path / "classes.npz"
+    np.savez(path, **GOOD)
+    data, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(2000):
+        mutant = bytearray(data)
+        for at in rng.integers(0, len(mutant), rng.integers(1, 4)):
+            mutant[at] = rng.integers(256)
+        path.write_bytes(mutant[: rng.integers(len(data) // 2, 2 * len(data))])
+        try:
+            assert set(PrototypeClassifier.load(path).counts.values()) == {1, 2}
+        except S2bnnError as error:
+            refused += 1
+            assert "\n" not in str(error) and "classes.npz" in str(error)
+    assert refused > 1000
+
+
+ENROLL = """
+import sys
+from s2bnn_runtime import PrototypeClassifier
+sys.stdin.read()  # until all of them are ready
+with PrototypeClassifier.edit(sys.argv[1]) as classifier:
+    classifier.enroll(sys.argv[2], [[1.0, float(sys.argv[3])]])
+"""
+
+
+def test_no_class_is_lost_when_several_processes_enroll(tmp_path):
+    path = tmp_path / "classes.npz"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", ENROLL, str(path), f"class {i}", str(i)], stdin=subprocess.PIPE
+        )
+        for i in range(8)
+    ]
+    for process in processes:
+        process.stdin.close()
+    assert [process.wait() for process in processes] == [0] * 8
+    counts = PrototypeClassifier.load(path).counts
+    assert sorted(counts) == [f"class {i}" for i in range(8)]
+    assert [file.name for file in tmp_path.iterdir()] == ["classes.npz"]
+
+
+def test_a_failed_edit_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "classes.npz"
+    with PrototypeClassifier.edit(path) as classifier:
+        classifier.enroll("cat", [[1.0, 0.0]])
+    before = path.read_bytes()
+    with pytest.raises(S2bnnError), PrototypeClassifier.edit(path) as classifier:
+        classifier.enroll("dog", [[0.0, 0.0]])
+    assert path.read_bytes() == before
+
+
+def test_only_regular_files_are_read(tmp_path):
+    os.mkfifo(tmp_path / "classes.npz")
+    with pytest.raises(S2bnnError, match="classes.npz is not a regular file"):
         PrototypeClassifier.load(tmp_path / "classes.npz")
 
 

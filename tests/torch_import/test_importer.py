@@ -313,5 +313,8 @@ def test_the_command_line(save, student, tmp_path):
     assert again.exit_code == 1
     assert "already holds a run" in again.output and "Traceback" not in again.output
     other = CliRunner().invoke(main, [*arguments[:2], str(tmp_path / "b"), "--image-size", "64"])
-    assert "resnet18_w0.125, named as by torchvision; a classifier of 10 cl" in other.output
+    assert (
+        "resnet18_w0.125, with the tensor names of torchvision; a classifier with 10 cl"
+        in other.output
+    )
     assert f"Reading {path}\n" in other.output

@@ -1,0 +1,86 @@
+"""Files read with suspicion, since they may be damaged or come from somebody else."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import zipfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2bnn_runtime.errors import S2bnnError, file_errors, one_line
+
+LIMIT = 2**28  # bytes of one file, and of all arrays in it together
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a regular file for reading; never a pipe, a device or a folder.
+
+    Raises:
+        S2bnnError: If there is no such file, or it cannot be opened.
+    """
+    with file_errors():
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # without waiting for a writer
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            os.close(descriptor)
+            kind = "is a folder, not a file" if stat.S_ISDIR(mode) else "is not a regular file"
+            raise S2bnnError(f"{os.fspath(path)} {kind}")
+        return os.fdopen(descriptor, "rb")
+
+
+def read_bytes(path: str | os.PathLike[str], limit: int = LIMIT) -> bytes:
+    """Read a whole regular file.
+
+    Raises:
+        S2bnnError: If it cannot be read, or has more bytes than the limit.
+    """
+    with open_regular(path) as file, file_errors():
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise S2bnnError(f"{os.fspath(path)} is larger than {limit:,} bytes")
+    return data
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds one object.
+
+    Raises:
+        S2bnnError: If it cannot be read or holds something else.
+    """
+    data = read_bytes(path)
+    try:
+        content = json.loads(data.decode("utf-8-sig"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise S2bnnError(f"{path} is damaged ({one_line(error)[:200]})") from error
+    if not isinstance(content, dict):
+        raise S2bnnError(f"{path} is damaged (it does not hold an object)")
+    return content
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an .npz file. Nothing in it is executed.
+
+    Raises:
+        S2bnnError: If it cannot be read or is damaged.
+    """
+    with open_regular(path) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+            if size > LIMIT:
+                raise ValueError(f"its arrays have {size:,} bytes")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        except Exception as error:  # a damaged file can raise nearly anything inside a decoder
+            reason = one_line(error)[:200] or type(error).__name__
+            raise S2bnnError(f"{os.fspath(path)} is damaged ({reason})") from error
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"it holds {name}, which is no number")
