@@ -144,7 +144,7 @@ def test_run_directory_with_its_linear_probe(run, tmp_path):
     run.eval_dir.mkdir()
     probe = run.eval_dir / "linear_probe.npz"
     probe.write_bytes(b"not a zip file")
-    with pytest.raises(UserError, match=r"or damaged \(.*\): run `s2bnn eval linear` again"):
+    with pytest.raises(UserError, match=r"is damaged \(.*\); run `s2bnn eval linear` again"):
         convert_run(run.path, output, head="linear")
     kernel, bias = np.ones((24, 2), np.float32), np.zeros(2, np.float32)
     LinearProbe(kernel, bias, ("even", "odd"), {}, {}).save(probe)

@@ -26,7 +26,7 @@ def path(tmp_path) -> Path:
         ("".join(LINES), 0, 0),
         ("".join(LINES[:3]) + LINES[3][:17], 4, 3),  # the power went while it was written
         ("".join(LINES[:3]) + LINES[3].rstrip(), 4, 4),  # all but its end of line
-        (LINES[0] + "\n" + LINES[1], 4, 1),
+        (LINES[0] + "\n" + LINES[1], 4, 2),  # an empty line is no damage
         ("", 4, 0),
     ],
 )
