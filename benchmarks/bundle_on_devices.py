@@ -186,13 +186,13 @@ def compare(folder: Path, python: list[str], pictures: list[Path]) -> dict:
 
 def on_host(folder: Path, pictures: list[Path]) -> tuple[np.ndarray, list[str] | None]:
     """Return the features (N, C) from Larq Compute Engine and the class of each picture."""
-    from s2bnn_tf.export.bundle import prepare
+    from s2bnn_tf.data import center_crop, load_image
     from s2bnn_tf.tflite import TFLiteEncoder
 
     encoder = TFLiteEncoder(folder / "encoder.tflite", "lce")
-    opened = [np.asarray(Image.open(path).convert("RGB")) for path in pictures]
-    squares = [prepare(picture, encoder.image_size, encoder.center_crop) for picture in opened]
-    features = encoder.features(np.stack(squares))
+    shape = (encoder.image_size, encoder.image_size)
+    squares = [center_crop(load_image(path), shape, encoder.center_crop) for path in pictures]
+    features = encoder.features(np.stack(squares).astype(np.float32))
     if not (folder / "classifier.npz").exists():
         return features, None
     with np.load(folder / "classifier.npz") as arrays:

@@ -52,7 +52,9 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file in UTF-8, completely or not at all."""
-    replace_file(path, lambda partial: partial.write_text(text, encoding="utf-8"))
+    # Names of files may hold bytes that are not UTF-8.
+    data = text.encode(errors="backslashreplace")
+    replace_file(path, lambda partial: partial.write_bytes(data))
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -218,10 +218,9 @@ def read_bytes(path: str | Path, *, limit: int, follow_links: bool = True) -> by
         OSError: As from `open_regular`, or if the file is larger than the limit.
     """
     with open_regular(path, follow_links=follow_links) as file:
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise OSError(0, f"it is larger than {limit:,} bytes", str(path))
-    return data
+        if os.fstat(file.fileno()).st_size > limit:
+            raise OSError(0, f"it is larger than {limit:,} bytes", str(path))
+        return file.read()
 
 
 def read_json(

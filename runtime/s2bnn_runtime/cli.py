@@ -38,20 +38,30 @@ def main(arguments: list[str] | None = None) -> int:
     options = (_few_shot_parser() if few_shot else _parser()).parse_args(arguments)
     try:
         if few_shot:
-            print(run_verb(options))
-            return 0
-        result = run(options)
+            text, errors = run_verb(options)
+            print(printable(text))
+        else:
+            result = run(options)
+            if options.json:
+                print(json.dumps(result))
+            else:
+                _print(result)
+            errors = [image["error"] for image in result.get("images", []) if "error" in image]
     except S2bnnError as error:
-        print(f"s2bnn-run: {error}", file=sys.stderr)
-        return 1
-    if options.json:
-        print(json.dumps(result))
-    else:
-        _print(result)
-    errors = [image["error"] for image in result.get("images", []) if "error" in image]
+        errors = [str(error)]
     for message in errors:
-        print(f"s2bnn-run: {message}", file=sys.stderr)
+        print(f"s2bnn-run: {printable(message)}", file=sys.stderr)
     return 1 if errors else 0
+
+
+def printable(text: str) -> str:
+    """Replace control characters and bytes that are not UTF-8 by their escapes.
+
+    A terminal would obey an escape sequence in a name, and could not show the bytes at all.
+    """
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:

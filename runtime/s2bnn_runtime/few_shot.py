@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from s2bnn_runtime.errors import S2bnnError, one_line
+from s2bnn_runtime.errors import PictureError, S2bnnError, one_line
 from s2bnn_runtime.files import open_model
 from s2bnn_runtime.images import KEPT_BY_CENTER_CROP, Preprocessing, load_image, picture_files
 from s2bnn_runtime.prototypes import PrototypeClassifier
@@ -54,15 +54,18 @@ def add_verbs(parser: argparse.ArgumentParser) -> None:
         verb.add_argument("--json", action="store_true", help="print one JSON object, not text")
 
 
-def run_verb(options: argparse.Namespace) -> str:
-    """Run a verb and return the text to print.
+def run_verb(options: argparse.Namespace) -> tuple[str, list[str]]:
+    """Run a verb.
+
+    Returns:
+        The text to print, and a sentence about each picture that could not be read.
 
     Raises:
         S2bnnError: If the user made a mistake.
     """
     verbs = {"enroll": _enroll, "classify": _classify, "search": _search, "forget": _forget}
-    result, text = verbs[options.verb](options)
-    return json.dumps(result) if options.json else text
+    result, text, errors = verbs[options.verb](options)
+    return (json.dumps(result) if options.json else text), errors
 
 
 class Embedder:
@@ -70,13 +73,17 @@ class Embedder:
 
     If there is a JSON card beside the model, it defines the crop.
 
+    Args:
+        model: The `.tflite`.
+        threads: The number of threads for one prediction.
+
     Raises:
         S2bnnError: If the model or its card cannot be used.
     """
 
-    def __init__(self, model: Path) -> None:
+    def __init__(self, model: Path, threads: int = 1) -> None:
         self.model = model
-        self.interpreter = open_model(model)
+        self.interpreter = open_model(model, threads)
         details = self.interpreter.input_details
         if len(details) != 1 or len(details[0]["shape"]) != 4 or details[0]["shape"][3] != 3:
             raise S2bnnError(f"{model} does not take one RGB image")
@@ -85,8 +92,32 @@ class Embedder:
         self.kept = _kept_by(card) if card.is_file() else KEPT_BY_CENTER_CROP
 
     def __call__(self, paths: Iterable[Path]) -> NDArray[Any]:
-        """The embeddings (N, D) of N picture files."""
+        """The embeddings (N, D) of N picture files.
+
+        Raises:
+            PictureError: If one of them cannot be read.
+        """
         return np.concatenate([self._embed(path) for path in paths])
+
+    def readable(self, paths: Iterable[Path]) -> tuple[list[Path], NDArray[Any], list[str]]:
+        """Embed the pictures that can be read.
+
+        Returns:
+            Their paths, their embeddings (N, D), and a sentence about each of the others.
+
+        Raises:
+            S2bnnError: If none of them can be read.
+        """
+        read, embeddings, errors = [], [], []
+        for path in paths:
+            try:
+                embeddings.append(self._embed(path))
+                read.append(path)
+            except PictureError as error:
+                errors.append(str(error))
+        if not read:
+            raise S2bnnError("; ".join(errors[:3]))
+        return read, np.concatenate(embeddings), errors
 
     def _embed(self, path: Path) -> NDArray[Any]:
         picture = load_image(path, self.detail, Preprocessing.RAW, kept=self.kept)
@@ -118,39 +149,46 @@ def _add(parser: argparse.ArgumentParser, *names: str) -> None:
             parser.add_argument(name, type=Path, help=about[name])
 
 
-def _enroll(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    embeddings = Embedder(options.model)(picture_files(options.images))
+# What a verb returns: the result for JSON, the text, and sentences about unreadable pictures.
+Outcome = tuple[dict[str, Any], str, list[str]]
+
+
+def _enroll(options: argparse.Namespace) -> Outcome:
+    _, embeddings, errors = Embedder(options.model).readable(picture_files(options.images))
     with PrototypeClassifier.edit(options.classes) as classifier:
         classifier.enroll(options.name, embeddings)
     counts = ", ".join(f"{name} {count}" for name, count in classifier.counts.items())
-    return {"classes": classifier.counts}, f"{options.classes}: {counts}"
+    return {"classes": classifier.counts}, f"{options.classes}: {counts}", errors
 
 
-def _classify(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+def _classify(options: argparse.Namespace) -> Outcome:
     classifier = PrototypeClassifier.load(options.classes)
     if options.threshold is not None:
         classifier.threshold = options.threshold
-    paths = picture_files(options.images)
-    found = list(zip(paths, classifier.predict(Embedder(options.model)(paths))))
+    paths, embeddings, errors = Embedder(options.model).readable(picture_files(options.images))
+    found = list(zip(paths, classifier.predict(embeddings)))
     rows = [{"path": str(path), "class": p.name, "score": p.score} for path, p in found]
     lines = [f"{p.score:7.4f}  {p.name or 'none of them'}  {path}" for path, p in found]
-    return {"images": rows}, "\n".join(lines)
+    return {"images": rows}, "\n".join(lines), errors
 
 
-def _search(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    paths, embed = picture_files(options.images), Embedder(options.model)
-    vectors = embed([options.query, *paths])
-    vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    scores = vectors[1:] @ vectors[0]
+def _search(options: argparse.Namespace) -> Outcome:
+    files, embedder = picture_files(options.images), Embedder(options.model)
+    query = embedder([options.query])
+    paths, vectors, errors = embedder.readable(files)
+    vectors, query = (
+        v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-12) for v in (vectors, query)
+    )
+    scores = vectors @ query[0]
     best = np.argsort(-scores, kind="stable")[: options.top_k]
     rows = [{"path": str(paths[i]), "score": float(scores[i])} for i in best]
     lines = [f"{row['score']:7.4f}  {row['path']}" for row in rows]
-    return {"query": str(options.query), "found": rows}, "\n".join(lines)
+    return {"query": str(options.query), "found": rows}, "\n".join(lines), errors
 
 
-def _forget(options: argparse.Namespace) -> tuple[dict[str, Any], str]:
+def _forget(options: argparse.Namespace) -> Outcome:
     PrototypeClassifier.load(options.classes)  # which says so if there is no such file
     with PrototypeClassifier.edit(options.classes) as classifier:
         classifier.forget(options.name)
     left = ", ".join(classifier.counts) or "no class"
-    return {"classes": classifier.counts}, f"{options.classes}: {left}"
+    return {"classes": classifier.counts}, f"{options.classes}: {left}", []

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from s2bnn_runtime.errors import PictureError, S2bnnError, file_errors
+from s2bnn_runtime.errors import PictureError, S2bnnError
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -31,13 +31,10 @@ def picture_files(paths: Iterable[Path]) -> list[Path]:
     Raises:
         S2bnnError: If there is no picture, or if Pillow is not installed.
     """
-    suffixes = _pillow().registered_extensions()
+    pictures = _pictures()
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
-            found += sorted(p for p in path.rglob("*") if p.suffix.lower() in suffixes)
-        else:
-            found.append(path)
+        found += pictures.find_pictures(path).paths if path.is_dir() else [path]
     if not found:
         raise S2bnnError(f"there is no picture in {', '.join(map(str, paths))}")
     return found
@@ -50,13 +47,13 @@ def load_image(
     *,
     kept: float = KEPT_BY_CENTER_CROP,
 ) -> NDArray[Any]:
-    """Read the central square of a picture, resized for a model's input.
+    """Read the center of a picture, resized for a model's input, as the host does.
 
     Args:
-        path: A picture in any format that Pillow reads.
+        path: A picture in a format of `pictures`.
         detail: The host's description of the input, with shape (1, H, W, 3).
         preprocessing: The range of values that the model expects.
-        kept: The share of the shorter side that is kept, above 0 and at most 1.
+        kept: The share of what the input covers that is kept, above 0 and at most 1.
 
     Returns:
         An array (1, H, W, 3) with the input's data type.
@@ -65,24 +62,16 @@ def load_image(
         PictureError: If the file cannot be read or is not a picture; the message names it.
         S2bnnError: If Pillow is not installed.
     """
-    image = _pillow()
+    pictures = _pictures()
     _, height, width, _ = (int(size) for size in detail["shape"])
     try:
-        with image.open(path) as picture:
-            rgb = picture.convert("RGB")
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        with file_errors(PictureError):
-            raise error
-    except Exception as error:
+        whole = pictures.decode(pictures.read_file(path))
+    except Exception as error:  # a broken file can raise nearly anything inside a decoder
         raise PictureError(
-            f"{path} is not a picture that Pillow can read; remove it, or save it again as JPEG or "
-            "PNG"
+            f"{path} cannot be read ({pictures.failure_reason(error)}); remove it, or save it "
+            "again as JPEG or PNG"
         ) from error
-    side = kept * min(rgb.size)
-    left, top = (rgb.width - side) / 2, (rgb.height - side) / 2
-    box = (left, top, left + side, top + side)
-    resized = rgb.resize((width, height), image.Resampling.BILINEAR, box=box)
-    pixels = np.asarray(resized, np.float32)
+    pixels = pictures.center_crop(whole, (height, width), kept).astype(np.float32)
     if preprocessing is Preprocessing.SYMMETRIC:
         pixels = pixels / 127.5 - 1
     elif preprocessing is Preprocessing.IMAGENET:
@@ -91,12 +80,13 @@ def load_image(
     if dtype == np.int8:
         scale, zero_point = detail["quantization"]
         pixels = np.clip(np.round(pixels / scale) + zero_point, -128, 127)
-    return pixels[np.newaxis].astype(dtype)
+    prepared: NDArray[Any] = pixels[np.newaxis].astype(dtype)
+    return prepared
 
 
-def _pillow() -> Any:
+def _pictures() -> Any:
     try:
-        from PIL import Image
+        from s2bnn_runtime import pictures
     except ImportError as error:
         raise S2bnnError("reading pictures needs Pillow: pip install pillow") from error
-    return Image
+    return pictures

@@ -40,10 +40,9 @@ def read_bytes(path: str | os.PathLike[str], limit: int = LIMIT) -> bytes:
         S2bnnError: If it cannot be read, or has more bytes than the limit.
     """
     with open_regular(path) as file, file_errors():
-        data = file.read(limit + 1)
-    if len(data) > limit:
-        raise S2bnnError(f"{os.fspath(path)} is larger than {limit:,} bytes")
-    return data
+        if os.fstat(file.fileno()).st_size > limit:
+            raise S2bnnError(f"{os.fspath(path)} is larger than {limit:,} bytes")
+        return file.read()
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -107,9 +107,9 @@ def test_wrong_pictures_do_not_stop_the_others(model, pictures, capsys):
     cut = pictures / "cut.jpg"
     cut.write_bytes((pictures / "a.jpg").read_bytes()[:700])
     wrong = {
-        pictures / "no.png": "no.png does not exist",
-        pictures / "notes.txt": "notes.txt is not a picture",
-        cut: "cut.jpg is not a picture",
+        pictures / "no.png": "no.png cannot be read (no such file)",
+        pictures / "notes.txt": "notes.txt cannot be read (not an image)",
+        cut: "cut.jpg cannot be read (",
     }
     arguments = [str(path) for path in (model, *wrong, pictures / "b.png", "--json")]
     assert main(arguments) == 1

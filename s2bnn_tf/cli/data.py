@@ -38,8 +38,8 @@ def pack(source: str, output_dir: Path) -> None:
     from s2bnn_tf.data import open_source
     from s2bnn_tf.data import pack as pack_source
 
-    if not source.startswith("folder:"):
-        raise DataError(f"Only a folder can be packed, not {source}; write folder: and its path.")
+    if not (source.startswith("folder:") or Path(source).expanduser().is_dir()):
+        raise DataError(f"Only a folder can be packed, and {source} is none; write its path.")
     opened = [open_source(source, "train")]
     try:
         opened.append(open_source(source, "test"))

@@ -7,8 +7,10 @@ from typing import Any
 import click
 
 from s2bnn_tf import __version__
+from s2bnn_tf.cli.output import shown_log
 from s2bnn_tf.environment import quiet_tensorflow
 from s2bnn_tf.errors import UserError, describe_os_error
+from s2bnn_tf.text import printable
 
 
 class _Commands(click.Group):
@@ -17,9 +19,10 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         quiet_tensorflow()
         try:
-            return super().invoke(ctx)
+            with shown_log():
+                return super().invoke(ctx)
         except UserError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(printable(str(error))) from error
         except BrokenPipeError:  # the reader of the output has left, as `| head` does
             raise  # click ends silently
         except OSError as error:

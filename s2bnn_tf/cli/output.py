@@ -2,12 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
+
+from s2bnn_tf.text import printable
+
+
+class _Once(logging.Handler):
+    """Shows each message of the library once, on standard error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.shown: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = printable(record.getMessage())
+        if message not in self.shown:
+            self.shown.add(message)
+            click.echo(message, err=True)
+
+
+@contextlib.contextmanager
+def shown_log() -> Iterator[None]:
+    """Show what the library logs, such as what was found in a folder, while a verb runs."""
+    logger, handler = logging.getLogger("s2bnn_tf"), _Once()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def print_result(result: dict[str, Any], as_json: bool, describe: Callable[[], str]) -> None:
@@ -21,7 +53,7 @@ def print_result(result: dict[str, Any], as_json: bool, describe: Callable[[], s
     if as_json:
         click.echo(json.dumps(result))
         return
-    click.echo(describe())
+    click.echo("\n".join(map(printable, describe().split("\n"))))
     if "runtime" in result:
         from s2bnn_tf.tflite import RUNTIMES
 
@@ -36,6 +68,7 @@ def show_progress(what: str, done: int = 0, total: int = 0) -> None:
         done: How many parts are finished.
         total: The number of parts, or 0 for a message alone.
     """
+    what = printable(what)
     if not total:
         click.echo(what, err=True)
     elif sys.stderr.isatty():

@@ -21,6 +21,7 @@ from s2bnn_tf.data.image_source import ImageSource
 from s2bnn_tf.data.labeled import PROBE_FLIP_PROBABILITY, labeled_dataset
 from s2bnn_tf.data.order import batch_indices, steps_per_epoch
 from s2bnn_tf.data.pack import pack
+from s2bnn_tf.data.pictures import center_crop
 from s2bnn_tf.data.sources import open_images, open_source
 from s2bnn_tf.data.views import view_dataset
 
@@ -34,6 +35,7 @@ __all__ = [
     "FileSource",
     "ImageSource",
     "batch_indices",
+    "center_crop",
     "labeled_dataset",
     "load_image",
     "normalize",

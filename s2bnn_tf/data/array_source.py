@@ -11,9 +11,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from s2bnn_tf.data.augment import Augmentation, augment_view
-from s2bnn_tf.data.crop import center_offset, random_resized_crop, resized_shape
+from s2bnn_tf.data.crop import random_resized_crop
 from s2bnn_tf.data.image_source import CropCenters, CropRandomly, ImageSource, ViewMaker
 from s2bnn_tf.data.order import most_in_a_chunk
+from s2bnn_tf.data.pictures import center_offset, resized_shape
 from s2bnn_tf.data.resample import interpolation_matrix, resample
 
 if TYPE_CHECKING:

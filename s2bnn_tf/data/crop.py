@@ -78,19 +78,6 @@ def random_resized_crop(
     return resized_crop(images, sample_crop_boxes(sizes, crop_scale, seed), size)
 
 
-def resized_shape(shape: tuple[int, ...], shorter_side: int) -> tuple[int, int]:
-    """Return the height and width after a resize of the shorter side, rounded as in torchvision."""
-    height, width = (int(side) for side in shape[:2])
-    if height <= width:
-        return shorter_side, int(shorter_side * width / height)
-    return int(shorter_side * height / width), shorter_side
-
-
-def center_offset(length: int, size: int) -> int:
-    """Return where the centered `size` pixels of `length` begin, rounded as in torchvision."""
-    return round((length - size) / 2)
-
-
 def _center_boxes(sizes: tf.Tensor) -> tf.Tensor:
     height, width = sizes[:, 0], sizes[:, 1]
     narrowest, widest = CROP_ASPECT

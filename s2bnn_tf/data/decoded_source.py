@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from PIL import Image
 
 from s2bnn_tf.data.augment import Augmentation
 from s2bnn_tf.data.changes import Changes, change_view, sample_changes
-from s2bnn_tf.data.crop import center_offset, resized_shape, sample_crop_boxes
-from s2bnn_tf.data.decode import failure_reason
+from s2bnn_tf.data.crop import sample_crop_boxes
 from s2bnn_tf.data.image_source import CropCenters, CropRandomly, ImageSource, ViewMaker
 from s2bnn_tf.data.numpy_op import numpy_op
+from s2bnn_tf.data.pictures import center_offset, failure_reason, resized_shape
+from s2bnn_tf.data.pictures import resize as resize_whole
 from s2bnn_tf.data.pixels import resize
 from s2bnn_tf.errors import DataError
 
@@ -159,11 +159,10 @@ class DecodedSource(ImageSource):
             image = self._decode_or_note(index, None)
             if image is None:
                 return None
-            height, width = resized_shape(image.shape, shorter_side)
+            shape = resized_shape(image.shape, shorter_side)
             # Pillow gives torchvision's pixels, with which published scores are measured.
-            resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-            top, left = center_offset(height, size), center_offset(width, size)
-            return np.asarray(resized.crop((left, top, left + size, top + size)))
+            top, left = (center_offset(length, size) for length in shape)
+            return resize_whole(image, shape, (top, left, size, size))
 
         return _stack_readable(list(map(read, indices)), indices, size)
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from s2bnn_tf.data.decode import decode, read_size
 from s2bnn_tf.data.decoded_source import DecodedSource
+from s2bnn_tf.data.pictures import decode, read_file, upright_size
 from s2bnn_tf.data.records import Record, Records
+from s2bnn_tf.reading import open_regular
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -48,10 +49,11 @@ class FileSource(DecodedSource):
     def decode(
         self, index: int, minimum_size: tuple[float, float] | None = None
     ) -> NDArray[np.uint8]:
-        return decode(self.paths[index].read_bytes(), minimum_size)
+        return decode(read_file(self.paths[index]), minimum_size)
 
     def measure(self, index: int) -> tuple[int, int]:
-        return read_size(self.paths[index])
+        with open_regular(self.paths[index]) as file:
+            return upright_size(file)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,7 @@ class RecordSource(DecodedSource):
         return decode(self.records[index].read_bytes(), minimum_size)
 
     def measure(self, index: int) -> tuple[int, int]:
-        return read_size(io.BytesIO(self.records[index].read_bytes()))
+        return upright_size(io.BytesIO(self.records[index].read_bytes()))
 
 
 def _hash_each(files: Sequence[Path] | Records) -> Iterator[bytes]:

@@ -15,9 +15,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from s2bnn_tf.data.decode import failure_reason
 from s2bnn_tf.data.file_source import FileSource
 from s2bnn_tf.data.image_source import ImageSource
+from s2bnn_tf.data.pictures import failure_reason
 from s2bnn_tf.data.records import read_index, read_records
 from s2bnn_tf.errors import DataError, file_reason
 from s2bnn_tf.files import refuse_links, replaced, write_json, write_text

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from s2bnn_tf.data.decode import failure_reason
 from s2bnn_tf.data.decoded_source import DecodedSource
+from s2bnn_tf.data.pictures import failure_reason
 from s2bnn_tf.errors import DataError
 
 logger = logging.getLogger(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,17 +11,21 @@ import numpy as np
 from s2bnn_tf.data.array_source import ArraySource
 from s2bnn_tf.data.digits import load_digits
 from s2bnn_tf.data.file_source import FileSource, RecordSource
-from s2bnn_tf.data.folder import list_folder, scan
+from s2bnn_tf.data.folder import list_folder
 from s2bnn_tf.data.idx import load_idx
 from s2bnn_tf.data.image_source import ImageSource
+from s2bnn_tf.data.pictures import find_pictures
 from s2bnn_tf.data.readable import keep_readable, require_one_readable
 from s2bnn_tf.data.records import Index, open_index, open_tfds
 from s2bnn_tf.errors import DataError
+from s2bnn_tf.text import printable
+
+logger = logging.getLogger(__name__)
 
 KNOWN_SOURCES = (
     "digits (scikit-learn's handwritten digits), "
     "idx:DIR (for example idx:/usr/share/datasets/fashion-mnist), "
-    "folder:DIR (for example folder:photos), "
+    "a folder (for example photos, or folder:photos), "
     "tfrecord:DIR (written by s2bnn data pack) or tfds:NAME (from TensorFlow Datasets)"
 )
 
@@ -31,9 +36,10 @@ def open_source(spec: str, split: str = "train") -> ImageSource:
     Args:
         spec: `digits`: the 1,797 handwritten digits of scikit-learn, resized from 8x8 to 32x32.
             `idx:DIR`: a folder of IDX files like those of MNIST and Fashion-MNIST, gzipped or not.
-            `folder:DIR`: a folder of JPEG, PNG, BMP, GIF or WebP files; `list_folder` describes
-            how classes and splits are found. Files are checked by their headers; those that
-            cannot be read are left out, with one warning.
+            `folder:DIR`, or the path of a folder alone: a folder of JPEG, PNG, BMP, GIF, WebP,
+            TIFF or AVIF files; `list_folder` describes how classes and splits are found. Files
+            are checked by their headers; those that cannot be read are left out, with one
+            warning.
             `tfrecord:DIR`: a folder written by `s2bnn data pack`.
             `tfrecord:PATTERN`: files of `tf.train.Example`s with the features `image` and `label`;
             see `records.open_index`.
@@ -56,11 +62,13 @@ def open_source(spec: str, split: str = "train") -> ImageSource:
         images, labels, names = load_idx(Path(location).expanduser(), split)
         return ArraySource(spec, split, labels, names, images)
     if kind == "folder" and location:
-        return _open_files(spec, split, *list_folder(Path(location).expanduser(), split))
+        return _open_folder(spec, Path(location).expanduser(), split)
     if kind == "tfrecord" and location:
         return _open_records(spec, split, open_index(location, split))
     if kind == "tfds" and location:
         return _open_records(spec, split, open_tfds(location, split))
+    if spec and Path(spec).expanduser().is_dir():
+        return _open_folder(spec, Path(spec).expanduser(), split)
     raise DataError(f"Unknown data source {spec!r}; write {KNOWN_SOURCES}.")
 
 
@@ -80,11 +88,26 @@ def open_images(paths: Sequence[Path]) -> FileSource:
     for path in paths:
         if not path.exists():
             raise DataError(f"There is no image or folder {path}; check the path.")
-        files += scan(path) if path.is_dir() else [path]
+        files += _pictures_below(path) if path.is_dir() else [path]
     name = ", ".join(str(path) for path in paths)
     if not files:
         raise DataError(f"There is no image in {name}; expected files such as JPEG or PNG.")
     return _open_files(name, "train", files, None, ())
+
+
+def _open_folder(spec: str, root: Path, split: str) -> FileSource:
+    listing = list_folder(root, split)
+    logger.info("%s", listing.said)
+    return _open_files(spec, split, listing.paths, listing.labels, listing.class_names)
+
+
+def _pictures_below(folder: Path) -> list[Path]:
+    """List the pictures of a folder; say what was left out."""
+    found = find_pictures(folder)
+    reasons = [f"{count} {reason}" for reason, count in found.left_out.items()] + found.closed
+    if reasons:
+        logger.info("%s: left out: %s.", printable(str(folder)), printable(", ".join(reasons)))
+    return found.paths
 
 
 def _open_files(

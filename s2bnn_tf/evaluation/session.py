@@ -125,4 +125,10 @@ def _only_labeled(source: ImageSource) -> ImageSource:
             f"The {source.split} images of {source.name} have no labels to compare with; sort "
             "them into one subfolder per class, or name a labeled source with --data."
         )
+    if len(np.unique(source.labels[source.labels >= 0])) < 2:
+        raise DataError(
+            f"The {source.split} images of {source.name} are all of one class, which any model "
+            "tells apart; sort them into one subfolder per class, or name labeled images with "
+            "--data."
+        )
     return source.select(np.flatnonzero(source.labels >= 0))

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from s2bnn_tf import __version__
-from s2bnn_tf.data import open_source
+from s2bnn_tf.data import center_crop, load_image, open_source
 from s2bnn_tf.errors import ConfigError, DeviceError, UserError
 from s2bnn_tf.export.convert import convert_run
 from s2bnn_tf.files import replaced, sha256, write_json
@@ -30,6 +30,8 @@ _REQUIREMENTS = (
     "numpy==2.2.6",
     "pillow==11.3.0",
 )
+_LARGEST_KIND = 160  # pixels of the longer side
+_ORIENTATION = 0x0112  # the EXIF tag
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can hold
 _WHEELS = Path(__file__).parents[2] / "runtime" / "dist"
 
@@ -74,30 +76,12 @@ def bundle(
         requirements = [*_REQUIREMENTS, f"./{wheel.name}"]
         (folder / "requirements.txt").write_text("\n".join(requirements) + "\n")
         probe = _write_classifier(directory, folder)
-        _write_sample(folder, directory, probe)
+        _write_samples(folder, directory, probe)
         _write_scripts(folder, directory.path.resolve().name, target)
         card = _card(directory, folder, converted, target)
         write_json(folder / "card.json", card)
         _move(folder, output)
     return card
-
-
-def prepare(picture: NDArray[np.uint8], size: int, kept: float) -> NDArray[np.float32]:
-    """Prepare a picture exactly as `embed.py` does on the device.
-
-    Args:
-        picture: RGB 0-255, `(H, W, 3)`.
-        size: The side S of the result, in pixels.
-        kept: The fraction of the shorter side that is kept.
-
-    Returns:
-        RGB 0-255, `(S, S, 3)`.
-    """
-    image = Image.fromarray(picture)
-    side = kept * min(image.size)
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    box = (left, top, left + side, top + side)
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box), np.float32)
 
 
 def _find_wheel(target: str, wheel: str | Path | None) -> Path:
@@ -132,18 +116,38 @@ def _write_classifier(run: RunDirectory, folder: Path) -> LinearProbe | None:
     return probe
 
 
-def _write_sample(folder: Path, run: RunDirectory, probe: LinearProbe | None) -> None:
-    """Write a picture and its expected result, which `classify.py --selftest` compares with."""
-    picture = _first_image(run.config.data.source)
-    Image.fromarray(picture).save(folder / "sample.png")
+def _write_samples(folder: Path, run: RunDirectory, probe: LinearProbe | None) -> None:
+    """Write pictures of every kind and their expected results, for `classify.py --selftest`."""
+    picture = Image.fromarray(_first_image(run.config.data.source))
+    picture.save(folder / "sample.png")
+    names = ["sample.png", *_write_kinds(folder, picture)]
     encoder = TFLiteEncoder(folder / "encoder.tflite")
-    square = prepare(picture, encoder.image_size, encoder.center_crop)
-    features = encoder.features(square[np.newaxis])[0]
-    named = None
-    if probe is not None:
-        named = probe.class_names[int(probe.logits(features).argmax())]
-    expected = {"picture": "sample.png", "class": named, "features": features.tolist()}
-    write_json(folder / "expected.json", expected)
+    results = []
+    for name in names:
+        size = encoder.image_size
+        square = center_crop(load_image(folder / name), (size, size), encoder.center_crop)
+        features = encoder.features(square[np.newaxis].astype(np.float32))[0]
+        named = None
+        if probe is not None:
+            named = probe.class_names[int(probe.logits(features).argmax())]
+        results.append({"picture": name, "class": named, "features": features.tolist()})
+    write_json(folder / "expected.json", {**results[0], "others": results[1:]})
+
+
+def _write_kinds(folder: Path, picture: Image.Image) -> list[str]:
+    """Write a small picture as cameras, scanners and web sites store it; return the names."""
+    small = ImageOps.contain(picture, (_LARGEST_KIND, _LARGEST_KIND))
+    sideways = Image.Exif()
+    sideways[_ORIENTATION] = 6
+    small.transpose(Image.Transpose.ROTATE_90).save(folder / "sample-turned.jpg", exif=sideways)
+    transparent = small.convert("RGBA")
+    transparent.putalpha(Image.radial_gradient("L").resize(small.size))
+    transparent.save(folder / "sample-transparent.png")
+    deep = np.asarray(small.convert("L"), np.uint16) * 257
+    Image.fromarray(deep).save(folder / "sample-16-bits.png")
+    small.convert("CMYK").save(folder / "sample-cmyk.jpg")
+    small.convert("P").save(folder / "sample-palette.gif")
+    return sorted(path.name for path in folder.glob("sample-*"))
 
 
 def _first_image(spec: str) -> NDArray[np.uint8]:
@@ -182,7 +186,7 @@ def _card(
         "operations": converted["operations"],
         "parity": converted["parity"],
         "metrics": metrics,
-        "licenses": {
+        "licences": {
             "classify.py, embed.py, s2bnn_runtime": "Apache-2.0",
             "encoder.tflite": "decided by its trainer; trained on " + run.config.data.source,
         },

@@ -175,7 +175,12 @@ def sample_images(
     try:
         images = open_source(source, "test")
     except UserError:
-        images = open_source(source, "train")
+        try:
+            images = open_source(source, "train")
+        except UserError as error:
+            raise DataError(
+                f"{str(error).rstrip('.')}; or name other images to verify on with --data."
+            ) from error
     count = count or (_IMAGES_SMALL if image_size <= _SMALL else _IMAGES_LARGE)
     chosen = np.unique(np.linspace(0, len(images) - 1, count).astype(int))
     dataset = labeled_dataset(

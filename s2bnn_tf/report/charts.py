@@ -191,7 +191,11 @@ def to_svg(figure: Figure, title: str) -> str:
         figure.savefig(buffer, format="svg", metadata=nothing)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
-    opening = f'<svg viewBox="\\1" role="img" aria-label="{html.escape(title)}">'
+    label = html.escape(title)
+
+    def opening(match: re.Match[str]) -> str:
+        return f'<svg viewBox="{match[1]}" role="img" aria-label="{label}">'
+
     svg = re.sub(r'<svg [^>]*viewBox="([^"]+)"[^>]*>', opening, svg, count=1)
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # they would not be unique on the page
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)

@@ -8,7 +8,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from s2bnn_tf.data import normalize, pixels
-from s2bnn_tf.data.decode import decode
+from s2bnn_tf.data.pictures import decode
 
 SIZE = 96
 

@@ -110,7 +110,7 @@ def test_a_missing_idx_file_is_named(tmp_path):
 
 @pytest.mark.parametrize("spec", ["", "mnist", "digits:8", "idx:", "folder:", "imagefolder:x"])
 def test_an_unknown_source_lists_the_known_ones(spec):
-    with pytest.raises(UserError, match=r"digits .*idx:DIR .*folder:DIR .*for example"):
+    with pytest.raises(UserError, match=r"digits .*idx:DIR .*a folder .*for example photos"):
         open_source(spec)
 
 

@@ -1,0 +1,17 @@
+"""Texts from elsewhere, such as names of files and classes, made fit to be shown."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    r"""Replace control characters and bytes that are not UTF-8 by their escapes.
+
+    A terminal would obey an escape sequence in a name, and could not show the bytes at all.
+
+    >>> printable("caf\u00e9 \x1b[31mred \udcff")
+    'café \\x1b[31mred \\udcff'
+    """
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
