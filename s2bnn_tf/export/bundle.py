@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import shutil
 import tempfile
 import zipfile
@@ -17,8 +17,9 @@ from s2bnn_tf import __version__
 from s2bnn_tf.data import center_crop, load_image, open_source
 from s2bnn_tf.errors import ConfigError, DeviceError, UserError
 from s2bnn_tf.export.convert import convert_run
-from s2bnn_tf.files import replaced, sha256, write_json
+from s2bnn_tf.files import flush, replaced, sha256, write_json
 from s2bnn_tf.progress import Progress
+from s2bnn_tf.reading import read_json
 from s2bnn_tf.runs import LinearProbe, RunDirectory
 from s2bnn_tf.tflite import TFLiteEncoder
 
@@ -68,7 +69,9 @@ def bundle(
     if output.exists():
         raise ConfigError(f"{output} exists already; remove it, or choose another output.")
     wheel = _find_wheel(target, wheel)
-    with tempfile.TemporaryDirectory() as temporary:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the output, so that the finished folder takes its place in one step.
+    with tempfile.TemporaryDirectory(f"-{output.name}", ".", output.parent) as temporary:
         folder = Path(temporary) / (output.stem if output.suffix == ".zip" else output.name)
         folder.mkdir()
         converted = convert_run(run, folder / "encoder.tflite", progress=progress)
@@ -173,8 +176,8 @@ def _card(
     metrics = {}
     for name in ("knn", "linear"):
         path = run.eval_dir / f"{name}.json"
-        if path.is_file():
-            result = json.loads(path.read_text("utf-8"))
+        with contextlib.suppress(FileNotFoundError):
+            result = read_json(path, cure=f"run `s2bnn eval {name}` again")
             metrics[name] = {**result, "command": f"s2bnn eval {name} {run.path}"}
     return {
         "target": target,
@@ -198,7 +201,10 @@ def _card(
 def _move(folder: Path, output: Path) -> None:
     """Put the finished folder, or a zip of it, in its place."""
     if output.suffix != ".zip":
-        shutil.copytree(folder, output)
+        for path in (*folder.iterdir(), folder):
+            flush(path)
+        folder.rename(output)
+        flush(output.parent)
         return
     with replaced(output) as (partial,), zipfile.ZipFile(partial, "w") as archive:
         for path in sorted(folder.iterdir()):

@@ -7,21 +7,33 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shlex
+import re
+import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from s2bnn_tf.errors import DeviceError
 from s2bnn_tf.export.ssh import Destination, copy_files, run_script
-from s2bnn_tf.files import write_json
+from s2bnn_tf.files import refuse_links, sha256, write_json
 from s2bnn_tf.progress import Progress, no_progress
+from s2bnn_tf.reading import Field, Number, Object, Text, check_fields, read_json
+from s2bnn_tf.text import printable
 
 _OLDEST_GLIBC = (2, 27)  # that the wheels of ai-edge-litert support
 _PYTHONS = ("3.10", "3.11", "3.12", "3.13")  # for which all pinned requirements have wheels
 _NEEDED_KIB = 400 * 1024  # for the environment, which is mostly numpy and LiteRT
+_LARGEST_BUNDLE = 2**30  # bytes; the largest of ours are 30 MB
+_MOST_FILES = 1000
+_CARD: dict[str, Field] = {
+    "target": Text(("linux-aarch64", "linux-x86_64")),
+    "sha256": Object(values=Text()),
+}
+_TESTED: dict[str, Field] = {"cosine": Number(), "largest_difference": Number()}
+# A slow board on a slow line; a device that is gone is noticed within a minute.
+_ASK_MINUTES, _COPY_MINUTES, _INSTALL_MINUTES, _RUN_MINUTES = 2, 60, 60, 15
 
 _ASK = """
 echo machine=$(uname -m)
@@ -35,11 +47,14 @@ mkdir -p {folder} 2>/dev/null
 test -d {folder} && echo free_kib=$(df -Pk {folder} | tail -n 1 | tr -s ' ' | cut -d' ' -f4)
 test -w {folder} && echo writable=yes || true
 """
+# Programs are started by `python -m`: the wrappers that pip writes hold the path of the folder,
+# unquoted, for a shell to read.
 _INSTALL = """
 cd {folder} || exit 1
 wanted=$(sha256sum requirements.txt *.whl | sha256sum)
 [ "$(cat .venv/installed 2>/dev/null)" = "$wanted" ] && exit 0
-python3 -m venv .venv && .venv/bin/pip install -q --disable-pip-version-check -r requirements.txt &&
+python3 -m venv .venv &&
+.venv/bin/python -m pip install -q --disable-pip-version-check -r requirements.txt &&
 echo "$wanted" > .venv/installed
 """
 
@@ -71,51 +86,96 @@ def deploy_bundle(
             a step fails, or the self-test finds a difference.
     """
     report = progress or no_progress
-    where = Destination.parse(destination)
-    with _unpacked(Path(bundle)) as folder:
-        card = json.loads((folder / "card.json").read_text("utf-8"))
+    where, bundle = Destination.parse(destination), Path(bundle).resolve()
+    with _unpacked(bundle) as folder:
+        target, names = _check_bundle(folder, bundle)
+        size = sum((folder / name).stat().st_size for name in names)
         report(f"Checking {where.host}")
-        device = _check_device(where, card["target"], folder)
-        report(f"Copying {_size(folder) // 1024} KiB to {where.folder}")
-        copy_files(folder, where, rsync=bool(device.pop("rsync")))
+        device = _check_device(where, target, size)
+        report(f"Copying {size // 1024} KiB to {where.folder}")
+        rsync = bool(device.pop("rsync"))
+        copy_files(folder, names, where, rsync=rsync, minutes=_COPY_MINUTES)
     report("Installing")
-    install = _INSTALL.format(folder=shlex.quote(where.folder))
-    run_script(where, install, "cannot install the bundle")
+    install = _INSTALL.format(folder=where.quoted_folder)
+    run_script(where, install, "cannot install the bundle", minutes=_INSTALL_MINUTES)
     report("Testing")
-    python = f"cd {shlex.quote(where.folder)} && .venv/bin/"
-    test = f"{python}python classify.py --selftest 2>&1 || true"
-    tested = _last_json(run_script(where, test, "cannot run the self-test"), "the self-test")
+    python = f"cd {where.quoted_folder} && .venv/bin/python"
+    test = f"{python} classify.py --selftest 2>&1 || true"
+    said = run_script(where, test, "cannot run the self-test", minutes=_RUN_MINUTES)
+    tested = _last_json(said, "the self-test", _TESTED)
     result = {"device": device, "selftest": tested}
-    if not tested["ok"]:
+    if tested.get("ok") is not True:
         raise DeviceError(
             f"{where.host} does not compute the host's result (cosine {tested['cosine']:.4f}): "
             "do not use it, and report its processor."
         )
     if benchmark:
         report("Measuring")
-        measure = f"s2bnn-run encoder.tflite --benchmark --json --threads {threads} 2>/dev/null"
-        measured = run_script(where, python + measure, "cannot run the benchmark")
-        result["benchmark"] = _last_json(measured, "the benchmark")
-    write_json(Path(bundle).with_suffix(".deployed.json"), result)
+        measure = f"{python} -m s2bnn_runtime encoder.tflite --benchmark --json"
+        measure += f" --threads {threads} 2>/dev/null"
+        said = run_script(where, measure, "cannot run the benchmark", minutes=_RUN_MINUTES)
+        result["benchmark"] = _last_json(said, "the benchmark", {})
+    name = bundle.stem if bundle.suffix == ".zip" else bundle.name  # v1.1 has no suffix
+    write_json(bundle.with_name(f"{name}.deployed.json"), result)
     return result
 
 
 @contextlib.contextmanager
 def _unpacked(bundle: Path) -> Iterator[Path]:
+    """A folder with the files of a bundle; those of a zip are unpacked for a while."""
+    if bundle.is_dir():
+        yield bundle
+        return
     with tempfile.TemporaryDirectory() as temporary:
-        folder = bundle
-        if bundle.suffix == ".zip" and zipfile.is_zipfile(bundle):
+        try:
             with zipfile.ZipFile(bundle) as archive:
-                archive.extractall(temporary)  # which keeps every name inside the folder
-            folder = next(Path(temporary).iterdir())
-        if not (folder / "card.json").is_file():
-            raise DeviceError(f"{bundle} is not a bundle: make one with `s2bnn bundle`.")
-        yield folder
+                _unpack(archive, Path(temporary))
+        except (zipfile.BadZipFile, FileNotFoundError):
+            pass  # said by _check_bundle
+        except (OSError, ValueError, RuntimeError, NotImplementedError, EOFError) as error:
+            raise DeviceError(
+                f"{bundle} cannot be unpacked ({error}): make it again with `s2bnn bundle`."
+            ) from error
+        yield Path(temporary)
 
 
-def _check_device(where: Destination, target: str, folder: Path) -> dict[str, str]:
+def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
+    """Unpack the files of the one folder in a zip."""
+    entries = archive.infolist()
+    total = sum(entry.file_size for entry in entries)
+    if len(entries) > _MOST_FILES or total > _LARGEST_BUNDLE:
+        raise ValueError(f"it has {len(entries):,} files of {total:,} bytes")
+    for entry in entries:
+        name = entry.filename.split("/")[-1]
+        if entry.is_dir() or name in ("", ".", ".."):
+            continue
+        with archive.open(entry) as packed, (folder / name).open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked)
+
+
+def _check_bundle(folder: Path, bundle: Path) -> tuple[str, list[str]]:
+    """Compare the files with the card; return the target and the names of the files."""
+    card_path = folder / "card.json"
+    remedy = "make it again with `s2bnn bundle`"
+    if not card_path.exists():
+        raise DeviceError(f"{bundle} is not a bundle: make one with `s2bnn bundle`.")
+    card = read_json(card_path, _CARD, cure=remedy, error=DeviceError)
+    if len(card["sha256"]) > _MOST_FILES:
+        raise DeviceError(f"{card_path} lists {len(card['sha256']):,} files; {remedy}.")
+    for name, digest in card["sha256"].items():
+        path = folder / name
+        if not re.fullmatch(r"[\w.+-]+", name) or name.startswith(("-", "..")):
+            raise DeviceError(f"{card_path} lists a file {printable(name)!r}; {remedy}.")
+        refuse_links(path)
+        if not path.is_file() or sha256(path) != digest:
+            raise DeviceError(f"{path} is missing, or not the file that card.json lists; {remedy}.")
+    return card["target"], ["card.json", *card["sha256"]]
+
+
+def _check_device(where: Destination, target: str, size: int) -> dict[str, str]:
     """Ask the device about itself, and refuse what cannot work before anything is copied."""
-    answer = run_script(where, _ASK.format(folder=shlex.quote(where.folder)), "cannot be asked")
+    ask = _ASK.format(folder=where.quoted_folder)
+    answer = run_script(where, ask, "cannot be asked", minutes=_ASK_MINUTES)
     found = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
     machine = target.removeprefix("linux-")
     if found.get("bits") == "32" or found.get("machine", "").startswith(("armv6", "armv7")):
@@ -138,24 +198,23 @@ def _check_device(where: Destination, target: str, folder: Path) -> dict[str, st
         )
     if found.get("writable") != "yes":
         raise DeviceError(f"{where.folder} cannot be written on {where.host}; choose another.")
-    if int(found.get("free_kib") or 0) < _NEEDED_KIB + _size(folder) // 1024:
-        free = int(found.get("free_kib") or 0) // 1024
+    free = found.get("free_kib", "")
+    free_kib = int(free) if re.fullmatch("[0-9]+", free) else 0
+    if free_kib < _NEEDED_KIB + size // 1024:
         raise DeviceError(
-            f"{where.host} has too little space in {where.folder}: 400 MB are needed, {free} MB "
-            "are free; make room, or choose another folder."
+            f"{where.host} has too little space in {where.folder}: 400 MB are needed, "
+            f"{free_kib // 1024} MB are free; make room, or choose another folder."
         )
-    return {key: found[key] for key in ("machine", "glibc", "python", "rsync")}
+    return {key: found.get(key, "") for key in ("machine", "glibc", "python", "rsync")}
 
 
-def _last_json(text: str, what: str) -> dict[str, Any]:
-    """The last line of an output that is a JSON object."""
+def _last_json(text: str, what: str, fields: Mapping[str, Field]) -> dict[str, Any]:
+    """The last line of an output that is a JSON object with these fields."""
     for line in reversed(text.splitlines()):
-        if line.startswith("{"):
-            content: dict[str, Any] = json.loads(line)
-            return content
+        with contextlib.suppress(ValueError, RecursionError):
+            content = json.loads(line)
+            if isinstance(content, dict):
+                check_fields(content, fields)
+                return content
     last = text.strip().splitlines()[-1:] or ["it printed nothing"]
-    raise DeviceError(f"On the device, {what} failed: {last[0]}")
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+    raise DeviceError(f"On the device, {what} failed: {printable(last[0])}")

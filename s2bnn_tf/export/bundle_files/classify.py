@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from s2bnn_runtime import PrototypeClassifier
 from s2bnn_runtime.few_shot import Embedder
 from s2bnn_runtime.images import picture_files
+from s2bnn_runtime.reading import read_arrays, read_json
 
 # Float32 rounding differs between processors and flips a few signs; mistakes change far more.
 SMALLEST_COSINE = 0.99
@@ -57,15 +58,20 @@ def classify(
         return list(classifier.counts), classifier.scores(features[np.newaxis])[0]
     if not (HERE / "classifier.npz").exists():
         raise ValueError("this bundle has no classes: enroll some, and name them with --classes")
-    with np.load(HERE / "classifier.npz", allow_pickle=False) as arrays:
-        logits = features @ arrays["kernel"] + arrays["bias"]
-        exponents = np.exp(logits - logits.max())
-        return arrays["class_names"].tolist(), exponents / exponents.sum()
+    arrays = read_arrays(HERE / "classifier.npz")
+    shapes = {name: array.shape for name, array in arrays.items()}
+    count = arrays["class_names"].size if "class_names" in arrays else 0
+    whole = {"kernel": (len(features), count), "bias": (count,), "class_names": (count,)}
+    if not count or shapes != whole:
+        raise ValueError("classifier.npz is damaged: copy the bundle again")
+    logits = features @ arrays["kernel"] + arrays["bias"]
+    exponents = np.exp(logits - logits.max())
+    return arrays["class_names"].tolist(), exponents / exponents.sum()
 
 
 def selftest(embedder: Embedder) -> int:
     """Compare with the host's results for the sample pictures, and return the exit code."""
-    expected = json.loads((HERE / "expected.json").read_text())
+    expected = read_json(HERE / "expected.json")
     cosines, differences, wrong = [], [], []
     for sample in (expected, *expected.get("others", [])):
         features = embedder([HERE / sample["picture"]])[0]
