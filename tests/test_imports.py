@@ -16,7 +16,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From below to above: a package imports those in earlier lines, never one in its own line or later.
 ORDER = (
     ("errors",),
-    ("environment", "files", "locks", "progress", "reading", "recipes", "defaults", "text"),
+    (
+        *("environment", "files", "interrupts", "locks", "progress", "reading", "recipes"),
+        *("defaults", "text"),
+    ),
     ("config_loader",),
     ("config", "data", "layers", "objectives", "tflite"),
     ("backbones",),

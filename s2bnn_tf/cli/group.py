@@ -10,6 +10,7 @@ from s2bnn_tf import __version__
 from s2bnn_tf.cli.output import shown_log
 from s2bnn_tf.environment import quiet_tensorflow
 from s2bnn_tf.errors import UserError, describe_os_error
+from s2bnn_tf.interrupts import answered_interrupts
 from s2bnn_tf.text import printable
 
 
@@ -19,7 +20,7 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         quiet_tensorflow()
         try:
-            with shown_log():
+            with answered_interrupts(), shown_log():
                 return super().invoke(ctx)
         except UserError as error:
             raise click.ClickException(printable(str(error))) from error

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.reading import ListOf, Object, Text, check_fields, parse_json
 
 
 def open_strategy(distribution: str) -> tf.distribute.Strategy:
@@ -27,17 +28,20 @@ def open_strategy(distribution: str) -> tf.distribute.Strategy:
         try:
             resolver = _resolver()
             return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
-        except (ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ConfigError(
-                f"distribution: multi_worker cannot start: {reason}; check TF_CONFIG, or the "
-                "SLURM job step, of every worker."
-            ) from error
+        except KeyError as error:
+            reason = f"the environment variable {error} is not set"
+        except (ValueError, TypeError, RuntimeError, tf.errors.OpError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ConfigError(
+            f"distribution: multi_worker cannot start: {reason}; check TF_CONFIG, or the SLURM "
+            "job step, of every worker."
+        )
     return tf.distribute.get_strategy()
 
 
 def _resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
     if "TF_CONFIG" in os.environ:
+        _check_tf_config(os.environ["TF_CONFIG"])
         return tf.distribute.cluster_resolver.TFConfigClusterResolver()
     if "SLURM_PROCID" in os.environ:
         # The resolver assigns GPUs even where there are none, so it gets one per task, and
@@ -47,6 +51,18 @@ def _resolver() -> tf.distribute.cluster_resolver.ClusterResolver:
         options = {} if tf.config.list_physical_devices("GPU") else none
         return tf.distribute.cluster_resolver.SlurmClusterResolver(**options)
     raise ValueError("neither TF_CONFIG nor SLURM_PROCID is set")
+
+
+def _check_tf_config(text: str) -> None:
+    """Refuse what TensorFlow would take for a single machine, or could not train on."""
+    content = parse_json(text)
+    check_fields(content, {"cluster": Object(values=ListOf(Text())), "task.type": Text()})
+    cluster, task = content["cluster"], content["task"]
+    if task["type"] not in ("chief", "worker"):
+        raise ValueError(f"a task of type {task['type']!r} does not train, only chief and worker")
+    index = str(task.get("index"))  # some clusters write it as a text
+    if index not in map(str, range(len(cluster.get(task["type"], [])))):
+        raise ValueError(f"the cluster has no {task['type']} {index}")
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:

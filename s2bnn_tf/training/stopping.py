@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ import tensorflow as tf
 
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.files import write_json
+from s2bnn_tf.interrupts import PATIENCE, SignalWatch, end, say
 from s2bnn_tf.runs import CheckpointStore, RunDirectory
 
 keras = tf.keras
@@ -85,6 +87,9 @@ class StopOnNotFinite(keras.callbacks.Callback):
 class StopOnSignal(keras.callbacks.Callback):
     """End training after the current step on Ctrl-C or SIGTERM; a second signal ends it at once.
 
+    A signal is answered within a second, however long the step takes. Outside of the main
+    thread, where Python handles no signals, training is not interrupted.
+
     Args:
         agree: A function that returns whether any worker passed True to it, so that all
             workers stop at the same step.
@@ -101,13 +106,19 @@ class StopOnSignal(keras.callbacks.Callback):
         self.stepped = False
         self._interruptible = False
         self._before: dict[int, Any] = {}
+        self._watch = SignalWatch(self._answer)
+        self._answered = False
+        self._reached = threading.Event()  # the main thread has seen the signal
 
     def __enter__(self) -> StopOnSignal:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._on_signal)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._on_signal)
+        self._watch.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._watch.__exit__()
         self._restore()
 
     def on_train_begin(self, logs: dict[str, Any]) -> None:
@@ -136,7 +147,19 @@ class StopOnSignal(keras.callbacks.Callback):
         finally:
             self._interruptible = False
 
+    def _answer(self, number: int) -> None:
+        """Answer a signal while the main thread may be inside of a long step."""
+        if self._answered:
+            end("Ended; the same command resumes from the last checkpoint.")
+        self._answered = True
+        if self._interruptible and self._reached.wait(PATIENCE):
+            return
+        if self._interruptible and not self.stepped:
+            end("Ended before the first step, so there was nothing to save.")
+        say("Stopping after this step; once more ends at once.")
+
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self._reached.set()
         self.stopped = True
         self._restore()
         if self._interruptible:

@@ -151,3 +151,37 @@ def test_a_batch_that_cannot_be_shared(contrast, change, tmp_path, monkeypatch):
     monkeypatch.setattr(type(strategy), "num_replicas_in_sync", 3)
     with pytest.raises(UserError, match="batch_size is 256, which cannot be divided by 3"):
         pretrain(contrast, tmp_path / "run", strategy=strategy)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("{}", "cluster is missing"),
+        ("[1]", "list where an object is expected"),
+        ("{", "Expecting property name"),
+        ('{"cluster": {"worker": ["a:1"]}}', "task.type is missing"),
+        ('{"cluster": {"worker": "a:1"}, "task": {"type": "worker"}}', "cluster is .*, not"),
+        (
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "evaluator", "index": 0}}',
+            "a task of type 'evaluator' does not train",
+        ),
+        (
+            '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}',
+            "the cluster has no worker 1",
+        ),
+    ],
+)
+def test_a_cluster_that_is_none(text, reason, monkeypatch):
+    """TensorFlow takes an empty TF_CONFIG for a single machine, which would train alone."""
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(UserError, match=f"multi_worker cannot start: .*{reason}.*check TF_CONFIG"):
+        open_strategy("multi_worker")
+
+
+def test_a_slurm_job_step_that_is_none(monkeypatch):
+    for name in [name for name in os.environ if name.startswith(("SLURM_", "TF_CONFIG"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    expected = "variable 'SLURM_STEP_NUM_TASKS' is not set; check"
+    with pytest.raises(UserError, match=expected):
+        open_strategy("multi_worker")
