@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2bnn_tf.errors import DataError
+from s2bnn_tf.reading import open_regular
 
 FASHION_MNIST_CLASSES = (
     "T-shirt/top",
@@ -25,6 +26,7 @@ FASHION_MNIST_CLASSES = (
     "bag",
     "ankle boot",
 )
+_LARGEST = 2**31  # bytes; the training images of MNIST and its kin have 47 MB, of EMNIST 547 MB
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -43,9 +45,13 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         http://yann.lecun.com/exdb/mnist/ (the format, at the bottom of the page).
     """
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with open_regular(path) as file:
+            stream = gzip.GzipFile(fileobj=file) if path.suffix == ".gz" else file
+            data = stream.read(_LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"Cannot read {path} ({error}); fetch the file again.") from error
+    if len(data) > _LARGEST:
+        raise DataError(f"{path} holds more than {_LARGEST:,} bytes; pack larger data instead.")
     if len(data) < 4 or data[:2] != b"\0\0":
         raise DataError(f"{path} is not an IDX file; expected the format of the MNIST files.")
     kind, dimensions = data[2], data[3]

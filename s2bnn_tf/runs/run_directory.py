@@ -167,7 +167,7 @@ def load_encoder(run_dir: str | Path, *, image_size: int | None = None) -> Encod
         )
     try:
         encoder.load_weights(run.weights_path)
-    except (ValueError, OSError, KeyError) as error:
+    except Exception as error:  # a damaged file can raise nearly anything inside of HDF5
         raise CheckpointError(
             f"{run.weights_path} does not hold the weights of the {run.config.student.backbone} "
             f"that {run.config_path} describes; restore the file, or train again."
