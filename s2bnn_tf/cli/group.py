@@ -13,6 +13,11 @@ from s2bnn_tf.errors import UserError, describe_os_error
 from s2bnn_tf.interrupts import answered_interrupts
 from s2bnn_tf.text import printable
 
+_MORE_MEMORY = (
+    "There is not enough memory: close some programs, lower data.batch_size or --batch-size, or "
+    "let training compute each batch in parts with optimizer.accumulation_steps."
+)
+
 
 class _Commands(click.Group):
     """Reports a user's mistake in one sentence; any other exception keeps its traceback."""
@@ -28,6 +33,15 @@ class _Commands(click.Group):
             raise  # click ends silently
         except OSError as error:
             raise click.ClickException(describe_os_error(error)) from error
+        except Exception as error:
+            if _is_out_of_memory(error):
+                raise click.ClickException(_MORE_MEMORY) from error
+            raise
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether an exception is Python's, NumPy's or TensorFlow's for memory that is not there."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
 
 
 @click.group(

@@ -183,7 +183,7 @@ def test_the_mistakes_of_a_probe_are_kept(tmp_path, model, make_encoder):
             for i in range(4):
                 pixels = np.zeros((8, 8, 3), np.uint8)
                 wrong = split == "test" and name == "g" and i == 2
-                pixels[..., 0 if wrong else channel] = 200 + i
+                pixels[..., 0 if wrong else channel] = (200 if split == "test" else 100) + i
                 Image.fromarray(pixels).save(tmp_path / "photos" / split / name / f"{i}.png")
     encoder.data_source = f"folder:{tmp_path / 'photos'}"
     assert evaluate_linear(encoder.path)["top1"] == 7 / 8
