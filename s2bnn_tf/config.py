@@ -61,7 +61,7 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
 class DataConfig:
     """The images, and how views are made from them."""
 
-    source: str = "digits"  # digits | idx:DIR | folder:DIR | tfrecord:DIR | tfds:NAME
+    source: str = "digits"  # digits | a folder | list:FILE | idx:DIR | tfrecord:DIR | tfds:NAME
     image_size: int = _number(224, at_least=8, at_most=4096)  # pixels per side of a view
     batch_size: int = _number(256, at_least=2, at_most=65536)
     augmentation: str = _choice("light", *AUGMENTATIONS)
@@ -154,6 +154,8 @@ class Config:
 
     seed: int = _number(0, at_least=0, at_most=2**31 - 1)
     epochs: int = _number(200, at_least=1, at_most=10**6)
+    # The length of training whatever the number of images; `epochs` then counts for nothing.
+    steps: int | None = _number(None, at_least=1, at_most=10**9)
     deterministic: bool = False  # sum in a fixed order, so that runs are equal bit for bit
     distribution: str = _choice("none", "none", "mirrored", "multi_worker")
     precision: str = _choice("float32", "float32", "float16", "bfloat16")  # of the arithmetic
@@ -213,7 +215,7 @@ def _check_together(config: Config) -> None:
             f"optimizer.accumulation_steps: expected a divisor of data.batch_size "
             f"({config.data.batch_size}), not {config.optimizer.accumulation_steps}."
         )
-    if config.optimizer.warmup_epochs >= config.epochs:
+    if config.steps is None and config.optimizer.warmup_epochs >= config.epochs:
         raise ConfigError(
             f"optimizer.warmup_epochs: expected fewer than epochs ({config.epochs}), "
             f"not {config.optimizer.warmup_epochs}."

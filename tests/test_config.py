@@ -58,7 +58,7 @@ def test_defaults_are_the_papers(recipe):
     ("override", "words"),
     [
         # Unknown keys: the dotted path, and the known keys of that section.
-        ("epoch=3", "epoch: unknown key; expected one of seed, epochs, deterministic,"),
+        ("epoch=3", "epoch: unknown key; expected one of seed, epochs, steps, deterministic,"),
         ("optimizer.lr=3", "optimizer.lr: unknown key; expected one of name, learning_rate"),
         ("optimiser.name=sgd", "optimiser: unknown key; expected one of seed, epochs"),
         ("student.backbone.name=a", "student.backbone: expected text, not {'name': 'a'}"),

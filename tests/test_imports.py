@@ -28,6 +28,7 @@ ORDER = (
     ("teachers",),
     ("training", "evaluation", "export"),
     ("report",),
+    ("pipeline",),
     ("demo",),
     ("cli",),
 )

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Builds the wheels for x86_64 and aarch64 on any machine. Zig, from PyPI, compiles for both and for
-# old versions of glibc.
-#     tools/build_wheels.sh PYTHON OUTPUT_DIRECTORY [--quick]
+# Builds the wheels for x86_64 and aarch64, or for one of them, on any machine. Zig, from PyPI,
+# compiles for both and for old versions of glibc. A wheel appears when it is whole.
+#     tools/build_wheels.sh PYTHON OUTPUT_DIRECTORY [--quick] [MACHINE]
 # PYTHON is any Python 3.9 or newer. The tools go into their own environment, build/wheel-tools.
 # --quick is for tests: it compiles with g++ and aarch64-linux-gnu-g++, because Zig first builds a
 # C++ library, which takes minutes. Those wheels need a newer glibc.
@@ -9,7 +9,9 @@ set -eu
 
 python=$1
 output=$2
-quick=${3:-}
+quick=
+[ "${3:-}" != --quick ] || { quick=yes; shift; }
+machines=${3:-x86_64 aarch64}
 here=$(cd "$(dirname "$0")/.." && pwd)
 tools=$here/build/wheel-tools
 if [ ! -e "$tools/complete" ]; then
@@ -28,7 +30,6 @@ export PATH="$tools/bin:$PATH"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$output"
-rm -f "$output"/*.whl
 
 # Prints CMake's settings for a machine. CMake wants a compiler that is one word.
 settings() {  # machine
@@ -53,11 +54,13 @@ build() {  # machine
     --outdir "$work/$1" -C build-dir="$work/build-$1" "$here"
 }
 
-for machine in x86_64 aarch64; do
+for machine in $machines; do
+  echo "building the wheel for $machine"
   build $machine > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
   platform=manylinux_2_17_$machine.manylinux2014_$machine
   [ -z "$quick" ] || platform=linux_$machine
   "$python" -m wheel tags --remove --platform-tag "$platform" "$work/$machine"/*.whl > /dev/null
+  rm -f "$output"/*"$machine".whl
   mv "$work/$machine"/*.whl "$output"
 done
 ls -l "$output"/*.whl

@@ -20,6 +20,6 @@ runtime_option = click.option(
 data_option = click.option(
     "--data",
     metavar="SOURCE",
-    help="Images: digits, idx:DIR, folder:DIR, tfrecord:DIR or tfds:NAME. "
+    help="Images: a folder, list:FILE, digits, idx:DIR, tfrecord:DIR or tfds:NAME. "
     "Default: the images that the model was trained on.",
 )

@@ -2,8 +2,9 @@
 
 Read the files in this order:
 
-1. Where images are: `sources` opens them by name; `digits`, `idx`, `folder` and `records` know
-   the formats; `decode` turns files into pixels and `readable` leaves out broken ones.
+1. Where images are: `sources` opens them by name; `digits`, `idx`, `folder`, `list_file` and
+   `records` know the formats; `decode` turns files into pixels and `readable` leaves out broken
+   ones.
 2. What a source is: `image_source` is the interface; `array_source` holds images in memory;
    `decoded_source` decodes them one at a time, in `file_source` from files.
 3. What happens to images: `crop` and `augment` for batches of small ones, by the matrices of
@@ -17,8 +18,10 @@ from s2bnn_tf.data.augment import IMAGENET_MEAN, IMAGENET_STD, Augmentation, nor
 from s2bnn_tf.data.decode import load_image
 from s2bnn_tf.data.decoded_source import DecodedSource
 from s2bnn_tf.data.file_source import FileSource
+from s2bnn_tf.data.folder import Listing, list_splits
 from s2bnn_tf.data.image_source import ImageSource
 from s2bnn_tf.data.labeled import PROBE_FLIP_PROBABILITY, labeled_dataset
+from s2bnn_tf.data.list_file import Listed, write_list
 from s2bnn_tf.data.order import batch_indices, steps_per_epoch
 from s2bnn_tf.data.pack import pack
 from s2bnn_tf.data.pictures import center_crop
@@ -34,9 +37,12 @@ __all__ = [
     "DecodedSource",
     "FileSource",
     "ImageSource",
+    "Listed",
+    "Listing",
     "batch_indices",
     "center_crop",
     "labeled_dataset",
+    "list_splits",
     "load_image",
     "normalize",
     "open_images",
@@ -44,4 +50,5 @@ __all__ = [
     "pack",
     "steps_per_epoch",
     "view_dataset",
+    "write_list",
 ]

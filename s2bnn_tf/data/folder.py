@@ -34,12 +34,14 @@ class Listing:
             classes.
         class_names: The names of the classes, fit to be shown.
         said: One line that says what was found in the whole folder, and what was left out.
+        given: Whether the images themselves are sorted into splits, rather than by a hash.
     """
 
     paths: list[Path]
     labels: list[int] | None
     class_names: tuple[str, ...]
     said: str = ""
+    given: bool = False
 
 
 def list_folder(root: Path, split: str) -> Listing:
@@ -63,6 +65,29 @@ def list_folder(root: Path, split: str) -> Listing:
         DataError: If the folder is missing, has no image of this split, or has subfolders that
             look like splits and are not understood.
     """
+    listings, found = _list(root)
+    listing = listings.get(split)
+    if listing is None or not listing.paths:
+        raise DataError(_why_empty(root, split, listings, found))
+    return listing
+
+
+def list_splits(root: Path) -> dict[str, Listing]:
+    """Find the images of both splits, as `list_folder` finds those of one.
+
+    Returns:
+        The listings by `train` and `test`; a split without images is left out.
+
+    Raises:
+        DataError: Like `list_folder`, for the train split.
+    """
+    listings, found = _list(root)
+    if "train" not in listings or not listings["train"].paths:
+        raise DataError(_why_empty(root, "train", listings, found))
+    return {split: listing for split, listing in listings.items() if listing.paths}
+
+
+def _list(root: Path) -> tuple[dict[str, Listing], Found]:
     if not root.is_dir():
         raise DataError(f"There is no folder {root}; write folder: and the path of a folder.")
     inside = _see_through(root)
@@ -74,10 +99,11 @@ def list_folder(root: Path, split: str) -> Listing:
     else:
         listings = _list_held_out(inside, found, equal)
     said = _describe(root, inside, listings, found, len(equal))
-    listing = listings.get(split)
-    if listing is None or not listing.paths:
-        raise DataError(_why_empty(root, split, listings, found))
-    return replace(listing, said=said)
+    named = {
+        split: replace(listing, said=said, given=bool(splits))
+        for split, listing in listings.items()
+    }
+    return named, found
 
 
 def _see_through(root: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Opening images by name: `digits`, `idx:`, `folder:`, `tfrecord:`, `tfds:`, or a list of files."""
+"""Opening images by name, such as `digits`, `folder:` and `list:`, or by their files."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 from s2bnn_tf.data.array_source import ArraySource
 from s2bnn_tf.data.digits import load_digits
 from s2bnn_tf.data.file_source import FileSource, RecordSource
-from s2bnn_tf.data.folder import list_folder
+from s2bnn_tf.data.folder import Listing, list_folder
 from s2bnn_tf.data.idx import load_idx
 from s2bnn_tf.data.image_source import ImageSource
+from s2bnn_tf.data.list_file import read_list
 from s2bnn_tf.data.pictures import find_pictures
 from s2bnn_tf.data.readable import keep_readable, require_one_readable
 from s2bnn_tf.data.records import Index, open_index, open_tfds
@@ -26,6 +27,7 @@ KNOWN_SOURCES = (
     "digits (scikit-learn's handwritten digits), "
     "idx:DIR (for example idx:/usr/share/datasets/fashion-mnist), "
     "a folder (for example photos, or folder:photos), "
+    "list:FILE (one path per line), "
     "tfrecord:DIR (written by s2bnn data pack) or tfds:NAME (from TensorFlow Datasets)"
 )
 
@@ -40,6 +42,7 @@ def open_source(spec: str, split: str = "train") -> ImageSource:
             TIFF or AVIF files; `list_folder` describes how classes and splits are found. Files
             are checked by their headers; those that cannot be read are left out, with one
             warning.
+            `list:FILE`: a text file with a path, a class and a split per line; see `read_list`.
             `tfrecord:DIR`: a folder written by `s2bnn data pack`.
             `tfrecord:PATTERN`: files of `tf.train.Example`s with the features `image` and `label`;
             see `records.open_index`.
@@ -62,13 +65,15 @@ def open_source(spec: str, split: str = "train") -> ImageSource:
         images, labels, names = load_idx(Path(location).expanduser(), split)
         return ArraySource(spec, split, labels, names, images)
     if kind == "folder" and location:
-        return _open_folder(spec, Path(location).expanduser(), split)
+        return _open_listing(spec, split, list_folder(Path(location).expanduser(), split))
+    if kind == "list" and location:
+        return _open_listing(spec, split, read_list(Path(location).expanduser(), split))
     if kind == "tfrecord" and location:
         return _open_records(spec, split, open_index(location, split))
     if kind == "tfds" and location:
         return _open_records(spec, split, open_tfds(location, split))
     if spec and Path(spec).expanduser().is_dir():
-        return _open_folder(spec, Path(spec).expanduser(), split)
+        return _open_listing(spec, split, list_folder(Path(spec).expanduser(), split))
     raise DataError(f"Unknown data source {spec!r}; write {KNOWN_SOURCES}.")
 
 
@@ -95,8 +100,7 @@ def open_images(paths: Sequence[Path]) -> FileSource:
     return _open_files(name, "train", files, None, ())
 
 
-def _open_folder(spec: str, root: Path, split: str) -> FileSource:
-    listing = list_folder(root, split)
+def _open_listing(spec: str, split: str, listing: Listing) -> FileSource:
     logger.info("%s", listing.said)
     return _open_files(spec, split, listing.paths, listing.labels, listing.class_names)
 

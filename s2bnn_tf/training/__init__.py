@@ -8,10 +8,12 @@ from s2bnn_tf.training.pretrain import pretrain
 from s2bnn_tf.training.pretrainer import Pretrainer
 from s2bnn_tf.training.schedules import EpochSchedule
 from s2bnn_tf.training.stopping import NotFiniteError, TrainingStopped
+from s2bnn_tf.training.timing import Cost, time_steps
 
 __all__ = [
     "SGD",
     "Adam",
+    "Cost",
     "EpochSchedule",
     "NotFiniteError",
     "Pretrainer",
@@ -20,5 +22,6 @@ __all__ = [
     "is_chief",
     "open_strategy",
     "pretrain",
+    "time_steps",
     "update_momentum",
 ]

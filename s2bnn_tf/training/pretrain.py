@@ -8,6 +8,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import tensorflow as tf
@@ -25,6 +26,8 @@ from s2bnn_tf.training.resuming import check_resumable, check_same_images
 from s2bnn_tf.training.stopping import TrainingStopped
 
 log = logging.getLogger(__name__)
+
+_SHORTEST_EPOCH, _LONGEST_EPOCH = 25, 1000  # steps, where the recipe counts in steps
 
 
 def pretrain(
@@ -63,12 +66,13 @@ def pretrain(
     with _place_to_write(run, chief=chief) as (place, lock):
         check_resumable(run, config, resume=resume)
         source = open_source(config.data.source, "train")
-        steps = steps_per_epoch(source, config.data.batch_size)
+        epochs, steps = run_length(config, source)
         _check_divisible(config, strategy)
-        pretrainer = build_pretrainer(config, steps_per_epoch=steps, strategy=strategy)
+        counted = replace(config, epochs=epochs)
+        pretrainer = build_pretrainer(counted, steps_per_epoch=steps, strategy=strategy)
         _warn_of_large_queue(config, source)
         training = Training(
-            config=config,
+            config=counted,
             pretrainer=pretrainer,
             source=source,
             steps_per_epoch=steps,
@@ -83,6 +87,30 @@ def pretrain(
         if training.fit(monitors or {}):
             raise TrainingStopped(f"Stopped; everything is saved in {run.path}.")
     return run
+
+
+def run_length(config: Config, source: ImageSource) -> tuple[int, int]:
+    """Return the number of epochs of a run, and the number of steps in each.
+
+    With `steps` in the recipe, an epoch is what is logged, scored and saved together: a pass over
+    the images if that takes 25 to 1,000 steps, and otherwise as many steps. The last epoch is
+    whole too, so that a few steps more may be trained.
+
+    Raises:
+        ConfigError: If the warm-up is not shorter than the run.
+        DataError: If there are fewer images than a batch has.
+    """
+    steps = steps_per_epoch(source, config.data.batch_size)
+    if config.steps is None:
+        return config.epochs, steps
+    length = min(max(steps, _SHORTEST_EPOCH), _LONGEST_EPOCH, config.steps)
+    epochs = math.ceil(config.steps / length)
+    if config.optimizer.warmup_epochs >= epochs:
+        raise ConfigError(
+            f"optimizer.warmup_epochs: expected fewer than the {epochs} epochs of {length} steps "
+            f"that {config.steps} steps are, not {config.optimizer.warmup_epochs}."
+        )
+    return epochs, length
 
 
 def _restore(training: Training, run: RunDirectory) -> None:

@@ -15,6 +15,7 @@ _FREE = {"distribution", "deterministic", "monitor"}
 # the order of the images. `data.source` may name another copy of the same images.
 _MAY_CHANGE = {
     "epochs",
+    "steps",
     "data.source",
     "optimizer.accumulation_steps",
     "optimizer.learning_rate",

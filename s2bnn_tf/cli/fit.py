@@ -1,0 +1,94 @@
+"""`s2bnn fit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from s2bnn_tf.cli.group import main
+from s2bnn_tf.cli.options import json_option
+from s2bnn_tf.cli.output import print_result, show_progress
+
+
+@main.command()
+@click.argument("images", metavar="IMAGES")
+@click.option(
+    "--output-dir",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The directory to write everything to; the same command resumes there.",
+)
+@click.option("--teacher", help="A run directory or a .keras file. Default: trained here.")
+@click.option(
+    "--minutes",
+    default=30.0,
+    type=click.FloatRange(0, min_open=True),
+    help="The time for all of it.",
+)
+@click.option(
+    "--target",
+    type=click.Choice(["linux-aarch64", "linux-x86_64"]),
+    default="linux-aarch64",
+    help="The kind of device that the bundle is for.",
+)
+@click.option(
+    "--size",
+    type=click.Choice(["small", "medium", "large"]),
+    help="Of the student: 32, 64 or 128 pixels. Default: by the size of the pictures.",
+)
+@click.option("--init", help="A run directory of the same network to start the student from.")
+@click.option(
+    "--hold-out",
+    default=0.2,
+    type=click.FloatRange(0, 1, max_open=True),
+    help="The share of the pictures to measure with.",
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipes.")
+@click.option("--dry-run", is_flag=True, help="Stop after the plan.")
+@json_option
+def fit(
+    images: str,
+    output_dir: Path,
+    teacher: str | None,
+    minutes: float,
+    target: str,
+    size: str | None,
+    init: str | None,
+    hold_out: float,
+    overrides: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Make a 1-bit encoder of IMAGES, a folder, for a device: one command, resumable.
+
+    It looks at the pictures, plans, trains a teacher and the student, measures the student
+    against raw pixels, and writes the .tflite, a bundle for the device, and a report. Subfolders
+    are classes, which are used to measure and never to learn.
+
+    \b
+    Example:
+      s2bnn fit photos/ --output-dir runs/pets --minutes 30
+    """
+    from s2bnn_tf.pipeline import Options, run_fit
+    from s2bnn_tf.training import TrainingStopped
+
+    options = Options(minutes, teacher, size, init, overrides, hold_out, target)
+    try:
+        result = run_fit(images, output_dir, options, dry_run=dry_run, progress=show_progress)
+    except TrainingStopped as stopped:
+        click.echo(f"{stopped} The same command resumes from there.", err=True)
+        raise SystemExit(130) from stopped
+    print_result(result, as_json, lambda: _describe(result))
+
+
+def _describe(result: dict[str, Any]) -> str:
+    if "paths" not in result:
+        return "Nothing was trained: without --dry-run, the same command does all of that."
+    paths = result["paths"]
+    lines = [f"Done in {result['minutes']:.1f} minutes. Open {paths['report']}"]
+    if paths["bundle"]:
+        lines.append("Next, on a device:")
+        lines.append(f"  s2bnn deploy {paths['bundle']} ssh://pi@raspberrypi/~/encoder --benchmark")
+    return "\n".join(lines)

@@ -1,0 +1,151 @@
+"""From a folder of pictures to an encoder on a device, in one resumable call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from s2bnn_tf.errors import CheckpointError, ConfigError, DataError
+from s2bnn_tf.files import write_json
+from s2bnn_tf.locks import DirectoryLock
+from s2bnn_tf.pipeline import deliver
+from s2bnn_tf.pipeline.look import Look, look_at
+from s2bnn_tf.pipeline.plan import Options, Plan, check_same, make_plan, place, read_plan, save_plan
+from s2bnn_tf.pipeline.results import measure
+from s2bnn_tf.progress import Progress, no_progress
+from s2bnn_tf.runs import CheckpointStore, RunDirectory, leave_untrained
+from s2bnn_tf.training import pretrain
+
+_WORDS = {
+    "teacher": "Training the teacher",
+    "step1": "Training the student, step 1",
+    "student": "Training the student, step 2",
+}
+
+
+def run_fit(
+    data: str | Path | Sequence[str | Path],
+    output_dir: str | Path,
+    options: Options,
+    *,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Look, plan, train, measure and deliver; the same call resumes.
+
+    Args:
+        data: A folder, picture files, or another source as for `open_source`.
+        output_dir: The directory for everything: the run directories `teacher`, `untrained`,
+            `step1` and `student`, `student.tflite` with its card, `bundle.zip`, `features.npz`,
+            `report.html`, `plan.json` and `results.json`.
+        options: What is asked for.
+        dry_run: Whether to stop after the plan, which is not kept then.
+        progress: Called with lines for the user.
+
+    Returns:
+        `knn`, `linear`, `neighbors_kept` and `rank` as from `measure`; `paths` of `run`, `model`,
+        `bundle`, `report` and `features`; `minutes`; and the `plan` in lines.
+
+    Raises:
+        ConfigError: If an option is not possible, or not that of the fit in the directory.
+        DataError: If the pictures are too few, or not those of the fit in the directory.
+        TrainingStopped: After Ctrl-C, when everything is saved.
+        UserError: If a teacher cannot be used or the file fails verification.
+    """
+    started, report, output = time.monotonic(), progress or no_progress, Path(output_dir)
+    if output.is_file():
+        raise ConfigError(f"{output} is a file; choose another --output-dir.")
+    if RunDirectory(output).exists():
+        raise ConfigError(f"{output} is the directory of a single run; choose another.")
+    with DirectoryLock(output, "fit"):
+        plan = read_plan(output / "plan.json")
+        if plan is None:
+            plan = _plan(data, output, options, started, report)
+        else:
+            check_same(plan, options, output)
+            _check_pictures(data, plan.look, output, report)
+        for line in plan.lines():
+            report(f"  {line}")
+        if dry_run:
+            (output / "images.tsv").unlink(missing_ok=True)
+            return {"plan": plan.lines()}
+        save_plan(plan, output / "plan.json")
+        _train(plan, output, report)
+        paths, results = _finish(plan, output, report)
+    minutes = (time.monotonic() - started) / 60
+    done = {**results, "paths": paths, "minutes": round(minutes, 2), "plan": plan.lines()}
+    write_json(output / "fit.json", done)
+    return done
+
+
+def _plan(
+    data: str | Path | Sequence[str | Path],
+    output: Path,
+    options: Options,
+    started: float,
+    report: Progress,
+) -> Plan:
+    others = [path.name for path in output.iterdir() if path.name not in (".lock", "images.tsv")]
+    if others:
+        raise ConfigError(
+            f"{output} holds other files ({', '.join(sorted(others)[:3])}); choose another "
+            "--output-dir."
+        )
+    look = look_at(data, output, share=options.share, progress=report)
+    return place(make_plan(look, options, time.monotonic() - started, report), output)
+
+
+def _check_pictures(
+    data: str | Path | Sequence[str | Path], look: Look, output: Path, report: Progress
+) -> None:
+    """Refuse to resume when pictures came or went since the plan was made."""
+    if not look.source.startswith("list:"):
+        return
+    listed = {
+        line.split("\t")[0]
+        for line in (output / "images.tsv").read_text("utf-8", "surrogateescape").splitlines()
+    }
+    gone = sum(not Path(path).exists() for path in listed)
+    if gone:
+        raise DataError(
+            f"{gone} of the {len(listed)} pictures of {output} are gone; put them back, or "
+            "choose another --output-dir."
+        )
+
+
+def _train(plan: Plan, output: Path, report: Progress) -> None:
+    """Train every stage that is not finished."""
+    left = sum(plan.minutes.values())
+    for stage in plan.recipes:
+        config, run = plan.config(stage), RunDirectory(output / stage)
+        if not _is_finished(run, config.steps or 0):
+            report(f"{_WORDS[stage]} (about {left:.0f} minutes left in all)")
+            pretrain(config, run.path)
+        left -= plan.minutes[stage]
+    if not RunDirectory(output / "untrained").weights_path.is_file():
+        leave_untrained(plan.config("student"), output / "untrained")
+
+
+def _is_finished(run: RunDirectory, steps: int) -> bool:
+    if not (run.exists() and run.weights_path.is_file()):
+        return False
+    try:
+        newest = CheckpointStore(run.checkpoints).newest()
+    except CheckpointError:
+        return False
+    return newest is not None and newest.step >= steps
+
+
+def _finish(plan: Plan, output: Path, report: Progress) -> tuple[dict[str, str], dict[str, Any]]:
+    report("Converting and verifying")
+    model = deliver.convert(output, report)
+    results = measure(plan, output, report)
+    bundle = deliver.pack_bundle(plan, output, report)
+    features = deliver.write_features(plan, output, report)
+    page = deliver.report(plan, output, results)
+    report(deliver.headline(results))
+    paths = {"run": output / "student", "model": model, "report": page, "features": features}
+    named = {name: str(path.resolve()) for name, path in paths.items()}
+    return {**named, "bundle": str(bundle.resolve()) if bundle else ""}, results

@@ -1,0 +1,179 @@
+"""What there is to learn from: pictures, sizes, classes, and which of them are held out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2bnn_tf.data import Listed, Listing, list_splits, open_images, open_source, write_list
+from s2bnn_tf.errors import ConfigError, DataError
+from s2bnn_tf.pipeline.groups import find_groups, hold_out
+from s2bnn_tf.progress import Progress, no_progress
+from s2bnn_tf.text import printable
+
+FEWEST = 32  # pictures that differ
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was found.
+
+    Attributes:
+        source: The images, as for `open_source`.
+        train: The number of pictures to learn from.
+        test: The number of pictures that are held out.
+        class_names: The classes; empty without labels.
+        side: The median of the pictures' shorter sides in pixels.
+        said: Lines for the user.
+    """
+
+    source: str
+    train: int
+    test: int
+    class_names: tuple[str, ...]
+    side: int
+    said: tuple[str, ...] = ()
+
+
+def look_at(
+    data: str | Path | Sequence[str | Path],
+    output_dir: Path,
+    *,
+    share: float,
+    progress: Progress | None = None,
+) -> Look:
+    """Look at the images, hold some out, and write the list `images.tsv` of both parts.
+
+    Args:
+        data: A folder, a sequence of picture files, or another source as for `open_source`, whose
+            own splits are then used.
+        output_dir: The folder for the list.
+        share: The share of each class that is held out, 0 to below 1. A folder whose pictures are
+            sorted into `train` and `val` keeps its own splits.
+        progress: Called with lines for the user, and with how much is done.
+
+    Raises:
+        ConfigError: If the output is to be written inside of the folder of the pictures.
+        DataError: If there are no pictures, or fewer than 32 that differ.
+    """
+    report = progress or no_progress
+    if isinstance(data, str) and not Path(data).expanduser().is_dir() and _is_source(data):
+        return _as_it_is(data)
+    if isinstance(data, (str, Path)):
+        root = Path(str(data).removeprefix("folder:")).expanduser()
+        if output_dir.resolve().is_relative_to(root.resolve()) and root.is_dir():
+            raise ConfigError(
+                f"{output_dir} is inside of {root}, whose pictures are read; choose an "
+                "--output-dir elsewhere."
+            )
+        listings = list_splits(root)
+        name = str(root)
+    else:
+        listings = {"train": Listing([Path(path) for path in data], None, ())}
+        name = f"{len(data)} files"
+    for line in {listing.said: None for listing in listings.values() if listing.said}:
+        report(line if any(listing.given for listing in listings.values()) else _whole(line))
+    return _divide(name, listings, output_dir, share, report)
+
+
+def _is_source(text: str) -> bool:
+    return text == "digits" or text.split(":")[0] in ("idx", "list", "tfrecord", "tfds")
+
+
+def _as_it_is(spec: str) -> Look:
+    """Use the splits that another kind of source has."""
+    train = open_source(spec, "train")
+    try:
+        held_out = len(open_source(spec, "test"))
+    except DataError:
+        held_out = 0
+    heights = [min(train.read(i).shape[:2]) for i in range(0, len(train), max(1, len(train) // 50))]
+    names = train.class_names if train.labels is not None else ()
+    return Look(spec, len(train), held_out, tuple(names), int(np.median(heights)))
+
+
+def _whole(line: str) -> str:
+    """The line about a folder without its split, since another one is made here."""
+    before, _, after = line.partition(" held out to test")
+    return before.rsplit(", ", 1)[0] + after if after else line
+
+
+def _divide(
+    name: str, listings: dict[str, Listing], output_dir: Path, share: float, report: Progress
+) -> Look:
+    """Group the pictures, hold some of them out, and write the list."""
+    paths, labels, given = _join(listings)
+    source = open_images(list(paths))
+    readable = [Path(str(source.identify(i))) for i in range(len(source))]
+    names = tuple(sorted({labels[path] for path in readable} - {""}))
+    numbers = np.array([names.index(labels[p]) if labels[p] else -1 for p in readable], np.int64)
+    groups = find_groups(source, report)
+    different = len(np.unique(groups))
+    if different < FEWEST:
+        alike = "" if different == len(readable) else f", of which {different} differ"
+        raise DataError(
+            f"{printable(name)} has {len(readable)} readable pictures{alike}; at least {FEWEST} "
+            "that differ are needed to learn anything: add pictures."
+        )
+    if given:
+        test = np.array([path in given for path in readable])
+        kept = ~(test & np.isin(groups, groups[~test]))
+    else:
+        root = os.path.commonpath([path.parent for path in readable])
+        keys = [_digest(path, root) for path in readable]
+        test, kept = hold_out(groups, numbers, keys, share), np.ones(len(readable), bool)
+    images = [
+        Listed(path.resolve(), labels[path], "test" if held_out else "train")
+        for path, held_out, keep in zip(readable, test, kept)
+        if keep
+    ]
+    output_dir.mkdir(parents=True, exist_ok=True)
+    write_list(output_dir / "images.tsv", images)
+    counts = int((~test).sum()), int((test & kept).sum())
+    said = _describe(counts, names, groups, int((~kept).sum()), len(source.unreadable))
+    report(said)
+    side = int(np.median(source.sizes.min(axis=1)))
+    return Look(f"list:{(output_dir / 'images.tsv').resolve()}", *counts, names, side, (said,))
+
+
+def _join(listings: dict[str, Listing]) -> tuple[list[Path], dict[Path, str], set[Path]]:
+    """All paths, the class of each, and those that the folder itself sorts into its test split."""
+    labels: dict[Path, str] = {}
+    for listing in listings.values():
+        numbers = listing.labels or [-1] * len(listing.paths)
+        for path, number in zip(listing.paths, numbers):
+            labels[path] = listing.class_names[number] if number >= 0 else ""
+    test = listings.get("test")
+    given = set(test.paths) if test is not None and test.given else set()
+    return sorted(labels), labels, given
+
+
+def _digest(path: Path, root: str) -> bytes:
+    return hashlib.sha256(os.fsencode(os.path.relpath(path, root))).digest()
+
+
+def _describe(
+    counts: tuple[int, int],
+    names: tuple[str, ...],
+    groups: NDArray[np.int64],
+    left_out: int,
+    unreadable: int,
+) -> str:
+    train, test = counts
+    line = f"{train:,} pictures to learn from and {test:,} held out to measure"
+    if names:
+        line += f", in {len(names)} classes"
+    alike = len(groups) - len(np.unique(groups))
+    if alike:
+        line += f"; {alike:,} near-duplicates and pictures of a burst stay with their like"
+    if left_out:
+        line += f"; left out: {left_out:,} test pictures that resemble training pictures"
+    if unreadable:
+        line += f"; {unreadable:,} cannot be read"
+    return line + "."

@@ -1,0 +1,87 @@
+"""What an encoder is compared with: raw pixels, its teacher's neighbors, and its own rank."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2bnn_tf.data import ImageSource, labeled_dataset
+from s2bnn_tf.evaluation import knn_accuracy, nearest_neighbors
+
+FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.integer[Any]]
+
+
+def pixel_features(
+    train: ImageSource, test: ImageSource, side: int, center_crop: float
+) -> tuple[FloatArray, IntArray, FloatArray, IntArray]:
+    """Take the pixels of small pictures as features, less their mean over the training pictures.
+
+    Args:
+        train: N training images.
+        test: M test images.
+        side: Height and width of the small pictures.
+        center_crop: The fraction of the shorter side that is kept, as for the encoder.
+
+    Returns:
+        float32 `(N, 3 * side**2)`, labels `(N,)`, and the same of the test images.
+    """
+    (bank, bank_labels), (queries, query_labels) = (
+        _pixels(source, side, center_crop) for source in (train, test)
+    )
+    mean = bank.mean(axis=0)
+    return bank - mean, bank_labels, queries - mean, query_labels
+
+
+def _pixels(source: ImageSource, side: int, center_crop: float) -> tuple[FloatArray, IntArray]:
+    dataset = labeled_dataset(source, image_size=side, batch_size=256, center_crop=center_crop)
+    batches = list(dataset.as_numpy_iterator())
+    images = np.concatenate([images for images, _ in batches])
+    return images.reshape(len(images), -1), np.concatenate([labels for _, labels in batches])
+
+
+def pixel_knn(
+    train: ImageSource, test: ImageSource, side: int, center_crop: float
+) -> dict[str, Any]:
+    """Measure the kNN accuracy of raw pixels, by the protocol of `evaluate_knn`.
+
+    Returns:
+        What `knn_accuracy` returns.
+    """
+    bank, bank_labels, queries, query_labels = pixel_features(train, test, side, center_crop)
+    kept, asked = bank_labels >= 0, query_labels >= 0
+    return knn_accuracy(bank[kept], bank_labels[kept], queries[asked], query_labels[asked])
+
+
+def neighbors_kept(
+    teacher: tuple[FloatArray, FloatArray], student: tuple[FloatArray, FloatArray]
+) -> dict[str, float]:
+    """Measure how many of the teacher's nearest neighbors are also the student's.
+
+    Args:
+        teacher: Its features of N training and of M test images.
+        student: The student's, of the same images.
+
+    Returns:
+        `top1`: the share of test images whose nearest neighbor is the same; `top5`: the mean
+        share of the teacher's five nearest that are among the student's five.
+    """
+    wanted, found = (nearest_neighbors(*features, 5)[1] for features in (teacher, student))
+    shared = [len(set(a) & set(b)) / len(a) for a, b in zip(wanted.tolist(), found.tolist())]
+    return {
+        "top1": float(np.mean(wanted[:, 0] == found[:, 0])),
+        "top5": float(np.mean(shared)),
+    }
+
+
+def effective_rank(features: FloatArray) -> float:
+    """Return the effective number of dimensions that features `(N, D)` use, 1 to min(N, D).
+
+    References:
+        RankMe, https://arxiv.org/abs/2210.02885, equation 1.
+    """
+    values = np.linalg.svd(np.asarray(features, np.float64), compute_uv=False)
+    shares = values / max(float(values.sum()), 1e-12) + 1e-7
+    return float(np.exp(-(shares * np.log(shares)).sum()))

@@ -1,0 +1,290 @@
+"""The recipes of a fit, chosen from the pictures, the time and the machine, and written once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from s2bnn_tf.config import Config, TeacherConfig, load_config
+from s2bnn_tf.errors import CheckpointError, ConfigError
+from s2bnn_tf.files import write_json
+from s2bnn_tf.pipeline.look import Look
+from s2bnn_tf.progress import Progress, no_progress
+from s2bnn_tf.reading import ListOf, Number, Object, Text, read_json
+from s2bnn_tf.recipes import config_path
+from s2bnn_tf.runs import leave_untrained
+from s2bnn_tf.teachers import load_teacher
+from s2bnn_tf.training import Cost, time_steps
+
+STAGES = ("teacher", "step1", "student")
+_FILES = {"teacher": "fit/teacher.yaml", "step1": "fit/step1.yaml", "student": "fit/step2.yaml"}
+# What each size of the student is; medium unless the pictures are smaller.
+SIZES: dict[str, tuple[str, ...]] = {
+    "small": ("data.image_size=32", "student.stem=small", "student.width=0.25"),
+    "medium": ("data.image_size=64", "student.stem=small", "student.width=0.25"),
+    "large": ("data.image_size=128", "student.stem=medium", "student.width=0.5"),
+}
+_SMALL_SIDE = 48  # pixels; the median of smaller pictures is not enlarged to 64
+# The share of the time that is trained in; measuring, conversion and the report take the rest.
+_SHARES = {"teacher": 0.25, "step1": 0.45, "student": 0.30}
+_MOST_PASSES = {"teacher": 250, "step1": 250, "student": 150}  # over the pictures
+_REST_SECONDS = 60.0  # measuring, conversion and the report, with few pictures
+_REST_PER_PICTURE = 0.02
+_FEWEST_STEPS = 100
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asks for, and what resuming compares.
+
+    Attributes:
+        minutes: The time of the whole command.
+        teacher: A run directory or a `.keras` file; None to train one.
+        size: One of SIZES; None to choose by the pictures.
+        init: A run directory to start the student from.
+        overrides: Changes to the recipes, as `section.key=value`.
+        share: The share of the pictures that is held out.
+        target: The kind of device.
+    """
+
+    minutes: float = 30.0
+    teacher: str | None = None
+    size: str | None = None
+    init: str | None = None
+    overrides: tuple[str, ...] = ()
+    share: float = 0.2
+    target: str = "linux-aarch64"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done.
+
+    Attributes:
+        options: What was asked for.
+        look: What was found.
+        recipes: The changes to the shipped recipe of each stage.
+        minutes: The expected time of each stage.
+        memory_mib: The largest memory that was needed while the steps were timed.
+    """
+
+    options: Options
+    look: Look
+    recipes: dict[str, tuple[str, ...]]
+    minutes: dict[str, float]
+    memory_mib: int
+
+    def config(self, stage: str) -> Config:
+        """The recipe of a stage.
+
+        Raises:
+            ConfigError: If it is not possible.
+        """
+        return load_config(config_path(_FILES[stage]), self.recipes[stage])
+
+    def lines(self) -> list[str]:
+        """The plan in about ten lines."""
+        student = self.config("student")
+        look, data = self.look, student.data
+        own = "teacher" in self.recipes
+        lines = [
+            f"pictures   {look.train:,} to learn from, {look.test:,} to measure with",
+            f"classes    {len(look.class_names) or 'none'}"
+            + (", used to measure and never to learn" if look.class_names else ""),
+            f"input      {data.image_size}x{data.image_size} pixels, "
+            f"crops of {100 * (data.crop_scale or (0, 0))[0]:.0f} to 100 % of a picture",
+            f"student    {student.student.backbone}, width {student.student.width:g}, "
+            f"{student.student.stem} stem, 1-bit weights and activations",
+            "teacher    its own, by contrast: enough to start with, and less than a network that "
+            "has seen millions of pictures (--teacher)"
+            if own
+            else f"teacher    {self.options.teacher}",
+        ]
+        for stage, minutes in self.minutes.items():
+            if stage in self.recipes:
+                config = self.config(stage)
+                passes = (config.steps or 0) * config.data.batch_size / look.train
+                lines.append(
+                    f"{stage:<10} {config.steps:,} steps of {config.data.batch_size} pictures "
+                    f"({passes:,.0f} passes), {minutes:.1f} minutes"
+                )
+        rest = self.minutes["rest"]
+        lines.append(f"rest       {rest:.1f} minutes to measure, convert, and report")
+        total = sum(self.minutes.values())
+        lines.append(f"in all     {total:.0f} minutes, {self.memory_mib:,} MiB of memory")
+        return lines
+
+
+def make_plan(look: Look, options: Options, spent: float, progress: Progress | None = None) -> Plan:
+    """Choose the recipes, and time a few real steps of them.
+
+    Args:
+        look: The pictures.
+        options: What was asked for.
+        spent: The seconds that are spent already.
+        progress: Called at the start of each step.
+
+    Raises:
+        ConfigError: If the time allows nothing, or an override is not possible.
+        UserError: If the teacher cannot be used.
+    """
+    report = progress or no_progress
+    recipes = _choose(look, options)
+    costs: dict[str, Cost] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        if "teacher" in recipes:
+            report("Timing the teacher's steps")
+            config = _load("teacher", recipes["teacher"])
+            costs["teacher"] = time_steps(config)
+            stand_in = leave_untrained(config, Path(temporary) / "teacher").path
+        else:
+            stand_in = Path(options.teacher or "")
+        report("Timing the student's steps")
+        timed = _load("step1", (*recipes["step1"], f"teacher.weights={stand_in}"))
+        costs["step1"] = costs["student"] = time_steps(timed)
+    rest = _REST_SECONDS + _REST_PER_PICTURE * (look.train + look.test)
+    left = 60 * options.minutes - spent - rest - sum(c.start_seconds for c in costs.values())
+    shares = {stage: _SHARES[stage] for stage in recipes}
+    minutes = {}
+    for stage, share in shares.items():
+        cost = costs[stage]
+        batch = _load(stage, recipes[stage]).data.batch_size
+        most = math.ceil(_MOST_PASSES[stage] * look.train / batch)
+        steps = min(int(left * share / sum(shares.values()) / cost.seconds), most)
+        steps = next((int(o[6:]) for o in options.overrides if o.startswith("steps=")), steps)
+        if steps < _FEWEST_STEPS and not any(o.startswith("steps=") for o in options.overrides):
+            needed = _FEWEST_STEPS * cost.seconds * sum(shares.values()) / share
+            minimum = math.ceil((60 * options.minutes - left + needed) / 60)
+            raise ConfigError(
+                f"{options.minutes:g} minutes are too few for anything here; give at least "
+                f"--minutes {minimum}."
+            )
+        recipes[stage] = (*recipes[stage], f"steps={steps}")
+        minutes[stage] = (steps * cost.seconds + cost.start_seconds) / 60
+    memory = max(cost.memory_mib for cost in costs.values())
+    return Plan(options, look, recipes, {**minutes, "rest": rest / 60}, memory)
+
+
+def _choose(look: Look, options: Options) -> dict[str, tuple[str, ...]]:
+    """The changes to each stage's recipe, but for the number of steps."""
+    size = options.size or ("small" if look.side < _SMALL_SIDE else "medium")
+    source = json.dumps(look.source)
+    image_size, *student = SIZES[size]
+    given = tuple(o for o in options.overrides if not o.startswith("steps="))
+    everywhere = [o for o in given if o.split(".")[0] in ("data", "seed", "precision", "monitor")]
+    batch = 2 ** int(math.log2(max(2, min(64, look.train // 4))))
+    shared = (f"data.source={source}", image_size)
+    recipes = {}
+    teacher = options.teacher
+    if teacher is None:
+        queue = max(batch, min(65536, look.train * 4 // 5))
+        queue = min(queue, 16384) // batch * batch
+        recipes["teacher"] = (
+            *shared,
+            f"data.batch_size={batch}",
+            f"objective.queue_size={queue}",
+            *everywhere,
+        )
+    width = _feature_width(teacher, _load("step1", (*shared, *everywhere)).data.image_size)
+    own = (*shared, f"data.batch_size={max(2, batch // 2)}", *student)
+    own += (f"student.embedding_dim={width}",) if width else ()
+    own += (f"teacher.weights={json.dumps(teacher)}",) if teacher else ()
+    first = (f"student.init_from={json.dumps(options.init)}",) if options.init else ()
+    recipes["step1"] = (*own, *first, *given)
+    recipes["student"] = (*own, *given)
+    return recipes
+
+
+def _feature_width(teacher: str | None, image_size: int) -> int | None:
+    """The number of features of a given teacher."""
+    if teacher is None:
+        return None
+    config = TeacherConfig(weights=teacher, output="features")
+    return int(load_teacher(config, image_size=image_size).embedding_dim)
+
+
+def _load(stage: str, overrides: tuple[str, ...]) -> Config:
+    return load_config(config_path(_FILES[stage]), overrides)
+
+
+def place(plan: Plan, output_dir: Path) -> Plan:
+    """Name the runs of a plan that others start from, below the output directory."""
+    recipes = dict(plan.recipes)
+    if "teacher" in recipes:
+        teacher = json.dumps(str(output_dir / "teacher"))
+        for stage in ("step1", "student"):
+            recipes[stage] = (*recipes[stage], f"teacher.weights={teacher}")
+    step1 = json.dumps(str(output_dir / "step1"))
+    recipes["student"] = (*recipes["student"], f"student.init_from={step1}")
+    return dataclasses.replace(plan, recipes=recipes)
+
+
+def save_plan(plan: Plan, path: Path) -> None:
+    """Write a plan, so that resuming does not time anything again."""
+    write_json(path, dataclasses.asdict(plan))
+
+
+_TEXTS = ListOf(Text())
+_PLAN: dict[str, Any] = {
+    "options": Object({"minutes": Number(above=0), "overrides": _TEXTS, "target": Text()}),
+    "look": Object(
+        {
+            "source": Text(),
+            "train": Number(low=1, whole=True),
+            "test": Number(low=0, whole=True),
+            "class_names": _TEXTS,
+            "side": Number(low=1, whole=True),
+            "said": _TEXTS,
+        }
+    ),
+    "recipes": Object({"step1": _TEXTS, "student": _TEXTS}, values=_TEXTS),
+    "minutes": Object({"rest": Number(low=0)}, values=Number(low=0)),
+    "memory_mib": Number(low=0, whole=True),
+}
+
+
+def read_plan(path: Path) -> Plan | None:
+    """Read the plan of an earlier start; None if there is none.
+
+    Raises:
+        CheckpointError: If it is damaged.
+    """
+    try:
+        content = read_json(path, _PLAN, cure="choose another --output-dir")
+    except FileNotFoundError:
+        return None
+    try:
+        options, look = content["options"], content["look"]
+        options["overrides"] = tuple(options["overrides"])
+        look["class_names"], look["said"] = tuple(look["class_names"]), tuple(look["said"])
+        recipes = {stage: tuple(content["recipes"][stage]) for stage in content["recipes"]}
+        numbers = content["minutes"], content["memory_mib"]
+        return Plan(Options(**options), Look(**look), recipes, *numbers)
+    except TypeError as error:
+        raise CheckpointError(
+            f"{path} is not a plan of this version; choose another --output-dir."
+        ) from error
+
+
+def check_same(plan: Plan, options: Options, path: Path) -> None:
+    """Refuse to resume a plan with other options than those it was made for.
+
+    Raises:
+        ConfigError: If an option differs; the message names it.
+    """
+    names = [field.name for field in dataclasses.fields(Options)]
+    differing = [
+        f"{name}: {getattr(plan.options, name)}, now {getattr(options, name)}"
+        for name in names
+        if getattr(plan.options, name) != getattr(options, name)
+    ]
+    if differing:
+        raise ConfigError(
+            f"{path} holds a fit with other options ({'; '.join(differing)}); undo that, or "
+            "choose another --output-dir."
+        )

@@ -1,0 +1,138 @@
+"""The numbers of a fit: the student beside its teacher, raw pixels and chance."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from s2bnn_tf.data import ImageSource, open_source
+from s2bnn_tf.errors import DataError
+from s2bnn_tf.evaluation import (
+    evaluate_knn,
+    evaluate_linear,
+    extract_features,
+    fit_linear_probe,
+    knn_accuracy,
+)
+from s2bnn_tf.files import write_json
+from s2bnn_tf.pipeline.measure import (
+    FloatArray,
+    IntArray,
+    effective_rank,
+    neighbors_kept,
+    pixel_features,
+)
+from s2bnn_tf.pipeline.plan import Plan
+from s2bnn_tf.progress import Progress
+from s2bnn_tf.runs import LoadedEncoder, open_encoder
+from s2bnn_tf.teachers import load_teacher
+
+PIXELS = (8, 32)
+MODELS = ("student", "teacher", "untrained", "tflite")
+
+
+def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
+    """Measure everything, and write `results.json`.
+
+    Args:
+        plan: The plan.
+        output_dir: The directory of the runs and of `student.tflite`.
+        progress: Called at the start of each step.
+
+    Returns:
+        `knn` and `linear`: accuracies 0 to 1 by model, None where there are no labels;
+        `neighbors_kept`: shares by `top1` and `top5`, None if nothing is held out; `rank`: the
+        effective rank of the features of student and teacher.
+    """
+    train = open_source(plan.look.source, "train")
+    test = open_source(plan.look.source, "test") if plan.look.test else None
+    features = _features(plan, output_dir, train, test)
+    kept = None
+    if test is not None:
+        progress("Comparing the neighbors that student and teacher find")
+        kept = neighbors_kept(*((f["train"][0], f["test"][0]) for f in features.values()))
+    results = {
+        "knn": _accuracies(plan, output_dir, train, test, features["teacher"], "knn", progress),
+        "linear": _accuracies(
+            plan, output_dir, train, test, features["teacher"], "linear", progress
+        ),
+        "neighbors_kept": kept,
+        "rank": {name: effective_rank(found["train"][0]) for name, found in features.items()},
+    }
+    write_json(output_dir / "results.json", results)
+    return results
+
+
+def _features(
+    plan: Plan, output_dir: Path, train: ImageSource, test: ImageSource | None
+) -> dict[str, dict[str, Any]]:
+    """Features and labels of both splits, by the teacher and by the student."""
+    config = plan.config("student")
+    assert config.teacher is not None
+    network = load_teacher(config.teacher, image_size=config.data.image_size)
+    teacher = LoadedEncoder(network, config, "teacher")
+    splits = {"train": train} | ({"test": test} if test is not None else {})
+    return {
+        name: {split: extract_features(encoder, source) for split, source in splits.items()}
+        for name, encoder in (
+            ("teacher", teacher),
+            ("student", open_encoder(output_dir / "student")),
+        )
+    }
+
+
+def _accuracies(
+    plan: Plan,
+    output_dir: Path,
+    train: ImageSource,
+    test: ImageSource | None,
+    teacher: dict[str, Any],
+    metric: str,
+    progress: Progress,
+) -> dict[str, float | None]:
+    """The accuracy of every model, and of raw pixels, by one metric."""
+    names = (*MODELS, *(f"pixels_{side}x{side}" for side in PIXELS))
+    if test is None or not can_be_measured(train, test):
+        return dict.fromkeys(names)
+    found: dict[str, float | None] = {}
+    for name in MODELS:
+        progress(f"Measuring {metric}: {name}")
+        path = output_dir / ("student.tflite" if name == "tflite" else name)
+        if name == "teacher" and "teacher" not in plan.recipes:
+            found[name] = _score(metric, teacher["train"], teacher["test"], train.class_names)
+        else:
+            result = evaluate_knn(path) if metric == "knn" else evaluate_linear(path)
+            found[name] = result["top1"]
+    crop = plan.config("student").data.center_crop
+    for side in PIXELS:
+        progress(f"Measuring {metric}: raw pixels, {side}x{side}")
+        pixels = pixel_features(train, test, side, crop)
+        found[f"pixels_{side}x{side}"] = _score(metric, pixels[:2], pixels[2:], train.class_names)
+    return found
+
+
+def can_be_measured(train: ImageSource, test: ImageSource) -> bool:
+    """Whether both splits have labels of at least two classes."""
+    return all(
+        source.labels is not None and len(np.unique(source.labels[source.labels >= 0])) > 1
+        for source in (train, test)
+    )
+
+
+def _score(
+    metric: str,
+    train: tuple[FloatArray, IntArray],
+    test: tuple[FloatArray, IntArray],
+    names: tuple[str, ...],
+) -> float | None:
+    bank, labels = train[0][train[1] >= 0], train[1][train[1] >= 0]
+    queries, wanted = test[0][test[1] >= 0], test[1][test[1] >= 0]
+    if metric == "knn":
+        return float(knn_accuracy(bank, labels, queries, wanted)["top1"])
+    try:
+        probe = fit_linear_probe(bank, labels, queries, wanted, class_names=names)
+    except DataError:  # too few pictures of each class
+        return None
+    return float(probe.metrics["top1"])
