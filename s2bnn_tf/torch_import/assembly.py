@@ -163,12 +163,13 @@ def recognize(tensors: Mapping[str, NDArray[Any]], prefix: str | None = None) ->
     """
     short = without_wrappers(tensors)
     networks, outside = choose_networks(list(short.values()), prefix)
-    names = [name for name in short.values() if name not in set(outside)]
+    left_out = set(outside)
+    names = [name for name in short.values() if name not in left_out]
     naming = recognize_naming(names, networks)
     if naming is None:
         raise ModelError(
             f"The file holds {len(networks)} networks, {describe_networks(networks, names)}: "
-            f"choose one, as with --prefix {shown(networks[-1]) or repr('')}."
+            f"choose one, as with --prefix {shown(networks[-1]).rstrip('.') or repr('')}."
         )
     renamed = {short[name]: tensor for name, tensor in tensors.items()}
     account = TensorAccount(_with_torchvision_names(renamed, naming))

@@ -111,14 +111,13 @@ def _find_tensors(
             f"--ema takes averaged weights that stand as {' or '.join(_AVERAGES)}, and {path} has "
             "none: leave it out."
         )
-    tensors = _named_tensors(entries)
+    tensors, others = _named_tensors(entries)
     if not tensors:
         raise CheckpointError(
             f"{path} has no state dict, neither itself nor as {' or '.join(_CONTAINERS)} (found: "
             f"{few(entries) or type(content).__name__}): save model.state_dict() and import that."
         )
-    beside += [shown(key) for key, value in entries.items() if not _holds_tensors(value)]
-    return tensors, beside, averages
+    return tensors, beside + others, averages
 
 
 def _entries(content: object) -> dict[Any, Any]:
@@ -129,20 +128,21 @@ def _entries(content: object) -> dict[Any, Any]:
     return {key: value for key, value in dict.items(content)} if isinstance(content, dict) else {}
 
 
-def _holds_tensors(value: object) -> bool:
-    return is_tensor(value) or any(
-        isinstance(name, str) and is_tensor(inner) for name, inner in _entries(value).items()
-    )
+def _named_tensors(entries: dict[Any, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The tensors in a dictionary, and those in dictionaries in it, with their key in front.
 
-
-def _named_tensors(entries: dict[Any, Any]) -> dict[str, Any]:
-    """The tensors in a dictionary, and those in the dictionaries in it, with the key in front."""
-    tensors = {}
+    Returns:
+        The tensors by name, and the keys of everything else.
+    """
+    tensors, others = {}, []
     for key, value in entries.items():
-        if isinstance(key, str) and is_tensor(value):
-            tensors[key] = value
-        elif isinstance(key, str):
-            for name, inner in _entries(value).items():
-                if isinstance(name, str) and is_tensor(inner):
-                    tensors[f"{key}.{name}"] = inner
-    return tensors
+        inner = {"": value} if is_tensor(value) else _entries(value)
+        found = {
+            f"{key}.{name}" if name else key: tensor
+            for name, tensor in inner.items()
+            if isinstance(key, str) and isinstance(name, str) and is_tensor(tensor)
+        }
+        tensors.update(found)
+        if not found:
+            others.append(shown(key))
+    return tensors, others

@@ -65,9 +65,8 @@ def find_networks(names: Iterable[str]) -> list[str]:
         stage = _NUMBERED_STAGE.fullmatch(name)
         if stage:
             stages[stage[1]] += 1
-    for prefix, count in stages.items():
-        inside = [name[len(prefix) :] for name in names if name.startswith(prefix)]
-        numbers = leading_numbers(inside) if count == _STAGES else []
+    for prefix in (prefix for prefix, count in stages.items() if count == _STAGES):
+        numbers = leading_numbers([n[len(prefix) :] for n in names if n.startswith(prefix)])
         if len(numbers) == _NUMBERED_PARTS and f"{prefix}{numbers[0]}.weight" in names:
             complete[prefix] = None
     return list(complete or begun)
@@ -97,8 +96,9 @@ def choose_networks(names: list[str], prefix: str | None) -> tuple[list[str], li
         )
     if prefix is None:
         return networks, []
-    wanted = ".".join(part for part in prefix.split(".") if part and part not in _WRAPPERS)
-    wanted = wanted and f"{wanted}."
+    wanted = prefix and prefix.rstrip(".") + "."
+    if not any(network.startswith(wanted) for network in networks):
+        wanted = "".join(f"{part}." for part in prefix.split(".") if part not in {"", *_WRAPPERS})
     chosen = [network for network in networks if network.startswith(wanted)]
     chosen = [wanted] if wanted in chosen else chosen
     if not chosen:
