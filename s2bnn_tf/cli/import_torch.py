@@ -28,6 +28,17 @@ from s2bnn_tf.cli.output import print_result, show_progress
     "2 has binary weights. Default: 2.",
 )
 @click.option(
+    "--prefix",
+    metavar="PREFIX",
+    help="Import the network whose tensor names begin with this, such as online_encoder. "
+    "Needed if the file holds more than one network.",
+)
+@click.option(
+    "--ema",
+    is_flag=True,
+    help="Import the averaged weights that stand beside the others, as model_ema does.",
+)
+@click.option(
     "--data",
     metavar="SOURCE",
     default="folder:/data/imagenet",
@@ -42,6 +53,8 @@ def import_torch(
     output_dir: Path,
     architecture: str | None,
     step: str | None,
+    prefix: str | None,
+    ema: bool,
     data: str,
     image_size: int,
     as_json: bool,
@@ -49,12 +62,14 @@ def import_torch(
     """Turn a PyTorch CHECKPOINT into a run directory, tensor by tensor.
 
     It can come from torchvision, MoCo v1 to v3, SwAV, SimSiam, DINO, Barlow Twins, lightly or
-    S2-BNN. Nothing in the file is executed, and .safetensors files need no PyTorch.
+    S2-BNN, or hold a ResNet below any prefix. Nothing in the file is executed, and .safetensors
+    files need no PyTorch.
 
     \b
     Example:
       s2bnn import-torch moco_v2_800ep_pretrain.pth.tar runs/imagenet/teacher
       s2bnn import-torch checkpoint_0199.pth.tar runs/s2bnn --architecture reactnet --step 2
+      s2bnn import-torch byol.ckpt runs/byol --prefix online_encoder --ema
     """
     from s2bnn_tf.torch_import import import_torch as import_checkpoint
 
@@ -63,6 +78,8 @@ def import_torch(
         output_dir,
         architecture=architecture,
         step=None if step is None else int(step),
+        prefix=prefix,
+        ema=ema,
         data=data,
         image_size=image_size,
         progress=show_progress,
@@ -80,10 +97,16 @@ def _describe(record: dict[str, Any], output_dir: Path) -> str:
         parts.append(f"a classifier with {record['classes']} classes")
     if record["queue_size"]:
         parts.append(f"a key encoder and a queue of {record['queue_size']} keys")
+    averages = record["averaged_weights"]
+    if averages and record["averaged_weights_used"]:
+        parts.append(f"the averaged weights of {averages}")
     ignored = [f"  {len(names)}: {reason}" for reason, names in record["ignored"].items()]
     used = f"{record['tensors_used']} tensors were used"
     used += ", and these were ignored:" if ignored else ", and none was ignored."
     next_step = (
         f"{output_dir} is a run directory; next, run: s2bnn eval knn {output_dir} --data SOURCE"
     )
-    return "\n".join([f"{'; '.join(parts)}.", used, *ignored, next_step])
+    lines = [f"{'; '.join(parts)}.", used, *ignored]
+    if averages and not record["averaged_weights_used"]:
+        lines.append(f"The file also holds averaged weights ({averages}); --ema imports those.")
+    return "\n".join([*lines, next_step])

@@ -24,11 +24,14 @@ from s2bnn_tf.torch_import.naming import (
     torchvision_name,
 )
 from s2bnn_tf.torch_import.networks import fill_head, fill_reactnet, fill_resnet, take_linear
-from s2bnn_tf.torch_import.tensors import TensorAccount
+from s2bnn_tf.torch_import.structure import choose_networks, describe_networks, without_wrappers
+from s2bnn_tf.torch_import.tensors import TensorAccount, describe_shape
+from s2bnn_tf.torch_import.words import shown
 
 ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet50_w2", "resnet50_w4", "reactnet")
 
 _QUEUE_UNUSED = "keys without the encoder that made them"
+_MODELS_AVERAGED = "the count of averaged models, beside the averages"
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,24 @@ class Imported:
 
 
 @dataclass(frozen=True)
-class _Head:
+class Recognized:
+    """What the names and shapes of a state dict say, before memory is taken for a network.
+
+    Attributes:
+        account: The tensors, those of the backbones by torchvision's names.
+        naming: The names of the parts.
+        network: The backbone.
+        head: What comes after the backbone.
+    """
+
+    account: TensorAccount
+    naming: Naming
+    network: Network
+    head: Head
+
+
+@dataclass(frozen=True)
+class Head:
     """The part of a network after its features: a head, or a linear classifier.
 
     Attributes:
@@ -76,6 +96,7 @@ def import_tensors(
     *,
     architecture: str | None = None,
     step: int | None = None,
+    prefix: str | None = None,
     data: str = "folder:/data/imagenet",
     image_size: int = 224,
 ) -> Imported:
@@ -85,18 +106,17 @@ def import_tensors(
         tensors: The state dict.
         architecture: As for `import_torch`.
         step: As for `import_torch`.
+        prefix: As for `import_torch`.
         data: As for `import_torch`.
         image_size: As for `import_torch`.
 
     Raises:
-        ConfigError: If `architecture` or `step` is impossible for this file.
+        ConfigError: If `architecture`, `step` or `prefix` is impossible for this file.
         ModelError: If the tensors belong to no known network, or do not fit it one by one.
     """
-    naming = recognize_naming(list(tensors))
-    account = TensorAccount(_with_torchvision_names(tensors, naming))
-    network = recognize_network(_backbone_shapes(account, naming))
+    found = recognize(tensors, prefix)
+    account, naming, network, head = found.account, found.naming, found.network, found.head
     _check_wanted(network, architecture, step)
-    head = _find_head(account, naming, network)
     queue = _take_queue(account, naming, head.embedding_dim)
     config = Config(
         data=DataConfig(source=data, image_size=image_size),
@@ -113,11 +133,11 @@ def import_tensors(
         momentum_encoder = _filled(config, account, naming, *naming.momentum)
     if head.classes is not None:
         classifier = take_linear(account, naming.head, network.features, head.classes)
-    for prefix, reason in naming.ignored.items():
-        account.ignore(prefix, reason)
+    _ignore_the_rest(account, naming)
     account.close(network.architecture)
     record = {
         "named_as": naming.publisher_of(network),
+        "prefix": naming.encoder,
         "architecture": network.architecture,
         "binarize_weights": config.student.binarize_weights,
         "head": head.layers,
@@ -130,6 +150,43 @@ def import_tensors(
     return Imported(config, encoder, momentum_encoder, queue, classifier, record)
 
 
+def recognize(tensors: Mapping[str, NDArray[Any]], prefix: str | None = None) -> Recognized:
+    """Find the network in a state dict.
+
+    Args:
+        tensors: The state dict.
+        prefix: As for `import_torch`.
+
+    Raises:
+        ConfigError: If no network stands below `prefix`.
+        ModelError: If there is no network that can be imported, or more than one.
+    """
+    short = without_wrappers(tensors)
+    networks, outside = choose_networks(list(short.values()), prefix)
+    left_out = set(outside)
+    names = [name for name in short.values() if name not in left_out]
+    naming = recognize_naming(names, networks)
+    if naming is None:
+        raise ModelError(
+            f"The file holds {len(networks)} networks, {describe_networks(networks, names)}: "
+            f"choose one, as with --prefix {shown(networks[-1]).rstrip('.') or repr('')}."
+        )
+    renamed = {short[name]: tensor for name, tensor in tensors.items()}
+    account = TensorAccount(_with_torchvision_names(renamed, naming))
+    account.ignore_names(outside, f"not below the prefix {naming.encoder!r}, which was asked for")
+    account.ignore("n_averaged", _MODELS_AVERAGED)
+    network = recognize_network(_backbone_shapes(account, naming))
+    return Recognized(account, naming, network, _find_head(account, naming, network))
+
+
+def _ignore_the_rest(account: TensorAccount, naming: Naming) -> None:
+    """Ignore what is known not to be needed, and what stands beside the network."""
+    for prefix, reason in naming.ignored.items():
+        account.ignore(prefix, reason)
+    known = (naming.encoder, naming.head, *(naming.momentum or ()), *(naming.queue or ()))
+    account.ignore_others(known, f"beside the network, which is below {naming.encoder!r}")
+
+
 def _with_torchvision_names(
     tensors: Mapping[str, NDArray[Any]], naming: Naming
 ) -> dict[str, NDArray[Any]]:
@@ -139,7 +196,10 @@ def _with_torchvision_names(
         own = {name[len(prefix) :]: name for name in tensors if name.startswith(prefix)}
         numbers = leading_numbers(list(own))
         for inside, name in own.items():
-            renamed[prefix + torchvision_name(inside, numbers)] = renamed.pop(name)
+            new_name = prefix + torchvision_name(inside, numbers)
+            if new_name != name and new_name in renamed:
+                raise ModelError(f"The file has both {shown(name)} and {shown(new_name)}.")
+            renamed[new_name] = renamed.pop(name)
     return renamed
 
 
@@ -166,17 +226,25 @@ def _check_wanted(network: Network, architecture: str | None, step: int | None) 
         raise ConfigError(f"--step is for a reactnet; the file looks like {found}: leave it out.")
 
 
-def _find_head(account: TensorAccount, naming: Naming, network: Network) -> _Head:
+def _find_head(account: TensorAccount, naming: Naming, network: Network) -> Head:
     shapes = {name[len(naming.head) :]: account.shape(name) for name in account.names(naming.head)}
     layers = head_layers(shapes, naming.activation)
-    outputs = [shapes[f"{name}weight"][0] for kind, name in layers if kind == "linear"]
+    linear = [f"{name}weight" for kind, name in layers if kind == "linear"]
+    outputs = [shapes[name][0] for name in linear]
+    # Before memory is taken for a head whose size the file claims.
+    for name, inputs in zip(linear, [network.features, *outputs]):
+        if shapes[name][1] != inputs or not shapes[name][0]:
+            raise ModelError(
+                f"{shown(naming.head + name)} is {describe_shape(shapes[name])}, and {inputs} "
+                "features come in: the head does not belong to this network."
+            )
     if not outputs:
-        return _Head("none", None, network.features, None)
+        return Head("none", None, network.features, None)
     # A single linear layer is a classifier if the names do not mark it as a head.
     if not naming.marks and len(layers) == 1:
-        return _Head("none", None, network.features, outputs[0])
+        return Head("none", None, network.features, outputs[0])
     hidden = outputs[0] if len(outputs) > 1 and outputs[0] != network.features else None
-    return _Head(" ".join(kind for kind, _ in layers), hidden, outputs[-1], None)
+    return Head(" ".join(kind for kind, _ in layers), hidden, outputs[-1], None)
 
 
 def _take_queue(account: TensorAccount, naming: Naming, dim: int) -> KeyQueue | None:
@@ -191,20 +259,21 @@ def _take_queue(account: TensorAccount, naming: Naming, dim: int) -> KeyQueue | 
         for prefix in naming.momentum:
             account.ignore(prefix, MOMENTUM_UNUSED)
         return None
-    keys = account.take_whole(keys_name)
-    if keys.ndim != 2 or dim not in keys.shape:
+    keys, position = account.take_whole(keys_name), account.take_whole(position_name)
+    if keys.ndim != 2 or dim not in keys.shape or not keys.size or position.size != 1:
         raise ModelError(
-            f"{keys_name} has the shape {keys.shape}, and the embedding has {dim} dimensions: "
-            "the queue does not belong to this encoder."
+            f"{shown(keys_name)} is {describe_shape(keys.shape)} with a position of "
+            f"{describe_shape(position.shape)}, and the embedding has {dim} dimensions: the queue "
+            "does not belong to this encoder."
         )
     keys = keys.T if keys.shape[0] == dim else keys  # MoCo has one key per column
     queue = KeyQueue(len(keys), dim)
     queue.keys.assign(keys)
-    queue.position.assign(int(account.take_whole(position_name).item()) % len(keys))
+    queue.position.assign(int(position.item()) % len(keys))
     return queue
 
 
-def _student(network: Network, head: _Head, step: int | None) -> StudentConfig:
+def _student(network: Network, head: Head, step: int | None) -> StudentConfig:
     is_binary = network.backbone == "reactnet"
     return StudentConfig(
         backbone=network.backbone,

@@ -2,27 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from s2bnn_tf.errors import CheckpointError
+from s2bnn_tf.errors import CheckpointError, ConfigError
+from s2bnn_tf.torch_import.arrays import is_tensor, to_arrays
+from s2bnn_tf.torch_import.unpickling import read_torch
+from s2bnn_tf.torch_import.words import few, shown
 
 # Keys of the weights in a file that holds more. DINO evaluates its teacher, hence the order.
 _CONTAINERS = ("state_dict", "model", "teacher", "model_state_dict", "student")
-# Prefixes that the wrappers of PyTorch and Lightning add to every name.
-_WRAPPERS = ("module.", "_orig_mod.", "model.")
+# Keys of the running averages of the weights, as timm, torchvision and others name them.
+_AVERAGES = ("state_dict_ema", "model_ema", "ema", "ema_state_dict", "model_ema_state_dict")
+_DEEPEST = 8  # containers within containers; files that are met have two
 
 
-def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
-    """Read the tensors of a `.safetensors` file, which does not need PyTorch.
+@dataclass(frozen=True)
+class Checkpoint:
+    """The tensors of a file, and what else it holds.
+
+    Attributes:
+        tensors: The arrays by name.
+        beside: The keys of everything else, such as the state of the optimizer.
+        averages: The key of averaged weights, whether or not they are the tensors, or None if
+            the file has none.
+    """
+
+    tensors: dict[str, NDArray[Any]]
+    beside: list[str]
+    averages: str | None
+
+
+def read_checkpoint(path: Path, *, ema: bool = False) -> Checkpoint:
+    """Read the tensors of a PyTorch or `.safetensors` file.
+
+    Args:
+        path: The file.
+        ema: Whether to take the averaged weights that stand beside the others.
 
     Raises:
-        CheckpointError: If the package safetensors is missing, or the file is damaged, or
-            NumPy lacks a number type that it uses.
+        CheckpointError: If the file is damaged, cannot be read safely or has no tensors, or a
+            package is missing that reads it.
+        ConfigError: If `ema` is asked for and the file has no averaged weights.
+    """
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
+    tensors, beside, averages = _find_tensors(content, path, ema)
+    del content  # several gigabytes for a wide network, most of it the optimizer's
+    return Checkpoint(to_arrays(tensors, path.stat().st_size), beside, averages)
+
+
+def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
+    """Read the tensors of a `.safetensors` file, which does not need PyTorch.
+
+    The package compares all sizes in the file with that of the file.
     """
     try:
         from safetensors import SafetensorError
@@ -33,65 +68,81 @@ def read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
         ) from error
     try:
         tensors: dict[str, NDArray[Any]] = load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is not a whole .safetensors file ({error}).") from error
     except (KeyError, AttributeError, TypeError) as error:  # bfloat16, which NumPy lacks
         raise CheckpointError(
             f"{path} holds numbers of a type that NumPy lacks ({error}): save it as float32."
         ) from error
+    except (SafetensorError, ValueError, MemoryError) as error:
+        reason = str(error)[:200]
+        raise CheckpointError(f"{path} is not a whole .safetensors file ({reason}).") from error
     return tensors
 
 
-def find_tensors(content: Any, path: Path) -> tuple[dict[str, NDArray[Any]], list[str]]:
+def _find_tensors(
+    content: Any, path: Path, ema: bool
+) -> tuple[dict[str, Any], list[str], str | None]:
     """Find the state dict in the content of a file.
 
-    Args:
-        content: A state dict, or a dictionary with one under one of the usual keys.
-        path: The file, for messages.
+    It is the content itself, or the first of the usual containers, or else what all dictionaries
+    in the content hold, each under its key.
 
     Returns:
-        The arrays by name, without the prefixes that wrappers add to every name; and the keys
-        of everything else in the file, such as the state of the optimizer.
-
-    Raises:
-        CheckpointError: If there is no state dict.
+        The tensors, the keys of everything else, and the key of averaged weights.
     """
     beside: list[str] = []
-    while isinstance(content, Mapping):
-        inside = next((key for key in _CONTAINERS if isinstance(content.get(key), Mapping)), None)
+    averages = None
+    for _ in range(_DEEPEST):
+        entries = _entries(content)
+        found = next((key for key in _AVERAGES if isinstance(entries.get(key), dict)), None)
+        averages = averages or found
+        usual = (key for key in _CONTAINERS if isinstance(entries.get(key), dict))
+        inside = found if ema and found else next(usual, None)
         if inside is None:
             break
-        beside += [str(key) for key in content if key != inside]
-        content = content[inside]
-    if not isinstance(content, Mapping) or not _is_state_dict(content):
-        found = ", ".join(map(str, content)) if isinstance(content, Mapping) else type(content)
+        beside += [shown(key) for key in entries if key != inside]
+        content, ema = entries[inside], ema and not found
+    else:
+        raise CheckpointError(
+            f"{path} has more than {_DEEPEST} containers within each other, or one within itself: "
+            "save model.state_dict() and import that."
+        )
+    if ema:
+        raise ConfigError(
+            f"--ema takes averaged weights that stand as {' or '.join(_AVERAGES)}, and {path} has "
+            "none: leave it out."
+        )
+    tensors, others = _named_tensors(entries)
+    if not tensors:
         raise CheckpointError(
             f"{path} has no state dict, neither itself nor as {' or '.join(_CONTAINERS)} (found: "
-            f"{str(found)[:200]}): save model.state_dict() and import that."
+            f"{few(entries) or type(content).__name__}): save model.state_dict() and import that."
         )
-    tensors = {str(name): _array(value) for name, value in content.items() if _is_tensor(value)}
-    beside += [str(name) for name, value in content.items() if not _is_tensor(value)]
-    return _unwrapped(tensors), beside
+    return tensors, beside + others, averages
 
 
-def _is_state_dict(content: Mapping[Any, Any]) -> bool:
-    return any(_is_tensor(value) for value in content.values())
+def _entries(content: object) -> dict[Any, Any]:
+    """What a dictionary holds, as a plain one; nothing if it is none.
+
+    A file may give an OrderedDict attributes, and these may be called like its methods.
+    """
+    return {key: value for key, value in dict.items(content)} if isinstance(content, dict) else {}
 
 
-def _is_tensor(value: Any) -> bool:
-    return isinstance(value, np.ndarray) or hasattr(value, "detach")
+def _named_tensors(entries: dict[Any, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The tensors in a dictionary, and those in dictionaries in it, with their key in front.
 
-
-def _array(value: Any) -> NDArray[Any]:
-    if not isinstance(value, np.ndarray):
-        value = value.detach().cpu()
-        value = (value.float() if value.is_floating_point() else value).numpy()
-    array: NDArray[Any] = value
-    return array
-
-
-def _unwrapped(tensors: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    for wrapper in _WRAPPERS:
-        if all(name.startswith(wrapper) for name in tensors):
-            return _unwrapped({name[len(wrapper) :]: value for name, value in tensors.items()})
-    return tensors
+    Returns:
+        The tensors by name, and the keys of everything else.
+    """
+    tensors, others = {}, []
+    for key, value in entries.items():
+        inner = {"": value} if is_tensor(value) else _entries(value)
+        found = {
+            f"{key}.{name}" if name else key: tensor
+            for name, tensor in inner.items()
+            if isinstance(key, str) and isinstance(name, str) and is_tensor(tensor)
+        }
+        tensors.update(found)
+        if not found:
+            others.append(shown(key))
+    return tensors, others

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import pickle
-import re
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +15,7 @@ from s2bnn_tf.files import sha256, write_json
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.runs import CheckpointStore, LinearProbe, RunDirectory, save_encoder
 from s2bnn_tf.torch_import.assembly import Imported, import_tensors
-from s2bnn_tf.torch_import.files import find_tensors, read_safetensors
+from s2bnn_tf.torch_import.files import read_checkpoint
 
 
 def import_torch(
@@ -28,6 +24,8 @@ def import_torch(
     *,
     architecture: str | None = None,
     step: int | None = None,
+    prefix: str | None = None,
+    ema: bool = False,
     data: str = "folder:/data/imagenet",
     image_size: int = 224,
     progress: Progress | None = None,
@@ -35,8 +33,8 @@ def import_torch(
     """Make a run directory from a PyTorch checkpoint.
 
     No code in the file is executed: PyTorch reads it with `weights_only=True`, and
-    `.safetensors` files are read without PyTorch. Every tensor is either used once, or ignored
-    for a reason that the record names.
+    `.safetensors` files are read without PyTorch. The network is found by its structure, below
+    any prefix. Every tensor is either used once, or ignored for a reason that the record names.
 
     Args:
         checkpoint: A `.pth`, `.pth.tar`, `.pt` or `.safetensors` file from torchvision, MoCo,
@@ -45,6 +43,9 @@ def import_torch(
         architecture: One of `ARCHITECTURES`; by default it is recognized from the file.
         step: For a ReActNet, 1 if its weights are real or 2 if they are binary, since the file
             does not say; defaults to 2.
+        prefix: The beginning of the names of the network's tensors, for a file with more than
+            one network; what wrappers add, such as `module.`, may be left out.
+        ema: Whether to take the averaged weights that stand beside the others, as `model_ema`.
         data: The data source of the run, as for `open_source`.
         image_size: Height and width of the images in pixels.
         progress: Called with a message at the start of each part of the work.
@@ -56,8 +57,9 @@ def import_torch(
     Raises:
         CheckpointError: If the file is missing, damaged or cannot be read safely, or a package
             is missing that reads it, or the directory holds a run already.
-        ConfigError: If `architecture` or `step` is impossible for this file.
-        ModelError: If the tensors belong to no known network, or do not fit it one by one.
+        ConfigError: If `architecture`, `step`, `prefix` or `ema` is impossible for this file.
+        ModelError: If the tensors belong to no known network, to more than one, or do not fit it
+            one by one.
     """
     path, run = Path(checkpoint), RunDirectory(output_dir)
     if not path.is_file():
@@ -66,18 +68,23 @@ def import_torch(
         raise CheckpointError(f"{run.path} already holds a run; choose another directory.")
     report = progress or _ignore
     report(f"Reading {path}")
-    content = read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    tensors, beside = find_tensors(content, path)
-    del content  # several gigabytes for a wide network
-    report(f"Building the network of {len(tensors)} tensors")
+    content = read_checkpoint(path, ema=ema)
+    report(f"Building the network of {len(content.tensors)} tensors")
     imported = import_tensors(
-        tensors, architecture=architecture, step=step, data=data, image_size=image_size
+        content.tensors,
+        architecture=architecture,
+        step=step,
+        prefix=prefix,
+        data=data,
+        image_size=image_size,
     )
     record = {
         "file": path.name,
         "sha256": sha256(path),
         **imported.record,
-        "beside_the_weights": beside,
+        "beside_the_weights": content.beside,
+        "averaged_weights": content.averages,
+        "averaged_weights_used": ema,
         "created_by": f"s2bnn_tf {__version__}",
     }
     report(f"Writing {run.path}")
@@ -87,42 +94,6 @@ def import_torch(
 
 def _ignore(what: str, done: int = 0, total: int = 0) -> None:
     """Do nothing with the progress that is reported."""
-
-
-def _read_torch(path: Path) -> Any:
-    """Read a file in PyTorch's zip or legacy format, without executing any code in it.
-
-    Raises:
-        CheckpointError: If PyTorch is missing, or the file is of another kind, damaged, or
-            wants to execute code.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise CheckpointError(
-            "Reading a PyTorch file needs PyTorch: pip install torch (or s2bnn_tf[torch]); "
-            ".safetensors files are read without it."
-        ) from error
-    try:
-        # DINO saves its command line in the file, as an object with plain attributes.
-        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Detected pickle protocol", UserWarning)
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        wanted = re.search(r"GLOBAL (\S+)", str(error))
-        if wanted:
-            raise CheckpointError(
-                f"{path} was not opened: it wants to execute code ({wanted[1]}), and only files "
-                "of plain tensors are read. If you trust it, save its state dict alone elsewhere."
-            ) from error
-        raise CheckpointError(
-            f"{path} is not a whole PyTorch checkpoint, or holds more than plain tensors."
-        ) from error
-    except Exception as error:  # a damaged file raises almost any exception
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise CheckpointError(
-            f"{path} is not a whole PyTorch checkpoint ({reason[0][:200]})."
-        ) from error
 
 
 def _write(run: RunDirectory, imported: Imported, record: dict[str, Any]) -> None:

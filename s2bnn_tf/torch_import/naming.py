@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from s2bnn_tf.errors import ModelError
+from s2bnn_tf.torch_import.tensors import describe_shape
+from s2bnn_tf.torch_import.words import few
 
 # Reasons to ignore a tensor; imported.json has them as keys.
 _LOSS = "a part of the loss, which training in another way does not need"
@@ -24,6 +26,8 @@ _FEATURES = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "reactnet": 102
 _RESNET_BASE, _REACTNET_BASE = 64, 32
 _REACTNET_BLOCKS = 13
 _IMAGENET_STEM, _SMALL_STEM = 7, 3  # sizes of the first kernel
+_WIDEST = 4  # SwAV's; a file that claims more would take any amount of memory
+_MOST_HEAD_LAYERS = 16
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,34 @@ class Naming:
         """The publisher of a file; a ReActNet is from S2-BNN, whatever its parts are named."""
         return "S2-BNN" if network.backbone == "reactnet" else self.publisher
 
+    def below(self, root: str) -> Naming:
+        """The same naming, where all names have another prefix in front of them."""
+
+        def put(names: tuple[str, str] | None) -> tuple[str, str] | None:
+            return names and (root + names[0], root + names[1])
+
+        return replace(
+            self,
+            marks=tuple(root + mark for mark in self.marks),
+            encoder=root + self.encoder,
+            head=root + self.head,
+            momentum=put(self.momentum),
+            queue=put(self.queue),
+            ignored={root + prefix: reason for prefix, reason in self.ignored.items()},
+        )
+
+    def explains(self, names: list[str], networks: list[str]) -> bool:
+        """Whether a file has the marks of this naming, its head, and no network beside those."""
+        its_others = (*(self.momentum or ())[:1], *self.ignored)
+        return (
+            all(any(name.startswith(mark) for name in names) for mark in self.marks)
+            and all(net == self.encoder or net.startswith(its_others) for net in networks)
+            and (
+                any(name.startswith(self.head) for name in names)
+                or not any(name.startswith(f"{self.encoder}fc.") for name in names)
+            )
+        )
+
 
 # The first one that has all its marks in the file is taken.
 NAMINGS = (
@@ -98,7 +130,13 @@ NAMINGS = (
         "base_encoder.fc.",
         ignored={"predictor.": _PREDICTOR, "momentum_encoder.": MOMENTUM_UNUSED},
     ),
-    Naming("SimSiam", ("encoder.",), "encoder.", "encoder.fc.", ignored={"predictor.": _PREDICTOR}),
+    Naming(
+        "SimSiam",
+        ("encoder.", "predictor."),
+        "encoder.",
+        "encoder.fc.",
+        ignored={"predictor.": _PREDICTOR},
+    ),
     Naming(
         "DINO",
         ("backbone.", "head.mlp."),
@@ -130,18 +168,34 @@ NAMINGS = (
         },
     ),
     Naming("SwAV", ("projection_head.",), "", "projection_head.", ignored={"prototypes": _LOSS}),
+    # The key encoder alone, where another prefix than the first one's was asked for.
+    Naming("MoCo v1 or v2", ("encoder_k.",), "encoder_k.", "encoder_k.fc."),
+    Naming("MoCo v3", ("momentum_encoder.",), "momentum_encoder.", "momentum_encoder.fc."),
     # Others also save a backbone alone, or with a linear classifier, under these names.
     Naming("torchvision", (), "", "fc."),
 )
 
 
-def recognize_naming(names: list[str]) -> Naming:
-    """Find the naming of a file by its marks; without any mark, it is that of torchvision."""
-    return next(
-        naming
-        for naming in NAMINGS
-        if all(any(name.startswith(mark) for name in names) for mark in naming.marks)
-    )
+def recognize_naming(names: list[str], networks: list[str]) -> Naming | None:
+    """Find the naming of a file by its marks; without any mark, it is that of torchvision.
+
+    Args:
+        names: The names of all tensors that are in question.
+        networks: The prefixes of the networks among them.
+
+    Returns:
+        The naming with the prefixes that the file has, or None if it explains only some of the
+        networks, and one of them must be chosen.
+    """
+    for naming in NAMINGS:
+        for network in networks:
+            root = network.removesuffix(naming.encoder)
+            if network != root + naming.encoder or root[-1:] not in ("", "."):
+                continue
+            here = naming.below(root)
+            if here.explains(names, networks):
+                return here
+    return None
 
 
 def torchvision_name(name: str, numbers: list[int]) -> str:
@@ -154,16 +208,22 @@ def torchvision_name(name: str, numbers: list[int]) -> str:
         name: The name without the prefix of the backbone.
         numbers: The leading numbers of all such names, in order, see `leading_numbers`.
     """
-    number, _, rest = name.partition(".")
-    if number.isdigit() and len(numbers) == len(_RESNET_PARTS):
-        name = f"{_RESNET_PARTS[numbers.index(int(number))]}.{rest}"
+    first, _, rest = name.partition(".")
+    number = _number(first)
+    if number is not None and len(numbers) == len(_RESNET_PARTS):
+        name = f"{_RESNET_PARTS[numbers.index(number)]}.{rest}"
     return name.replace(".shortcut.", ".downsample.")
 
 
 def leading_numbers(names: list[str]) -> list[int]:
     """The numbers at the beginning of these names, each once and in order."""
-    found = (name.partition(".")[0] for name in names)
-    return sorted({int(number) for number in found if number.isdigit()})
+    found = (_number(name.partition(".")[0]) for name in names)
+    return sorted({number for number in found if number is not None})
+
+
+def _number(part: str) -> int | None:
+    """The number that a part of a name is, or None; `isdigit` also accepts `²`, which is none."""
+    return int(part) if re.fullmatch(r"0|[1-9][0-9]{0,5}", part) else None
 
 
 def recognize_network(backbone: Mapping[str, tuple[int, ...]]) -> Network:
@@ -181,7 +241,7 @@ def recognize_network(backbone: Mapping[str, tuple[int, ...]]) -> Network:
         return _recognize_resnet(backbone)
     raise ModelError(
         "The file holds neither a ResNet nor a ReActNet (its first tensors are "
-        f"{', '.join(list(backbone)[:3]) or 'none'}): no other network can be imported."
+        f"{few(list(backbone)[:3]) or 'none'}): no other network can be imported."
     )
 
 
@@ -192,17 +252,17 @@ def _recognize_reactnet(backbone: Mapping[str, tuple[int, ...]]) -> Network:
             f"The file looks like a ReActNet of {len(blocks) - 1} blocks; ReActNet-A, which can "
             f"be imported, has {_REACTNET_BLOCKS}."
         )
-    width = backbone["feature.0.conv1.weight"][0] / _REACTNET_BASE
-    return Network("reactnet", width, "imagenet")
+    stem = _kernel_shape(backbone, "feature.0.conv1.weight")
+    return Network("reactnet", _width(stem[0], _REACTNET_BASE), "imagenet")
 
 
 def _recognize_resnet(backbone: Mapping[str, tuple[int, ...]]) -> Network:
     bottleneck = "layer1.0.conv3.weight" in backbone
     depths = tuple(_depth(backbone, stage) for stage in (1, 2, 3, 4))
-    stem = backbone["conv1.weight"]
+    stem = _kernel_shape(backbone, "conv1.weight")
     looks = f"a ResNet of {'bottlenecks' if bottleneck else 'basic blocks'} {depths}"
     name = _RESNETS.get((bottleneck, depths))
-    inner = backbone["layer1.0.conv1.weight"][0]
+    inner = _kernel_shape(backbone, "layer1.0.conv1.weight")[0]
     if name is None or inner != stem[0] or stem[-1] not in (_IMAGENET_STEM, _SMALL_STEM):
         if name is not None and inner != stem[0]:
             looks = f"{name} of inner width {inner} (torchvision's wide_resnet or resnext)"
@@ -211,11 +271,30 @@ def _recognize_resnet(backbone: Mapping[str, tuple[int, ...]]) -> Network:
             "and resnet50 with all channels doubled or quadrupled."
         )
     small = stem[-1] == _SMALL_STEM
-    return Network(name, stem[0] / _RESNET_BASE, "small" if small else "imagenet")
+    return Network(name, _width(stem[0], _RESNET_BASE), "small" if small else "imagenet")
+
+
+def _kernel_shape(backbone: Mapping[str, tuple[int, ...]], name: str) -> tuple[int, ...]:
+    shape = backbone[name]
+    if len(shape) != 4:
+        raise ModelError(
+            f"{name} is {describe_shape(shape)} and not the kernel of a convolution, which has "
+            "four dimensions: the file is damaged, or another network's."
+        )
+    return shape
+
+
+def _width(channels: int, base: int) -> float:
+    if not 0 < channels <= _WIDEST * base:
+        raise ModelError(
+            f"The file looks like a network whose first convolution has {channels} channels; those "
+            f"that can be imported have 1 to {_WIDEST * base}."
+        )
+    return channels / base
 
 
 def _depth(backbone: Mapping[str, tuple[int, ...]], stage: int) -> int:
-    found = (re.match(rf"layer{stage}\.(\d+)\.", name) for name in backbone)
+    found = (re.match(rf"layer{stage}\.([0-9]+)\.", name) for name in backbone)
     return len({match[1] for match in found if match})
 
 
@@ -231,13 +310,27 @@ def head_layers(shapes: Mapping[str, tuple[int, ...]], activation: str) -> list[
 
     Returns:
         The words that `projection_head` takes, each with the prefix of its tensors.
+
+    Raises:
+        ModelError: If there are more layers than a head has.
     """
     layers: list[tuple[str, str]] = []
     prefixes = {name.rpartition(".")[0] for name in shapes}
-    for prefix in sorted(prefixes, key=lambda prefix: int(prefix) if prefix.isdigit() else -1):
+    if len(prefixes) > _MOST_HEAD_LAYERS:
+        raise ModelError(
+            f"The head has {len(prefixes)} layers ({few(sorted(prefixes))}); those that can be "
+            f"imported have up to {_MOST_HEAD_LAYERS}."
+        )
+    for prefix in sorted(prefixes, key=_position):
         prefix = prefix and f"{prefix}."
         linear = len(shapes.get(f"{prefix}weight", ())) == 2
         if linear and layers:
             layers.append((activation, ""))
         layers.append(("linear" if linear else "bn", prefix))
     return layers
+
+
+def _position(prefix: str) -> tuple[int, str]:
+    """Where a layer stands in a head: by its number, or in front if it has none."""
+    number = _number(prefix)
+    return (-1 if number is None else number, prefix)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from s2bnn_tf.errors import ModelError
+from s2bnn_tf.torch_import.words import few, shown
 
-_NAMED = 4  # how many tensors a message names
+_LARGEST = float(np.finfo(np.float32).max)
+_NOT_FINITE = "values that are not finite numbers"
 
 
 class TensorAccount:
     """Named arrays, each to be used exactly once or ignored for a reason.
 
-    It collects the tensors that are missing, misshapen or left over, and `close` reports them
-    together.
+    It collects the tensors that are missing, misshapen, left over or no weights, and `close`
+    reports them together.
 
     Args:
         tensors: The arrays by name, of any number type.
@@ -31,6 +33,7 @@ class TensorAccount:
         self._left = dict(tensors)
         self._missing: list[str] = []
         self._misshapen: list[str] = []
+        self._not_finite: list[str] = []
         self.ignored: dict[str, list[str]] = {}
         self.used = 0
 
@@ -46,15 +49,18 @@ class TensorAccount:
         return self._left[name].shape
 
     def take(self, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-        """Use a tensor; if it is missing or misshapen, return zeros and let `close` report it."""
+        """Use a tensor of weights; if it cannot be, return zeros and let `close` report it."""
         tensor = self._left.pop(name, None)
         if tensor is None:
             self._missing.append(name)
         elif tensor.shape != shape:
-            self._misshapen.append(f"{name} is {_shape(tensor.shape)} and not {_shape(shape)}")
+            found = f"{describe_shape(tensor.shape)} and not {describe_shape(shape)}"
+            self._misshapen.append(f"{shown(name)} is {found}")
+        elif not _is_finite(tensor):
+            self._not_finite.append(name)
         else:
             self.used += 1
-            return tensor
+            return tensor.astype(np.float32) if tensor.dtype == np.float16 else tensor
         return np.zeros(shape)
 
     def take_whole(self, name: str) -> NDArray[Any]:
@@ -62,15 +68,27 @@ class TensorAccount:
 
         Raises:
             KeyError: If there is no tensor of that name.
+            ModelError: If it holds something else than finite numbers.
         """
+        tensor = self._left.pop(name)
+        if not _is_finite(tensor):
+            raise ModelError(f"{shown(name)} holds {_NOT_FINITE}.")
         self.used += 1
-        return self._left.pop(name)
+        return tensor
 
     def ignore(self, prefix: str, reason: str) -> None:
         """Ignore the tensors whose names have this prefix."""
-        for name in self.names(prefix):
-            del self._left[name]
-            self.ignored.setdefault(reason, []).append(name)
+        self.ignore_names(self.names(prefix), reason)
+
+    def ignore_others(self, prefixes: tuple[str, ...], reason: str) -> None:
+        """Ignore the tensors whose names have none of these prefixes."""
+        self.ignore_names([name for name in self._left if not name.startswith(prefixes)], reason)
+
+    def ignore_names(self, names: Iterable[str], reason: str) -> None:
+        """Ignore the tensors of these names, as far as they are neither used nor ignored yet."""
+        for name in names:
+            if self._left.pop(name, None) is not None:
+                self.ignored.setdefault(reason, []).append(name)
 
     def close(self, what: str) -> None:
         """Check that every tensor was used or ignored.
@@ -79,14 +97,16 @@ class TensorAccount:
             what: The name of the network, for the message.
 
         Raises:
-            ModelError: If tensors are missing, misshapen or left over; it names the first few.
+            ModelError: If tensors are missing, misshapen, left over or not finite; it names the
+                first few.
         """
         faults = [
             ("lacks", self._missing),
             ("has the wrong shape for", self._misshapen),
             ("has more than", list(self._left)),
+            (f"has {_NOT_FINITE} for", self._not_finite),
         ]
-        found = [f"it {verb} {what}: {_few(names)}" for verb, names in faults if names]
+        found = [f"it {verb} {what}: {few(names)}" for verb, names in faults if names]
         if found:
             raise ModelError(
                 f"The file does not fit, and nothing was imported: {'; '.join(found)}. "
@@ -94,10 +114,14 @@ class TensorAccount:
             )
 
 
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
-
-
-def _shape(shape: tuple[int, ...]) -> str:
+def describe_shape(shape: tuple[int, ...]) -> str:
+    """A shape as messages show it: `64x3x7x7`."""
     return "x".join(map(str, shape)) or "a scalar"
+
+
+def _is_finite(tensor: NDArray[Any]) -> bool:
+    """Whether all values are real numbers within the range of float32."""
+    if tensor.dtype.kind not in "iuf":
+        return False
+    # By maximum and minimum, which need no memory; both are NaN if any value is.
+    return tensor.size == 0 or bool(tensor.max() <= _LARGEST and tensor.min() >= -_LARGEST)

@@ -46,15 +46,6 @@ def oracle_embeddings(network, images: np.ndarray) -> np.ndarray:
     return torch.nn.functional.normalize(outputs).numpy()
 
 
-@pytest.fixture
-def save(tmp_path):
-    def write(content, name: str = "checkpoint.pth.tar", **options):
-        torch.save(content, tmp_path / name, **options)
-        return tmp_path / name
-
-    return write
-
-
 @pytest.mark.parametrize("name", PUBLISHERS)
 def test_a_published_checkpoint_gives_the_embeddings_of_its_network(name, save, tmp_path):
     published = getattr(publishers, name)()
