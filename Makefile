@@ -4,6 +4,7 @@
 BIN := .venv/bin
 STAMP := .venv/complete-by-make
 TORCH := .venv/torch-by-make
+RUNTIME := .venv/runtime-by-make
 WORKERS ?= 2
 # One thread per worker: the small networks of the tests gain nothing from more.
 PYTEST := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
@@ -11,18 +12,20 @@ PYTEST := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
 CPP = $$(find runtime -name build -prune -o -name '*.cc' -print -o -name '*.[ch]' -print)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check format bench docs release
+.PHONY: help demo runtime test test-all check format bench docs release
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-demo: $(STAMP)  ## run the whole chain on embedded data (5 minutes); writes runs/demo/report.html
+demo: $(STAMP) $(RUNTIME)  ## run the whole chain on embedded data (5 minutes); writes runs/demo/report.html
 	@$(BIN)/s2bnn demo --output-dir runs/demo
 
-test: $(STAMP)  ## run the fast tests (12 minutes)
+runtime: $(RUNTIME)  ## build and install the runtime for this machine (3 minutes)
+
+test: $(STAMP) $(RUNTIME)  ## run the fast tests (12 minutes)
 	@$(PYTEST) -m "not slow"
 
-test-all: $(TORCH)  ## run every test, including the comparisons with PyTorch (an hour)
+test-all: $(TORCH) $(RUNTIME)  ## run every test, including the comparisons with PyTorch (an hour)
 	@$(PYTEST)
 
 check: $(STAMP)  ## check lint, format, types, line length and import directions (a minute)
@@ -49,6 +52,17 @@ release: $(STAMP)  ## build and check both packages with their hashes in dist/ (
 $(TORCH): $(STAMP)
 	@$(BIN)/pip install --progress-bar off torch==2.13.0 safetensors==0.8.0
 	@touch $@
+
+# Zig, from PyPI, compiles the runtime for this machine. Without it all but the runtime works, and
+# the next target that needs it tries again.
+$(RUNTIME): $(STAMP) $(shell find runtime/src runtime/s2bnn_runtime -name '*.cc' -o \
+  -name '*.[ch]' -o -name '*.py')
+	@echo "Building the runtime, once: a few minutes." >&2
+	@log=.venv/runtime.log; machine=$$(uname -m); \
+	if runtime/tools/build_wheels.sh $(BIN)/python runtime/dist $$machine > $$log 2>&1 && \
+	  $(BIN)/pip install --quiet --no-deps --force-reinstall runtime/dist/*$$machine.whl; then \
+	  touch $@; \
+	else tail -n 3 $$log >&2; echo "The runtime could not be built." >&2; fi
 
 # Each candidate is run and asked: a name in PATH may be a shim that fails, or lack venv.
 # The stamp comes last, so an interrupted build starts over. A .venv of somebody else is kept.

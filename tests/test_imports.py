@@ -29,7 +29,7 @@ ORDER = (
     ("training", "evaluation", "export"),
     ("report",),
     ("pipeline",),
-    ("demo",),
+    ("demo", "demo_pictures"),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

@@ -23,8 +23,7 @@ from s2bnn_tf.cli.output import print_result, show_progress
 @click.option(
     "--runtime-wheel",
     type=FILE,
-    help="The wheel of the runtime for the target. "
-    "Default: the one that `make -C runtime wheels` built.",
+    help="The wheel of the runtime for the target. Default: built once, in a few minutes.",
 )
 @json_option
 def bundle(run: Path, output: Path, target: str, runtime_wheel: Path | None, as_json: bool) -> None:

@@ -15,8 +15,9 @@ from PIL import Image, ImageOps
 
 from s2bnn_tf import __version__
 from s2bnn_tf.data import center_crop, load_image, open_source
-from s2bnn_tf.errors import ConfigError, DeviceError, UserError
+from s2bnn_tf.errors import ConfigError, UserError
 from s2bnn_tf.export.convert import convert_run
+from s2bnn_tf.export.wheels import find_wheel
 from s2bnn_tf.files import flush, replaced, sha256, write_json
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import read_json
@@ -34,7 +35,6 @@ _REQUIREMENTS = (
 _LARGEST_KIND = 160  # pixels of the longer side
 _ORIENTATION = 0x0112  # the EXIF tag
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can hold
-_WHEELS = Path(__file__).parents[2] / "runtime" / "dist"
 
 
 def bundle(
@@ -51,7 +51,8 @@ def bundle(
         run: A run directory. If it has a linear probe, the bundle can classify.
         output: A folder that does not exist yet, or a file `*.zip`.
         target: `"linux-aarch64"` or `"linux-x86_64"`.
-        wheel: The wheel of s2bnn_runtime for the target. Defaults to the latest in `runtime/dist`.
+        wheel: The wheel of s2bnn_runtime for the target. Defaults to the one in `runtime/dist`,
+            which is built if it is missing.
         progress: Called with a message at the start of each step.
 
     Returns:
@@ -60,7 +61,7 @@ def bundle(
 
     Raises:
         ConfigError: If the output exists already.
-        DeviceError: If there is no wheel for the target.
+        DeviceError: If there is no wheel for the target, and none can be built.
         CheckpointError: If the run, its weights or its classifier are missing or damaged.
         ParityError: If the converted file does not compute what the encoder computes.
         OSError: If the output cannot be written.
@@ -68,7 +69,7 @@ def bundle(
     output, directory = Path(output), RunDirectory(run)
     if output.exists():
         raise ConfigError(f"{output} exists already; remove it, or choose another output.")
-    wheel = _find_wheel(target, wheel)
+    wheel = find_wheel(target, wheel, progress)
     output.parent.mkdir(parents=True, exist_ok=True)
     # Beside the output, so that the finished folder takes its place in one step.
     with tempfile.TemporaryDirectory(f"-{output.name}", ".", output.parent) as temporary:
@@ -85,26 +86,6 @@ def bundle(
         write_json(folder / "card.json", card)
         _move(folder, output)
     return card
-
-
-def _find_wheel(target: str, wheel: str | Path | None) -> Path:
-    machine = target.removeprefix("linux-")
-    if wheel is None:
-        found = sorted(_WHEELS.glob(f"s2bnn_runtime-*{machine}*.whl"))
-        if not found:
-            raise DeviceError(
-                f"There is no wheel of the runtime for {target}: make it with "
-                "`make -C runtime wheels`, or name one with --runtime-wheel."
-            )
-        return found[-1]
-    wheel = Path(wheel)
-    if not wheel.is_file() or not wheel.name.startswith("s2bnn_runtime-"):
-        raise DeviceError(
-            f"{wheel} is not a wheel of s2bnn_runtime: make one with `make -C runtime wheels`."
-        )
-    if machine not in wheel.name:
-        raise DeviceError(f"{wheel.name} is not for {target}; name the wheel for {machine}.")
-    return wheel
 
 
 def _write_classifier(run: RunDirectory, folder: Path) -> LinearProbe | None:

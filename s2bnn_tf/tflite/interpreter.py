@@ -32,8 +32,7 @@ def choose_runtime(name: str | None = None) -> str:
     installed = find_spec("s2bnn_runtime") is not None  # without importing it
     if name == "s2bnn" and not installed:
         raise DeviceError(
-            "s2bnn_runtime is not installed: install its wheel (`make -C runtime wheels` builds "
-            "it), or use --runtime lce."
+            "s2bnn_runtime is not installed: run `make runtime`, or use --runtime lce."
         )
     return name or ("s2bnn" if installed else "lce")
 
