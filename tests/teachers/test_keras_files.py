@@ -547,7 +547,9 @@ FAMILIES = [
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_family_of_keras_applications_loads(name, tmp_path):
-    network = getattr(keras.applications, name)(include_top=False, pooling="avg", weights=None)
+    network = getattr(keras.applications, name)(
+        include_top=False, pooling="avg", weights=None, input_shape=(224, 224, 3)
+    )
     network.save(tmp_path / "own.keras")
     teacher = load(tmp_path / "own.keras", 224)
     for before, after in zip(network.get_weights(), teacher.backbone.get_weights(), strict=True):
