@@ -27,6 +27,7 @@ _NEWEST = [2, 15]  # of the versions of Keras whose files are read: the one that
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _CONFIG_LIMIT = 16 * 2**20  # bytes; the largest network of keras.applications has 1
 _LAYERS_OF_APPLICATIONS = {"LayerScale": LayerScale}  # Keras does not find it by itself
+_LONGEST_REASON = 400  # characters
 _FREELY_BUILT = 2**20  # numbers that a network may have beyond its weights, such as seeds
 
 
@@ -110,5 +111,7 @@ def _at_most(count: int) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
+    """The first line of a message, which may quote the file: without its control characters."""
     text = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")
+    line = text.splitlines()[0][:_LONGEST_REASON].rstrip(".")
+    return "".join(character if character.isprintable() else "?" for character in line)

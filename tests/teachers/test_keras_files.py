@@ -321,6 +321,10 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "tf.numpy_function": (operation("numpy_function"), "it calls tf.numpy_function"),
     "tf.py_function": (operation("py_function"), "it calls tf.py_function"),
     "tf.io.read_file": (operation("io.read_file"), "it calls tf.io.read_file"),
+    "a name for the terminal": (
+        with_layer(class_name="\x1b[2J" + "x" * 1000),
+        r"it uses \?\[2Jx{300,400}\.$",
+    ),
     "a list of symbols": (operation(["math.add"]), "unhashable type"),
     "constants alone": (
         operation("math.add", "_CONSTANT_VALUE", -1, 2.0, y=3.0),
