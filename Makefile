@@ -17,7 +17,7 @@ CPP = $$(find runtime -name build -prune -o -name '*.cc' -print -o -name '*.[ch]
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-demo: $(STAMP) $(RUNTIME)  ## run the whole chain on embedded data (5 minutes); writes runs/demo/report.html
+demo: $(STAMP) $(RUNTIME)  ## run the whole chain on embedded data (5 minutes)
 	@$(BIN)/s2bnn demo --output-dir runs/demo
 
 runtime: $(RUNTIME)  ## build and install the runtime for this machine (3 minutes)

@@ -349,6 +349,37 @@ def check_fields(content: Mapping[str, Any], fields: Mapping[str, Field]) -> Non
             raise ValueError(f"{key} is {_shortened(value)}, not {field}")
 
 
+def check_member(name: str, member: zipfile.ZipInfo, limit: int) -> None:
+    """Check the size of a member of a zip file before it is read.
+
+    Args:
+        name: What to call it.
+        member: Its entry in the archive.
+        limit: The largest accepted size in bytes.
+
+    Raises:
+        ValueError: If it is larger, or if it unpacks to far more bytes than it has in the file.
+    """
+    if member.file_size > limit:
+        raise ValueError(f"{name} is larger than {limit:,} bytes")
+    check_unpacked(name, member.file_size, member.compress_size)
+
+
+def check_unpacked(name: str, size: int, stored: int) -> None:
+    """Check that what is read from a file is not far larger than the file.
+
+    Args:
+        name: What to call it.
+        size: Its size in memory, in bytes.
+        stored: Its size in the file, in bytes.
+
+    Raises:
+        ValueError: If it is far larger.
+    """
+    if size > max(_FREELY_UNPACKED, _LARGEST_RATIO * stored):
+        raise ValueError(f"{name} unpacks to {size:,} bytes")
+
+
 @contextlib.contextmanager
 def _one_sentence(path: str | Path, cure: str, error: type[UserError]) -> Iterator[None]:
     try:
@@ -387,17 +418,10 @@ def _read_members(
                 if wanted.optional:
                     continue
                 raise ValueError(f"{name} is missing")
-            _check_size(name, archive.getinfo(f"{name}.npy"), limit)
+            check_member(name, archive.getinfo(f"{name}.npy"), limit + _HEADER_LIMIT)
             with archive.open(f"{name}.npy") as member:
                 found[name] = _read_array(name, member, wanted, limit)
     return found
-
-
-def _check_size(name: str, member: zipfile.ZipInfo, limit: int) -> None:
-    if member.file_size > limit + _HEADER_LIMIT:
-        raise ValueError(f"{name} is larger than {limit:,} bytes")
-    if member.file_size > max(_FREELY_UNPACKED, _LARGEST_RATIO * member.compress_size):
-        raise ValueError(f"{name} unpacks to {member.file_size:,} bytes")
 
 
 def _read_array(name: str, member: Any, wanted: Array, limit: int) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """1-bit building blocks: Keras layers for binary networks, usable in any model.
 
-They can be saved in `.keras` files, `larq.models.summary` counts their bits, and Larq Compute
-Engine converts them.
+They can be saved in `.keras` and `.h5` files, `larq.models.summary` counts their bits, and Larq
+Compute Engine converts them.
 """
 
 from s2bnn_tf.environment import require_keras_2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import larq as lq
 import tensorflow as tf
 
@@ -22,6 +24,10 @@ class ChannelBias(keras.layers.Layer):
         ReActNet, https://arxiv.org/abs/2003.03488, section 4.2.
     """
 
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
     def build(self, input_shape: tf.TensorShape) -> None:
         self.bias = self.add_weight(name="bias", shape=(input_shape[-1],), initializer="zeros")
         super().build(input_shape)
@@ -30,6 +36,9 @@ class ChannelBias(keras.layers.Layer):
         return inputs + self.bias
 
 
+# Under these names, Larq finds it: in `.h5` files, and where users write `"RSign"`.
+@lq.utils.register_alias("r_sign")
+@lq.utils.register_keras_custom_object
 @keras.utils.register_keras_serializable(package="s2bnn_tf")
 class RSign(lq.quantizers.Quantizer):
     """Binarize activations around a learned, per-channel threshold.
@@ -38,13 +47,17 @@ class RSign(lq.quantizers.Quantizer):
     Backward:  `dy/dx = max(0, 2 - 2|x + bias|)`, the derivative of the
                piecewise-quadratic approximation of sign.
 
-    It is both a layer and a Larq quantizer: place `RSign()` between two layers, or pass it as
-    the `input_quantizer` of any Larq layer.
+    It is both a layer and a Larq quantizer: place `RSign()` between two layers, or pass it, or its
+    name `"RSign"`, as the `input_quantizer` of any Larq layer.
 
     >>> RSign()(tf.constant([[-0.5, 0.0, 2.0]])).numpy()
     array([[-1.,  1.,  1.]], dtype=float32)
 
-    Input shape:  `(..., channels)`, float.
+    Args:
+        axis: The axis of the channels; 1 for images with channels first.
+        **kwargs: The arguments of any Keras layer, such as `name`.
+
+    Input shape:  `(..., channels)`, float; with another `axis`, the channels are there.
     Output shape: same as the input; every value is -1 or +1.
 
     References:
@@ -54,12 +67,26 @@ class RSign(lq.quantizers.Quantizer):
 
     precision = 1
 
+    def __init__(self, axis: int = -1, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.axis = axis
+        self.supports_masking = True
+
     def build(self, input_shape: tf.TensorShape) -> None:
-        self.bias = self.add_weight(name="bias", shape=(input_shape[-1],), initializer="zeros")
+        shape = (input_shape[self.axis],)
+        self.bias = self.add_weight(name="bias", shape=shape, initializer="zeros")
+        after = len(input_shape) - 1 - self.axis if self.axis >= 0 else -1 - self.axis
+        self.dimensions_after = after
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return lq.quantizers.approx_sign(inputs + self.bias)
+        bias = self.bias
+        if self.dimensions_after:
+            bias = tf.reshape(bias, (-1, *(1,) * self.dimensions_after))
+        return lq.quantizers.approx_sign(inputs + bias)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "axis": self.axis}
 
 
 @keras.utils.register_keras_serializable(package="s2bnn_tf")
@@ -78,6 +105,10 @@ class RPReLU(keras.layers.Layer):
     References:
         ReActNet, https://arxiv.org/abs/2003.03488, equation 4.
     """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.supports_masking = True
 
     def build(self, input_shape: tf.TensorShape) -> None:
         shape = (input_shape[-1],)

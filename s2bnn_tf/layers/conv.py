@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import larq as lq
@@ -11,15 +12,9 @@ import tensorflow as tf
 from keras.src.mixed_precision import autocast_variable
 
 from s2bnn_tf.layers.activations import RSign
-from s2bnn_tf.layers.quantizers import ScaledSign, scaled_sign
+from s2bnn_tf.layers.quantizers import ScaledSign
 
 keras = tf.keras
-
-# Larq warns about every binary kernel without a constraint. ReActNet trains without one: its
-# weights stay far inside the interval in which their gradient passes.
-logging.getLogger("larq.layers_base").addFilter(
-    lambda record: "kernel_constraint" not in record.getMessage()
-)
 
 
 @keras.utils.register_keras_serializable(package="s2bnn_tf")
@@ -32,6 +27,7 @@ class BinaryConv2D(lq.layers.QuantConv2D):
     Both steps of two-step training have the same variables, so step 2 can start from the
     weights that step 1 learned.
 
+    It is a `lq.layers.QuantConv2D`, with the same arguments in the same order and other defaults.
     Larq Compute Engine converts the layer of step 2 into one `LceBconv2d`. It has no bias,
     since a BatchNormalization follows.
 
@@ -42,11 +38,23 @@ class BinaryConv2D(lq.layers.QuantConv2D):
     Args:
         filters: Number of output channels.
         kernel_size: Height and width of the kernel, an integer or a pair of integers.
-        binarize_weights: Whether the weights are binary too (step 2).
-        input_quantizer: The quantizer that binarizes the input; defaults to `RSign()`.
-        padding: `"same"` pads with zeros, as the reference implementation does, or `"valid"`.
+        strides: Steps in height and width, an integer or a pair of integers.
+        padding: `"same"` pads with `pad_values`, or `"valid"`.
+        pad_values: Padded by `"same"`: 0, as the reference implementation does, or 1.
+        data_format: `"channels_last"` or `"channels_first"`; defaults to Keras's setting.
+        dilation_rate: Distance of the kernel's elements, an integer or a pair of integers.
+        groups: Number of groups into which input channels and filters are split.
+        activation: Applied to the output, a name or a function.
         use_bias: Whether to add a bias.
+        input_quantizer: The quantizer of the input, a name or an object; None leaves it real. The
+            name `"RSign"` stands for one threshold per channel in every `data_format`.
+        kernel_quantizer: The quantizer of the weights in step 2; None leaves them real.
+        binarize_weights: False in step 1, which leaves `kernel_quantizer` out.
         **kwargs: Any other argument of `lq.layers.QuantConv2D`.
+
+    Raises:
+        ValueError: If the thresholds of the `input_quantizer` are along another axis than the
+            channels, or an argument is one that Larq refuses.
 
     Input shape:  `(batch, height, width, channels)`, float.
     Output shape: `(batch, new_height, new_width, filters)`, float.
@@ -60,34 +68,76 @@ class BinaryConv2D(lq.layers.QuantConv2D):
         self,
         filters: int,
         kernel_size: int | tuple[int, int],
+        strides: int | tuple[int, int] = (1, 1),
+        padding: str = "same",
+        pad_values: float = 0.0,
+        data_format: str | None = None,
+        dilation_rate: int | tuple[int, int] = (1, 1),
+        groups: int = 1,
+        activation: Any = None,
+        use_bias: bool = False,
+        input_quantizer: Any = "RSign",
+        kernel_quantizer: Any = "ScaledSign",
         *,
         binarize_weights: bool = True,
-        input_quantizer: Any = None,
-        padding: str = "same",
-        use_bias: bool = False,
         **kwargs: Any,
     ):
-        kwargs.pop("kernel_quantizer", None)  # binarize_weights decides, also when loading
-        super().__init__(
-            filters,
-            kernel_size,
-            input_quantizer=input_quantizer or RSign(),
-            kernel_quantizer=ScaledSign() if binarize_weights else None,
-            padding=padding,
-            use_bias=use_bias,
-            **kwargs,
-        )
-        self.binarize_weights = binarize_weights
+        if input_quantizer in ("RSign", "r_sign"):
+            data_format = data_format or keras.backend.image_data_format()
+            input_quantizer = RSign(
+                axis=1 if data_format == "channels_first" else -1, dtype=kwargs.get("dtype")
+            )
+        quantizer = lq.quantizers.get(kernel_quantizer) if binarize_weights else None
+        with _unwarned() if isinstance(quantizer, ScaledSign) else contextlib.nullcontext():
+            super().__init__(
+                filters,
+                kernel_size,
+                strides=strides,
+                padding=padding,
+                pad_values=pad_values,
+                data_format=data_format,
+                dilation_rate=dilation_rate,
+                groups=groups,
+                activation=activation,
+                use_bias=use_bias,
+                input_quantizer=input_quantizer,
+                kernel_quantizer=quantizer,
+                **kwargs,
+            )
+        self.binarize_weights = quantizer is not None
+        axes = (1, -3) if self.data_format == "channels_first" else (-1, 3)
+        if isinstance(self.input_quantizer, RSign) and self.input_quantizer.axis not in axes:
+            raise ValueError(
+                f"With {self.data_format}, the input_quantizer is RSign(axis={axes[0]}), or its "
+                "name 'RSign'."
+            )
 
     def build(self, input_shape: tf.TensorShape) -> None:
         super().build(input_shape)
-        if self.binarize_weights and self.compute_dtype != self.variable_dtype:
+        if self.kernel_quantizer is not None and self.compute_dtype != self.variable_dtype:
             self.kernel.quantizer = _in_full_precision(self.kernel, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        config: dict[str, Any] = {**super().get_config(), "binarize_weights": self.binarize_weights}
-        del config["kernel_quantizer"]
-        return config
+        return {**super().get_config(), "binarize_weights": self.binarize_weights}
+
+
+@contextlib.contextmanager
+def _unwarned() -> Iterator[None]:
+    """Keep Larq from warning about a binary kernel without a constraint.
+
+    ReActNet trains without one: its weights stay far inside the interval in which the gradient of
+    `scaled_sign` passes.
+    """
+
+    def is_another(record: logging.LogRecord) -> bool:
+        return "kernel_constraint" not in record.getMessage()
+
+    log = logging.getLogger("larq.layers_base")
+    log.addFilter(is_another)
+    try:
+        yield
+    finally:
+        log.removeFilter(is_another)
 
 
 def _in_full_precision(kernel: Any, dtype: str) -> Callable[[tf.Tensor], tf.Tensor]:
@@ -95,10 +145,12 @@ def _in_full_precision(kernel: Any, dtype: str) -> Callable[[tf.Tensor], tf.Tens
 
     Half precision rounds small negative weights to zero, which has a positive sign.
     """
-    latent = kernel.latent_variable
+    latent, quantizer = kernel.latent_variable, kernel.quantizer
+    if isinstance(quantizer, keras.layers.Layer):
+        quantizer._autocast = False  # it would round them itself
 
     def quantize(_: tf.Tensor) -> tf.Tensor:
         with autocast_variable.enable_auto_cast_variables(None):
-            return tf.cast(scaled_sign(latent.value()), dtype)
+            return tf.cast(quantizer(latent.value()), dtype)
 
     return quantize

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import larq as lq
 import tensorflow as tf
 
@@ -44,11 +46,20 @@ def scaled_sign(kernel: tf.Tensor) -> tf.Tensor:
     return tf.where(kernel >= 0, scale, -scale), gradient
 
 
+# Under these names, Larq finds it: in `.h5` files, and where users write `"ScaledSign"`.
+@lq.utils.register_alias("scaled_sign")
+@lq.utils.register_keras_custom_object
 @tf.keras.utils.register_keras_serializable(package="s2bnn_tf")
-class ScaledSign(lq.quantizers.Quantizer):
+class ScaledSign(lq.quantizers._BaseQuantizer):
     """The function `scaled_sign` as an object, for `kernel_quantizer=` of any Larq layer.
 
-    >>> layer = lq.layers.QuantConv2D(8, 3, kernel_quantizer=ScaledSign())
+    Its name `"ScaledSign"` does as well, once `s2bnn_tf.layers` is imported. Within
+    `lq.context.metrics_scope(["flip_ratio"])`, it counts changes of sign, as Larq's quantizers do.
+
+    >>> layer = lq.layers.QuantConv2D(8, 3, kernel_quantizer="ScaledSign")
+
+    Args:
+        **kwargs: `name`, and `metrics=["flip_ratio"]` for the metric without the scope.
 
     Input shape:  `(..., channels)`, float.
     Output shape: same as the input.
@@ -59,5 +70,12 @@ class ScaledSign(lq.quantizers.Quantizer):
 
     precision = 1
 
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.supports_masking = True
+
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return scaled_sign(inputs)
+        outputs = scaled_sign(inputs)
+        if self._custom_metrics:
+            super().call(tf.sign(outputs))  # Larq compares integers
+        return outputs

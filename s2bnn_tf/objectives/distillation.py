@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from s2bnn_tf.objectives.checks import check_temperature, paired
+
 
 def distillation_loss(
     query: tf.Tensor,
@@ -31,13 +33,19 @@ def distillation_loss(
             defaults to T, as in the paper.
 
     Returns:
-        A scalar in nats.
+        A scalar in nats, float32 even if the embeddings are float16.
+
+    Raises:
+        ValueError: If the shapes differ, the batch is empty, or a temperature is not above 0.
 
     References:
         S2-BNN, https://arxiv.org/abs/2102.08946, section 3.3.
     """
-    probabilities = tf.stop_gradient(
-        tf.nn.softmax(target / (teacher_temperature or temperature), axis=-1)
-    )
+    if teacher_temperature is None:
+        teacher_temperature = temperature
+    check_temperature(temperature)
+    check_temperature(teacher_temperature)
+    query, target = paired(query, tf.stop_gradient(target))
+    probabilities = tf.nn.softmax(target / teacher_temperature, axis=-1)
     log_probabilities = tf.nn.log_softmax(query / temperature, axis=-1)
     return -tf.reduce_mean(tf.reduce_sum(probabilities * log_probabilities, axis=-1))

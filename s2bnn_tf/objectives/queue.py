@@ -44,9 +44,23 @@ class KeyQueue(tf.Module):
         """Replace the oldest keys.
 
         Args:
-            keys: The new keys, `(B, D)`, unit length, oldest first. Under distribution, every
-                replica passes the keys of all replicas.
+            keys: The new keys, `(B, D)`, unit length, oldest first; any floating-point type.
+                Under distribution, every replica passes the keys of all replicas.
+
+        Raises:
+            ValueError: If they have another shape, or are no floating-point numbers. If the shape
+                is not known before a graph runs, running it raises
+                `tf.errors.InvalidArgumentError`.
         """
+        keys = tf.convert_to_tensor(keys)
+        expected = tf.TensorShape([None, self.keys.shape[1]])
+        if not keys.dtype.is_floating or not keys.shape.is_compatible_with(expected):
+            raise ValueError(
+                f"The queue takes floating-point keys of the shape (B, {expected[1]}), not "
+                f"{keys.dtype.name} of {keys.shape}."
+            )
+        # The operations below write to memory without a look at types or at the width.
+        keys = tf.ensure_shape(tf.cast(keys, self.keys.dtype), expected)
         keys = keys[-self.size :]
         count = tf.shape(keys, out_type=tf.int64)[0]
         rows = (self.position + tf.range(count)) % self.size

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from s2bnn_tf.objectives.checks import paired
+
 
 def regression_loss(query: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
     """The squared distance between two unit vectors (SimReg).
@@ -21,10 +23,14 @@ def regression_loss(query: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
         target: The teacher's embeddings of the same views, `(B, D)`, unit length.
 
     Returns:
-        A scalar in [0, 4]. No gradient reaches the target.
+        A scalar in [0, 4], float32 even if the embeddings are float16. No gradient reaches the
+        target.
+
+    Raises:
+        ValueError: If the shapes differ, or the batch is empty.
 
     References:
         SimReg, https://arxiv.org/abs/2201.05131, section 3.
     """
-    difference = query - tf.stop_gradient(target)
-    return tf.reduce_mean(tf.reduce_sum(tf.square(difference), axis=-1))
+    query, target = paired(query, tf.stop_gradient(target))
+    return tf.reduce_mean(tf.reduce_sum(tf.square(query - target), axis=-1))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from s2bnn_tf.objectives.checks import check_temperature, paired, rows_of
+
 
 def similarity_loss(
     query: tf.Tensor,
@@ -36,13 +38,22 @@ def similarity_loss(
             in the paper. Defaults to T.
 
     Returns:
-        A scalar in nats. No gradient reaches the target or the queue.
+        A scalar in nats, float32 even if the embeddings are float16. No gradient reaches the
+        target or the queue.
+
+    Raises:
+        ValueError: If the shapes do not fit each other, the batch is empty, or a temperature is
+            not above 0.
 
     References:
         SEED, https://arxiv.org/abs/2101.04731, equations 3 to 5.
     """
-    teacher_temperature = teacher_temperature or temperature
-    target, queue_keys = tf.stop_gradient(target), tf.stop_gradient(queue_keys)
+    if teacher_temperature is None:
+        teacher_temperature = temperature
+    check_temperature(temperature)
+    check_temperature(teacher_temperature)
+    query, target = paired(query, tf.stop_gradient(target))
+    queue_keys = rows_of(tf.stop_gradient(queue_keys), query)
 
     def similarities(embedding: tf.Tensor) -> tf.Tensor:  # (B, 1 + K)
         own = tf.reduce_sum(embedding * target, axis=-1, keepdims=True)

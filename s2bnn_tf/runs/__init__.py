@@ -13,6 +13,7 @@ from s2bnn_tf.runs.run_directory import (
     load_encoder,
     save_encoder,
 )
+from s2bnn_tf.runs.weights_files import count_weights
 
 __all__ = [
     "CheckpointStore",
@@ -21,6 +22,7 @@ __all__ = [
     "RunDirectory",
     "build_augmentation",
     "build_encoder",
+    "count_weights",
     "leave_untrained",
     "load_encoder",
     "open_encoder",

@@ -15,6 +15,7 @@ from s2bnn_tf.config import Config, StudentConfig, dump_config, load_config
 from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import refuse_links, replace_file, write_text
+from s2bnn_tf.runs.weights_files import count_weights
 
 
 class RunDirectory:
@@ -166,6 +167,7 @@ def load_encoder(run_dir: str | Path, *, image_size: int | None = None) -> Encod
             f"finish the run: s2bnn train {run.config_path} --output-dir {run.path}."
         )
     try:
+        count_weights(run.weights_path)
         encoder.load_weights(run.weights_path)
     except Exception as error:  # a damaged file can raise nearly anything inside of HDF5
         raise CheckpointError(

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from s2bnn_tf.data import IMAGENET_MEAN, IMAGENET_STD
 from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError
+from s2bnn_tf.runs import count_weights
+from s2bnn_tf.teachers.keras_files import read_keras_file
 
 keras = tf.keras
 
@@ -24,14 +26,10 @@ def load_keras_file(path: Path) -> keras.Model:
         The model, with one feature vector per image: `(B, D)`.
 
     Raises:
-        CheckpointError: If the file is missing, damaged or holds code.
+        CheckpointError: If the file is missing, damaged, of Keras 3, or holds code.
         ModelError: If the output of the model has another rank.
     """
-    try:
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise CheckpointError(f"teacher.weights: cannot load {path} safely: {reason}") from error
+    model = read_keras_file(path)
     output = model.output
     if len(output.shape) == 4:
         output = keras.layers.GlobalAveragePooling2D()(output)
@@ -68,6 +66,8 @@ def load_application(name: str, weights: str | None, image_size: int) -> keras.M
     std, mean = (tf.constant(v, tf.float32) * 255.0 for v in (IMAGENET_STD, IMAGENET_MEAN))
     preprocess = sys.modules[network.__module__].preprocess_input
     try:
+        if weights is not None and weights != "imagenet":
+            _check_weights(weights)
         body = network(include_top=False, pooling="avg", weights=weights)
     except Exception as error:
         # A missing or misfit file raises ValueError, a failed download a bare Exception.
@@ -76,3 +76,10 @@ def load_application(name: str, weights: str | None, image_size: int) -> keras.M
             f"teacher.weights: cannot load {weights} for {name}: {reason}"
         ) from error
     return keras.Model(image, body(preprocess(image * std + mean)), name=name)
+
+
+def _check_weights(path: str) -> None:
+    """Check that Keras will read a file as HDF5, and that it can."""
+    if not path.endswith((".h5", ".hdf5")):
+        raise ValueError("its name must end in .h5, as that of model.save_weights('x.weights.h5')")
+    count_weights(path)

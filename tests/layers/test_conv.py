@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+
+import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -120,3 +123,93 @@ def test_half_precision_uses_signs_and_scales_of_the_stored_weights(policy):
     gradient = tape.gradient(total, layer.trainable_variables[0])
     assert gradient.dtype == tf.float32
     np.testing.assert_allclose(gradient, 16.0)
+
+
+def positional(layer: type) -> list[str]:
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD,)
+    parameters = inspect.signature(layer.__init__).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind in kinds]
+
+
+def test_arguments_have_larqs_order():
+    ours, theirs = positional(BinaryConv2D), positional(lq.layers.QuantConv2D)
+    assert ours == theirs[: len(ours)]
+    assert ours[-1] == "kernel_quantizer"
+    layer = BinaryConv2D(4, 3, 2, "valid", 1.0, "channels_last", 1, 2, "relu", True, None, None)
+    config = layer.get_config()
+    assert (config["strides"], config["padding"], config["pad_values"]) == ((2, 2), "valid", 1.0)
+    assert (config["groups"], config["activation"], config["use_bias"]) == (2, "relu", True)
+
+
+def test_quantizers_are_those_that_were_asked_for():
+    layer = BinaryConv2D(4, 3, kernel_quantizer="ste_sign", kernel_constraint="weight_clip")
+    assert isinstance(layer.kernel_quantizer, lq.quantizers.SteSign)
+    layer.build((None, 6, 6, 2))
+    binary = layer.kernel_quantizer(tf.constant(layer.kernel.numpy()))
+    assert set(np.abs(binary).ravel()) == {1.0}
+    again = BinaryConv2D.from_config(layer.get_config())
+    assert isinstance(again.kernel_quantizer, lq.quantizers.SteSign)
+    assert again.binarize_weights
+
+    real = BinaryConv2D(4, 3, input_quantizer=None, kernel_quantizer=None)
+    assert (real.input_quantizer, real.kernel_quantizer) == (None, None)
+    assert not real.binarize_weights
+    images = np.random.default_rng(0).normal(size=(1, 6, 6, 2)).astype(np.float32)
+    np.testing.assert_allclose(real(images), convolve(images, real.kernel.numpy(), 1), atol=1e-5)
+    again = BinaryConv2D.from_config(real.get_config())
+    assert (again.input_quantizer, again.kernel_quantizer) == (None, None)
+
+
+def test_a_configuration_that_was_saved_without_a_kernel_quantizer():
+    """Files of version 0.1.0 say only `binarize_weights`."""
+    for binarize_weights, kind in ((True, ScaledSign), (False, type(None))):
+        config = BinaryConv2D(4, 3, binarize_weights=binarize_weights).get_config()
+        del config["kernel_quantizer"]
+        assert isinstance(BinaryConv2D.from_config(config).kernel_quantizer, kind)
+
+
+@pytest.mark.parametrize("name", ["RSign", "r_sign"])
+def test_channels_first_has_a_threshold_for_each_channel(name):
+    layer = BinaryConv2D(4, 1, data_format="channels_first", input_quantizer=name)
+    layer.build((None, 3, 5, 7))
+    quantizer = layer.input_quantizer
+    quantizer.build((None, 3, 5, 7))
+    assert quantizer.bias.shape == (3,)
+    quantizer.bias.assign([0.5, 0.0, -0.5])
+    images = np.random.default_rng(0).normal(size=(2, 3, 5, 7)).astype(np.float32)
+    shifted = images + np.float32([0.5, 0.0, -0.5])[:, None, None]
+    np.testing.assert_array_equal(quantizer(images), np.where(shifted >= 0, 1, -1))
+    again = BinaryConv2D.from_config(layer.get_config())
+    assert (again.data_format, again.input_quantizer.axis) == ("channels_first", 1)
+
+
+@pytest.mark.parametrize(("data_format", "axis"), [("channels_first", -1), ("channels_last", 1)])
+def test_thresholds_along_another_axis_than_the_channels(data_format, axis):
+    with pytest.raises(ValueError, match=f"With {data_format}, the input_quantizer is RSign"):
+        BinaryConv2D(4, 3, data_format=data_format, input_quantizer=RSign(axis=axis))
+
+
+def test_larq_still_warns_of_layers_of_others(caplog):
+    BinaryConv2D(4, 3)
+    assert not caplog.records
+    lq.layers.QuantConv2D(4, 3, kernel_quantizer="ste_sign")
+    assert "without setting `kernel_constraint`" in caplog.text
+    caplog.clear()
+    BinaryConv2D(4, 3, kernel_quantizer="ste_sign")
+    assert "without setting `kernel_constraint`" in caplog.text
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_larqs_scope_of_metrics_counts_flips(policy):
+    with lq.context.metrics_scope(["flip_ratio"]):
+        layer = BinaryConv2D(2, 1, name="conv", dtype=policy)
+    model = tf.keras.Sequential([tf.keras.Input((4, 4, 4)), layer])
+    kernel = np.full((1, 1, 4, 2), 0.5, np.float32)
+    for flipped in (0, 1, 3):  # of the eight weights, each time in addition
+        kernel.ravel()[:flipped] *= -1
+        layer.set_weights([layer.get_weights()[0] * 0 + kernel, np.zeros(4, np.float32)])
+        model(tf.ones((1, 4, 4, 4)))
+    (metric,) = model.metrics
+    assert metric.name.startswith("flip_ratio/scaled_sign")
+    np.testing.assert_allclose(metric.result(), (1 / 8 + 3 / 8) / 2, atol=0.01)
+    assert [weight.shape for weight in layer.weights] == [(1, 1, 4, 2), (4,)]  # none of the metric

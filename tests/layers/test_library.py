@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from s2bnn_tf.layers import BinaryConv2D, ChannelBias, RPReLU, RSign
+from s2bnn_tf.layers import BinaryConv2D, ChannelBias, RPReLU, RSign, ScaledSign
 
 keras = tf.keras
 
@@ -50,6 +50,44 @@ def test_a_keras_file_brings_back_every_bit(binarize_weights, images, tmp_path):
     for before, after in zip(model.weights, loaded.weights, strict=True):
         np.testing.assert_array_equal(before, after, err_msg=before.name)
     np.testing.assert_array_equal(model(images), loaded(images))
+
+
+@pytest.mark.parametrize("binarize_weights", [False, True])
+def test_an_h5_file_brings_back_every_bit(binarize_weights, images, tmp_path):
+    model = plain_model(binarize_weights)
+    larq_layer = lq.layers.QuantConv2D(
+        4, 1, input_quantizer=RSign(), kernel_quantizer=ScaledSign(), name="larq"
+    )
+    model = keras.Sequential([keras.Input((8, 8, 3)), *model.layers[:-2], larq_layer])
+    with pytest.warns(UserWarning, match="HDF5"):
+        model.save(tmp_path / "model.h5")
+    loaded = keras.models.load_model(tmp_path / "model.h5", compile=False)
+    assert loaded.get_layer("first").binarize_weights is binarize_weights
+    for before, after in zip(model.weights, loaded.weights, strict=True):
+        np.testing.assert_array_equal(before, after, err_msg=before.name)
+    np.testing.assert_array_equal(model(images), loaded(images))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("RSign", RSign),
+        ("r_sign", RSign),
+        ("ScaledSign", ScaledSign),
+        ("scaled_sign", ScaledSign),
+    ],
+)
+def test_larq_knows_our_quantizers_by_name(name, kind):
+    assert isinstance(lq.quantizers.get(name), kind)
+    layer = lq.layers.QuantConv2D(4, 3, input_quantizer=name, kernel_constraint="weight_clip")
+    again = lq.layers.QuantConv2D.from_config(layer.get_config())
+    assert isinstance(again.input_quantizer, kind)
+
+
+@pytest.mark.parametrize("layer", [ChannelBias, RPReLU, RSign, ScaledSign])
+def test_a_layer_for_each_element_passes_a_mask_on(layer):
+    tokens = keras.layers.Masking()(keras.Input((5, 3)))
+    assert layer()(tokens)._keras_mask is not None
 
 
 def summary_rows(model: keras.Model) -> dict[str, list[str]]:

@@ -125,8 +125,10 @@ def gradients(loss, *arguments):
 
 def test_info_nce_moves_the_query_only():
     query, key, queue = unit_rows(4, 8, 0), unit_rows(4, 8, 1), unit_rows(10, 8, 2)
-    to_query, to_key = gradients(lambda q, k: info_nce_loss(q, k, queue, 0.2), query, key)
-    assert to_key is None
+    to_query, to_key, to_queue = gradients(
+        lambda q, k, n: info_nce_loss(q, k, n, 0.2), query, key, queue
+    )
+    assert (to_key, to_queue) == (None, None)
     expected = np.zeros_like(query)
     for i, (q, k) in enumerate(zip(query, key, strict=True)):
         keys = np.vstack([k, queue])
@@ -184,3 +186,91 @@ def test_hot_limits():
     query, key, queue = unit_rows(4, 8, 0), unit_rows(4, 8, 1), unit_rows(10, 8, 2)
     np.testing.assert_allclose(info_nce_loss(query, key, queue, 1e6), math.log(11), rtol=1e-4)
     np.testing.assert_allclose(distillation_loss(query, key, 1e6), math.log(8), rtol=1e-4)
+
+
+def test_info_nce_never_moves_a_queue_that_is_a_variable():
+    query, queue = tf.constant(unit_rows(4, 8, 0)), tf.Variable(unit_rows(10, 8, 2))
+    with tf.GradientTape() as tape:
+        loss = info_nce_loss(query, query, queue, 0.2)
+    assert tape.gradient(loss, queue) is None
+
+
+# Each takes a query, a target, keys and a temperature.
+LOSSES = {
+    "info_nce": info_nce_loss,
+    "distillation": lambda q, t, k, temperature: distillation_loss(q, t, temperature),
+    "teacher's temperature": lambda q, t, k, temperature: distillation_loss(q, t, 0.2, temperature),
+    "similarity": similarity_loss,
+    "regression": lambda q, t, k, temperature: regression_loss(q, t),
+}
+WITH_TEMPERATURE = [name for name in LOSSES if name != "regression"]
+
+
+@pytest.mark.parametrize("temperature", [0, 0.0, -0.2, math.nan, math.inf])
+@pytest.mark.parametrize("name", WITH_TEMPERATURE)
+def test_a_temperature_is_above_zero(name, temperature):
+    rows = unit_rows(4, 8, 0)
+    with pytest.raises(ValueError, match="A temperature is a number above 0, not"):
+        LOSSES[name](rows, rows, rows, temperature)
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "graph"])
+@pytest.mark.parametrize(
+    ("query", "target", "message"),
+    [
+        ((4, 8), (1, 8), "belong together one by one"),
+        ((1, 8), (4, 8), "belong together one by one"),
+        ((4, 8), (4, 1), "belong together one by one"),
+        ((4, 8), (8,), r"target must have the shape \(rows, D\)"),
+        ((8,), (4, 8), r"query must have the shape \(rows, D\)"),
+        ((4, 8, 1), (4, 8, 1), r"query must have the shape \(rows, D\)"),
+        ((0, 8), (0, 8), "The batch is empty"),
+    ],
+)
+@pytest.mark.parametrize("name", LOSSES)
+def test_batches_do_not_broadcast_and_are_not_empty(name, query, target, message, compiled):
+    loss = tf.function(LOSSES[name]) if compiled else LOSSES[name]
+    with pytest.raises(ValueError, match=message):
+        loss(tf.ones(query), tf.ones(target), tf.ones((5, 8)), 0.2)
+
+
+@pytest.mark.parametrize(
+    ("query", "target"), [((4, 8), (1, 8)), ((1, 8), (4, 8)), ((0, 8), (0, 8)), ((8,), (4, 8))]
+)
+@pytest.mark.parametrize("name", LOSSES)
+def test_batches_whose_size_is_not_known_before_the_graph_runs(name, query, target):
+    rows = tf.TensorSpec(None)
+    loss = tf.function(
+        lambda q, t: LOSSES[name](q, t, tf.ones((5, 8)), 0.2), input_signature=[rows, rows]
+    )
+    assert np.isfinite(loss(tf.ones((4, 8)), tf.ones((4, 8))))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        loss(tf.ones(query), tf.ones(target))
+
+
+@pytest.mark.parametrize("name", ["info_nce", "similarity"])
+def test_keys_of_another_dimension(name):
+    rows = unit_rows(4, 8, 0)
+    with pytest.raises(ValueError, match="dimension 8 cannot be compared with keys of dimension 9"):
+        LOSSES[name](rows, rows, unit_rows(5, 9, 1), 0.2)
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
+@pytest.mark.parametrize("name", LOSSES)
+def test_half_precision_is_computed_in_full(name, dtype):
+    """The query of a student in half precision, with a target and a queue that are float32."""
+    query, target, keys = unit_rows(4, 8, 0), unit_rows(4, 8, 1), unit_rows(5, 8, 2)
+    half = tf.cast(query, dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(half)
+        loss = LOSSES[name](half, target, keys, 0.2)
+    assert loss.dtype == tf.float32
+    expected = LOSSES[name](tf.cast(half, tf.float32), target, keys, 0.2)
+    np.testing.assert_array_equal(loss, expected)
+    assert tape.gradient(loss, half).dtype == dtype
+
+
+def test_integers_are_no_embeddings():
+    rows = tf.ones((4, 8), tf.int32)
+    with pytest.raises(ValueError, match="query must hold floating-point numbers, not int32"):
+        regression_loss(rows, rows)

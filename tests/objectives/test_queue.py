@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import deque
 
 import numpy as np
@@ -83,3 +85,64 @@ def test_size_and_what_is_trained():
     queue = KeyQueue(8, DIM)
     assert (queue.size, queue.keys.shape) == (8, (8, DIM))
     assert queue.trainable_variables == ()
+
+
+def enqueue_in_another_process(code: str) -> subprocess.CompletedProcess[str]:
+    """Run in a process of its own, since the operations below abort the whole process."""
+    start = "import tensorflow as tf\nfrom s2bnn_tf.objectives import KeyQueue\n"
+    return subprocess.run(
+        [sys.executable, "-c", start + code], capture_output=True, text=True, check=False
+    )
+
+
+def test_keys_of_every_floating_point_type_are_cast():
+    code = """
+q = KeyQueue(4, 3)
+for compiled in (False, True):
+    for dtype in (tf.float16, tf.bfloat16, tf.float64):
+        enqueue = tf.function(q.enqueue) if compiled else q.enqueue
+        enqueue(tf.ones((4, 3), dtype) * 0.5)
+        assert q.keys.numpy().tolist() == [[0.5] * 3] * 4, q.keys
+        enqueue(tf.zeros((4, 3)))
+"""
+    done = enqueue_in_another_process(code)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "graph"])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        tf.ones((2, DIM + 1)),
+        tf.ones((2, DIM - 1)),
+        tf.ones((2, 0)),
+        tf.ones(DIM),
+        tf.ones((2, DIM, 1)),
+        tf.ones(()),
+        tf.ones((2, DIM), tf.int32),
+        tf.ones((2, DIM), tf.complex64),
+        tf.constant([["a"] * DIM]),
+    ],
+    ids=lambda keys: f"{keys.dtype.name}{keys.shape}",
+)
+def test_keys_of_another_shape_or_kind_change_nothing(keys, compiled):
+    queue = KeyQueue(4, DIM)
+    before = queue.keys.numpy()
+    enqueue = tf.function(queue.enqueue) if compiled else queue.enqueue
+    with pytest.raises(ValueError, match=r"floating-point keys of the shape \(B, 3\), not "):
+        enqueue(keys)
+    np.testing.assert_array_equal(queue.keys, before)
+    assert int(queue.position) == 0
+
+
+@pytest.mark.parametrize("shape", [(2, DIM + 1), (2, DIM - 1), (DIM,), (2, DIM, 1)])
+def test_a_shape_that_is_not_known_before_the_graph_runs(shape):
+    queue = KeyQueue(4, DIM)
+    before = queue.keys.numpy()
+    enqueue = tf.function(queue.enqueue, input_signature=[tf.TensorSpec(None)])
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        enqueue(tf.ones(shape))
+    np.testing.assert_array_equal(queue.keys, before)
+    assert int(queue.position) == 0
+    enqueue(tf.ones((2, DIM)))
+    assert int(queue.position) == 2
