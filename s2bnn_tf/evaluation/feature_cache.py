@@ -18,6 +18,7 @@ from s2bnn_tf.evaluation.results import results_dir
 from s2bnn_tf.files import replace_file
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import Array, read_npz
+from s2bnn_tf.runs import locate_run
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class FeatureCache:
 
     def __init__(self, path: Path | str):
         self.directory = results_dir(path) / "features"
-        self.network = _hash_network(Path(path))
+        self.network = _hash_network(locate_run(path))
 
     def extract(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 
 from s2bnn_tf.files import refuse_links
 from s2bnn_tf.reading import Field, ListOf, Number, Object, Text, read_json
+from s2bnn_tf.runs import locate_run
 
 _SHARE, _COUNT = Number(low=0, high=1), Number(low=0, whole=True)
 _ANY_SHARE = Number(low=0, high=1, optional=True)
@@ -71,14 +72,14 @@ def results_dir(path: Path | str, transfer: str | None = None) -> Path:
     """Return the directory of a model's results: RUN/eval, or NAME.eval beside NAME.tflite.
 
     Args:
-        path: A run directory or a `.tflite`.
+        path: A run directory, the directory of a fit, or a `.tflite`.
         transfer: A source of images other than those the model was trained on, whose results
             have a directory of their own below.
 
     Raises:
         CheckpointError: If the directory, or one in it, is a symbolic link.
     """
-    path = Path(path)
+    path = locate_run(path)
     directory = path / "eval" if path.is_dir() else path.with_suffix(".eval")
     refuse_links(directory, directory / "features", directory / "transfer")
     if transfer is None:

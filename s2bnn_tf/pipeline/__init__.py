@@ -1,21 +1,26 @@
 """One call from a folder of pictures to an encoder on a device.
 
-Read `fit` first, which calls the others in this order: `look` with `groups`, `plan`, `results`
-with `measure`, and `deliver`.
+Read `stages` first, which calls the others in this order: `look` with `groups`, `plan`, `results`
+with `measure`, and `deliver`. `api` and `encoder` are what Python programs use.
 """
 
-from s2bnn_tf.pipeline.fit import run_fit
+from s2bnn_tf.pipeline.api import fit, load
+from s2bnn_tf.pipeline.encoder import FittedEncoder
 from s2bnn_tf.pipeline.groups import find_groups
 from s2bnn_tf.pipeline.look import Look, look_at
 from s2bnn_tf.pipeline.measure import effective_rank, neighbors_kept, pixel_knn
 from s2bnn_tf.pipeline.plan import Options, Plan
+from s2bnn_tf.pipeline.stages import run_fit
 
 __all__ = [
+    "FittedEncoder",
     "Look",
     "Options",
     "Plan",
     "effective_rank",
     "find_groups",
+    "fit",
+    "load",
     "look_at",
     "neighbors_kept",
     "pixel_knn",

@@ -11,6 +11,7 @@ from s2bnn_tf.runs.run_directory import (
     build_encoder,
     leave_untrained,
     load_encoder,
+    locate_run,
     save_encoder,
 )
 from s2bnn_tf.runs.weights_files import count_weights
@@ -25,6 +26,7 @@ __all__ = [
     "count_weights",
     "leave_untrained",
     "load_encoder",
+    "locate_run",
     "open_encoder",
     "restore_run",
     "save_encoder",

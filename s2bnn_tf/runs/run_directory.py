@@ -18,20 +18,28 @@ from s2bnn_tf.files import refuse_links, replace_file, write_text
 from s2bnn_tf.runs.weights_files import count_weights
 
 
+def locate_run(path: str | Path) -> Path:
+    """Return the run directory that a path means: of the directory of a fit, its student."""
+    path = Path(path)
+    is_fit = (path / "plan.json").is_file() and not (path / "config.yaml").exists()
+    return path / "student" if is_fit and (path / "student").is_dir() else path
+
+
 class RunDirectory:
     """The files of one run, by name.
 
     `config.yaml` `metrics.jsonl` `checkpoints/` `encoder.weights.h5` `eval/*.json` `report.html`
 
     Args:
-        path: The directory, which need not exist yet. It may be a symbolic link; its parts may not.
+        path: The directory, which need not exist yet. It may be a symbolic link; its parts may
+            not. The directory of a fit means that of its student.
 
     Raises:
         CheckpointError: If a part of it is a symbolic link.
     """
 
     def __init__(self, path: str | Path):
-        self.path = Path(path)
+        self.path = locate_run(path)
         self.config_path = self.path / "config.yaml"
         self.metrics_path = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
@@ -216,7 +224,8 @@ class LoadedEncoder:
     @classmethod
     def open(cls, run_dir: str | Path) -> LoadedEncoder:
         """Open the encoder of a run directory; it raises the errors of `load_encoder`."""
-        return cls(load_encoder(run_dir), RunDirectory(run_dir).config, run_dir)
+        run = RunDirectory(run_dir)
+        return cls(load_encoder(run.path), run.config, run.path)
 
     def features(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Compute features `(B, C)` from RGB images 0-255 `(B, S, S, 3)`."""

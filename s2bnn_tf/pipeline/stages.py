@@ -57,7 +57,7 @@ def run_fit(
     started, report, output = time.monotonic(), progress or no_progress, Path(output_dir)
     if output.is_file():
         raise ConfigError(f"{output} is a file; choose another --output-dir.")
-    if RunDirectory(output).exists():
+    if (output / "config.yaml").exists():
         raise ConfigError(f"{output} is the directory of a single run; choose another.")
     with DirectoryLock(output, "fit"):
         plan = read_plan(output / "plan.json")

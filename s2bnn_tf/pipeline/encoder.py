@@ -1,0 +1,143 @@
+"""An encoder in Python: vectors of pictures, measures, conversion and bundles, one call each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from s2bnn_tf.data import center_crop, load_image
+from s2bnn_tf.errors import DataError, ModelError
+from s2bnn_tf.evaluation import evaluate_knn, evaluate_linear
+from s2bnn_tf.export import bundle, convert_run
+from s2bnn_tf.progress import Progress
+from s2bnn_tf.reading import read_json
+from s2bnn_tf.runs import locate_run, open_encoder
+
+Images = ArrayLike | Iterable[ArrayLike | str | Path]
+_BATCH = 256
+
+
+class FittedEncoder:
+    """An encoder of images, opened from the directory of a fit, a run directory or a `.tflite`.
+
+    Attributes:
+        path: What it was opened from.
+        image_size: Height and width of its input in pixels.
+        feature_dim: The number of features D.
+        results: What `fit` has measured; empty for other runs and files.
+
+    Args:
+        path: The directory or file.
+
+    Raises:
+        UserError: If there is no encoder, or it is damaged.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self._encoder: Any = open_encoder(locate_run(path))
+        self.image_size: int = self._encoder.image_size
+        self.feature_dim: int = self._encoder.feature_dim
+        self.results: dict[str, Any] = {}
+        if (self.path / "fit.json").is_file():
+            self.results = read_json(self.path / "fit.json", cure="run `s2bnn fit` again")
+
+    def features(self, images: Images) -> NDArray[np.float32]:
+        """Compute features as they come.
+
+        Args:
+            images: An array (N, H, W, 3) uint8, or a sequence of picture files and arrays
+                (H, W, 3). What has the network's own size is used as it is; anything else is
+                scaled and cropped as a file is.
+
+        Returns:
+            float32 `(N, D)`.
+
+        Raises:
+            DataError: If an array is no RGB image in bytes, or a file cannot be read.
+        """
+        squares = [self._prepare(image) for image in _each(images)]
+        if not squares:
+            return np.zeros((0, self.feature_dim), np.float32)
+        parts = [
+            self._encoder.features(np.stack(squares[begin : begin + _BATCH]).astype(np.float32))
+            for begin in range(0, len(squares), _BATCH)
+        ]
+        result: NDArray[np.float32] = np.concatenate(parts)
+        return result
+
+    def embed(self, images: Images) -> NDArray[np.float32]:
+        """Compute features of unit length, whose products are cosines; see `features`."""
+        features = self.features(images)
+        lengths = np.linalg.norm(features, axis=1, keepdims=True)
+        unit: NDArray[np.float32] = features / np.maximum(lengths, 1e-12)
+        return unit
+
+    def evaluate(self, data: str | Path | None = None) -> dict[str, float]:
+        """Measure the accuracy of nearest neighbors and of a linear probe.
+
+        Args:
+            data: Labeled images, as for `open_source`; defaults to those it was trained on.
+
+        Returns:
+            `knn` and `linear`, 0 to 1.
+
+        Raises:
+            DataError: If the images have no labels.
+        """
+        source = None if data is None else str(data)
+        return {
+            "knn": float(evaluate_knn(locate_run(self.path), source)["top1"]),
+            "linear": float(evaluate_linear(locate_run(self.path), source)["top1"]),
+        }
+
+    def convert(self, output: str | Path, head: str = "none") -> dict[str, Any]:
+        """Convert to a verified `.tflite`, and return its card; see `convert_run`."""
+        return convert_run(self._run(), output, head=head)
+
+    def bundle(
+        self,
+        output: str | Path,
+        target: str = "linux-aarch64",
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        """Write what a device needs, and return its card; see `s2bnn_tf.export.bundle`."""
+        return bundle(self._run(), output, target=target, progress=progress)
+
+    def __repr__(self) -> str:
+        size = f"{self.image_size}x{self.image_size}"
+        text = f"FittedEncoder({str(self.path)!r}: {size} pixels to {self.feature_dim} features"
+        knn = (self.results.get("knn") or {}).get("student")
+        return text + (f", kNN {100 * knn:.1f} %)" if knn is not None else ")")
+
+    def _run(self) -> Path:
+        run = locate_run(self.path)
+        if not run.is_dir():
+            raise ModelError(f"{run} is a converted file; open the run that it was made of.")
+        return run
+
+    def _prepare(self, image: ArrayLike | str | Path) -> NDArray[np.uint8]:
+        pixels = load_image(image) if isinstance(image, (str, Path)) else np.asarray(image)
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+            raise DataError(
+                f"An image is an array (H, W, 3) of uint8, not {pixels.shape} of {pixels.dtype}; "
+                "convert it, or give the path of its file."
+            )
+        size = self.image_size
+        if not isinstance(image, (str, Path)) and pixels.shape[:2] == (size, size):
+            return pixels
+        return center_crop(pixels, (size, size), self._encoder.center_crop)
+
+
+def _each(images: Images) -> Iterable[Any]:
+    if isinstance(images, (str, Path)):
+        return [images]
+    if isinstance(images, np.ndarray) and images.ndim == 3:
+        raise DataError(
+            f"Images are an array (N, H, W, 3), not {images.shape}; write images[np.newaxis]."
+        )
+    return images  # type: ignore[return-value]

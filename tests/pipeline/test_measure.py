@@ -1,0 +1,40 @@
+"""What an encoder is compared with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from s2bnn_tf.data import center_crop as crop
+from s2bnn_tf.data import load_image, open_source
+from s2bnn_tf.pipeline import effective_rank, neighbors_kept, pixel_knn
+from s2bnn_tf.pipeline.measure import pixel_features
+
+
+def test_pixels_are_those_of_the_small_pictures(crops):
+    train, test = (open_source(str(crops), split) for split in ("train", "test"))
+    bank, labels, queries, _ = pixel_features(train, test, 8, 0.875)
+    images = np.stack([crop(load_image(p), (8, 8), 0.875).ravel() for p in train.paths])
+    np.testing.assert_allclose(bank, images - images.mean(axis=0), atol=1e-3)
+    np.testing.assert_array_equal(labels, train.labels)
+    assert queries.shape == (len(test), 192)
+    assert 0.3 < pixel_knn(train, test, 8, 0.875)["top1"] < 1
+
+
+def test_neighbors_that_are_kept():
+    rng = np.random.default_rng(0)
+    bank, queries = rng.normal(size=(50, 8)), rng.normal(size=(20, 8))
+    turned, _ = np.linalg.qr(rng.normal(size=(8, 8)))
+    same = neighbors_kept((bank, queries), (bank @ turned * 3, queries @ turned * 3))
+    assert same == {"top1": 1.0, "top5": 1.0}
+    other = neighbors_kept((bank, queries), (rng.normal(size=(50, 8)), queries))
+    assert other["top5"] < 0.4
+
+
+@pytest.mark.parametrize("rank", [1, 3, 8])
+def test_the_effective_rank(rank):
+    """Of a matrix with equal singular values it is their number, by any rotation."""
+    rng = np.random.default_rng(1)
+    left, _ = np.linalg.qr(rng.normal(size=(40, rank)))
+    right, _ = np.linalg.qr(rng.normal(size=(8, rank)))
+    assert effective_rank(5 * left @ right.T) == pytest.approx(rank, rel=1e-3)
