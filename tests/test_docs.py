@@ -20,6 +20,7 @@ from s2bnn_tf.cli import main
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+FILE_ENDINGS = (".yaml", ".json", ".md", ".tflite", ".npz", ".zip", ".html")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 SECTIONS = {
     "data": config.DataConfig,
@@ -91,7 +92,7 @@ def test_a_page_names_files_and_keys_that_exist(page: Path) -> None:
         if re.fullmatch(r"(s2bnn_tf|runtime|configs|benchmarks|tests|docs)/[\w./-]*", code):
             assert (ROOT / code).exists() or "/build/" in code, code
         key = re.match(r"(\w+)\.(\w+)(?=[=:]|$)", code)
-        if key and key[1] in SECTIONS and not code.endswith((".yaml", ".json", ".md")):
+        if key and key[1] in SECTIONS and not code.endswith(FILE_ENDINGS):
             assert key[2] in {field.name for field in dataclasses.fields(SECTIONS[key[1]])}, code
 
 
@@ -103,7 +104,11 @@ def test_code_fits_on_the_page(page: Path) -> None:
 
 @each_page
 def test_the_examples_in_python_run(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    """All but those that take minutes, which tests of their own run in a brief form."""
+    found = re.findall(
+        r"(<!-- needs: minutes -->\n\n)?```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL
+    )
+    blocks = [block for needs, block in found if not needs]
     if blocks:
         from s2bnn_tf.backbones import registry
 

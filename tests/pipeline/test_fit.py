@@ -1,0 +1,172 @@
+"""`s2bnn fit` from a folder to a bundle, resumed, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import s2bnn_tf
+from s2bnn_tf.cli import main
+from s2bnn_tf.data import load_image
+from s2bnn_tf.errors import ConfigError, DataError
+from s2bnn_tf.evaluation import results_dir
+from s2bnn_tf.pipeline import Options, look_at, run_fit
+from s2bnn_tf.runs import RunDirectory
+
+TARGET = f"linux-{platform.machine()}"
+# Fifty steps for each network, and the smallest of them.
+BRIEF = ("--size", "small", "--set", "steps=30", "--set", "data.batch_size=8")
+
+
+def fit(*arguments: object):
+    return CliRunner().invoke(main, ["fit", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def fitted(crops, tmp_path_factory):
+    output = tmp_path_factory.mktemp("fit") / "out"
+    done = fit(crops, "--output-dir", output, "--target", TARGET, *BRIEF, "--json")
+    assert done.exit_code == 0, done.output
+    return output, json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_everything_is_there(fitted, crops):
+    output, result = fitted
+    assert (
+        set(result["knn"])
+        == set(result["linear"])
+        == {*("student", "teacher", "untrained", "tflite", "pixels_8x8", "pixels_32x32")}
+    )
+    assert all(0 <= value <= 1 for value in result["knn"].values())
+    assert 0 <= result["neighbors_kept"]["top1"] <= 1
+    for name in ("run", "model", "bundle", "report", "features"):
+        assert (output / result["paths"][name]).exists(), name
+    names = {path.name for path in output.iterdir()}
+    assert names >= {
+        *("teacher", "untrained", "step1", "student", "student.tflite", "student.json"),
+        *("bundle.zip", "features.npz", "report.html"),
+    }
+    assert "raw pixels" in (output / "report.html").read_text("utf-8")
+    with np.load(result["paths"]["features"]) as arrays:
+        assert len(arrays["paths"]) == len(list(crops.rglob("*.png")))
+
+
+@pytest.mark.slow
+def test_its_directory_means_the_student(fitted):
+    output, _ = fitted
+    assert RunDirectory(output).path == output / "student"
+    assert results_dir(output) == output / "student" / "eval"
+    encoder = s2bnn_tf.load(output)
+    with np.load(output / "features.npz") as arrays:
+        paths, features = arrays["paths"][:3].tolist(), arrays["features"][:3]
+    np.testing.assert_allclose(encoder.features(paths), features, rtol=1e-4, atol=1e-4)
+    images = np.zeros((2, encoder.image_size, encoder.image_size, 3), np.uint8)
+    assert encoder.embed(images).shape == (2, encoder.feature_dim)
+    np.testing.assert_allclose(np.linalg.norm(encoder.embed(paths), axis=1), 1, rtol=1e-5)
+    assert f"{encoder.image_size}x{encoder.image_size} pixels" in repr(encoder)
+    of_arrays = encoder.features([load_image(path) for path in paths])
+    np.testing.assert_allclose(of_arrays, features, rtol=1e-4, atol=1e-4)
+    with pytest.raises(DataError, match=r"array \(H, W, 3\) of uint8"):
+        encoder.features(np.zeros((1, 9, 9, 3), np.float32))
+
+
+@pytest.mark.slow
+def test_the_same_command_resumes_and_another_does_not(fitted, crops):
+    output, result = fitted
+    (output / "report.html").unlink()
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("encoder.weights.h5")}
+    again = fit(crops, "--output-dir", output, "--target", TARGET, *BRIEF, "--json")
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout.splitlines()[-1])["knn"] == result["knn"]
+    assert (output / "report.html").exists()
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    other = fit(crops, "--output-dir", output, "--target", TARGET, *BRIEF, "--minutes", 5)
+    assert other.exit_code == 1
+    assert "holds a fit with other options (minutes: 30.0, now 5.0)" in other.output
+
+
+@pytest.mark.slow
+def test_a_stage_is_a_recipe_that_train_repeats(fitted, tmp_path):
+    output, _ = fitted
+    recipe = output / "teacher" / "config.yaml"
+    done = CliRunner().invoke(main, ["train", str(recipe), "--output-dir", str(tmp_path / "again")])
+    assert done.exit_code == 0, done.output
+    weights = [folder / "encoder.weights.h5" for folder in (output / "teacher", tmp_path / "again")]
+    lines = [
+        [json.loads(line)["loss"] for line in (path.parent / "metrics.jsonl").open()]
+        for path in weights
+    ]
+    assert lines[0] == lines[1]
+
+
+@pytest.mark.slow
+def test_pictures_that_are_gone(fitted, crops, tmp_path):
+    """The list names a picture that is no longer there."""
+    output = shutil.copytree(fitted[0], tmp_path / "copy")
+    text = (output / "images.tsv").read_text()
+    (output / "images.tsv").write_text(text.replace("00.png", "gone.png", 1))
+    done = fit(crops, "--output-dir", output, "--target", TARGET, *BRIEF)
+    assert done.exit_code == 1
+    assert "1 of the 72 pictures of" in done.output and "are gone" in done.output
+
+
+def refused(data, output, **options) -> str:
+    with pytest.raises((ConfigError, DataError)) as error:
+        run_fit(data, output, Options(**options))
+    assert not (output / "plan.json").exists()
+    return str(error.value)
+
+
+def test_what_is_refused_before_work_begins(crops, tmp_path):
+    few = tmp_path / "few"
+    shutil.copytree(crops / "temple0", few / "a")
+    assert "12 readable pictures; at least 32" in refused(few, tmp_path / "out")
+    same = tmp_path / "same"
+    same.mkdir()
+    for number in range(100):
+        shutil.copy(crops / "temple0" / "00.png", same / f"{number}.png")
+    assert "100 readable pictures, of which 1 differ" in refused(same, tmp_path / "out")
+    assert "is inside of" in refused(crops, crops / "out")
+    (tmp_path / "json").mkdir()
+    (tmp_path / "json" / "labels.json").write_text("{}")
+    assert "There is no train image" in refused(tmp_path / "json", tmp_path / "out")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("")
+    assert "is the directory of a single run" in refused(crops, tmp_path / "run")
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "thesis.tex").write_text("")
+    assert "holds other files (thesis.tex)" in refused(crops, tmp_path / "used")
+    (tmp_path / "file").touch()
+    assert "is a file" in refused(crops, tmp_path / "file")
+
+
+def test_a_folder_that_has_its_own_splits_keeps_them(crops, photographs, tmp_path):
+    root = tmp_path / "photos"
+    shutil.copytree(crops, root / "train")
+    for number, (name, image) in enumerate(photographs.items()):
+        (root / "val" / name).mkdir(parents=True)
+        image.crop((number, 0, 150 + number, 150)).save(root / "val" / name / "new.png")
+    with Image.open(root / "train" / "temple0" / "00.png") as image:
+        image.resize((50, 50)).save(root / "val" / "temple0" / "known.png")
+    (tmp_path / "out").mkdir()
+    look = look_at(str(root), tmp_path / "out", share=0.5)
+    assert (look.train, look.test) == (72, 6)
+    assert "left out: 1 test pictures that resemble training pictures" in look.said[0]
+
+
+def test_importing_the_package_imports_nothing_large():
+    code = (
+        "import sys, s2bnn_tf; print(sorted({'tensorflow', 'numpy', 'click'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+    assert callable(s2bnn_tf.fit) and callable(s2bnn_tf.load)
