@@ -36,6 +36,7 @@ _MOST_PASSES = {"teacher": 250, "step1": 250, "student": 150}  # over the pictur
 _REST_SECONDS = 60.0  # measuring, conversion and the report, with few pictures
 _REST_PER_PICTURE = 0.02
 _FEWEST_STEPS = 100
+_LARGEST_QUEUE = 16384  # keys
 
 
 @dataclass(frozen=True)
@@ -133,41 +134,48 @@ def make_plan(look: Look, options: Options, spent: float, progress: Progress | N
         ConfigError: If the time allows nothing, or an override is not possible.
         UserError: If the teacher cannot be used.
     """
-    report = progress or no_progress
     recipes = _choose(look, options)
+    costs = _time(recipes, options, progress or no_progress)
+    rest = _REST_SECONDS + _REST_PER_PICTURE * (look.train + look.test)
+    begin = sum(cost.start_seconds for cost in costs.values())
+    left = 60 * options.minutes - spent - rest - begin
+    whole = sum(_SHARES[stage] for stage in recipes)
+    given = [o for o in options.overrides if o.startswith("steps=")]
+    minutes = {}
+    for stage, cost in costs.items():
+        config = _load(stage, (*recipes[stage], *given))
+        if not given:
+            most = math.ceil(_MOST_PASSES[stage] * look.train / config.data.batch_size)
+            steps = min(int(left * _SHARES[stage] / whole / cost.seconds), most)
+            if steps < _FEWEST_STEPS:
+                needed = _FEWEST_STEPS * cost.seconds * whole / _SHARES[stage]
+                raise ConfigError(
+                    f"{options.minutes:g} minutes are too few for anything here; give at least "
+                    f"--minutes {math.ceil((spent + rest + begin + needed) / 60)}."
+                )
+            config = dataclasses.replace(config, steps=steps)
+        recipes[stage] = (*recipes[stage], f"steps={config.steps}")
+        minutes[stage] = ((config.steps or 0) * cost.seconds + cost.start_seconds) / 60
+    memory = max(cost.memory_mib for cost in costs.values())
+    return Plan(options, look, recipes, {**minutes, "rest": rest / 60}, memory)
+
+
+def _time(
+    recipes: dict[str, tuple[str, ...]], options: Options, report: Progress
+) -> dict[str, Cost]:
+    """Train a few steps of each stage; both steps of the student cost the same."""
     costs: dict[str, Cost] = {}
     with tempfile.TemporaryDirectory() as temporary:
+        teacher = Path(options.teacher or "")
         if "teacher" in recipes:
             report("Timing the teacher's steps")
             config = _load("teacher", recipes["teacher"])
             costs["teacher"] = time_steps(config)
-            stand_in = leave_untrained(config, Path(temporary) / "teacher").path
-        else:
-            stand_in = Path(options.teacher or "")
+            teacher = leave_untrained(config, Path(temporary) / "teacher").path
         report("Timing the student's steps")
-        timed = _load("step1", (*recipes["step1"], f"teacher.weights={stand_in}"))
+        timed = _load("step1", (*recipes["step1"], f"teacher.weights={json.dumps(str(teacher))}"))
         costs["step1"] = costs["student"] = time_steps(timed)
-    rest = _REST_SECONDS + _REST_PER_PICTURE * (look.train + look.test)
-    left = 60 * options.minutes - spent - rest - sum(c.start_seconds for c in costs.values())
-    shares = {stage: _SHARES[stage] for stage in recipes}
-    minutes = {}
-    for stage, share in shares.items():
-        cost = costs[stage]
-        batch = _load(stage, recipes[stage]).data.batch_size
-        most = math.ceil(_MOST_PASSES[stage] * look.train / batch)
-        steps = min(int(left * share / sum(shares.values()) / cost.seconds), most)
-        steps = next((int(o[6:]) for o in options.overrides if o.startswith("steps=")), steps)
-        if steps < _FEWEST_STEPS and not any(o.startswith("steps=") for o in options.overrides):
-            needed = _FEWEST_STEPS * cost.seconds * sum(shares.values()) / share
-            minimum = math.ceil((60 * options.minutes - left + needed) / 60)
-            raise ConfigError(
-                f"{options.minutes:g} minutes are too few for anything here; give at least "
-                f"--minutes {minimum}."
-            )
-        recipes[stage] = (*recipes[stage], f"steps={steps}")
-        minutes[stage] = (steps * cost.seconds + cost.start_seconds) / 60
-    memory = max(cost.memory_mib for cost in costs.values())
-    return Plan(options, look, recipes, {**minutes, "rest": rest / 60}, memory)
+    return costs
 
 
 def _choose(look: Look, options: Options) -> dict[str, tuple[str, ...]]:
@@ -182,8 +190,7 @@ def _choose(look: Look, options: Options) -> dict[str, tuple[str, ...]]:
     recipes = {}
     teacher = options.teacher
     if teacher is None:
-        queue = max(batch, min(65536, look.train * 4 // 5))
-        queue = min(queue, 16384) // batch * batch
+        queue = max(batch, min(_LARGEST_QUEUE, look.train * 4 // 5) // batch * batch)
         recipes["teacher"] = (
             *shared,
             f"data.batch_size={batch}",
