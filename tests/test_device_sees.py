@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import struct
 import sys
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from s2bnn_tf.data import labeled_dataset, open_images
-from s2bnn_tf.data.pictures import decode
+from s2bnn_tf.data.pictures import decode, failure_reason, upright_size
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE, KEPT = 48, 0.875
@@ -105,6 +107,29 @@ def test_kinds_are_what_they_should_be(device, folder):
     assert (middle > 250).all(), "transparent pixels are white"
     deep = decode((folder / "16-bits.png").read_bytes())
     assert deep.max() > 190 and len(np.unique(deep)) > 50, "scaled, not clipped"
+
+
+def jpeg_of(height: int, width: int) -> io.BytesIO:
+    """A small JPEG whose header claims another size."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG")
+    data = bytearray(file.getvalue())
+    place = data.index(b"\xff\xc0") + 5
+    data[place : place + 4] = struct.pack(">HH", height, width)
+    return io.BytesIO(bytes(data))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_jpegs_may_be_larger_than_other_pictures():
+    assert upright_size(jpeg_of(14000, 14000)) == (14000, 14000)
+    with pytest.raises(Image.DecompressionBombError) as error:
+        upright_size(jpeg_of(14000, 15000))
+    assert failure_reason(error.value) == "more than 200 megapixels"
+    file = io.BytesIO()
+    Image.new("1", (10000, 10000)).save(file, "PNG")
+    with pytest.raises(Image.DecompressionBombError) as error:
+        upright_size(file)
+    assert failure_reason(error.value) == "more than 89 megapixels"
 
 
 @pytest.mark.slow

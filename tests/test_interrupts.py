@@ -107,3 +107,19 @@ thread.join()
     )
     assert done.stdout == "False\n"
     assert done.stderr == ""
+
+
+def test_a_command_that_is_interrupted_says_so_and_exits_with_130():
+    script = """
+import os, signal
+import click
+from s2bnn_tf.cli import main
+@main.command()
+def wait():
+    os.kill(os.getpid(), signal.SIGINT)
+main(["wait"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "Stopped.\n")

@@ -38,8 +38,10 @@ def pack(source: str, output_dir: Path) -> None:
     from s2bnn_tf.data import open_source
     from s2bnn_tf.data import pack as pack_source
 
-    if not (source.startswith("folder:") or Path(source).expanduser().is_dir()):
-        raise DataError(f"Only a folder can be packed, and {source} is none; write its path.")
+    if not (source.startswith(("folder:", "list:")) or Path(source).expanduser().is_dir()):
+        raise DataError(
+            f"Only a folder or a list can be packed, and {source} is neither; write a path."
+        )
     opened = [open_source(source, "train")]
     try:
         opened.append(open_source(source, "test"))

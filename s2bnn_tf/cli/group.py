@@ -10,7 +10,7 @@ from s2bnn_tf import __version__
 from s2bnn_tf.cli.output import shown_log
 from s2bnn_tf.environment import quiet_tensorflow
 from s2bnn_tf.errors import UserError, describe_os_error
-from s2bnn_tf.interrupts import answered_interrupts
+from s2bnn_tf.interrupts import EXIT_CODE, answered_interrupts
 from s2bnn_tf.text import printable
 
 _MORE_MEMORY = (
@@ -27,6 +27,9 @@ class _Commands(click.Group):
         try:
             with answered_interrupts(), shown_log():
                 return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("Stopped.", err=True)
+            raise click.exceptions.Exit(EXIT_CODE) from None
         except UserError as error:
             raise click.ClickException(printable(str(error))) from error
         except BrokenPipeError:  # the reader of the output has left, as `| head` does

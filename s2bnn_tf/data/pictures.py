@@ -70,6 +70,8 @@ _PRECISION_BITS = 22  # of Pillow's coefficients
 # Pillow's warnings do not name the file. What matters is said by exceptions that do.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Pillow refuses twice this number before it tells the format; `_open` is stricter.
+Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS or 0, MAX_JPEG_PIXELS)
 
 
 @dataclass
@@ -273,7 +275,8 @@ def failure_reason(error: BaseException) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not an image"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-        return f"more than {MAX_PIXELS // 10**6} megapixels"
+        text = str(error)
+        return text if text.startswith("more than") else _too_many(MAX_JPEG_PIXELS)
     if isinstance(error, FileNotFoundError):
         return "no such file"
     if isinstance(error, IsADirectoryError):
@@ -310,8 +313,12 @@ def _open(file: Any) -> Image.Image:
     limit = MAX_JPEG_PIXELS if _is_scalable(image) else MAX_PIXELS
     if image.width * image.height > limit:
         image.close()
-        raise Image.DecompressionBombError(f"{image.width} x {image.height} pixels")
+        raise Image.DecompressionBombError(_too_many(limit))
     return image
+
+
+def _too_many(limit: int) -> str:
+    return f"more than {limit // 10**6} megapixels"
 
 
 def _without_text(data: bytes) -> bytes:

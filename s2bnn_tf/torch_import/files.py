@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from s2bnn_tf.errors import CheckpointError, ConfigError
+from s2bnn_tf.reading import open_regular
 from s2bnn_tf.torch_import.arrays import is_tensor, to_arrays
 from s2bnn_tf.torch_import.unpickling import read_torch
 from s2bnn_tf.torch_import.words import few, shown
@@ -66,6 +67,7 @@ def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
         raise CheckpointError(
             "Reading .safetensors needs a small package, but not PyTorch: pip install safetensors."
         ) from error
+    open_regular(path).close()  # never a pipe, which the package would wait for
     try:
         tensors: dict[str, NDArray[Any]] = load_file(path)
     except (KeyError, AttributeError, TypeError) as error:  # bfloat16, which NumPy lacks

@@ -96,7 +96,7 @@ def test_only_folders_are_packed(tmp_path):
     with pytest.raises(UserError, match="digits is not a folder of images"):
         pack(open_source("digits"), tmp_path)
     result = CliRunner().invoke(main, ["data", "pack", "digits", str(tmp_path)])
-    assert result.exit_code == 1 and "Only a folder can be packed" in result.output
+    assert result.exit_code == 1 and "Only a folder or a list can be packed" in result.output
 
 
 def test_a_damaged_pack_is_told(photos, tmp_path):
