@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from s2bnn_tf.pipeline.measure import (
 )
 from s2bnn_tf.pipeline.plan import Plan
 from s2bnn_tf.progress import Progress
+from s2bnn_tf.reading import Object, read_json
 from s2bnn_tf.runs import LoadedEncoder, open_encoder
 from s2bnn_tf.teachers import load_teacher
 
@@ -34,7 +36,7 @@ MODELS = ("student", "teacher", "untrained", "tflite")
 
 
 def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
-    """Measure everything, and write `results.json`.
+    """Measure everything and write `results.json`, unless that is done.
 
     Args:
         plan: The plan.
@@ -46,6 +48,9 @@ def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
         `neighbors_kept`: shares by `top1` and `top5`, None if nothing is held out; `rank`: the
         effective rank of the features of student and teacher.
     """
+    with contextlib.suppress(FileNotFoundError):
+        fields = {"knn": Object(), "linear": Object(), "rank": Object()}
+        return read_json(output_dir / "results.json", fields, cure="remove it")
     train = open_source(plan.look.source, "train")
     test = open_source(plan.look.source, "test") if plan.look.test else None
     features = _features(plan, output_dir, train, test)
