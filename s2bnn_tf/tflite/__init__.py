@@ -1,9 +1,9 @@
 """A `.tflite` file: reading and checking its graph, and opening it as an encoder."""
 
 from s2bnn_tf.tflite.encoder import OUTPUT_NAMES, TFLiteEncoder, read_card, read_graph
+from s2bnn_tf.tflite.flatbuffer import FlatbufferError
 from s2bnn_tf.tflite.graph import (
     BINARY_CONVOLUTION,
-    FlatbufferError,
     Operation,
     TFLiteGraph,
     filter_exceeds_input,

@@ -13,9 +13,12 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
-from flatbuffers import flexbuffers
 from numpy.typing import NDArray
 from tensorflow.lite.python import schema_py_generated as schema
+
+from s2bnn_tf.tflite.execution import check_execution
+from s2bnn_tf.tflite.flatbuffer import FlatbufferError
+from s2bnn_tf.tflite.options import read_options
 
 BINARY_CONVOLUTION = "LceBconv2d"
 
@@ -55,12 +58,16 @@ class Tensor:
         shape: Its shape.
         dtype: Its number type, or None if NumPy has no such type.
         constant: Its values if the file holds them, otherwise None.
+        has_content: Whether the file holds its values, of whatever type.
+        is_variable: Whether it keeps its values from one run to the next.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any] | None
     constant: NDArray[Any] | None
+    has_content: bool
+    is_variable: bool
 
 
 @dataclass(frozen=True)
@@ -77,11 +84,7 @@ class Operation:
     name: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    options: dict[str, Any]
-
-
-class FlatbufferError(ValueError):
-    """The bytes are not a complete, consistent TensorFlow Lite model."""
+    options: dict[str, int]
 
 
 class TFLiteGraph:
@@ -98,7 +101,8 @@ class TFLiteGraph:
         data: The bytes of the file.
 
     Raises:
-        FlatbufferError: If the bytes are not a complete, consistent model.
+        FlatbufferError: If the bytes are not a complete, consistent model, or its operations
+            cannot be executed in their order.
     """
 
     def __init__(self, data: bytes):
@@ -107,6 +111,8 @@ class TFLiteGraph:
         try:
             model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data))
             self._read(model)
+        except FlatbufferError:
+            raise
         except _READ_ERRORS as error:
             raise FlatbufferError("it is damaged or cut short") from error
         self.data = data
@@ -118,15 +124,7 @@ class TFLiteGraph:
         self.operations = [_operation(item, names) for item in graph.operators]
         self.inputs = _indices(graph.inputs)
         self.outputs = _indices(graph.outputs)
-        for item in self.operations:
-            self._check(item.inputs, absent=-1)
-            self._check(item.outputs)
-        self._check(self.inputs)
-        self._check(self.outputs)
-
-    def _check(self, indices: tuple[int, ...], absent: int = 0) -> None:
-        if not all(absent <= index < len(self.tensors) for index in indices):
-            raise IndexError("tensor index out of range")
+        check_execution(self.tensors, self.operations, self.inputs, self.outputs)
 
     def binary_convolutions(self) -> list[Operation]:
         """All operations `LceBconv2d`, in order of execution."""
@@ -185,11 +183,19 @@ def _tensor(tensor: schema.TensorT, buffers: list[schema.BufferT]) -> Tensor:
     dtype = _DTYPES.get(tensor.type)
     content = buffers[tensor.buffer].data
     constant = None
-    if content is not None and dtype is not None and len(content):
-        constant = np.frombuffer(content.tobytes(), dtype).reshape(shape)
     if min(shape, default=0) < 0 or math.prod(shape) > 2**31:
         raise ValueError("impossible shape")
-    return Tensor((tensor.name or b"").decode(), shape, dtype, constant)
+    has_content = content is not None and len(content) > 0
+    if has_content and dtype is not None:
+        constant = np.frombuffer(content.tobytes(), dtype).reshape(shape)
+    return Tensor(
+        name=(tensor.name or b"").decode(),
+        shape=shape,
+        dtype=dtype,
+        constant=constant,
+        has_content=has_content,
+        is_variable=bool(tensor.isVariable),
+    )
 
 
 def _operation_name(code: schema.OperatorCodeT) -> str:
@@ -209,7 +215,7 @@ def _operation(operator: schema.OperatorT, names: list[str]) -> Operation:
         name=name,
         inputs=_indices(operator.inputs),
         outputs=_indices(operator.outputs),
-        options=dict(flexbuffers.Loads(options)) if options else {},
+        options=read_options(options) if options else {},
     )
 
 

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "host/delegate_kernel.h"
+#include "host/execution_order.h"
 #include "host/layout.h"
 
 #define S2BNN_EXPORT extern "C" __attribute__((visibility("default")))
@@ -94,6 +95,7 @@ std::vector<int> nodes_to_claim(TfLiteContext* context, Delegate* delegate) {
 TfLiteStatus delegate_prepare(TfLiteContext* context, TfLiteDelegate* base) {
   return guard(context, [&] {
     check_layout(context);
+    check_execution_order(context);
     const std::vector<int> nodes = nodes_to_claim(context, reinterpret_cast<Delegate*>(base));
     TfLiteRegistration registration = {};
     registration.init = kernel_init;
