@@ -2,6 +2,7 @@
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -56,6 +57,21 @@ def test_both_give_the_same_features(model, images):
     assert (ours.runtime, lce.runtime) == ("s2bnn", "lce")
     for batch in (images, images[:3], images[:1], images[:0]):
         np.testing.assert_allclose(ours.features(batch), lce.features(batch), rtol=1e-5, atol=1e-4)
+
+
+@needs_s2bnn
+@pytest.mark.parametrize("name", ["s2bnn", "lce"])
+def test_several_threads_share_an_encoder(model, images, name):
+    encoder = TFLiteEncoder(model, name)
+    wanted = [encoder.features(images[i : i + 1 + i % 2]) for i in range(6)]
+
+    def features(i: int) -> list[np.ndarray]:
+        return [encoder.features(images[i : i + 1 + i % 2]) for _ in range(10)]
+
+    with ThreadPoolExecutor(6) as pool:
+        for results, expected in zip(pool.map(features, range(6)), wanted):
+            for result in results:
+                np.testing.assert_array_equal(result, expected)
 
 
 @needs_s2bnn
