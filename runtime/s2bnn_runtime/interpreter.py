@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from s2bnn_runtime.delegate import load_delegate, refusal
+from s2bnn_runtime.delegate import check_model, load_delegate, refusal
 from s2bnn_runtime.errors import S2bnnError, file_errors
 from s2bnn_runtime.hosts import Host, find_host
 
@@ -49,6 +49,7 @@ class Interpreter:
         if num_threads < 1:
             raise S2bnnError(f"num_threads must be at least 1, not {num_threads}")
         self._content = _read(model)
+        check_model(self._content)
         self._num_threads = num_threads
         self._options: dict[str, Any] = {"kernels": kernels, "fuse": fuse, "profile": profile}
         self.host = host or find_host()

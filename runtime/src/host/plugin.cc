@@ -1,6 +1,7 @@
 // The two functions that a TFLite host looks up in a delegate library, the callbacks behind them,
 // and the functions that the Python package calls. No exception may cross into the host from here.
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "host/check_file.h"
 #include "host/delegate_kernel.h"
 #include "host/execution_order.h"
 #include "host/layout.h"
@@ -172,6 +174,21 @@ S2BNN_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* const* ke
 
 S2BNN_EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate) {
   delete reinterpret_cast<s2bnn::Delegate*>(delegate);
+}
+
+// Checks a whole .tflite before a host opens it, see check_file.h. Returns true if it is good; else
+// writes what is wrong with it, or as much of that as fits.
+S2BNN_EXPORT bool s2bnn_runtime_check_file(const void* data, size_t size, char* message,
+                                           size_t message_size) {
+  try {
+    s2bnn::check_file(static_cast<const uint8_t*>(data), size);
+    return true;
+  } catch (const std::exception& error) {
+    if (message != nullptr && message_size > 0) {
+      std::snprintf(message, message_size, "%s", error.what());
+    }
+    return false;
+  }
 }
 
 // The name of the kernels that this processor gets.

@@ -68,7 +68,7 @@ Outcome fuzz(const uint8_t* data, size_t size) {
   MiniModel model;
   try {
     model = read_tflite(data, size);
-  } catch (const BadFile&) {
+  } catch (const s2bnn::Error&) {
     return Outcome::kRefused;
   }
   if (is_too_large(model)) return Outcome::kLeftOut;

@@ -61,7 +61,7 @@ int main(int argc, char** argv) {
     MiniModel model;
     try {
       model = read_tflite(content.data(), content.size());
-    } catch (const BadFile&) {
+    } catch (const s2bnn::Error&) {
       continue;
     }
     const Delegate shared("");
