@@ -69,11 +69,13 @@ def python(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, str(ROOT / "tools" / "fuzz_child.py"), *arguments)
 
 
-OPTIONS, MODEL = (str(CPP / "replay_options"),), (str(CPP / "replay_model"),)
+OPTIONS, FILE, MODEL = ((str(CPP / f"replay_{name}"),) for name in ("options", "file", "model"))
 GRAPH = python("graph")
 HOST = python("host", str(CORPUS / "model" / "bconv"))
 FUZZERS = {
-    "options, bytes": Fuzzer(OPTIONS, "options", False, 8_500_000),
+    "options, bytes": Fuzzer(OPTIONS, "options", False, 4_500_000),
+    "file check, structure": Fuzzer(FILE, "model", True, 1_000_000),
+    "file check, bytes": Fuzzer(FILE, "model", False, 4_500_000),
     "delegate, structure": Fuzzer(MODEL, "model", True, 1_000_000),
     "delegate, bytes": Fuzzer(MODEL, "model", False, 1_000_000),
     "TFLiteGraph, structure": Fuzzer(GRAPH, "model", True, 100_000),

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "host/execution_order.h"
 #include "host/flatbuffer.h"
+#include "host/operators.h"
 #include "host/verify.h"
 
 namespace s2bnn {
@@ -14,7 +15,7 @@ namespace {
 enum ModelField { kOperatorCodes = 1, kSubgraphs = 2, kBuffers = 4, kMetadata = 6 };
 enum CodeField { kOldCode = 0, kCustomName = 1, kNewCode = 3 };
 enum GraphField { kTensors = 0, kInputs = 1, kOutputs = 2, kNodes = 3 };
-enum TensorField { kShape = 0, kBuffer = 2, kIsVariable = 5 };
+enum TensorField { kShape = 0, kType = 1, kBuffer = 2, kIsVariable = 5 };
 enum NodeField { kOpcode = 0, kNodeInputs = 1, kNodeOutputs = 2, kIntermediates = 8 };
 constexpr int kBufferData = 0, kMetadataBuffer = 1;
 
@@ -50,6 +51,7 @@ class FileChecker {
       const std::vector<OrderedNode> nodes = nodes_of(graph, tensors.size());
       check_order(nodes, sources);
       check_outputs(outputs, nodes, sources);
+      check_operators(graph, nodes, tensors);
     }
   }
 
@@ -71,18 +73,22 @@ class FileChecker {
     }
   }
 
+  int builtin_code(const FlatTable& node) const {
+    const uint32_t opcode = node.scalar<uint32_t>(kOpcode);
+    check_number(opcode, codes_.size(), "a node has operator");
+    const FlatTable& code = codes_[opcode];
+    return std::max<int>(code.scalar<int8_t>(kOldCode), code.scalar<int32_t>(kNewCode));
+  }
+
   std::vector<OrderedNode> nodes_of(const FlatTable& graph, size_t tensors) const {
     std::vector<OrderedNode> nodes;
     for (const FlatTable& table : graph.tables(kNodes)) {
-      const uint32_t opcode = table.scalar<uint32_t>(kOpcode);
-      check_number(opcode, codes_.size(), "a node has operator");
-      const FlatTable& code = codes_[opcode];
-      const int builtin =
-          std::max<int>(code.scalar<int8_t>(kOldCode), code.scalar<int32_t>(kNewCode));
-      const auto name = code.vector<char>(kCustomName);
+      const int builtin = builtin_code(table);
+      const auto name = codes_[table.scalar<uint32_t>(kOpcode)].vector<char>(kCustomName);
       const std::string custom_name(name.begin(), name.end());
+      const bool is_custom = builtin == kTfLiteBuiltinCustom;
       nodes.push_back({describe_node(static_cast<int>(nodes.size()), builtin,
-                                     custom_name.empty() ? nullptr : custom_name.c_str()),
+                                     is_custom ? custom_name.c_str() : nullptr),
                        table.vector<int32_t>(kNodeInputs), table.vector<int32_t>(kNodeOutputs)});
       for (int32_t index : table.vector<int32_t>(kIntermediates)) {
         if (index != kTfLiteOptionalTensor) {
@@ -102,6 +108,18 @@ class FileChecker {
       if (sources[output] == Source::kNothing) {
         throw Error("nothing makes the output tensor " + std::to_string(output));
       }
+    }
+  }
+
+  void check_operators(const FlatTable& graph, const std::vector<OrderedNode>& nodes,
+                       const std::vector<FlatTable>& tensors) const {
+    std::vector<int> types;
+    for (const FlatTable& tensor : tensors) types.push_back(tensor.scalar<int8_t>(kType));
+    const std::vector<FlatTable> tables = graph.tables(kNodes);
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      const std::string fault =
+          fault_of({builtin_code(tables[i]), nodes[i].inputs, nodes[i].outputs, tables[i]}, types);
+      if (!fault.empty()) throw Error(nodes[i].description + " " + fault);
     }
   }
 

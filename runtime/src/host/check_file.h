@@ -10,7 +10,8 @@ namespace s2bnn {
 // the numbers of operators, buffers and tensors in it exist; and that each graph in it can be
 // executed in the order of its nodes: every tensor that is read is an input, a constant, a variable
 // or made by an earlier node, no tensor is made twice, no node writes an input, a constant or a
-// variable, and the outputs are made. Throws Error with the node and the tensor.
+// variable, and the outputs are made; and what operators.h says of nodes. Throws Error with the
+// node and the tensor.
 void check_file(const uint8_t* data, size_t size);
 
 }  // namespace s2bnn
