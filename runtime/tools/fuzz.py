@@ -9,12 +9,14 @@ sanitizer tells crashes of the host itself, which are only counted. The same see
 files: `tools/mutate.py`.
 
 `make fuzz-all` builds the fuzzers in C++, under the address and undefined-behavior sanitizers, and
-calls this. The others need TensorFlow. S2BNN_LIBRARY names the delegate under test.
+calls this. The others need TensorFlow. S2BNN_LIBRARY names the delegate
+under test, and S2BNN_FUZZERS the folder of fuzzers in C++.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import platform
@@ -31,7 +33,7 @@ from mutate import Mutator
 
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "tests" / "cpp" / "corpus"
-CPP = ROOT / "build" / "sanitize-gcc" / "tests" / "cpp"
+CPP = Path(os.environ.get("S2BNN_FUZZERS", ROOT / "build" / "sanitize-gcc" / "tests" / "cpp"))
 BATCH = 200  # files that are sent before the answers are read
 SAVE_EVERY = 10  # seconds
 PATIENCE = 200  # seconds without an answer; a fuzzer itself ends what is slow
@@ -83,6 +85,11 @@ FUZZERS = {
     "host, structure": Fuzzer(HOST, "model", True, 100_000),
     "host, bytes": Fuzzer(HOST, "model", False, 100_000),
 }
+
+
+def limited(name: str, target: int) -> Fuzzer:
+    """A fuzzer with another number of files."""
+    return dataclasses.replace(FUZZERS[name], target=target)
 
 
 class Child:
@@ -158,6 +165,8 @@ def examine(data: bytes, letter: str, child: Child, path: Path) -> str:
     child.forget_words()
     child.run([data])
     words = child.last_words()
+    if "hard rss limit" in words:  # which the host and the delegate share
+        return "h"
     frames = [line for line in words.splitlines() if line.lstrip().startswith("#")]
     if letter == "c" and frames and not any(OURS in frame for frame in frames):
         return "h"
@@ -196,7 +205,8 @@ def save(path: Path, state: dict) -> None:
     os.replace(new, path)
 
 
-def main() -> int:
+def run(arguments: list[str]) -> int:
+    """What the command does; returns its exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("state", type=Path, help="the JSON file with the counts")
     parser.add_argument("--only", nargs="+", choices=FUZZERS, default=list(FUZZERS))
@@ -205,7 +215,7 @@ def main() -> int:
     )
     parser.add_argument("--findings", type=Path, default=ROOT / "build" / "findings")
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     state = load(options.state, options.seed)
     for name in options.only:
         run_fuzzer(name, state, options)
@@ -213,4 +223,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(sys.argv[1:]))

@@ -97,8 +97,8 @@ def _find_sources(
         elif tensor.is_variable:
             sources[index] = "a variable"
     for index in inputs:
-        if index in sources and not tensors[index].is_variable:
-            raise FlatbufferError(f"the input {_tensor(tensors, index)} is {sources[index]}")
+        if sources.get(index) == "a constant":
+            raise FlatbufferError(f"the input {_tensor(tensors, index)} is a constant")
         sources[index] = "an input of the graph"
     for position, node in enumerate(nodes):
         for index in node.outputs:

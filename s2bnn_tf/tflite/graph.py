@@ -1,7 +1,7 @@
 """The structure of a `.tflite` file: its tensors, operations and constants, read from the bytes.
 
 TensorFlow Lite's C++ trusts the bytes it is given and may abort the process on a damaged file.
-This module therefore reads the file, and checks all bounds, in Python.
+This package therefore reads the file, and checks all bounds, in Python.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import flatbuffers
 import numpy as np
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from tensorflow.lite.python import schema_py_generated as schema
 
 from s2bnn_tf.tflite.execution import check_execution
-from s2bnn_tf.tflite.flatbuffer import FlatbufferError
+from s2bnn_tf.tflite.flatbuffer import FlatbufferError, verify
+from s2bnn_tf.tflite.operators import check_operator
 from s2bnn_tf.tflite.options import read_options
 
 BINARY_CONVOLUTION = "LceBconv2d"
@@ -101,13 +102,12 @@ class TFLiteGraph:
         data: The bytes of the file.
 
     Raises:
-        FlatbufferError: If the bytes are not a complete, consistent model, or its operations
-            cannot be executed in their order.
+        FlatbufferError: If the bytes are not a complete, consistent model, if its operations
+            cannot be executed in their order, or if TensorFlow's kernels would crash on one.
     """
 
     def __init__(self, data: bytes):
-        if data[4:8] != b"TFL3":
-            raise FlatbufferError("it lacks the identifier TFL3")
+        verify(data)
         try:
             model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data))
             self._read(model)
@@ -120,11 +120,16 @@ class TFLiteGraph:
     def _read(self, model: schema.ModelT) -> None:
         (graph,) = model.subgraphs
         self.tensors = [_tensor(tensor, model.buffers) for tensor in graph.tensors]
-        names = [_operation_name(code) for code in model.operatorCodes]
-        self.operations = [_operation(item, names) for item in graph.operators]
+        codes = [_Code.read(code) for code in model.operatorCodes]
+        self.operations = [_operation(item, codes) for item in graph.operators]
         self.inputs = _indices(graph.inputs)
         self.outputs = _indices(graph.outputs)
         check_execution(self.tensors, self.operations, self.inputs, self.outputs)
+        types = [tensor.type for tensor in graph.tensors]
+        for item in graph.operators:
+            code = codes[item.opcodeIndex]
+            if not code.is_custom:
+                check_operator(code.name, item, types)
 
     def binary_convolutions(self) -> list[Operation]:
         """All operations `LceBconv2d`, in order of execution."""
@@ -198,18 +203,24 @@ def _tensor(tensor: schema.TensorT, buffers: list[schema.BufferT]) -> Tensor:
     )
 
 
-def _operation_name(code: schema.OperatorCodeT) -> str:
-    if code.customCode:
-        return str(code.customCode, "utf-8")
-    # Files older than schema 3a hold the code only in the deprecated field.
-    return _BUILTIN_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
+class _Code(NamedTuple):
+    name: str
+    is_custom: bool
+
+    @classmethod
+    def read(cls, code: schema.OperatorCodeT) -> _Code:
+        # Files older than schema 3a hold the number only in the deprecated field.
+        number = max(code.builtinCode, code.deprecatedBuiltinCode)
+        if number == schema.BuiltinOperator.CUSTOM:
+            return cls(str(code.customCode or b"", "utf-8"), True)
+        return cls(_BUILTIN_NAMES[number], False)
 
 
-def _operation(operator: schema.OperatorT, names: list[str]) -> Operation:
-    name = names[operator.opcodeIndex]
+def _operation(operator: schema.OperatorT, codes: list[_Code]) -> Operation:
+    name, is_custom = codes[operator.opcodeIndex]
     options = None
     # The options of other custom operations may hold anything.
-    if name.startswith("Lce") and operator.customOptions is not None:
+    if is_custom and name.startswith("Lce") and operator.customOptions is not None:
         options = operator.customOptions.tobytes()
     return Operation(
         name=name,
