@@ -18,13 +18,11 @@ from s2bnn_runtime.delegate import check_model
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "tests" / "cpp" / "corpus" / "model"
 
-sys.path[:0] = [str(ROOT / "tools"), str(ROOT.parent)]
+sys.path.insert(0, str(ROOT / "tools"))
 
 import fuzz  # noqa: E402
 import make_schema  # noqa: E402
 from mutate import CHANGES, Mutator, find_graph  # noqa: E402
-
-from s2bnn_tf.tflite import FlatbufferError, TFLiteGraph  # noqa: E402
 
 SEEDS = [path.read_bytes() for path in sorted(CORPUS.iterdir())]
 
@@ -157,21 +155,6 @@ def test_mutants_are_reproducible():
         first, second = Mutator(SEEDS, structure, 3), Mutator(SEEDS, structure, 3)
         assert [first(i) for i in range(50)] == [second(i) for i in range(50)]
         assert first(7) != Mutator(SEEDS, structure, 4)(7)
-
-
-@pytest.mark.parametrize("structure", [False, True], ids=["bytes", "structure"])
-def test_both_readers_agree(structure):
-    """What s2bnn_tf's reader accepts, the runtime accepts: both check the same."""
-    mutant, refused = Mutator(SEEDS, structure, 1), 0
-    for i in range(700):
-        data = mutant(i)
-        try:
-            TFLiteGraph(data)
-        except FlatbufferError:
-            refused += 1
-        else:
-            check_model(data)
-    assert 200 < refused < 600
 
 
 @pytest.mark.parametrize("name", ["host, bytes", "host, structure"])

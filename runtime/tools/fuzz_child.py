@@ -1,12 +1,11 @@
-"""The fuzzers in Python, as processes that tools/fuzz.py feeds with files.
+"""A TFLite interpreter with the delegate, as a process that tools/fuzz.py feeds with files.
 
-    python tools/fuzz_child.py host GOOD [HOST]     (a TFLite interpreter with the delegate)
-    python tools/fuzz_child.py graph                (s2bnn_tf's reader)
+    python tools/fuzz_child.py GOOD [HOST]
 
 Each file on the standard input is a length of 4 bytes and as many bytes. The answer to each, on the
 standard output, is "+" if it ran, "-" if it was refused, "." if it was left out since it would take
-long, "c" for a crash, "s" if it was too slow, or "!" if a good model GOOD gave other results
-afterwards, or a reader raised another exception than it promises.
+long, "c" for a crash, "s" if it was too slow, or "!" if the good model GOOD gave other results
+afterwards.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ import resource
 import signal
 import struct
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,23 +68,6 @@ def host_fuzzer(good: Path, name: str | None) -> Fuzzer:
     return fuzz
 
 
-def graph_fuzzer() -> Fuzzer:
-    """Reads a file with `TFLiteGraph`."""
-    from s2bnn_tf.tflite import FlatbufferError, TFLiteGraph
-
-    def fuzz(model: bytes) -> bytes:
-        try:
-            TFLiteGraph(model)
-        except FlatbufferError:
-            return b"-"
-        except Exception:  # noqa: BLE001 (which it must not raise)
-            traceback.print_exc()
-            return b"!"
-        return b"+"
-
-    return fuzz
-
-
 def read_exactly(size: int) -> bytes:
     """Read without a buffer: what a crash leaves is for the next process."""
     data = b""
@@ -130,11 +111,7 @@ def main() -> None:
     if "LD_PRELOAD" not in os.environ:
         # The address sanitizer reserves more, and has a limit of its own.
         resource.setrlimit(resource.RLIMIT_AS, (MAX_BYTES, MAX_BYTES))
-    kind, *arguments = sys.argv[1:]
-    if kind == "host":
-        serve(host_fuzzer(Path(arguments[0]), arguments[1] if len(arguments) > 1 else None))
-    else:
-        serve(graph_fuzzer())
+    serve(host_fuzzer(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else None))
 
 
 if __name__ == "__main__":

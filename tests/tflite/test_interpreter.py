@@ -3,6 +3,7 @@
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +18,11 @@ from s2bnn_tf.export import benchmark, convert
 from s2bnn_tf.layers import BinaryConv2D
 from s2bnn_tf.tflite import interpreter
 from s2bnn_tf.tflite.encoder import TFLiteEncoder
+from s2bnn_tf.tflite.flatbuffer import FlatbufferError
 from s2bnn_tf.tflite.graph import TFLiteGraph
 
 keras = tf.keras
+RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 
 
 def is_usable() -> bool:
@@ -135,3 +138,25 @@ def test_a_rotated_image_goes_through_normalization_and_stem_in_one_partition():
     (steps,) = read_profile("turned")
     assert steps[0]["name"].startswith("LOAD+SCALE+BIAS")
     assert steps[1]["name"].startswith("CONV_2D")
+
+
+@needs_s2bnn
+@pytest.mark.parametrize("structure", [False, True], ids=["bytes", "structure"])
+def test_both_readers_agree_on_mutants(structure, monkeypatch):
+    """What our reader accepts, the runtime's accepts: nothing that a host crashes on remains."""
+    from s2bnn_runtime.delegate import check_model
+
+    monkeypatch.syspath_prepend(RUNTIME / "tools")
+    from mutate import Mutator
+
+    seeds = sorted((RUNTIME / "tests" / "cpp" / "corpus" / "model").iterdir())
+    mutant, refused = Mutator([path.read_bytes() for path in seeds], structure, seed=1), 0
+    for i in range(700):
+        data = mutant(i)
+        try:
+            TFLiteGraph(data)
+        except FlatbufferError:
+            refused += 1
+        else:
+            check_model(data)
+    assert 200 < refused < 600
