@@ -109,6 +109,18 @@ def test_windows(operator, options, field, what, value):
         check_model(build())
 
 
+@pytest.mark.parametrize("operator", ["RESHAPE", "FAKE_QUANT", "MEAN", "MAX_POOL_2D", "RELU"])
+@pytest.mark.parametrize("dtype", [1, 6, 9, 13])  # float16, bool, int8, a resource
+def test_types_that_stay(operator, dtype):
+    graph = Graph()
+    x = graph.tensor((1, 4, 4, 1))
+    data = graph.build([x], [graph.builtin(operator, [x, x], graph.tensor((1, 4, 4, 1)))])
+    check_model(data)
+    graph.tensors[1].type = dtype
+    with pytest.raises(S2bnnError, match="changes the type of its input"):
+        check_model(graph.build([x], [1]))
+
+
 def test_cut_short_anywhere(host):
     """TensorFlow 2.15 itself does not survive most of these."""
     data = model()

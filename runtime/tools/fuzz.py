@@ -69,6 +69,7 @@ class Fuzzer:
 
 OPTIONS, FILE, MODEL = ((str(CPP / f"replay_{name}"),) for name in ("options", "file", "model"))
 GRAPH = (sys.executable, str(ROOT.parent / "tests" / "tflite" / "fuzz_graph.py"))
+LCE = (*GRAPH, "lce")
 CHILD = ROOT / "tools" / "fuzz_child.py"
 HOST = (sys.executable, str(CHILD), str(CORPUS / "model" / "bconv"))
 FUZZERS = {
@@ -78,6 +79,8 @@ FUZZERS = {
     "file check, bytes": Fuzzer(FILE, "model", False, 4_900_000),
     "TFLiteGraph, structure": Fuzzer(GRAPH, "model", True, 100_000),
     "TFLiteGraph, bytes": Fuzzer(GRAPH, "model", False, 100_000),
+    "Larq Compute Engine, structure": Fuzzer(LCE, "model", True, 50_000),
+    "Larq Compute Engine, bytes": Fuzzer(LCE, "model", False, 50_000),
     "options, bytes": Fuzzer(OPTIONS, "options", False, 4_600_000),
     "delegate, structure": Fuzzer(MODEL, "model", True, 1_000_000),
     "delegate, bytes": Fuzzer(MODEL, "model", False, 300_000),

@@ -18,10 +18,9 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from s2bnn_tf.tflite.execution import check_execution
 from s2bnn_tf.tflite.flatbuffer import FlatbufferError, verify
+from s2bnn_tf.tflite.larq_operators import BINARY_CONVOLUTION, check_larq_operator
 from s2bnn_tf.tflite.operators import check_operator
 from s2bnn_tf.tflite.options import read_options
-
-BINARY_CONVOLUTION = "LceBconv2d"
 
 _DTYPES: dict[int, np.dtype[Any]] = {
     schema.TensorType.FLOAT32: np.dtype(np.float32),
@@ -126,10 +125,11 @@ class TFLiteGraph:
         self.outputs = _indices(graph.outputs)
         check_execution(self.tensors, self.operations, self.inputs, self.outputs)
         types = [tensor.type for tensor in graph.tensors]
-        for item in graph.operators:
-            code = codes[item.opcodeIndex]
-            if not code.is_custom:
-                check_operator(code.name, item, types)
+        for item, operation in zip(graph.operators, self.operations):
+            if codes[item.opcodeIndex].is_custom:
+                check_larq_operator(operation, self.tensors)
+            else:
+                check_operator(operation.name, item, types)
 
     def binary_convolutions(self) -> list[Operation]:
         """All operations `LceBconv2d`, in order of execution."""

@@ -32,7 +32,35 @@ _MAY_LACK_INPUTS = {
     "BIDIRECTIONAL_SEQUENCE_LSTM",
     "TRANSPOSE_CONV",
 }
-_KEEP_TYPE = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS", "FAKE_QUANT"}
+# Their output has the type of their first input; some kernels do not look at it.
+_KEEP_TYPE = {
+    "AVERAGE_POOL_2D",
+    "CONCATENATION",
+    "LOGISTIC",
+    "MAX_POOL_2D",
+    "RELU",
+    "RELU_N1_TO_1",
+    "RELU6",
+    "RESHAPE",
+    "TANH",
+    "PAD",
+    "GATHER",
+    "TRANSPOSE",
+    "MEAN",
+    "SQUEEZE",
+    "STRIDED_SLICE",
+    "PADV2",
+    "SLICE",
+    "TILE",
+    "EXPAND_DIMS",
+    "SUM",
+    "FAKE_QUANT",
+    "REDUCE_PROD",
+    "REDUCE_MAX",
+    "REDUCE_MIN",
+    "MIRROR_PAD",
+    "REVERSE_V2",
+}
 
 
 def check_operator(name: str, operator: schema.OperatorT, types: list[int]) -> None:
@@ -45,8 +73,8 @@ def check_operator(name: str, operator: schema.OperatorT, types: list[int]) -> N
 
     Raises:
         FlatbufferError: If an input is absent that the operator needs, if a stride, dilation or
-            filter size is outside of [1, 65535], or if an operator that copies bytes changes their
-            type.
+            filter size is outside of [1, 65535], or if an operator changes the type of its first
+            input that cannot.
     """
     inputs = [] if operator.inputs is None else [int(index) for index in operator.inputs]
     outputs = [] if operator.outputs is None else [int(index) for index in operator.outputs]

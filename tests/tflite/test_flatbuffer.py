@@ -7,6 +7,7 @@ import struct
 import flatbuffers
 import numpy as np
 import pytest
+from flatbuffers import flexbuffers
 from tensorflow.lite.python import schema_py_generated as schema
 
 from s2bnn_tf.tflite.flatbuffer import FlatbufferError, verify
@@ -131,6 +132,66 @@ def test_windows(operator, options, field, what, value):
     TFLiteGraph(pack(model))
     setattr(node.builtinOptions, field, value)
     refuse(model, f"^a node {operator} has a {what} of {value}$")
+
+
+def bconv_model() -> schema.ModelT:
+    """One LceBconv2d from 32 channels to 8, of 1x1."""
+    graph = schema.SubGraphT()
+    graph.tensors = [schema.TensorT() for _ in range(5)]
+    shapes = ([1, 2, 2, 1], [8, 1, 1, 1], [8], [8], [1, 2, 2, 8])
+    for index, (tensor, shape) in enumerate(zip(graph.tensors, shapes)):
+        tensor.shape, tensor.buffer = shape, index if 0 < index < 4 else 0
+        tensor.type = schema.TensorType.INT32 if index < 2 else schema.TensorType.FLOAT32
+    names = ("stride_height", "stride_width", "dilation_height_factor", "dilation_width_factor")
+    operator = schema.OperatorT()
+    operator.inputs, operator.outputs = [0, 1, 2, 3, -1], [4]
+    operator.customOptions = options_of(
+        dict.fromkeys(names, 1)
+        | {"channels_in": 32, "padding": 0, "pad_values": 0, "fused_activation_function": 0}
+    )
+    graph.operators, graph.inputs, graph.outputs = [operator], [0], [4]
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    code.customCode = "LceBconv2d"
+    model = schema.ModelT()
+    model.buffers = [schema.BufferT() for _ in range(4)]
+    for buffer in model.buffers[1:]:
+        buffer.data = np.zeros(32, np.uint8)
+    model.subgraphs, model.operatorCodes = [graph], [code]
+    return model
+
+
+def options_of(options: dict[str, int]) -> np.ndarray:
+    return np.frombuffer(flexbuffers.Dumps(options), np.uint8)
+
+
+def test_a_binary_convolution_on_which_larq_compute_engine_would_crash():
+    (operation,) = TFLiteGraph(pack(bconv_model())).binary_convolutions()
+    good = dict(operation.options)
+
+    def refuse_with(message: str, **changes) -> None:
+        model = bconv_model()
+        for name, value in changes.items():
+            setattr(model.subgraphs[0].operators[0], name, value)
+        refuse(model, f"^a node LceBconv2d {message}")
+
+    refuse_with("lacks an input or an output", inputs=[0, 1, 2, 3])
+    refuse_with("lacks an input or an output", inputs=[-1, 1, 2, 3, -1])
+    refuse_with("has no constant int32 as its input 1", inputs=[0, -1, 2, 3, -1])
+    refuse_with("has no constant int32 as its input 1", inputs=[0, 0, 2, 3, -1])
+    refuse_with("has no constant float32 as its input 2", inputs=[0, 1, -1, 3, -1])
+    refuse_with("has no constant float32 as its input 3", inputs=[0, 1, 2, 1, -1])
+    for name in good:
+        others = {key: value for key, value in good.items() if key != name}
+        refuse_with(f"lacks the option {name}", customOptions=options_of(others))
+        refuse_with(f"has {name} = -1", customOptions=options_of(good | {name: -1}))
+    refuse_with("has stride_width = 0", customOptions=options_of(good | {"stride_width": 0}))
+    model = bconv_model()
+    model.subgraphs[0].tensors[4].type = schema.TensorType.INT32
+    refuse(model, "^a node LceBconv2d has no constant int32 as its input 4$")
+    model = bconv_model()
+    model.subgraphs[0].tensors[1].shape = [4, 2, 1, 1]
+    refuse(model, r"^a node LceBconv2d has 4 channels and an input 2 of \(8,\)$")
 
 
 def test_a_builtin_operator_with_the_name_of_a_custom_one():

@@ -20,8 +20,12 @@ bool may_lack_inputs(int code) {
   return code == kTfLiteBuiltinCustom || is_one_of(code, {9, 16, 24, 27, 35, 44, 46, 52, 67});
 }
 
-// RESHAPE, SQUEEZE, EXPAND_DIMS and FAKE_QUANT, whose kernels copy bytes without a look at types.
-bool keeps_type(int code) { return is_one_of(code, {22, 43, 70, 80}); }
+// Operators whose output has the type of their first input. RESHAPE, FAKE_QUANT, MEAN and perhaps
+// others write in that type without a look at the output's.
+bool keeps_type(int code) {
+  return is_one_of(code, {1,  2,  14, 17, 19, 20, 21, 22, 28, 34, 36, 39,  40,
+                          43, 45, 60, 65, 69, 70, 74, 80, 81, 82, 89, 100, 105});
+}
 
 // A number in the options of a type that must be in [1, 65535].
 struct WindowField {
