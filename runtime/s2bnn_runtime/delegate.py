@@ -77,6 +77,26 @@ def kernels() -> str:
     return name.decode()
 
 
+def check_model(content: bytes) -> None:
+    """Check what TFLite interpreters take on trust in a `.tflite`, before one opens it.
+
+    It must be a whole flatbuffer; the operators, buffers and tensors that it names must exist; and
+    every tensor that a node reads must be an input, a constant, a variable, or made by an earlier
+    node, and have only one of these sources.
+
+    Args:
+        content: The bytes of the file.
+
+    Raises:
+        S2bnnError: If it is damaged, if its nodes cannot be executed in their order, or if the
+            library does not exist or is built for another processor.
+    """
+    message = ctypes.create_string_buffer(1024)
+    if not _library().s2bnn_runtime_check_file(content, len(content), message, len(message)):
+        reason = message.value.decode(errors="replace")
+        raise S2bnnError(f"it is damaged ({reason}); convert the model again")
+
+
 def read_profile(name: str) -> list[list[dict[str, Any]]]:
     """Read the times that living interpreters collected under a name.
 
@@ -116,6 +136,13 @@ def _library() -> ctypes.CDLL:
         raise S2bnnError(
             f"{path} cannot be loaded ({one_line(error)}); install the wheel for this processor"
         ) from error
+    library.s2bnn_runtime_check_file.argtypes = [
+        ctypes.c_char_p,
+        ctypes.c_size_t,
+        ctypes.c_char_p,
+        ctypes.c_size_t,
+    ]
+    library.s2bnn_runtime_check_file.restype = ctypes.c_bool
     library.s2bnn_runtime_kernels.restype = ctypes.c_char_p
     library.s2bnn_runtime_profile.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
     library.s2bnn_runtime_profile.restype = ctypes.c_size_t

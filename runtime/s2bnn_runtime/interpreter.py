@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from s2bnn_runtime.delegate import load_delegate, refusal
+from s2bnn_runtime.delegate import check_model, load_delegate, refusal
 from s2bnn_runtime.errors import S2bnnError, file_errors
 from s2bnn_runtime.hosts import Host, find_host
 
@@ -18,7 +20,8 @@ from s2bnn_runtime.hosts import Host, find_host
 class Interpreter:
     """Run a `.tflite` with Larq Compute Engine's operations in the installed TFLite interpreter.
 
-    An interpreter belongs to one thread at a time; several interpreters can run in several threads.
+    Several threads may share an interpreter: a lock lets one of them predict at a time. To predict
+    in several threads at once, give each its own interpreter.
 
     Args:
         model: The path of a `.tflite`, or its content.
@@ -46,9 +49,12 @@ class Interpreter:
         if num_threads < 1:
             raise S2bnnError(f"num_threads must be at least 1, not {num_threads}")
         self._content = _read(model)
+        check_model(self._content)
         self._num_threads = num_threads
         self._options: dict[str, Any] = {"kernels": kernels, "fuse": fuse, "profile": profile}
         self.host = host or find_host()
+        # Held from a run's inputs to the copies of its outputs, and while the host is replaced.
+        self._lock = threading.RLock()
         self._native: dict[str, Any] = {}
         # The interpreter must be released before its delegate, and both before Python takes the
         # host's modules apart at exit.
@@ -82,17 +88,23 @@ class Interpreter:
     @property
     def input_details(self) -> list[dict[str, Any]]:
         """The host's description of the inputs: "name", "shape", "dtype", "quantization" ..."""
-        details: list[dict[str, Any]] = self._interpreter.get_input_details()
+        with self._lock:
+            details: list[dict[str, Any]] = self._interpreter.get_input_details()
         return details
 
     @property
     def output_details(self) -> list[dict[str, Any]]:
         """The host's description of the outputs."""
-        details: list[dict[str, Any]] = self._interpreter.get_output_details()
+        with self._lock:
+            details: list[dict[str, Any]] = self._interpreter.get_output_details()
         return details
 
-    def predict(self, *inputs: ArrayLike) -> NDArray[Any] | list[NDArray[Any]]:
-        """Run the network once.
+    def predict(
+        self,
+        *inputs: ArrayLike | list[ArrayLike] | Iterator[Any],
+        verbose: int = 0,
+    ) -> NDArray[Any] | list[NDArray[Any]]:
+        """Run the network, on arrays or on everything that Larq Compute Engine's `predict` takes.
 
         A model that its converter fixed to one batch size runs as often as needed, if the batch is
         a multiple of that size.
@@ -100,21 +112,35 @@ class Interpreter:
         Args:
             inputs: One array for each input of the model, with its shape. The first dimension, the
                 batch, may differ from the model's, and may be left out if it is 1. The data type
-                must be the model's; floats of other widths are converted.
+                must be the model's; floats of other widths are converted. In place of the arrays,
+                one list of them; or one iterator over samples without a batch dimension, each an
+                array, or one array for each input of the model. It runs the samples one by one.
+            verbose: Without effect, for programs written for Larq Compute Engine.
 
         Returns:
-            The output as an array, or a list of arrays if the model has several outputs.
+            The output as an array, or a list of arrays if the model has several outputs. The
+            results of an iterator's samples are joined along the first dimension.
 
         Raises:
-            S2bnnError: If the arrays do not match the inputs, or if the host cannot run them. The
-                interpreter stays usable.
+            S2bnnError: If the arrays do not match the inputs, if an iterator has no samples, or if
+                the host cannot run them. The interpreter stays usable.
         """
+        values: Any = inputs[0] if len(inputs) == 1 else list(inputs)
+        if _is_iterator(values):
+            runs = [self._predict(_as_batch(sample)) for sample in values]
+            if not runs:
+                raise S2bnnError("the iterator has no samples")
+            outputs = [np.concatenate(parts) for parts in zip(*runs)]
+        else:
+            outputs = self._predict(values if isinstance(values, list) else [values])
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def _predict(self, inputs: list[Any]) -> list[NDArray[Any]]:
         if len(inputs) != len(self._details):
             raise S2bnnError(f"the model has {len(self._details)} inputs, not {len(inputs)}")
         arrays = [_as_input(array, detail) for array, detail in zip(inputs, self._details)]
-        run = self._run_in_parts if self._batch_is_fixed else self._run_at_once
-        outputs = run(arrays)
-        return outputs[0] if len(outputs) == 1 else outputs
+        with self._lock:
+            return (self._run_in_parts if self._batch_is_fixed else self._run_at_once)(arrays)
 
     def _run_at_once(self, arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
         try:
@@ -174,6 +200,16 @@ def _read(model: str | os.PathLike[str] | bytes | bytearray | memoryview) -> byt
             "it is not a TFLite model; use the .tflite that Larq Compute Engine's converter wrote"
         )
     return content
+
+
+def _is_iterator(value: Any) -> bool:
+    return hasattr(value, "__next__") and hasattr(value, "__iter__")
+
+
+def _as_batch(sample: Any) -> list[NDArray[Any]]:
+    """One array for each input of the model, with a batch dimension, from a sample without."""
+    arrays = [sample] if isinstance(sample, np.ndarray) else sample
+    return [np.expand_dims(array, axis=0) for array in arrays]
 
 
 def _release(native: dict[str, Any]) -> None:

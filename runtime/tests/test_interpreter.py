@@ -4,6 +4,7 @@ sentence.
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import check_host
@@ -42,6 +43,106 @@ def test_batches_of_any_order(cases, host):
 
 def test_several_interpreters_in_several_threads(cases, host):
     check_host.check_threads(cases, host)
+
+
+def test_several_threads_share_an_interpreter(cases, host):
+    """They get their own results, also while the batch changes between them."""
+    model, images, (wanted,) = cases["network"]
+    interpreter = Interpreter(model, host=host)
+    tasks = [(i % len(images), 1 + i % 2) for i in range(80)]
+    starts = threading.Barrier(8)
+
+    def predict(task: tuple[int, int]) -> list[np.ndarray]:
+        first, count = task
+        starts.wait()
+        return [interpreter.predict(images[first : first + count]) for _ in range(3)]
+
+    with ThreadPoolExecutor(8) as pool:
+        for (first, count), results in zip(tasks, pool.map(predict, tasks)):
+            for result in results:
+                np.testing.assert_array_equal(result, wanted[first : first + count])
+
+
+def test_threads_share_an_interpreter_that_starts_again(host):
+    """Of a model that its converter fixed to one batch size, the host is replaced once."""
+    interpreter = Interpreter(fixed_batch_model(2), host=host)
+    x = np.random.default_rng(0).normal(size=(8, 8, 3, 40)).astype(np.float32)
+    starts = threading.Barrier(8)
+
+    def predict(i: int) -> np.ndarray:
+        starts.wait()
+        assert [len(d["shape"]) for d in interpreter.input_details] == [3]
+        return interpreter.predict(x[i])
+
+    with ThreadPoolExecutor(8) as pool:
+        for values, result in zip(x, pool.map(predict, range(8))):
+            np.testing.assert_array_equal(result, np.where(values < 0, -1, 1).reshape(8, 120))
+
+
+def two_of_each() -> tuple[bytes, list[np.ndarray]]:
+    """A model with two inputs and two outputs, and three samples for it."""
+    graph = Graph()
+    xs = [graph.tensor((1, 4, channels)) for channels in (33, 65)]
+    ys = []
+    for x, channels in zip(xs, (33, 65)):
+        bits = graph.tensor((1, 4, words_of(channels)), "int32")
+        graph.custom("LceQuantize", [x], bits)
+        ys.append(graph.custom("LceDequantize", [bits], graph.tensor((1, 4, channels))))
+    rng = np.random.default_rng(0)
+    return graph.build(xs, ys), [rng.normal(size=(3, 4, c)).astype(np.float32) for c in (33, 65)]
+
+
+def test_predict_takes_what_lce_takes(host, lce):
+    model, values = two_of_each()
+    interpreter = Interpreter(model, host=host)
+    wanted = lce(model, *values)
+    samples = list(zip(*values))
+    forms = [
+        lambda: values,
+        lambda: iter(samples),
+        lambda: (list(sample) for sample in samples),
+        lambda: map(list, samples),
+    ]
+    for form in forms:
+        result = interpreter.predict(form(), verbose=1)
+        assert isinstance(result, list) and len(result) == 2
+        for got, want in zip(result, wanted):
+            np.testing.assert_array_equal(got, want)
+    with pytest.raises(S2bnnError, match="the model has 2 inputs, not 1"):
+        interpreter.predict(iter(values[0]))
+    with pytest.raises(S2bnnError, match="the iterator has no samples"):
+        interpreter.predict(iter([]))
+
+
+def test_predict_takes_what_lce_takes_of_one_input(cases, host, lce):
+    model, images, (wanted,) = cases["network"]
+    interpreter = Interpreter(model, host=host)
+    np.testing.assert_array_equal(lce(model, images), wanted)
+    forms = [
+        lambda: images,
+        lambda: [images],
+        lambda: iter(images),
+        lambda: (image for image in images),
+        lambda: ([image] for image in images),
+    ]
+    for form in forms:
+        result = interpreter.predict(form())
+        assert isinstance(result, np.ndarray)
+        np.testing.assert_array_equal(result, wanted)
+    with pytest.raises(S2bnnError, match="the model has 1 inputs, not 2"):
+        interpreter.predict([images, images])
+
+
+def test_an_iterator_may_use_the_interpreter(cases, host):
+    model, images, (wanted,) = cases["network"]
+    interpreter = Interpreter(model, host=host)
+
+    def same_images():
+        for image, features in zip(images, wanted):
+            np.testing.assert_array_equal(interpreter.predict(image)[0], features)
+            yield image
+
+    np.testing.assert_array_equal(interpreter.predict(same_images()), wanted)
 
 
 def test_model_of_one_batch_size(host):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from flatbuffers import flexbuffers
 from graphs import Bconv, Graph, pack_bits, words_of
+from tensorflow.lite.python import schema_py_generated as schema
 
 from s2bnn_runtime import S2bnnError
 
@@ -86,6 +87,85 @@ def test_missing_option(run, capfd, name):
 )
 def test_options_that_are_no_map(run, capfd, options):
     refuse(run, capfd, model_with(options), "custom options")
+
+
+def test_options_without_end(run, capfd):
+    """Few bytes that unfold to many values, by parts that share their bytes."""
+    refuse(run, capfd, model_with(shared_vectors(40)), "channels_in is missing")
+    many = {f"{'n' * 20}{i}": 1 for i in range(57)} | GOOD.options
+    refuse(run, capfd, model_with(many), "more than 64 entries")
+    refuse(run, capfd, model_with(GOOD.options | {"n" * 65: 1}), "a name is too long")
+
+
+def shared_vectors(depth: int) -> bytes:
+    """A map whose entry "a" holds a vector that holds the same vector twice, and so on."""
+    integer, vector, map_ = 1 << 2, 10 << 2, 9 << 2  # type tags, for elements of one byte
+    data = bytearray([2, 0, 0, integer, integer])  # a count, two values, and their types
+    for _ in range(depth):  # offsets count backwards to the first value of the vector before
+        data += bytes([2, 5, 6, vector, vector])
+    value = len(data) - 4
+    data += b"a\0" + bytes([1, 3])  # the keys: one, and the offset of its name
+    data += bytes([1, 1, 1])  # the offset of the keys, their width, the map's count of entries
+    data += bytes([len(data) - value, vector])
+    return bytes(data + bytes([2, map_, 1]))  # the root: the offset of the map, its type, the width
+
+
+def model_in(order: list[str]) -> bytes:
+    """Two binary convolutions and two host's operations, given in this order."""
+    graph = Graph()
+    x, y, z = (graph.tensor((1, 3, 40)) for _ in range(3))
+    bits, signs = graph.tensor((1, 3, 2), "int32"), graph.tensor((1, 3, 40))
+    nodes = {
+        "sine": lambda: graph.builtin("SIN", [x], y),
+        "quantize": lambda: graph.custom("LceQuantize", [y], bits),
+        "dequantize": lambda: graph.custom("LceDequantize", [bits], signs),
+        "cosine": lambda: graph.builtin("COS", [signs], z),
+        "circle": lambda: graph.builtin("ADD", [x, z], y, schema.AddOptionsT()),
+        "constant": lambda: graph.builtin("SIN", [x], graph.constant(np.ones((1, 3, 40), "f4"))),
+    }
+    for name in order:
+        nodes[name]()
+    return graph.build([x], [z])
+
+
+IN_ORDER = ["sine", "quantize", "dequantize", "cosine"]
+
+
+@pytest.mark.parametrize(
+    ("order", "reason"),
+    [
+        (
+            ["quantize", "sine", "dequantize", "cosine"],
+            "node 0 (LceQuantize) reads tensor 1 before node 1 (builtin operator 66) makes it",
+        ),
+        (
+            ["sine", "quantize", "cosine", "dequantize"],
+            "node 2 (builtin operator 108) reads tensor 4 before node 3 (LceDequantize) makes it",
+        ),
+        (
+            ["sine", "quantize", "dequantize", "dequantize", "cosine"],
+            "node 3 (LceDequantize) makes tensor 4, which node 2 (LceDequantize) makes too",
+        ),
+        (
+            [*IN_ORDER, "sine"],
+            "node 4 (builtin operator 66) makes tensor 1, which node 0 (builtin operator 66) makes",
+        ),
+        (
+            ["circle", "quantize", "dequantize", "cosine"],
+            "node 0 (builtin operator 0) reads tensor 2 before node 3 (builtin operator 108)",
+        ),
+        ([*IN_ORDER, "constant"], "node 4 (builtin operator 66) writes tensor 5, which is a const"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_order(run, capfd, order, reason):
+    """TensorFlow 2.15 itself crashes on some of these while it makes partitions."""
+    x = np.random.default_rng(0).normal(size=(1, 3, 40)).astype(np.float32)
+    wanted = np.cos(np.where(np.sin(x) < 0, -1, 1))
+    np.testing.assert_allclose(run(model_in(IN_ORDER), x), wanted, rtol=1e-6)
+    with pytest.raises(S2bnnError) as caught:
+        run(model_in(order), x)
+    assert reason in str(caught.value) + capfd.readouterr().err
 
 
 def test_missing_tensors(run, capfd):

@@ -8,9 +8,10 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 from flatbuffers import flexbuffers
-from graphs import Bconv
+from graphs import Bconv, Graph
 from tensorflow.lite.python import schema_py_generated as schema
 from test_float_steps import Network
 from test_fusion import RandomGraph
@@ -48,7 +49,8 @@ def models() -> dict[str, bytes]:
         model = graph.grow(6)
         if graph.input_shape[3] == 20 and len(model) < 9000:
             result[f"graph{seed}"] = model
-    return result
+    result["partitions"] = partitions()
+    return {name: complete(model) for name, model in result.items()}
 
 
 def float_steps() -> dict[str, bytes]:
@@ -77,6 +79,29 @@ def float_steps() -> dict[str, bytes]:
         name: network.build([network.x[0]], [tensor for tensor, _ in outputs])
         for (name, network), outputs in zip(networks.items(), (stem, mean, twice, pools))
     }
+
+
+def partitions() -> bytes:
+    """Two inputs and outputs, and three partitions between operations that the host runs."""
+    graph = Graph()
+    xs = [graph.tensor((1, 3, 40)) for _ in range(2)]
+    y = graph.builtin("ADD", xs, graph.tensor((1, 3, 40)), schema.AddOptionsT())
+    for name in ("LOGISTIC", "SIN", "NEG"):
+        bits = graph.custom("LceQuantize", [y], graph.tensor((1, 3, 2), "int32"))
+        signs = graph.custom("LceDequantize", [bits], graph.tensor((1, 3, 40)))
+        y = graph.builtin(name, [signs], graph.tensor((1, 3, 40)))
+    shape = graph.constant(np.array([1, 120], np.int32))
+    flat = graph.builtin("RESHAPE", [y, shape], graph.tensor((1, 120)), schema.ReshapeOptionsT())
+    return graph.build(xs, [signs, flat])
+
+
+def complete(model: bytes) -> bytes:
+    """The same model with all numbers in it, also those of default values: mutations find them."""
+    builder = flatbuffers.Builder(len(model))
+    builder.ForceDefaults(True)
+    content = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model))
+    builder.Finish(content.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def options() -> dict[str, bytes]:

@@ -1,9 +1,8 @@
 """A `.tflite` file: reading and checking its graph, and opening it as an encoder."""
 
 from s2bnn_tf.tflite.encoder import OUTPUT_NAMES, TFLiteEncoder, read_card, read_graph
+from s2bnn_tf.tflite.flatbuffer import FlatbufferError
 from s2bnn_tf.tflite.graph import (
-    BINARY_CONVOLUTION,
-    FlatbufferError,
     Operation,
     TFLiteGraph,
     filter_exceeds_input,
@@ -11,6 +10,7 @@ from s2bnn_tf.tflite.graph import (
     with_outputs,
 )
 from s2bnn_tf.tflite.interpreter import RUNTIMES, choose_runtime, kernel_options
+from s2bnn_tf.tflite.larq_operators import BINARY_CONVOLUTION
 
 __all__ = [
     "BINARY_CONVOLUTION",

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from s2bnn_tf.defaults import CENTER_CROP
 from s2bnn_tf.errors import ModelError
 from s2bnn_tf.reading import Field, ListOf, Number, Object, Text, read_bytes, read_json
-from s2bnn_tf.tflite.graph import FlatbufferError, TFLiteGraph
+from s2bnn_tf.tflite.flatbuffer import FlatbufferError
+from s2bnn_tf.tflite.graph import TFLiteGraph
 from s2bnn_tf.tflite.interpreter import choose_runtime, open_interpreter
 
 # The name that `s2bnn convert` gives the output, by head.

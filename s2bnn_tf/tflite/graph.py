@@ -1,7 +1,7 @@
 """The structure of a `.tflite` file: its tensors, operations and constants, read from the bytes.
 
 TensorFlow Lite's C++ trusts the bytes it is given and may abort the process on a damaged file.
-This module therefore reads the file, and checks all bounds, in Python.
+This package therefore reads the file, and checks all bounds, in Python.
 """
 
 from __future__ import annotations
@@ -9,15 +9,18 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import flatbuffers
 import numpy as np
-from flatbuffers import flexbuffers
 from numpy.typing import NDArray
 from tensorflow.lite.python import schema_py_generated as schema
 
-BINARY_CONVOLUTION = "LceBconv2d"
+from s2bnn_tf.tflite.execution import check_execution
+from s2bnn_tf.tflite.flatbuffer import FlatbufferError, verify
+from s2bnn_tf.tflite.larq_operators import BINARY_CONVOLUTION, check_larq_operator
+from s2bnn_tf.tflite.operators import check_operator
+from s2bnn_tf.tflite.options import read_options
 
 _DTYPES: dict[int, np.dtype[Any]] = {
     schema.TensorType.FLOAT32: np.dtype(np.float32),
@@ -55,12 +58,16 @@ class Tensor:
         shape: Its shape.
         dtype: Its number type, or None if NumPy has no such type.
         constant: Its values if the file holds them, otherwise None.
+        has_content: Whether the file holds its values, of whatever type.
+        is_variable: Whether it keeps its values from one run to the next.
     """
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any] | None
     constant: NDArray[Any] | None
+    has_content: bool
+    is_variable: bool
 
 
 @dataclass(frozen=True)
@@ -77,11 +84,7 @@ class Operation:
     name: str
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    options: dict[str, Any]
-
-
-class FlatbufferError(ValueError):
-    """The bytes are not a complete, consistent TensorFlow Lite model."""
+    options: dict[str, int]
 
 
 class TFLiteGraph:
@@ -98,15 +101,17 @@ class TFLiteGraph:
         data: The bytes of the file.
 
     Raises:
-        FlatbufferError: If the bytes are not a complete, consistent model.
+        FlatbufferError: If the bytes are not a complete, consistent model, if its operations
+            cannot be executed in their order, or if TensorFlow's kernels would crash on one.
     """
 
     def __init__(self, data: bytes):
-        if data[4:8] != b"TFL3":
-            raise FlatbufferError("it lacks the identifier TFL3")
+        verify(data)
         try:
             model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data))
             self._read(model)
+        except FlatbufferError:
+            raise
         except _READ_ERRORS as error:
             raise FlatbufferError("it is damaged or cut short") from error
         self.data = data
@@ -114,19 +119,17 @@ class TFLiteGraph:
     def _read(self, model: schema.ModelT) -> None:
         (graph,) = model.subgraphs
         self.tensors = [_tensor(tensor, model.buffers) for tensor in graph.tensors]
-        names = [_operation_name(code) for code in model.operatorCodes]
-        self.operations = [_operation(item, names) for item in graph.operators]
+        codes = [_Code.read(code) for code in model.operatorCodes]
+        self.operations = [_operation(item, codes) for item in graph.operators]
         self.inputs = _indices(graph.inputs)
         self.outputs = _indices(graph.outputs)
-        for item in self.operations:
-            self._check(item.inputs, absent=-1)
-            self._check(item.outputs)
-        self._check(self.inputs)
-        self._check(self.outputs)
-
-    def _check(self, indices: tuple[int, ...], absent: int = 0) -> None:
-        if not all(absent <= index < len(self.tensors) for index in indices):
-            raise IndexError("tensor index out of range")
+        check_execution(self.tensors, self.operations, self.inputs, self.outputs)
+        types = [tensor.type for tensor in graph.tensors]
+        for item, operation in zip(graph.operators, self.operations):
+            if codes[item.opcodeIndex].is_custom:
+                check_larq_operator(operation, self.tensors)
+            else:
+                check_operator(operation.name, item, types)
 
     def binary_convolutions(self) -> list[Operation]:
         """All operations `LceBconv2d`, in order of execution."""
@@ -185,31 +188,45 @@ def _tensor(tensor: schema.TensorT, buffers: list[schema.BufferT]) -> Tensor:
     dtype = _DTYPES.get(tensor.type)
     content = buffers[tensor.buffer].data
     constant = None
-    if content is not None and dtype is not None and len(content):
-        constant = np.frombuffer(content.tobytes(), dtype).reshape(shape)
     if min(shape, default=0) < 0 or math.prod(shape) > 2**31:
         raise ValueError("impossible shape")
-    return Tensor((tensor.name or b"").decode(), shape, dtype, constant)
+    has_content = content is not None and len(content) > 0
+    if has_content and dtype is not None:
+        constant = np.frombuffer(content.tobytes(), dtype).reshape(shape)
+    return Tensor(
+        name=(tensor.name or b"").decode(),
+        shape=shape,
+        dtype=dtype,
+        constant=constant,
+        has_content=has_content,
+        is_variable=bool(tensor.isVariable),
+    )
 
 
-def _operation_name(code: schema.OperatorCodeT) -> str:
-    if code.customCode:
-        return str(code.customCode, "utf-8")
-    # Files older than schema 3a hold the code only in the deprecated field.
-    return _BUILTIN_NAMES[max(code.builtinCode, code.deprecatedBuiltinCode)]
+class _Code(NamedTuple):
+    name: str
+    is_custom: bool
+
+    @classmethod
+    def read(cls, code: schema.OperatorCodeT) -> _Code:
+        # Files older than schema 3a hold the number only in the deprecated field.
+        number = max(code.builtinCode, code.deprecatedBuiltinCode)
+        if number == schema.BuiltinOperator.CUSTOM:
+            return cls(str(code.customCode or b"", "utf-8"), True)
+        return cls(_BUILTIN_NAMES[number], False)
 
 
-def _operation(operator: schema.OperatorT, names: list[str]) -> Operation:
-    name = names[operator.opcodeIndex]
+def _operation(operator: schema.OperatorT, codes: list[_Code]) -> Operation:
+    name, is_custom = codes[operator.opcodeIndex]
     options = None
     # The options of other custom operations may hold anything.
-    if name.startswith("Lce") and operator.customOptions is not None:
+    if is_custom and name.startswith("Lce") and operator.customOptions is not None:
         options = operator.customOptions.tobytes()
     return Operation(
         name=name,
         inputs=_indices(operator.inputs),
         outputs=_indices(operator.outputs),
-        options=dict(flexbuffers.Loads(options)) if options else {},
+        options=read_options(options) if options else {},
     )
 
 

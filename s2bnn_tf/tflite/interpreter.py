@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,7 +47,8 @@ def open_interpreter(path: Path, graph: TFLiteGraph, runtime: str) -> Predict:
         runtime: A key of `RUNTIMES`.
 
     Returns:
-        A function from a batch `(B, S, S, 3)` to the model's output `(B, C)`.
+        A function from a batch `(B, S, S, 3)` to the model's output `(B, C)`. Several threads may
+        call it; they take turns.
 
     Raises:
         DeviceError: If the runtime or its library cannot be loaded.
@@ -83,7 +85,14 @@ def _open_lce(graph: TFLiteGraph) -> Predict:
 
     # It takes one image after another. On the machines where it runs, neither several threads
     # nor several interpreters are faster.
-    predict: Predict = Interpreter(graph.data, **kernel_options(graph)).predict
+    interpreter = Interpreter(graph.data, **kernel_options(graph))
+    lock = threading.Lock()  # between an image and its output, the interpreter holds both
+
+    def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        with lock:
+            outputs: NDArray[np.float32] = interpreter.predict(images)
+        return outputs
+
     return predict
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from s2bnn_tf.tflite.flatbuffer import FlatbufferError
 from s2bnn_tf.tflite.graph import (
-    FlatbufferError,
     TFLiteGraph,
     filter_exceeds_input,
     unpack_signs,

@@ -2,6 +2,8 @@
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +18,11 @@ from s2bnn_tf.export import benchmark, convert
 from s2bnn_tf.layers import BinaryConv2D
 from s2bnn_tf.tflite import interpreter
 from s2bnn_tf.tflite.encoder import TFLiteEncoder
+from s2bnn_tf.tflite.flatbuffer import FlatbufferError
 from s2bnn_tf.tflite.graph import TFLiteGraph
 
 keras = tf.keras
+RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 
 
 def is_usable() -> bool:
@@ -56,6 +60,21 @@ def test_both_give_the_same_features(model, images):
     assert (ours.runtime, lce.runtime) == ("s2bnn", "lce")
     for batch in (images, images[:3], images[:1], images[:0]):
         np.testing.assert_allclose(ours.features(batch), lce.features(batch), rtol=1e-5, atol=1e-4)
+
+
+@needs_s2bnn
+@pytest.mark.parametrize("name", ["s2bnn", "lce"])
+def test_several_threads_share_an_encoder(model, images, name):
+    encoder = TFLiteEncoder(model, name)
+    wanted = [encoder.features(images[i : i + 1 + i % 2]) for i in range(6)]
+
+    def features(i: int) -> list[np.ndarray]:
+        return [encoder.features(images[i : i + 1 + i % 2]) for _ in range(10)]
+
+    with ThreadPoolExecutor(6) as pool:
+        for results, expected in zip(pool.map(features, range(6)), wanted):
+            for result in results:
+                np.testing.assert_array_equal(result, expected)
 
 
 @needs_s2bnn
@@ -119,3 +138,25 @@ def test_a_rotated_image_goes_through_normalization_and_stem_in_one_partition():
     (steps,) = read_profile("turned")
     assert steps[0]["name"].startswith("LOAD+SCALE+BIAS")
     assert steps[1]["name"].startswith("CONV_2D")
+
+
+@needs_s2bnn
+@pytest.mark.parametrize("structure", [False, True], ids=["bytes", "structure"])
+def test_both_readers_agree_on_mutants(structure, monkeypatch):
+    """What our reader accepts, the runtime's accepts: nothing that a host crashes on remains."""
+    from s2bnn_runtime.delegate import check_model
+
+    monkeypatch.syspath_prepend(RUNTIME / "tools")
+    from mutate import Mutator
+
+    seeds = sorted((RUNTIME / "tests" / "cpp" / "corpus" / "model").iterdir())
+    mutant, refused = Mutator([path.read_bytes() for path in seeds], structure, seed=1), 0
+    for i in range(700):
+        data = mutant(i)
+        try:
+            TFLiteGraph(data)
+        except FlatbufferError:
+            refused += 1
+        else:
+            check_model(data)
+    assert 200 < refused < 600

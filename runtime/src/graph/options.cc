@@ -16,7 +16,11 @@ enum FlexType {
 };
 
 constexpr int kMaxWindowSize = 65535;
-constexpr size_t kMaxOptionsSize = 1 << 16;  // the options of real models have about 200 bytes
+// The options of real models have about 200 bytes and at most 8 entries. Their names may share the
+// same bytes, so without the other limits 64 KiB would unfold to gigabytes.
+constexpr size_t kMaxOptionsSize = 1 << 16;
+constexpr uint64_t kMaxEntries = 64;
+constexpr size_t kMaxNameLength = 64;
 
 class FlexReader {
  public:
@@ -46,7 +50,9 @@ class FlexReader {
 
   std::string text_at(size_t position) const {
     size_t end = position;
-    while (unsigned_at(end, 1) != 0) ++end;
+    while (unsigned_at(end, 1) != 0) {
+      require(++end - position <= kMaxNameLength, "custom options: a name is too long");
+    }
     return std::string(reinterpret_cast<const char*>(data_) + position, end - position);
   }
 
@@ -90,7 +96,7 @@ std::map<std::string, int64_t> read_flexbuffer_map(const uint8_t* buffer, size_t
   const uint64_t count = reader.unsigned_at(values - width, width);
   const size_t key_width = static_cast<size_t>(reader.unsigned_at(values - 2 * width, width));
   const size_t keys = reader.follow(values - 3 * width, width);
-  require(count <= size, "custom options: flexbuffer map larger than its buffer");
+  require(count <= kMaxEntries, "custom options: more than 64 entries");
 
   std::map<std::string, int64_t> result;
   for (size_t i = 0; i < count; ++i) {

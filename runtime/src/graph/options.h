@@ -10,7 +10,8 @@
 namespace s2bnn {
 
 // Reads a flexbuffer whose root is a map. Keys whose values are not integers or booleans are left
-// out. Every offset is checked against the buffer; throws Error if one points outside.
+// out, and nothing nested is followed. Every offset is checked against the buffer; throws Error if
+// one points outside, or if the map has more than 64 entries or a name of more than 64 bytes.
 std::map<std::string, int64_t> read_flexbuffer_map(const uint8_t* buffer, size_t size);
 
 // The window of a convolution or pooling, which slides over height and width.

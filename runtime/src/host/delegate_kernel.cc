@@ -60,6 +60,7 @@ DelegateKernel::~DelegateKernel() {
 }
 
 void DelegateKernel::prepare(TfLiteContext* context) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   executor_.reset();
   update_shapes(context, &partition_);
   for (int output : partition_.outputs) resize(context, partition_.tensors[output]);
@@ -88,19 +89,28 @@ void* DelegateKernel::address_of(TfLiteContext* context, int index) const {
 }
 
 void DelegateKernel::invoke(TfLiteContext* context) {
+  const std::lock_guard<std::mutex> lock(mutex_);
   require(executor_ != nullptr, "invoked before a successful allocate_tensors()");
   for (int input : partition_.inputs) memory_[input] = address_of(context, input);
   for (int output : partition_.outputs) memory_[output] = address_of(context, output);
   executor_->run(memory_);
 }
 
+std::optional<std::vector<StepProfile>> DelegateKernel::profile() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (executor_ == nullptr) return std::nullopt;
+  return executor_->profile();
+}
+
 std::string profile_json(const std::string& name) {
   const std::lock_guard<std::mutex> lock(profiled_mutex);
   std::string partitions;
   for (const auto& [kernel_name, kernel] : profiled) {
-    if (kernel_name != name || kernel->profile() == nullptr) continue;
+    if (kernel_name != name) continue;
+    const auto profile = kernel->profile();
+    if (!profile) continue;
     std::string steps;
-    for (const StepProfile& step : *kernel->profile()) {
+    for (const StepProfile& step : *profile) {
       steps += (steps.empty() ? "" : ", ") + json_of(step);
     }
     partitions += (partitions.empty() ? "[" : ", [") + steps + "]";

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,7 +19,8 @@ struct DelegateOptions {
   std::string profile;  // collect times under this name; "" for none
 };
 
-// Every method throws Error or std::bad_alloc on failure and leaves the object usable.
+// Every method throws Error or std::bad_alloc on failure and leaves the object usable. Threads take
+// turns.
 class DelegateKernel {
  public:
   DelegateKernel(TfLiteContext* context, const TfLiteDelegateParams& params,
@@ -27,14 +30,14 @@ class DelegateKernel {
   void prepare(TfLiteContext* context);
   void invoke(TfLiteContext* context);
 
-  const std::vector<StepProfile>* profile() const {
-    return executor_ ? &executor_->profile() : nullptr;
-  }
+  // Of the runs since the last prepare(); nothing before it.
+  std::optional<std::vector<StepProfile>> profile() const;
 
  private:
   void* address_of(TfLiteContext* context, int tensor) const;
 
   const DelegateOptions options_;
+  mutable std::mutex mutex_;  // of everything below
   Partition partition_;
   std::unique_ptr<Executor> executor_;
   std::vector<void*> memory_;  // per tensor

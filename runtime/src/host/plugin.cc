@@ -1,6 +1,7 @@
 // The two functions that a TFLite host looks up in a delegate library, the callbacks behind them,
 // and the functions that the Python package calls. No exception may cross into the host from here.
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -11,7 +12,9 @@
 #include <vector>
 
 #include "base/error.h"
+#include "host/check_file.h"
 #include "host/delegate_kernel.h"
+#include "host/execution_order.h"
 #include "host/layout.h"
 
 #define S2BNN_EXPORT extern "C" __attribute__((visibility("default")))
@@ -94,6 +97,7 @@ std::vector<int> nodes_to_claim(TfLiteContext* context, Delegate* delegate) {
 TfLiteStatus delegate_prepare(TfLiteContext* context, TfLiteDelegate* base) {
   return guard(context, [&] {
     check_layout(context);
+    check_execution_order(context);
     const std::vector<int> nodes = nodes_to_claim(context, reinterpret_cast<Delegate*>(base));
     TfLiteRegistration registration = {};
     registration.init = kernel_init;
@@ -170,6 +174,21 @@ S2BNN_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(const char* const* ke
 
 S2BNN_EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate) {
   delete reinterpret_cast<s2bnn::Delegate*>(delegate);
+}
+
+// Checks a whole .tflite before a host opens it, see check_file.h. Returns true if it is good; else
+// writes what is wrong with it, or as much of that as fits.
+S2BNN_EXPORT bool s2bnn_runtime_check_file(const void* data, size_t size, char* message,
+                                           size_t message_size) {
+  try {
+    s2bnn::check_file(static_cast<const uint8_t*>(data), size);
+    return true;
+  } catch (const std::exception& error) {
+    if (message != nullptr && message_size > 0) {
+      std::snprintf(message, message_size, "%s", error.what());
+    }
+    return false;
+  }
 }
 
 // The name of the kernels that this processor gets.

@@ -1,8 +1,7 @@
 #include "host/read_graph.h"
 
-#include <algorithm>
-#include <cstring>
 #include <map>
+#include <utility>
 
 #include "base/error.h"
 
@@ -195,9 +194,6 @@ class PartitionReader {
       op->inputs.push_back(inputs.data[i] == kTfLiteOptionalTensor ? -1 : tensor(inputs.data[i]));
     }
     op->output = tensor(host.node->outputs->data[0]);
-    require(partition_->tensors[op->output].constant == nullptr, "the output is a constant");
-    require(std::find(op->inputs.begin(), op->inputs.end(), op->output) == op->inputs.end(),
-            "the output is an input too");
     require(op->inputs[0] >= 0, "the first input is missing");
     if (is_custom(op->kind)) {
       read_custom_options(*host.node, op);
@@ -230,8 +226,8 @@ class PartitionReader {
   std::map<int, int> local_;  // host tensor -> tensor of the partition
 };
 
-// Checks that every tensor has at most one maker and is not used before it is made. The host
-// promises this, but a hostile file may break it.
+// Checks that the host made the partition in the order of the plan, which has passed
+// check_execution_order(): every tensor has at most one maker and is not used before it is made.
 void check_order(const Partition& partition) {
   enum State { kUnknown, kReady };
   std::vector<State> state(partition.tensors.size(), kUnknown);

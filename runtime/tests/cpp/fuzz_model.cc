@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "fuzz.h"
 #include "read_tflite.h"
 #include "run_model.h"
 
@@ -63,14 +64,14 @@ bool all_finite(const MiniModel& model) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+Outcome fuzz(const uint8_t* data, size_t size) {
   MiniModel model;
   try {
     model = read_tflite(data, size);
-  } catch (const BadFile&) {
-    return 0;
+  } catch (const s2bnn::Error&) {
+    return Outcome::kRefused;
   }
-  if (is_too_large(model)) return 0;
+  if (is_too_large(model)) return Outcome::kLeftOut;
   for (MiniTensor& tensor : model.tensors) {
     clear_unused_bits(tensor.type, tensor.shape, tensor.data.data(), tensor.data.size());
   }
@@ -81,7 +82,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   for (const RunResult& result : results) {
     if (!result.accepted && result.errors.empty()) std::abort();  // refused without a message
   }
-  if (!wanted.accepted || !all_finite(model)) return 0;
+  if (!wanted.accepted) return Outcome::kRefused;
+  if (!all_finite(model)) return Outcome::kRan;
   const bool all_custom = std::all_of(model.nodes.begin(), model.nodes.end(),
                                       [](const MiniNode& node) { return is_custom(node); });
   for (int i = 0; i < (all_custom ? 3 : 2); ++i) {
@@ -91,5 +93,5 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       std::abort();
     }
   }
-  return 0;
+  return Outcome::kRan;
 }

@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
+#include "fuzz.h"
 #include "graph/options.h"
 
 namespace {
@@ -17,7 +18,7 @@ void expect_window(const s2bnn::Window& window) {
 
 }  // namespace
 
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+Outcome fuzz(const uint8_t* data, size_t size) {
   s2bnn::BconvOptions bconv;
   s2bnn::Window pool;
   bool is_bconv = false, is_pool = false;
@@ -32,10 +33,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } catch (const s2bnn::Error&) {
   }
   if (is_pool) expect_window(pool);
-  if (!is_bconv) return 0;
+  if (!is_bconv) return is_pool ? Outcome::kRan : Outcome::kRefused;
   expect_window(bconv.window);
   expect(bconv.channels_in >= 1 && bconv.pad_value >= 0 && bconv.pad_value <= 1);
   expect(bconv.activation >= s2bnn::Activation::kNone &&
          bconv.activation <= s2bnn::Activation::kRelu6);
-  return 0;
+  return Outcome::kRan;
 }

@@ -5,13 +5,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <stdexcept>
 
+#include "base/error.h"
 #include "mini_host.h"
 
-struct BadFile : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-// Reads the first graph of the file. Throws BadFile if an offset points outside of the file.
+// Reads the first graph of the file. Throws s2bnn::Error if an offset points outside of the file.
 MiniModel read_tflite(const uint8_t* data, size_t size);

@@ -1,16 +1,18 @@
-// Runs a fuzzer's corpus once, without libFuzzer.
+// Runs a fuzzer's corpus once, without libFuzzer; or, without an argument, the inputs that
+// tools/fuzz.py makes.
 #include <cstdio>
 
+#include "fuzz.h"
 #include "run_model.h"
-
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
+#include "serve.h"
 
 int main(int argc, char** argv) {
+  if (argc == 1) return serve();
   if (argc != 2) return 2;
   const auto paths = files_in(argv[1]);
   for (const std::string& path : paths) {
     const auto content = read_file(path);
-    LLVMFuzzerTestOneInput(content.data(), content.size());
+    fuzz(content.data(), content.size());
   }
   std::printf("%zu files\n", paths.size());
   return paths.empty() ? 1 : 0;

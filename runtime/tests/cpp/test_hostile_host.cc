@@ -126,11 +126,59 @@ void test_models() {
                 [](MiniModel& m) { m.tensors[kOutput].type = kTfLiteInt8; });
   refuses_model("a type of a later version", "neither float32",
                 [](MiniModel& m) { m.tensors[kInput].type = 13; });
-  refuses_model("output is an input", "an input too",
+}
+
+// The host must not be asked for partitions of a graph that cannot be executed, whether we claim
+// the nodes at fault or not.
+void refuses_order(const char* what, const char* reason,
+                   const std::function<void(MiniModel&)>& damage) {
+  MiniModel model = good;
+  model.tensors.resize(7, good.tensors[kOutput]);
+  const auto logistic = [](int input, int output) {
+    MiniNode node;
+    node.builtin_code = 14;  // LOGISTIC, which only the host can run
+    node.inputs = {input};
+    node.outputs = {output};
+    return node;
+  };
+  model.nodes.push_back(logistic(kOutput, 5));
+  model.nodes.push_back(logistic(5, 6));
+  model.outputs = {6};
+  const Delegate delegate("");
+  check(run_model(model, delegate.get, 1).accepted, "a graph in order");
+  damage(model);
+  MiniHost host(model, 1);
+  host.context().ReplaceNodeSubsetsWithDelegateKernels =
+      [](TfLiteContext*, TfLiteRegistration, const TfLiteIntArray*, TfLiteDelegate*) {
+        check(false, "the host was asked for partitions");
+        return kTfLiteError;
+      };
+  check(!host.apply(delegate.get), what, "was accepted");
+  check(host.errors().find(reason) != std::string::npos, what, host.errors());
+}
+
+void test_execution_order() {
+  refuses_order("an output that is an input",
+                "node 0 (LceBconv2d) reads tensor 0, which it makes itself",
                 [](MiniModel& m) { m.nodes[0].outputs[0] = kInput; });
-  refuses_model("output is a constant", "a constant",
+  refuses_order("an output that is a constant",
+                "node 0 (LceBconv2d) writes tensor 2, which is a constant",
                 [](MiniModel& m) { m.nodes[0].outputs[0] = kFilter; });
-  refuses_model("made twice", "made twice", [](MiniModel& m) { m.nodes.push_back(m.nodes[0]); });
+  refuses_order("a node twice",
+                "node 3 (LceBconv2d) makes tensor 1, which node 0 (LceBconv2d) makes too",
+                [](MiniModel& m) { m.nodes.push_back(m.nodes[0]); });
+  refuses_order("a tensor made twice by the host",
+                "node 2 (builtin operator 14) makes tensor 5, which node 1 (builtin operator 14)",
+                [](MiniModel& m) { m.nodes[2].outputs = {5}; });
+  refuses_order("a tensor used before it is made",
+                "node 1 (builtin operator 14) reads tensor 6 before node 2 (builtin operator 14)",
+                [](MiniModel& m) { m.nodes[1].inputs = {6}; });
+  refuses_order("a circle", "node 0 (LceBconv2d) reads tensor 6 before node 2",
+                [](MiniModel& m) { m.nodes[0].inputs[0] = 6; });
+  refuses_order("a constant written by the host", "node 2 (builtin operator 14) writes tensor 2",
+                [](MiniModel& m) { m.nodes[2].outputs = {kFilter}; });
+  refuses_order("a missing output", "node 2 (builtin operator 14) lacks an output",
+                [](MiniModel& m) { m.nodes[2].outputs = {kTfLiteOptionalTensor}; });
 }
 
 // The number of its words must not overflow.
@@ -237,6 +285,7 @@ int main(int argc, char** argv) {
   test_stride();
   test_missing_parts();
   test_models();
+  test_execution_order();
   test_largest_channel_count();
   test_other_types_stay_with_the_host();
   test_keeps_working_after_errors();

@@ -7,6 +7,8 @@
 #include "read_tflite.h"
 #include "run_model.h"
 
+extern "C" size_t s2bnn_runtime_profile(const char* name, char* buffer, size_t size);
+
 namespace {
 
 constexpr int kHosts = 4;
@@ -29,6 +31,26 @@ int mismatches(const MiniModel& model, TfLiteDelegate* shared,
   return count;
 }
 
+// Profiles are read while runs add to them and while prepare() replaces them.
+int profile_while_running(const MiniModel& model, const RunResult& wanted) {
+  const char* const keys[] = {"profile"};
+  const char* const values[] = {"threads"};
+  TfLiteDelegate* const delegate = tflite_plugin_create_delegate(keys, values, 1, nullptr);
+  std::atomic<bool> done{false};
+  std::thread reader([&] {
+    char text[1 << 14];
+    while (!done) s2bnn_runtime_profile("threads", text, sizeof(text));
+  });
+  int failures = 0;
+  for (int run = 0; run < kRuns; ++run) {
+    if (run_model(model, delegate, 2).outputs != wanted.outputs) ++failures;
+  }
+  done = true;
+  reader.join();
+  tflite_plugin_destroy_delegate(delegate);
+  return failures;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -39,7 +61,7 @@ int main(int argc, char** argv) {
     MiniModel model;
     try {
       model = read_tflite(content.data(), content.size());
-    } catch (const BadFile&) {
+    } catch (const s2bnn::Error&) {
       continue;
     }
     const Delegate shared("");
@@ -48,7 +70,7 @@ int main(int argc, char** argv) {
     ++models;
     const int count = mismatches(model, shared.get, wanted.outputs);
     if (count > 0) std::printf("%s: %d results differ\n", path.c_str(), count);
-    failures += count;
+    failures += count + profile_while_running(model, wanted);
   }
   std::printf("%d models\n", models);
   return failures > 0 || models == 0 ? 1 : 0;
