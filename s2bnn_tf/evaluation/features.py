@@ -26,7 +26,7 @@ class ImageEncoder(Protocol):
         center_crop: The fraction of the shorter side that evaluation keeps, in (0, 1].
         feature_dim: The number of channels C of the features.
         data_source: The images it was trained on, as for `open_source`; None if unknown.
-        size_bytes: The size of the file, or of a run's weights in float32.
+        size_bytes: The size of the file, or of a backbone's weights: 1 bit each where binary.
         head: What the output of a `.tflite` is: "none" (features), "projection" or "linear";
             None for a run directory, which has features and embeddings.
         labels: The class names, if the output is logits.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from s2bnn_tf.config import Config, StudentConfig, dump_config, load_config
 from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import refuse_links, replace_file, write_text
+from s2bnn_tf.layers import is_binary, leaf_layers
 from s2bnn_tf.runs.weights_files import count_weights
 
 
@@ -195,7 +197,8 @@ class LoadedEncoder:
         center_crop: Fraction of the shorter side that evaluation keeps.
         feature_dim: Number of channels C of the features.
         data_source: The data source it was trained on.
-        size_bytes: Size of its weights in float32.
+        size_bytes: Size of the backbone's weights, at 1 bit each where they are binary, else in
+            float32. The head serves training alone.
         head: Always None, since `features` returns the features of the backbone.
         labels: Always None, since it does not classify.
         runtime: Always None, since Keras runs it.
@@ -215,7 +218,7 @@ class LoadedEncoder:
         self.center_crop = config.data.center_crop
         self.feature_dim = int(encoder.backbone.output_shape[-1])
         self.data_source: str | None = config.data.source
-        self.size_bytes: int = 4 * encoder.count_params()
+        self.size_bytes: int = _size(encoder.backbone)
         self.head: str | None = None
         self.labels: list[str] | None = None
         self.runtime: str | None = None
@@ -240,6 +243,12 @@ class LoadedEncoder:
         """Compute embeddings `(B, D)` of unit length from the features `(B, C)`."""
         embeddings: NDArray[np.float32] = self.encoder.project(tf.constant(features)).numpy()
         return embeddings
+
+
+def _size(network: tf.keras.Model) -> int:
+    kernels = [layer.kernel for layer in leaf_layers(network) if is_binary(layer)]
+    bits = sum(int(np.prod(kernel.shape)) for kernel in kernels)
+    return 4 * (int(network.count_params()) - bits) + math.ceil(bits / 8)
 
 
 def _on_images(model: tf.keras.Model, size: int) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from s2bnn_tf.backbones import register_backbone
+from s2bnn_tf.backbones import Encoder, projection_head, register_backbone
 from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, StudentConfig
 from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.export import convert
+from s2bnn_tf.layers import BinaryConv2D
 from s2bnn_tf.runs import (
     LoadedEncoder,
     RunDirectory,
@@ -101,3 +102,13 @@ def test_a_run_without_weights_or_with_those_of_another_network(run, tmp_path):
 def test_the_recipe_of_a_run_is_the_one_it_was_created_with(run):
     assert RunDirectory(run.path).config == run.config
     assert RunDirectory(run.path).config.student.backbone == "mean_of_twelve"
+
+
+def test_the_size_counts_binary_weights_as_bits_and_leaves_out_the_head():
+    layers = [keras.layers.Conv2D(12, 3, use_bias=False), BinaryConv2D(16, 3)]
+    network = keras.Sequential(
+        [keras.Input((SIZE, SIZE, 3)), *layers, keras.layers.GlobalAveragePooling2D()]
+    )
+    encoder = LoadedEncoder(Encoder(network, projection_head(16, 8)), Config(), "student")
+    thresholds = layers[1].count_params() - 9 * 12 * 16
+    assert encoder.size_bytes == 4 * (9 * 3 * 12 + thresholds) + 9 * 12 * 16 / 8
