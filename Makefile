@@ -56,7 +56,7 @@ $(TORCH): $(STAMP)
 # Zig, from PyPI, compiles the runtime for this machine. Without it all but the runtime works, and
 # the next target that needs it tries again.
 $(RUNTIME): $(STAMP) $(shell find runtime/src runtime/s2bnn_runtime -name '*.cc' -o \
-  -name '*.[ch]' -o -name '*.py')
+  -name '*.[ch]' -o -name '*.py' 2> /dev/null)
 	@echo "Building the runtime, once: a few minutes." >&2
 	@log=.venv/runtime.log; machine=$$(uname -m); \
 	if runtime/tools/build_wheels.sh $(BIN)/python runtime/dist $$machine > $$log 2>&1 && \

@@ -327,6 +327,7 @@ def test_every_data_set_has_the_whole_matrix():
     forms = ("one_step", "step1", "step2")
     expected = {f"{recipe}_{form}" for recipe in recipes for form in forms}
     names["imagenet"].remove("real_valued_student")
+    assert names.pop("fit") == {"teacher", "regression_step1", "regression_step2"}
     guides = (
         "similarity",
         "regression",

@@ -22,7 +22,11 @@ from s2bnn_tf.teachers import load_teacher
 from s2bnn_tf.training import Cost, time_steps
 
 STAGES = ("teacher", "step1", "student")
-_FILES = {"teacher": "fit/teacher.yaml", "step1": "fit/step1.yaml", "student": "fit/step2.yaml"}
+_FILES = {
+    "teacher": "fit/teacher.yaml",
+    "step1": "fit/regression_step1.yaml",
+    "student": "fit/regression_step2.yaml",
+}
 # What each size of the student is; medium unless the pictures are smaller.
 SIZES: dict[str, tuple[str, ...]] = {
     "small": ("data.image_size=32", "student.stem=small", "student.width=0.25"),
