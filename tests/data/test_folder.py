@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import re
+import tempfile
 import tracemalloc
 from pathlib import Path
 
@@ -33,6 +34,7 @@ def save(path: Path, values: np.ndarray | None = None, **options) -> Path:
 
 
 _SEEDS = itertools.count()
+NOBODY = 65534
 
 
 def distinct(height: int = 4, width: int = 4) -> np.ndarray:
@@ -298,11 +300,22 @@ def test_one_line_says_what_was_found_and_what_was_left_out(tmp_path):
         assert reason in said, said
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every folder")
-def test_a_closed_folder_is_said(tmp_path):
-    save(tmp_path / "1.png")
-    (tmp_path / "2021").mkdir(mode=0)
-    assert "2021: permission denied" in list_folder(tmp_path, "train").said
+@pytest.fixture
+def as_somebody():
+    """A folder whose owner is not root, who may read every folder, and neither is this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        user = os.geteuid()
+        if user == 0:
+            os.chown(folder, NOBODY, -1)
+            os.seteuid(NOBODY)
+        yield Path(folder)
+        os.seteuid(user)
+
+
+def test_a_closed_folder_is_said(as_somebody):
+    save(as_somebody / "1.png")
+    (as_somebody / "2021").mkdir(mode=0)
+    assert "2021: permission denied" in list_folder(as_somebody, "train").said
 
 
 def test_equal_files_stay_on_one_side(tmp_path):
