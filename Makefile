@@ -22,7 +22,7 @@ demo: $(STAMP) $(RUNTIME)  ## run the whole chain on embedded data (5 minutes)
 
 runtime: $(RUNTIME)  ## build and install the runtime for this machine (3 minutes)
 
-test: $(STAMP) $(RUNTIME)  ## run the fast tests (12 minutes)
+test: $(STAMP) $(RUNTIME)  ## run the fast tests (14 minutes)
 	@$(PYTEST) -m "not slow"
 
 test-all: $(TORCH) $(RUNTIME)  ## run every test, including the comparisons with PyTorch (an hour)
