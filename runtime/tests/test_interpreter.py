@@ -64,7 +64,7 @@ def test_several_threads_share_an_interpreter(cases, host):
 
 
 def test_threads_share_an_interpreter_that_starts_again(host):
-    """Of a model that its converter fixed to one batch size, the host is replaced once."""
+    """The model has a fixed batch size, so the first call has to replace the host, only once."""
     interpreter = Interpreter(fixed_batch_model(2), host=host)
     x = np.random.default_rng(0).normal(size=(8, 8, 3, 40)).astype(np.float32)
     starts = threading.Barrier(8)

@@ -7,19 +7,14 @@ from pathlib import Path
 import click
 
 from s2bnn_tf.cli.group import main
-from s2bnn_tf.cli.options import FILE, RUN, json_option
+from s2bnn_tf.cli.options import FILE, RUN, json_option, target_option
 from s2bnn_tf.cli.output import print_result, show_progress
 
 
 @main.command()
 @click.argument("run", type=RUN)
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option(
-    "--target",
-    type=click.Choice(["linux-aarch64", "linux-x86_64"]),
-    default="linux-aarch64",
-    help="The kind of device. A Raspberry Pi with a 64-bit system is linux-aarch64.",
-)
+@target_option
 @click.option(
     "--runtime-wheel",
     type=FILE,

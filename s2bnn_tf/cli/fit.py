@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from s2bnn_tf.cli.group import main
-from s2bnn_tf.cli.options import json_option
+from s2bnn_tf.cli.options import json_option, target_option
 from s2bnn_tf.cli.output import print_result, show_progress
 
 
@@ -27,12 +27,7 @@ from s2bnn_tf.cli.output import print_result, show_progress
     type=click.FloatRange(0, min_open=True),
     help="The time for all of it.",
 )
-@click.option(
-    "--target",
-    type=click.Choice(["linux-aarch64", "linux-x86_64"]),
-    default="linux-aarch64",
-    help="The kind of device that the bundle is for.",
-)
+@target_option
 @click.option(
     "--size",
     type=click.Choice(["small", "medium", "large"]),

@@ -36,7 +36,7 @@ from s2bnn_tf.cli.output import print_result, show_progress
 @click.option(
     "--ema",
     is_flag=True,
-    help="Import the averaged weights that stand beside the others, as model_ema does.",
+    help="Import the averaged weights, such as model_ema, instead of the trained ones.",
 )
 @click.option(
     "--data",

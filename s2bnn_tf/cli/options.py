@@ -23,3 +23,9 @@ data_option = click.option(
     help="Images: a folder, list:FILE, digits, idx:DIR, tfrecord:DIR or tfds:NAME. "
     "Default: the images that the model was trained on.",
 )
+target_option = click.option(
+    "--target",
+    type=click.Choice(["linux-aarch64", "linux-x86_64"]),
+    default="linux-aarch64",
+    help="The kind of device. A Raspberry Pi with a 64-bit system is linux-aarch64.",
+)

@@ -46,8 +46,8 @@ class BinaryConv2D(lq.layers.QuantConv2D):
         groups: Number of groups into which input channels and filters are split.
         activation: Applied to the output, a name or a function.
         use_bias: Whether to add a bias.
-        input_quantizer: The quantizer of the input, a name or an object; None leaves it real. The
-            name `"RSign"` stands for one threshold per channel in every `data_format`.
+        input_quantizer: The quantizer of the input, a name or an object; None leaves it real.
+            `"RSign"` means one threshold per channel, whatever the `data_format`.
         kernel_quantizer: The quantizer of the weights in step 2; None leaves them real.
         binarize_weights: False in step 1, which leaves `kernel_quantizer` out.
         **kwargs: Any other argument of `lq.layers.QuantConv2D`.

@@ -3,7 +3,6 @@
 from s2bnn_tf.tflite.encoder import OUTPUT_NAMES, TFLiteEncoder, read_card, read_graph
 from s2bnn_tf.tflite.flatbuffer import FlatbufferError
 from s2bnn_tf.tflite.graph import (
-    Operation,
     TFLiteGraph,
     filter_exceeds_input,
     unpack_signs,
@@ -11,6 +10,7 @@ from s2bnn_tf.tflite.graph import (
 )
 from s2bnn_tf.tflite.interpreter import RUNTIMES, choose_runtime, kernel_options
 from s2bnn_tf.tflite.larq_operators import BINARY_CONVOLUTION
+from s2bnn_tf.tflite.parts import Operation
 
 __all__ = [
     "BINARY_CONVOLUTION",

@@ -6,37 +6,17 @@ TensorFlow Lite trusts a file in this, and crashes on a tensor that is used befo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
 
 from s2bnn_tf.tflite.flatbuffer import FlatbufferError
+from s2bnn_tf.tflite.parts import Operation, Tensor
 
 ABSENT = -1  # the index of an optional input that is left out
 _LONGEST_NAME = 80
 
 
-class _Tensor(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def has_content(self) -> bool: ...
-    @property
-    def is_variable(self) -> bool: ...
-
-
-class _Node(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def inputs(self) -> tuple[int, ...]: ...
-    @property
-    def outputs(self) -> tuple[int, ...]: ...
-
-
 def check_execution(
-    tensors: Sequence[_Tensor],
-    nodes: Sequence[_Node],
+    tensors: Sequence[Tensor],
+    nodes: Sequence[Operation],
     inputs: Iterable[int],
     outputs: Iterable[int],
 ) -> None:
@@ -74,7 +54,7 @@ def check_execution(
 
 
 def _check_indices(
-    tensors: Sequence[_Tensor], nodes: Sequence[_Node], inputs: list[int], outputs: list[int]
+    tensors: Sequence[Tensor], nodes: Sequence[Operation], inputs: list[int], outputs: list[int]
 ) -> None:
     users = [("the graph", (*inputs, *outputs))]
     for position, node in enumerate(nodes):
@@ -87,7 +67,7 @@ def _check_indices(
 
 
 def _find_sources(
-    tensors: Sequence[_Tensor], nodes: Sequence[_Node], inputs: list[int]
+    tensors: Sequence[Tensor], nodes: Sequence[Operation], inputs: list[int]
 ) -> dict[int, str | int]:
     """What gives each tensor its values: the position of a node, or something else in words."""
     sources: dict[int, str | int] = {}
@@ -113,10 +93,10 @@ def _find_sources(
     return sources
 
 
-def _node(nodes: Sequence[_Node], position: int) -> str:
+def _node(nodes: Sequence[Operation], position: int) -> str:
     return f"node {position} ({nodes[position].name[:_LONGEST_NAME]})"
 
 
-def _tensor(tensors: Sequence[_Tensor], index: int) -> str:
+def _tensor(tensors: Sequence[Tensor], index: int) -> str:
     name = tensors[index].name[:_LONGEST_NAME]
     return f"tensor {index} ({name!r})" if name else f"tensor {index}"

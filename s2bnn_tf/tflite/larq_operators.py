@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
 
 import numpy as np
 
 from s2bnn_tf.tflite.flatbuffer import FlatbufferError
+from s2bnn_tf.tflite.parts import Operation, Tensor
 
 BINARY_CONVOLUTION = "LceBconv2d"
 BINARY_POOLING = "LceBMaxPool2d"
@@ -39,27 +39,7 @@ _INPUTS = {BINARY_CONVOLUTION: 5, BINARY_POOLING: 1, "LceQuantize": 1, "LceDequa
 _FILTER, _MULTIPLIER, _BIAS, _THRESHOLDS = 1, 2, 3, 4
 
 
-class _Tensor(Protocol):
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def dtype(self) -> np.dtype[Any] | None: ...
-    @property
-    def has_content(self) -> bool: ...
-
-
-class _Node(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def inputs(self) -> tuple[int, ...]: ...
-    @property
-    def outputs(self) -> tuple[int, ...]: ...
-    @property
-    def options(self) -> Mapping[str, int]: ...
-
-
-def check_larq_operator(node: _Node, tensors: Sequence[_Tensor]) -> None:
+def check_larq_operator(node: Operation, tensors: Sequence[Tensor]) -> None:
     """Check a node of Larq Compute Engine; nodes of other custom operators pass.
 
     Args:
@@ -85,7 +65,7 @@ def check_larq_operator(node: _Node, tensors: Sequence[_Tensor]) -> None:
         _check_constants(node, tensors)
 
 
-def _check_constants(node: _Node, tensors: Sequence[_Tensor]) -> None:
+def _check_constants(node: Operation, tensors: Sequence[Tensor]) -> None:
     writes_bits = tensors[node.outputs[0]].dtype == np.int32
     needed: dict[int, type[np.generic]] = {_FILTER: np.int32}
     if writes_bits:

@@ -158,7 +158,7 @@ def recognize(tensors: Mapping[str, NDArray[Any]], prefix: str | None = None) ->
         prefix: As for `import_torch`.
 
     Raises:
-        ConfigError: If no network stands below `prefix`.
+        ConfigError: If no network has this prefix.
         ModelError: If there is no network that can be imported, or more than one.
     """
     short = without_wrappers(tensors)
@@ -180,7 +180,7 @@ def recognize(tensors: Mapping[str, NDArray[Any]], prefix: str | None = None) ->
 
 
 def _ignore_the_rest(account: TensorAccount, naming: Naming) -> None:
-    """Ignore what is known not to be needed, and what stands beside the network."""
+    """Ignore tensors that are known not to be needed, and those outside of the network."""
     for prefix, reason in naming.ignored.items():
         account.ignore(prefix, reason)
     known = (naming.encoder, naming.head, *(naming.momentum or ()), *(naming.queue or ()))

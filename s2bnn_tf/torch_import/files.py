@@ -42,7 +42,7 @@ def read_checkpoint(path: Path, *, ema: bool = False) -> Checkpoint:
 
     Args:
         path: The file.
-        ema: Whether to take the averaged weights that stand beside the others.
+        ema: Whether to take the averaged weights instead of the trained ones.
 
     Raises:
         CheckpointError: If the file is damaged, cannot be read safely or has no tensors, or a
@@ -110,7 +110,7 @@ def _find_tensors(
         )
     if ema:
         raise ConfigError(
-            f"--ema takes averaged weights that stand as {' or '.join(_AVERAGES)}, and {path} has "
+            f"--ema takes averaged weights named {' or '.join(_AVERAGES)}, and {path} has "
             "none: leave it out."
         )
     tensors, others = _named_tensors(entries)

@@ -45,7 +45,7 @@ def import_torch(
             does not say; defaults to 2.
         prefix: The beginning of the names of the network's tensors, for a file with more than
             one network; what wrappers add, such as `module.`, may be left out.
-        ema: Whether to take the averaged weights that stand beside the others, as `model_ema`.
+        ema: Whether to take the averaged weights, such as `model_ema`, if the file has them.
         data: The data source of the run, as for `open_source`.
         image_size: Height and width of the images in pixels.
         progress: Called with a message at the start of each part of the work.

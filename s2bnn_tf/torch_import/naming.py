@@ -331,6 +331,6 @@ def head_layers(shapes: Mapping[str, tuple[int, ...]], activation: str) -> list[
 
 
 def _position(prefix: str) -> tuple[int, str]:
-    """Where a layer stands in a head: by its number, or in front if it has none."""
+    """The sort key of a layer in a head: its number; a layer without a number comes first."""
     number = _number(prefix)
     return (-1 if number is None else number, prefix)

@@ -1,4 +1,4 @@
-"""Where complete networks stand among the names of a state dict, whatever is in front of them."""
+"""Find complete networks among the names of a state dict, whatever prefix they have."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def without_wrappers(names: Iterable[str]) -> dict[str, str]:
 
 
 def find_networks(names: Iterable[str]) -> list[str]:
-    """The prefixes below which a complete ResNet or ReActNet stands, in the order of the file.
+    """The prefixes of all complete ResNets and ReActNets, in the order of the file.
 
     >>> find_networks(["net.feature.0.conv1.weight", "net.fc.weight"])
     ['net.']
@@ -84,7 +84,7 @@ def choose_networks(names: list[str], prefix: str | None) -> tuple[list[str], li
         another network.
 
     Raises:
-        ConfigError: If no network stands below `prefix`.
+        ConfigError: If no network has this prefix.
         ModelError: If there is no network.
     """
     networks = find_networks(names)
@@ -103,7 +103,7 @@ def choose_networks(names: list[str], prefix: str | None) -> tuple[list[str], li
     chosen = [wanted] if wanted in chosen else chosen
     if not chosen:
         raise ConfigError(
-            f"--prefix {shown(prefix)}: no network stands there; the file holds "
+            f"--prefix {shown(prefix)}: no network has this prefix; the file holds "
             f"{describe_networks(networks, names)}."
         )
     others = tuple(

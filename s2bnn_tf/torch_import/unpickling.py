@@ -100,8 +100,8 @@ def _plain_dict(*factory_and_items: object) -> dict[Any, Any]:
     return {}
 
 
-# What may stand beside weights although it is not PyTorch's, by the names that files have for it.
-# Nothing of this is NumPy's or Python's own, so that no file decides what these compute.
+# Stand-ins for the types that a checkpoint may hold in addition to its weights, by their names in
+# the file. None of them is NumPy's or Python's own, so that no file decides what is computed.
 _PLAIN: dict[str, Any] = {
     "argparse.Namespace": Unused,
     "collections.defaultdict": _plain_dict,

@@ -30,7 +30,7 @@ class DelegateKernel {
   void prepare(TfLiteContext* context);
   void invoke(TfLiteContext* context);
 
-  // Of the runs since the last prepare(); nothing before it.
+  // The profile of the runs since the last prepare(), or nullopt before the first one.
   std::optional<std::vector<StepProfile>> profile() const;
 
  private:
