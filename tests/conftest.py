@@ -1,9 +1,10 @@
-"""A quiet TensorFlow and fixed seeds for every test."""
+"""A quiet TensorFlow and fixed seeds for every test, and mutants of files."""
 
 from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -20,3 +21,31 @@ def fixed_seeds():
     # a test that has not imported TensorFlow by now need not wait for it
     if "tensorflow" in sys.modules:
         sys.modules["tensorflow"].random.set_seed(0)
+
+
+def make_mutants(data: bytes, count: int) -> Iterator[bytes]:
+    """The bytes of a file with a few of them changed, cut, doubled or inserted, by a seed."""
+    rng = np.random.default_rng(7)
+    for _ in range(count):
+        mutant = bytearray(data)
+        for _ in range(rng.integers(1, 4)):
+            at = int(rng.integers(max(len(mutant), 1)))
+            match rng.integers(6):
+                case 0:
+                    mutant[at : at + 1] = bytes([rng.integers(256)])
+                case 1:
+                    mutant[at : at + 4] = rng.choice([b"\xff\xff\xff\x7f", b"\0\0\0\0", b"-1e9"])
+                case 2:
+                    del mutant[at : at + int(rng.integers(1, 9))]
+                case 3:
+                    mutant[at:at] = rng.bytes(rng.integers(1, 9))
+                case 4:
+                    mutant[at:at] = mutant[at : at + int(rng.integers(1, 200))]
+                case 5:
+                    del mutant[at:]
+        yield bytes(mutant)
+
+
+@pytest.fixture(scope="session")
+def mutants() -> Callable[[bytes, int], Iterator[bytes]]:
+    return make_mutants

@@ -15,10 +15,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From below to above: a package imports those in earlier lines, never one in its own line or later.
 ORDER = (
-    ("errors",),
+    ("errors", "text"),
     (
         *("environment", "files", "interrupts", "locks", "progress", "reading", "recipes"),
-        *("defaults", "text"),
+        "defaults",
     ),
     ("config_loader",),
     ("config", "data", "layers", "objectives", "tflite"),

@@ -7,10 +7,9 @@ changed, cut, doubled or inserted, by a seed.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from s2bnn_tf.config import load_config
@@ -51,30 +50,8 @@ FORMATS: dict[str, tuple[str, Callable[[Path], object], int]] = {
 }
 
 
-def mutants(data: bytes, count: int) -> Iterator[bytes]:
-    rng = np.random.default_rng(7)
-    for _ in range(count):
-        mutant = bytearray(data)
-        for _ in range(rng.integers(1, 4)):
-            at = int(rng.integers(max(len(mutant), 1)))
-            match rng.integers(6):
-                case 0:
-                    mutant[at : at + 1] = bytes([rng.integers(256)])
-                case 1:
-                    mutant[at : at + 4] = rng.choice([b"\xff\xff\xff\x7f", b"\0\0\0\0", b"-1e9"])
-                case 2:
-                    del mutant[at : at + int(rng.integers(1, 9))]
-                case 3:
-                    mutant[at:at] = rng.bytes(rng.integers(1, 9))
-                case 4:
-                    mutant[at:at] = mutant[at : at + int(rng.integers(1, 200))]
-                case 5:
-                    del mutant[at:]
-        yield bytes(mutant)
-
-
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_mutant_opens_or_is_refused_in_one_sentence(name, tmp_path):
+def test_a_mutant_opens_or_is_refused_in_one_sentence(name, tmp_path, mutants):
     file, read, count = FORMATS[name]
     folder = shutil.copytree(VERSION, tmp_path / "files")
     path = folder / file

@@ -101,28 +101,8 @@ def test_a_missing_file_is_no_damage(tmp_path):
         read_json(tmp_path / "none.json", cure=CURE)
 
 
-def mutants(data: bytes, count: int):
-    """Bytes changed, cut, doubled and inserted, by a seed."""
-    rng = np.random.default_rng(1)
-    for _ in range(count):
-        mutant = bytearray(data)
-        for _ in range(rng.integers(1, 4)):
-            at = int(rng.integers(len(mutant)))
-            kind = rng.integers(4)
-            if kind == 0:
-                mutant[at] = int(rng.integers(256))
-            elif kind == 1:
-                mutant[at] ^= 1 << int(rng.integers(8))
-            elif kind == 2:
-                del mutant[at : at + int(rng.integers(1, 9))]
-            else:
-                mutant[at:at] = bytes(rng.integers(0, 256, rng.integers(1, 9), dtype=np.uint8))
-            mutant = mutant or bytearray(b"x")
-        yield bytes(mutant)
-
-
 @pytest.mark.parametrize("compressed", [False, True])
-def test_a_mutated_npz_is_read_whole_or_refused_in_one_sentence(tmp_path, compressed):
+def test_a_mutated_npz_is_read_whole_or_refused_in_one_sentence(tmp_path, compressed, mutants):
     path = tmp_path / "m.npz"
     (np.savez_compressed if compressed else np.savez)(path, features=F + 1, labels=L)
     refused = 0
@@ -137,7 +117,7 @@ def test_a_mutated_npz_is_read_whole_or_refused_in_one_sentence(tmp_path, compre
     assert refused > 300
 
 
-def test_a_mutated_json_is_read_whole_or_refused_in_one_sentence(tmp_path):
+def test_a_mutated_json_is_read_whole_or_refused_in_one_sentence(tmp_path, mutants):
     path = tmp_path / "m.json"
     fields = {"crop": Number(above=0, high=1), "labels": ListOf(Text()), "sizes.file": Number()}
     data = json.dumps({"crop": 0.875, "labels": ["a", "\u00e9"], "sizes": {"file": 3}}).encode()

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from s2bnn_tf.cli.group import main
-from s2bnn_tf.cli.output import show_progress
 from s2bnn_tf.errors import DataError, UserError
+from s2bnn_tf.progress import show_progress
 
 
 @main.group()

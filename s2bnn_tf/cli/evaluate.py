@@ -10,7 +10,8 @@ import click
 
 from s2bnn_tf.cli.group import main
 from s2bnn_tf.cli.options import RUN, RUN_OR_MODEL, data_option, json_option, runtime_option
-from s2bnn_tf.cli.output import print_result, show_progress
+from s2bnn_tf.cli.output import print_result
+from s2bnn_tf.progress import show_progress
 
 Describe = Callable[[dict[str, Any]], str]
 

@@ -9,7 +9,8 @@ import click
 
 from s2bnn_tf.cli.group import main
 from s2bnn_tf.cli.options import FILE, RUN, json_option
-from s2bnn_tf.cli.output import print_result, show_progress
+from s2bnn_tf.cli.output import print_result
+from s2bnn_tf.progress import show_progress
 
 
 @main.command(name="import-torch")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -58,20 +57,3 @@ def print_result(result: dict[str, Any], as_json: bool, describe: Callable[[], s
         from s2bnn_tf.tflite import RUNTIMES
 
         click.echo(f"run by: {RUNTIMES[result['runtime']]}")
-
-
-def show_progress(what: str, done: int = 0, total: int = 0) -> None:
-    """Show a message, or how much of it is done: one moving line in a terminal, else the last.
-
-    Args:
-        what: What is being done.
-        done: How many parts are finished.
-        total: The number of parts, or 0 for a message alone.
-    """
-    what = printable(what)
-    if not total:
-        click.echo(what, err=True)
-    elif sys.stderr.isatty():
-        click.echo(f"\r{what}: {done}/{total}\x1b[K", nl=done >= total, err=True)
-    elif done >= total:
-        click.echo(f"{what}: {done}/{total}", err=True)

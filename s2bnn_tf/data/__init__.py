@@ -21,7 +21,7 @@ from s2bnn_tf.data.file_source import FileSource
 from s2bnn_tf.data.folder import Listing, list_splits
 from s2bnn_tf.data.image_source import ImageSource
 from s2bnn_tf.data.labeled import PROBE_FLIP_PROBABILITY, labeled_dataset
-from s2bnn_tf.data.list_file import Listed, write_list
+from s2bnn_tf.data.list_file import Listed, read_list, write_list
 from s2bnn_tf.data.order import batch_indices, steps_per_epoch
 from s2bnn_tf.data.pack import pack
 from s2bnn_tf.data.pictures import center_crop
@@ -48,6 +48,7 @@ __all__ = [
     "open_images",
     "open_source",
     "pack",
+    "read_list",
     "steps_per_epoch",
     "view_dataset",
     "write_list",

@@ -76,18 +76,19 @@ def list_splits(root: Path) -> dict[str, Listing]:
     """Find the images of both splits, as `list_folder` finds those of one.
 
     Returns:
-        The listings by `train` and `test`; a split without images is left out.
+        The listings by `train` and `test`; a split without images is left out. Their `said` tells
+        the sizes of the splits only if the folder itself has splits, since others may be chosen.
 
     Raises:
         DataError: Like `list_folder`, for the train split.
     """
-    listings, found = _list(root)
+    listings, found = _list(root, tell_chosen=False)
     if "train" not in listings or not listings["train"].paths:
         raise DataError(_why_empty(root, "train", listings, found))
     return {split: listing for split, listing in listings.items() if listing.paths}
 
 
-def _list(root: Path) -> tuple[dict[str, Listing], Found]:
+def _list(root: Path, *, tell_chosen: bool = True) -> tuple[dict[str, Listing], Found]:
     if not root.is_dir():
         raise DataError(f"There is no folder {root}; write folder: and the path of a folder.")
     inside = _see_through(root)
@@ -98,7 +99,8 @@ def _list(root: Path) -> tuple[dict[str, Listing], Found]:
         listings = _list_splits(inside, splits, found, equal)
     else:
         listings = _list_held_out(inside, found, equal)
-    said = _describe(root, inside, listings, found, len(equal))
+    sizes = tell_chosen or bool(splits)
+    said = _describe(root, inside, listings, found, len(equal), sizes=sizes)
     named = {
         split: replace(listing, said=said, given=bool(splits))
         for split, listing in listings.items()
@@ -225,14 +227,20 @@ def _equal_files(paths: Iterable[Path]) -> dict[Path, str]:
 
 
 def _describe(
-    root: Path, inside: Path, listings: dict[str, Listing], found: Found, equal: int
+    root: Path,
+    inside: Path,
+    listings: dict[str, Listing],
+    found: Found,
+    equal: int,
+    *,
+    sizes: bool,
 ) -> str:
-    """Say in one line what a folder holds."""
+    """Say in one line what a folder holds, with or without the sizes of the splits."""
     train, test = (listings.get(split, Listing([], None, ())) for split in ("train", "test"))
     total, classes = len(train.paths) + len(test.paths), train.class_names or test.class_names
     what = f"{total:,} pictures" + (f" in {len(classes)} classes" if classes else "")
     parts = [f"{printable(str(root))}: {what}"]
-    if test.paths:
+    if test.paths and sizes:
         parts[0] += f", {len(train.paths):,} to train and {len(test.paths):,} held out to test"
     if inside != root:
         parts.append(f"found inside {printable(str(inside))}")

@@ -1,11 +1,12 @@
 """From a checkpoint to numbers: kNN, linear probes, few labels, fine-tuning, calibration."""
 
-from s2bnn_tf.evaluation.embed import embed_images
+from s2bnn_tf.evaluation.embed import embed_images, embed_sources
 from s2bnn_tf.evaluation.evaluate_calibration import evaluate_calibration
 from s2bnn_tf.evaluation.evaluate_finetune import evaluate_finetune
 from s2bnn_tf.evaluation.evaluate_knn import evaluate_knn
 from s2bnn_tf.evaluation.evaluate_linear import evaluate_linear
 from s2bnn_tf.evaluation.evaluate_low_label import evaluate_low_label
+from s2bnn_tf.evaluation.feature_cache import FeatureCache
 from s2bnn_tf.evaluation.features import extract_features
 from s2bnn_tf.evaluation.gallery import Gallery, make_gallery
 from s2bnn_tf.evaluation.knn import knn_accuracy, nearest_neighbors
@@ -16,9 +17,11 @@ from s2bnn_tf.evaluation.monitor import knn_monitor
 from s2bnn_tf.evaluation.results import read_results, results_dir
 
 __all__ = [
+    "FeatureCache",
     "Gallery",
     "Mistakes",
     "embed_images",
+    "embed_sources",
     "evaluate_calibration",
     "evaluate_finetune",
     "evaluate_knn",

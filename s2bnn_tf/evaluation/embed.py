@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from s2bnn_tf.data import open_images
+from s2bnn_tf.data import ImageSource, open_images
+from s2bnn_tf.evaluation.feature_cache import FeatureCache
 from s2bnn_tf.evaluation.features import ImageEncoder, extract_features, readable
 from s2bnn_tf.files import replace_file
 from s2bnn_tf.progress import Progress
@@ -43,13 +44,45 @@ def embed_images(
         DataError: If no image can be read.
         UserError: If the model cannot be opened.
     """
+    return embed_sources(
+        path, [open_images(images)], output, runtime=runtime, progress=progress, keep=False
+    )
+
+
+def embed_sources(
+    path: Path | str,
+    sources: Sequence[ImageSource],
+    output: Path | str,
+    *,
+    runtime: str | None = None,
+    progress: Progress | None = None,
+    keep: bool = True,
+) -> dict[str, Any]:
+    """Write the features and embeddings of opened images to an `.npz`, as `embed_images` does.
+
+    Args:
+        path: A run directory or a `.tflite`.
+        sources: The images, one source after the other.
+        output: The .npz file, replaced atomically.
+        runtime: What runs a `.tflite`, as for `open_encoder`.
+        progress: Called after each batch.
+        keep: Whether features are shared with the measures, which keep them beside the model.
+
+    Returns:
+        What `embed_images` returns.
+
+    Raises:
+        DataError: If no image of a source can be read.
+        UserError: If the model cannot be opened.
+    """
     output = Path(output)
     encoder: ImageEncoder = open_encoder(path, runtime)
-    source = open_images(images)
-    features, _ = extract_features(encoder, source, progress=progress)
+    extract = FeatureCache(path).extract if keep else extract_features
+    parts = [extract(encoder, source, progress=progress)[0] for source in sources]
+    features = np.concatenate(parts)
     embeddings = encoder.project(features)
-    encoded = readable(source)
-    paths = np.array([str(encoded.identify(i)) for i in range(len(encoded))])
+    encoded = [readable(source) for source in sources]
+    paths = np.array([str(part.identify(i)) for part in encoded for i in range(len(part))])
 
     def write(file: Path) -> None:
         with file.open("wb") as stream:
@@ -59,7 +92,7 @@ def embed_images(
     return {
         "output": str(output),
         "images": len(paths),
-        "skipped": len(source.unreadable),
+        "skipped": sum(len(source.unreadable) for source in sources),
         "feature_dim": features.shape[1],
         "embedding_dim": embeddings.shape[1],
         **({"runtime": encoder.runtime} if encoder.runtime is not None else {}),

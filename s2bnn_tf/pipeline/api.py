@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from s2bnn_tf.pipeline.encoder import FittedEncoder
 from s2bnn_tf.pipeline.given import is_given, write_images
 from s2bnn_tf.pipeline.plan import Options
 from s2bnn_tf.pipeline.stages import run_fit
-from s2bnn_tf.progress import Progress
+from s2bnn_tf.progress import Progress, show_progress
 
 
 def fit(
@@ -63,7 +62,7 @@ def fit(
     if is_given(data):
         images = output.with_name(f"{output.name}-images")
         data = f"list:{write_images(data, images)}"
-    run_fit(data, output, options, progress=progress or _say)
+    run_fit(data, output, options, progress=progress or show_progress)
     return FittedEncoder(output)
 
 
@@ -74,8 +73,3 @@ def load(path: str | Path) -> FittedEncoder:
         UserError: If there is none, or it is damaged.
     """
     return FittedEncoder(path)
-
-
-def _say(what: str, done: int = 0, total: int = 0) -> None:
-    if not total or done >= total:
-        print(f"{what}: {done}/{total}" if total else what, file=sys.stderr, flush=True)

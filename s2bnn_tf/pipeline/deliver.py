@@ -5,18 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from s2bnn_tf.data import open_source
 from s2bnn_tf.errors import DeviceError
-from s2bnn_tf.evaluation import extract_features
+from s2bnn_tf.evaluation import embed_sources
 from s2bnn_tf.export import bundle, convert_run, count_operations
-from s2bnn_tf.files import replace_file
 from s2bnn_tf.pipeline.plan import Plan
 from s2bnn_tf.pipeline.results import PIXELS
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.report import ReportColumn, read_column, read_gallery, write_report
-from s2bnn_tf.runs import RunDirectory, load_encoder, open_encoder
+from s2bnn_tf.runs import RunDirectory, load_encoder
 
 _HEADINGS = {"teacher": "Teacher", "step1": "Student, step 1", "student": "Student, step 2"}
 
@@ -47,22 +44,9 @@ def write_features(plan: Plan, output_dir: Path, progress: Progress) -> Path:
     path = output_dir / "features.npz"
     if path.exists():
         return path
-    encoder = open_encoder(output_dir / "student")
-    parts: dict[str, list[Any]] = {"paths": [], "features": [], "embeddings": []}
-    for split in ("train", "test")[: 2 if plan.look.test else 1]:
-        source = open_source(plan.look.source, split)
-        features, _ = extract_features(encoder, source, progress=progress)
-        names = [str(source.identify(i)) for i in range(len(source)) if source.failure(i) is None]
-        parts["paths"].append(np.array(names))
-        parts["features"].append(features)
-        parts["embeddings"].append(encoder.project(features))
-    arrays = {name: np.concatenate(values) for name, values in parts.items()}
-
-    def write(file: Path) -> None:
-        with file.open("wb") as stream:
-            np.savez(stream, **arrays)
-
-    replace_file(path, write)
+    splits = ("train", "test")[: 2 if plan.look.test else 1]
+    sources = [open_source(plan.look.source, split) for split in splits]
+    embed_sources(output_dir / "student", sources, path, progress=progress)
     return path
 
 

@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from s2bnn_tf.data import ImageSource
-from s2bnn_tf.errors import DataError
+from s2bnn_tf.data import DecodedSource
 from s2bnn_tf.progress import Progress, no_progress
 
 _SIDE = 24  # of the gray thumbnails that are compared
 _COLOR_SIDE = 4
+_ENOUGH = (4.0 * _SIDE, 4.0 * _SIDE)  # height and width that a large JPEG is decoded to
 _SIMILAR = 0.975  # correlation of two gray thumbnails
 _SAME_COLOR = 12.0  # of 255, the mean difference of two color thumbnails
 _BURST_SECONDS = 2.0  # between one picture and the next
@@ -32,7 +32,7 @@ _EXIF_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF")
 _EXIF, _TIME, _FRACTION, _CAMERA = 0x8769, 0x9003, 0x9291, 0x0110
 
 
-def find_groups(source: ImageSource, progress: Progress | None = None) -> NDArray[np.int64]:
+def find_groups(source: DecodedSource, progress: Progress | None = None) -> NDArray[np.int64]:
     """Number the groups of pictures that must stay together.
 
     Two pictures belong together if one is the other resized, recompressed or hardly cropped, or
@@ -58,7 +58,7 @@ def find_groups(source: ImageSource, progress: Progress | None = None) -> NDArra
     return numbers
 
 
-def _near_duplicates(source: ImageSource, progress: Progress) -> NDArray[np.int64]:
+def _near_duplicates(source: DecodedSource, progress: Progress) -> NDArray[np.int64]:
     """Pairs of pictures that look the same, `(P, 2)`."""
     gray, color, usable = _thumbnails(source, progress)
     pairs = [np.zeros((0, 2), np.int64)]
@@ -74,7 +74,7 @@ def _near_duplicates(source: ImageSource, progress: Progress) -> NDArray[np.int6
 
 
 def _thumbnails(
-    source: ImageSource, progress: Progress
+    source: DecodedSource, progress: Progress
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     """Gray thumbnails of unit length without their mean, color thumbnails, and which are usable.
 
@@ -86,9 +86,9 @@ def _thumbnails(
 
     def shrink(index: int) -> None:
         try:
-            image = Image.fromarray(source.read(index))
-        except DataError:
-            return  # it is named where it is trained on
+            image = Image.fromarray(source.decode(index, _ENOUGH))
+        except Exception:  # noqa: BLE001  a damaged picture is named where it is trained on
+            return
         small = image.resize((_SIDE, _SIDE), Image.Resampling.BOX)
         values = np.asarray(small.convert("L"), np.float32).ravel()
         values = values - values.mean()

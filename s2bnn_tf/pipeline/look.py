@@ -78,7 +78,7 @@ def look_at(
         listings = {"train": Listing([Path(path) for path in data], None, ())}
         name = f"{len(data)} files"
     for line in {listing.said: None for listing in listings.values() if listing.said}:
-        report(line if any(listing.given for listing in listings.values()) else _whole(line))
+        report(line)
     return _divide(name, listings, output_dir, share, report)
 
 
@@ -96,12 +96,6 @@ def _as_it_is(spec: str) -> Look:
     heights = [min(train.read(i).shape[:2]) for i in range(0, len(train), max(1, len(train) // 50))]
     names = train.class_names if train.labels is not None else ()
     return Look(spec, len(train), held_out, tuple(names), int(np.median(heights)))
-
-
-def _whole(line: str) -> str:
-    """The line about a folder without its split, since another one is made here."""
-    before, _, after = line.partition(" held out to test")
-    return before.rsplit(", ", 1)[0] + after if after else line
 
 
 def _divide(

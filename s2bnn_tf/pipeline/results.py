@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from s2bnn_tf.data import ImageSource, open_source
 from s2bnn_tf.errors import DataError
 from s2bnn_tf.evaluation import (
+    FeatureCache,
     evaluate_knn,
     evaluate_linear,
     extract_features,
@@ -32,6 +34,7 @@ from s2bnn_tf.runs import LoadedEncoder, open_encoder
 from s2bnn_tf.teachers import load_teacher
 
 PIXELS = (8, 32)
+Extract: TypeAlias = "Callable[[ImageSource], tuple[FloatArray, IntArray]]"
 MODELS = ("student", "teacher", "untrained", "tflite")
 
 
@@ -74,18 +77,31 @@ def _features(
     plan: Plan, output_dir: Path, train: ImageSource, test: ImageSource | None
 ) -> dict[str, dict[str, Any]]:
     """Features and labels of both splits, by the teacher and by the student."""
+    splits = {"train": train} | ({"test": test} if test is not None else {})
+    return {
+        name: {split: extract(source) for split, source in splits.items()}
+        for name, extract in (
+            ("teacher", _teacher(plan, output_dir)),
+            ("student", _kept(output_dir / "student")),
+        )
+    }
+
+
+def _kept(run: Path) -> Extract:
+    """Features by a run of ours, which later measures find again."""
+    encoder, cache = open_encoder(run), FeatureCache(run)
+    return lambda source: cache.extract(encoder, source)
+
+
+def _teacher(plan: Plan, output_dir: Path) -> Extract:
+    """Features by the teacher; nothing is written to the directory of a given one."""
+    if "teacher" in plan.recipes:
+        return _kept(output_dir / "teacher")
     config = plan.config("student")
     assert config.teacher is not None
     network = load_teacher(config.teacher, image_size=config.data.image_size)
-    teacher = LoadedEncoder(network, config, "teacher")
-    splits = {"train": train} | ({"test": test} if test is not None else {})
-    return {
-        name: {split: extract_features(encoder, source) for split, source in splits.items()}
-        for name, encoder in (
-            ("teacher", teacher),
-            ("student", open_encoder(output_dir / "student")),
-        )
-    }
+    encoder = LoadedEncoder(network, config, "teacher")
+    return lambda source: extract_features(encoder, source)
 
 
 def _accuracies(

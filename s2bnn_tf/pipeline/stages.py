@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from s2bnn_tf.data import read_list
 from s2bnn_tf.errors import CheckpointError, ConfigError, DataError
 from s2bnn_tf.files import write_json
 from s2bnn_tf.locks import DirectoryLock
@@ -65,7 +66,7 @@ def run_fit(
             plan = _plan(data, output, options, started, report)
         else:
             check_same(plan, options, output)
-            _check_pictures(data, plan.look, output, report)
+            _check_pictures(plan.look, output)
         for line in plan.lines():
             report(f"  {line}")
         if dry_run:
@@ -97,17 +98,16 @@ def _plan(
     return place(make_plan(look, options, time.monotonic() - started, report), output)
 
 
-def _check_pictures(
-    data: str | Path | Sequence[str | Path], look: Look, output: Path, report: Progress
-) -> None:
-    """Refuse to resume when pictures came or went since the plan was made."""
+def _check_pictures(look: Look, output: Path) -> None:
+    """Refuse to resume when pictures are gone since the plan was made."""
     if not look.source.startswith("list:"):
         return
-    listed = {
-        line.split("\t")[0]
-        for line in (output / "images.tsv").read_text("utf-8", "surrogateescape").splitlines()
-    }
-    gone = sum(not Path(path).exists() for path in listed)
+    listed = [
+        path
+        for split in ("train", "test")[: 2 if look.test else 1]
+        for path in read_list(output / "images.tsv", split).paths
+    ]
+    gone = sum(not path.exists() for path in listed)
     if gone:
         raise DataError(
             f"{gone} of the {len(listed)} pictures of {output} are gone; put them back, or "
