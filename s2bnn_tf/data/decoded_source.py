@@ -63,6 +63,20 @@ class DecodedSource(ImageSource):
             Exception: Whatever the decoder raises; `failure_reason` puts it into words.
         """
 
+    def decode_or_note(
+        self, index: int, minimum_size: tuple[float, float] | None
+    ) -> NDArray[np.uint8] | None:
+        """Decode one image as `decode` does, or note why it cannot be read and return None."""
+        if self.failure(index) is not None:
+            return None
+        try:
+            return self.decode(index, minimum_size)
+        except Exception as error:  # noqa: BLE001  a broken file can raise nearly anything
+            self.note_failure(index, failure_reason(error))
+            if len(self.unreadable) <= _NAMED_WHILE_READING:
+                logger.warning("Skipped %s: %s.", self.identify(index), self.failure(index))
+            return None
+
     def measure(self, index: int) -> tuple[int, int]:
         """Return the upright height and width of one image.
 
@@ -156,7 +170,7 @@ class DecodedSource(ImageSource):
         """Resize each image that can be read, and keep its center."""
 
         def read(index: int) -> NDArray[np.uint8] | None:
-            image = self._decode_or_note(index, None)
+            image = self.decode_or_note(index, None)
             if image is None:
                 return None
             shape = resized_shape(image.shape, shorter_side)
@@ -179,7 +193,7 @@ class DecodedSource(ImageSource):
         self, index: int, relative: NDArray[np.float64], size: int
     ) -> list[NDArray[np.uint8]] | None:
         smallest = relative[:, 2:].min(axis=0)
-        image = self._decode_or_note(index, (size / smallest[0], size / smallest[1]))
+        image = self.decode_or_note(index, (size / smallest[0], size / smallest[1]))
         if image is None:
             return None
         boxes = np.round(relative * np.tile(image.shape[:2], 2)).astype(int).tolist()
@@ -192,19 +206,6 @@ class DecodedSource(ImageSource):
         """Return boxes as shares of the image, which hold at any decoded resolution."""
         relative: NDArray[np.float64] = boxes / np.tile(self.sizes[indices], 2)[:, np.newaxis]
         return relative
-
-    def _decode_or_note(
-        self, index: int, minimum_size: tuple[float, float] | None
-    ) -> NDArray[np.uint8] | None:
-        if self.failure(index) is not None:
-            return None
-        try:
-            return self.decode(index, minimum_size)
-        except Exception as error:  # noqa: BLE001  a broken file can raise nearly anything
-            self.note_failure(index, failure_reason(error))
-            if len(self.unreadable) <= _NAMED_WHILE_READING:
-                logger.warning("Skipped %s: %s.", self.identify(index), self.failure(index))
-            return None
 
 
 def _stack_readable(

@@ -40,7 +40,7 @@ def find_groups(source: DecodedSource, progress: Progress | None = None) -> NDAr
     Beyond 50,000 pictures, only bursts are found.
 
     Args:
-        source: N images. Those that cannot be decoded belong to no other.
+        source: N images. Those that cannot be decoded belong to no other, and are noted in it.
         progress: Called after each part of the pictures.
 
     Returns:
@@ -85,11 +85,10 @@ def _thumbnails(
     usable = np.zeros(len(source), bool)
 
     def shrink(index: int) -> None:
-        try:
-            image = Image.fromarray(source.decode(index, _ENOUGH))
-        except Exception:  # noqa: BLE001  a damaged picture is named where it is trained on
+        pixels = source.decode_or_note(index, _ENOUGH)
+        if pixels is None:
             return
-        small = image.resize((_SIDE, _SIDE), Image.Resampling.BOX)
+        small = Image.fromarray(pixels).resize((_SIDE, _SIDE), Image.Resampling.BOX)
         values = np.asarray(small.convert("L"), np.float32).ravel()
         values = values - values.mean()
         length = float(np.linalg.norm(values))

@@ -104,10 +104,12 @@ def _divide(
     """Group the pictures, hold some of them out, and write the list."""
     paths, labels, given = _join(listings)
     source = open_images(list(paths))
-    readable = [Path(str(source.identify(i))) for i in range(len(source))]
+    groups = find_groups(source, report)
+    whole = [i for i in range(len(source)) if source.failure(i) is None]
+    source, groups = source.select(whole), groups[whole]
+    readable = list(source.paths)
     names = tuple(sorted({labels[path] for path in readable} - {""}))
     numbers = np.array([names.index(labels[p]) if labels[p] else -1 for p in readable], np.int64)
-    groups = find_groups(source, report)
     different = len(np.unique(groups))
     if different < FEWEST:
         alike = "" if different == len(readable) else f", of which {different} differ"
@@ -165,9 +167,9 @@ def _describe(
         line += f", in {len(names)} classes"
     alike = len(groups) - len(np.unique(groups))
     if alike:
-        line += f"; {alike:,} near-duplicates and pictures of a burst stay with their like"
+        line += f"; near-duplicates and pictures of one burst, which stay together: {alike:,}"
     if left_out:
         line += f"; left out: {left_out:,} test pictures that resemble training pictures"
     if unreadable:
-        line += f"; {unreadable:,} cannot be read"
+        line += f"; pictures that cannot be read: {unreadable:,}"
     return line + "."

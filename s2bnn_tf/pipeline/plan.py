@@ -282,6 +282,15 @@ def read_plan(path: Path) -> Plan | None:
         ) from error
 
 
+def check_overrides(options: Options) -> None:
+    """Refuse changes that no recipe accepts, before anything is looked at.
+
+    Raises:
+        ConfigError: If a key or a value is not accepted.
+    """
+    _load("student", options.overrides)
+
+
 def check_same(plan: Plan, options: Options, path: Path) -> None:
     """Refuse to resume a plan with other options than those it was made for.
 

@@ -13,7 +13,16 @@ from s2bnn_tf.files import write_json
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.pipeline import deliver
 from s2bnn_tf.pipeline.look import Look, look_at
-from s2bnn_tf.pipeline.plan import Options, Plan, check_same, make_plan, place, read_plan, save_plan
+from s2bnn_tf.pipeline.plan import (
+    Options,
+    Plan,
+    check_overrides,
+    check_same,
+    make_plan,
+    place,
+    read_plan,
+    save_plan,
+)
 from s2bnn_tf.pipeline.results import measure
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.runs import CheckpointStore, RunDirectory, leave_untrained
@@ -94,6 +103,7 @@ def _plan(
             f"{output} holds other files ({', '.join(sorted(others)[:3])}); choose another "
             "--output-dir."
         )
+    check_overrides(options)
     look = look_at(data, output, share=options.share, progress=report)
     return place(make_plan(look, options, time.monotonic() - started, report), output)
 

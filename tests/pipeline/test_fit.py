@@ -162,6 +162,29 @@ def test_a_folder_that_has_its_own_splits_keeps_them(crops, photographs, tmp_pat
     assert "left out: 1 test pictures that resemble training pictures" in look.said[0]
 
 
+def test_pictures_that_cannot_be_decoded_are_left_out_and_counted(crops, tmp_path):
+    """Its header is whole, so only decoding shows that the rest is missing."""
+    root = shutil.copytree(crops, tmp_path / "photos")
+    for number in range(3):
+        with Image.open(crops / "temple0" / f"{number:02}.png") as image:
+            image.save(tmp_path / "whole.jpg")
+        data = (tmp_path / "whole.jpg").read_bytes()
+        (root / "temple0" / f"cut{number}.jpg").write_bytes(data[: len(data) // 2])
+    (tmp_path / "out").mkdir()
+    look = look_at(str(root), tmp_path / "out", share=0.2)
+    assert look.train + look.test == 72
+    assert "pictures that cannot be read: 3" in look.said[0]
+    assert "cut" not in (tmp_path / "out" / "images.tsv").read_text()
+
+
+def test_a_misspelt_key_is_refused_before_anything_is_looked_at(crops, tmp_path):
+    said: list[str] = []
+    with pytest.raises(ConfigError, match=r"data.batch_sise: unknown key"):
+        options = Options(overrides=("data.batch_sise=4",))
+        run_fit(crops, tmp_path / "out", options, progress=said.append)
+    assert said == [] and not (tmp_path / "out").exists()
+
+
 def test_importing_the_package_imports_nothing_large():
     code = "import sys, s2bnn_tf; print({'tensorflow', 'numpy', 'click'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
