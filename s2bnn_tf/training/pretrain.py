@@ -169,7 +169,7 @@ def _shorten_queue(config: Config, images: int, run: RunDirectory) -> Config:
         return config
     # With a quarter as many keys as images, an image meets its last key once in 32 epochs.
     log.warning(
-        "objective.queue_size is %d and the dataset has %d images, so the queue holds %d keys "
+        "objective.queue_size is %d and the dataset has %d images, so the queue holds %d keys, "
         "and an image's own older keys are among its negatives; set objective.queue_size to %d "
         "or less.",
         asked,
