@@ -105,7 +105,7 @@ class Plan:
             f"input      {data.image_size}x{data.image_size} pixels, "
             f"crops of {100 * (data.crop_scale or (0, 0))[0]:.0f} to 100 % of a picture",
             f"color      {'can tell' if look.color else 'cannot tell'} the pictures apart: "
-            f"{100 * data.jitter_probability:.0f} % of the crops are changed in it",
+            f"{100 * (data.jitter_probability or 0):.0f} % of the crops are changed in it",
             f"student    {student.student.backbone}, width {student.student.width:g}, "
             f"{student.student.stem} stem, 1-bit weights and activations",
             "teacher    its own, by contrast: enough to start with, and less than a network that "
@@ -231,10 +231,9 @@ def _augmentation(look: Look) -> tuple[str, ...]:
     docs/results.md. What is small was cut out by somebody already, so that its borders belong to
     it and little of it may be missing.
     """
-    changes = () if look.color else ("data.jitter_probability=0.9",)
-    if look.side < _SMALL_SIDE:
-        changes += ("data.crop_scale=[0.3, 1.0]", "data.center_crop=1.0")
-    return changes
+    of_color = () if look.color else ("data.jitter_probability=0.9",)
+    of_size = ("data.crop_scale=[0.3, 1.0]", "data.center_crop=1.0")
+    return (*of_color, *(of_size if look.side < _SMALL_SIDE else ()))
 
 
 def _largest_batch(look: Look) -> int:
