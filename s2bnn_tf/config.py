@@ -90,6 +90,11 @@ class StudentConfig:
     kernel_initializer: str | None = _choice(None, "glorot_uniform", "small_positive")
     # Rotate the kernels and the image by 180 degrees, as in networks imported from PyTorch.
     reverse_input: bool | None = None
+    # Of a vision transformer.
+    patch_size: int | None = _number(None, at_least=1, at_most=256)  # pixels
+    registers: int | None = _number(None, at_least=0, at_most=64)
+    position_grid: int | None = _number(None, at_least=1, at_most=256)  # embeddings per side
+    layer_scale: bool | None = None
     embedding_dim: int = _number(128, at_least=2, at_most=65536)
     head: str = "linear relu linear"  # of linear, bn, relu, gelu; or none
     # Of the head; by default the width of the features.

@@ -11,17 +11,33 @@ from s2bnn_tf.backbones.registry import (
 )
 from s2bnn_tf.backbones.resnet import resnet18, resnet34, resnet50
 from s2bnn_tf.backbones.reversal import ReverseImage
+from s2bnn_tf.backbones.vit import (
+    CHANNELS_PER_HEAD,
+    VIT_SIZES,
+    is_vit,
+    vit_base,
+    vit_large,
+    vit_small,
+    with_output,
+)
 
 __all__ = [
+    "CHANNELS_PER_HEAD",
+    "VIT_SIZES",
     "Encoder",
     "ReverseImage",
     "backbone_names",
     "backbone_options",
     "build_backbone",
+    "is_vit",
     "projection_head",
     "reactnet",
     "register_backbone",
     "resnet18",
     "resnet34",
     "resnet50",
+    "vit_base",
+    "vit_large",
+    "vit_small",
+    "with_output",
 ]

@@ -21,9 +21,9 @@ def register_backbone(name: str) -> Callable[[BackboneBuilder], BackboneBuilder]
     """Make a network available as `student.backbone: name`.
 
     The decorated function takes `input_shape` and those of the options `stem`, `width`,
-    `binarize_weights`, `kernel_initializer` and `reverse_input` that it supports, as keyword
-    arguments with defaults. It returns a Keras model from normalized images `(B, H, W, 3)` to
-    pooled features `(B, C)`.
+    `binarize_weights`, `kernel_initializer`, `reverse_input`, `patch_size`, `registers`,
+    `position_grid` and `layer_scale` that it supports, as keyword arguments with defaults. It
+    returns a Keras model from normalized images `(B, H, W, 3)` to pooled features `(B, C)`.
 
     >>> @register_backbone("mean_color")
     ... def mean_color(input_shape):

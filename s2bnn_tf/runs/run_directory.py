@@ -118,6 +118,10 @@ def build_encoder(config: Config, *, image_size: int | None = None) -> Encoder:
         binarize_weights=student.binarize_weights,
         kernel_initializer=student.kernel_initializer,
         reverse_input=student.reverse_input,
+        patch_size=student.patch_size,
+        registers=student.registers,
+        position_grid=student.position_grid,
+        layer_scale=student.layer_scale,
     )
     encoder = Encoder(backbone, _build_head(backbone, student), name="encoder")
     if not encoder.built:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
-from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.backbones import VIT_SIZES, Encoder
 from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, StudentConfig
 from s2bnn_tf.errors import ConfigError, ModelError
 from s2bnn_tf.objectives import KeyQueue
@@ -16,19 +16,31 @@ from s2bnn_tf.runs import build_encoder
 from s2bnn_tf.torch_import.naming import (
     MOMENTUM_UNUSED,
     Naming,
-    Network,
     head_layers,
     leading_numbers,
     recognize_naming,
     recognize_network,
     torchvision_name,
 )
+from s2bnn_tf.torch_import.network import Network
 from s2bnn_tf.torch_import.networks import fill_head, fill_reactnet, fill_resnet, take_linear
 from s2bnn_tf.torch_import.structure import choose_networks, describe_networks, without_wrappers
 from s2bnn_tf.torch_import.tensors import TensorAccount, describe_shape
+from s2bnn_tf.torch_import.vision_transformers import (
+    COMPLETE,
+    HEAD_UNUSED,
+    MASK_UNUSED,
+    fill_vit,
+    is_head,
+    publishers_name,
+)
 from s2bnn_tf.torch_import.words import shown
 
-ARCHITECTURES = ("resnet18", "resnet34", "resnet50", "resnet50_w2", "resnet50_w4", "reactnet")
+ARCHITECTURES = (
+    *("resnet18", "resnet34", "resnet50", "resnet50_w2", "resnet50_w4", "reactnet"),
+    *("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8"),
+    *(f"dinov2_vit{size}14{registers}" for size in "sbl" for registers in ("", "_reg")),
+)
 
 _QUEUE_UNUSED = "keys without the encoder that made them"
 _MODELS_AVERAGED = "the count of averaged models, beside the averages"
@@ -116,6 +128,7 @@ def import_tensors(
     """
     found = recognize(tensors, prefix)
     account, naming, network, head = found.account, found.naming, found.network, found.head
+    _check_heads(naming, network)
     _check_wanted(network, architecture, step)
     queue = _take_queue(account, naming, head.embedding_dim)
     config = Config(
@@ -133,7 +146,7 @@ def import_tensors(
         momentum_encoder = _filled(config, account, naming, *naming.momentum)
     if head.classes is not None:
         classifier = take_linear(account, naming.head, network.features, head.classes)
-    _ignore_the_rest(account, naming)
+    _ignore_the_rest(account, naming, network)
     account.close(network.architecture)
     record = {
         "named_as": naming.publisher_of(network),
@@ -172,31 +185,39 @@ def recognize(tensors: Mapping[str, NDArray[Any]], prefix: str | None = None) ->
             f"choose one, as with --prefix {shown(networks[-1]).rstrip('.') or repr('')}."
         )
     renamed = {short[name]: tensor for name, tensor in tensors.items()}
-    account = TensorAccount(_with_torchvision_names(renamed, naming))
+    account = TensorAccount(_with_one_code(renamed, naming))
     account.ignore_names(outside, f"not below the prefix {naming.encoder!r}, which was asked for")
     account.ignore("n_averaged", _MODELS_AVERAGED)
     network = recognize_network(_backbone_shapes(account, naming))
     return Recognized(account, naming, network, _find_head(account, naming, network))
 
 
-def _ignore_the_rest(account: TensorAccount, naming: Naming) -> None:
+def _ignore_the_rest(account: TensorAccount, naming: Naming, network: Network) -> None:
     """Ignore tensors that are known not to be needed, and those outside of the network."""
+    if network.vit is not None:
+        account.ignore(f"{naming.encoder}mask_token", MASK_UNUSED)
+        below = account.names(naming.encoder)
+        heads = [name for name in below if is_head(name[len(naming.encoder) :])]
+        account.ignore_names(heads, HEAD_UNUSED)
     for prefix, reason in naming.ignored.items():
         account.ignore(prefix, reason)
     known = (naming.encoder, naming.head, *(naming.momentum or ()), *(naming.queue or ()))
     account.ignore_others(known, f"beside the network, which is below {naming.encoder!r}")
 
 
-def _with_torchvision_names(
-    tensors: Mapping[str, NDArray[Any]], naming: Naming
-) -> dict[str, NDArray[Any]]:
-    """The same tensors, where those of the backbones have the names that torchvision uses."""
+def _with_one_code(tensors: Mapping[str, NDArray[Any]], naming: Naming) -> dict[str, NDArray[Any]]:
+    """The same tensors, where those of the backbones have the names of one code.
+
+    That is torchvision for a ResNet, and the publishers' for a vision transformer.
+    """
     renamed = dict(tensors)
     for prefix in {naming.encoder, (naming.momentum or (naming.encoder, ""))[0]}:
         own = {name[len(prefix) :]: name for name in tensors if name.startswith(prefix)}
         numbers = leading_numbers(list(own))
+        is_vit = any(stem in own for stem in COMPLETE)
         for inside, name in own.items():
-            new_name = prefix + torchvision_name(inside, numbers)
+            new_inside = publishers_name(inside) if is_vit else torchvision_name(inside, numbers)
+            new_name = prefix + new_inside
             if new_name != name and new_name in renamed:
                 raise ModelError(f"The file has both {shown(name)} and {shown(new_name)}.")
             renamed[new_name] = renamed.pop(name)
@@ -224,6 +245,15 @@ def _check_wanted(network: Network, architecture: str | None, step: int | None) 
         )
     if step is not None and network.backbone != "reactnet":
         raise ConfigError(f"--step is for a reactnet; the file looks like {found}: leave it out.")
+
+
+def _check_heads(naming: Naming, network: Network) -> None:
+    """Refuse a transformer whose number of heads is known to be unusual; no tensor shows it."""
+    if network.vit is not None and naming.publisher == "MoCo v3":
+        raise ModelError(
+            "The file is a vision transformer of MoCo v3, whose attention has other heads than "
+            "those of DINO and DINOv2: it cannot be imported."
+        )
 
 
 def _find_head(account: TensorAccount, naming: Naming, network: Network) -> Head:
@@ -280,7 +310,8 @@ def _student(network: Network, head: Head, step: int | None) -> StudentConfig:
         stem=network.stem,
         width=None if network.width == 1 else network.width,
         binarize_weights=step != 1 if is_binary else None,
-        reverse_input=True,
+        reverse_input=True if network.vit is None else None,
+        **({} if network.vit is None else asdict(network.vit)),
         embedding_dim=head.embedding_dim,
         head=head.layers,
         hidden_dim=head.hidden_dim,
@@ -292,7 +323,8 @@ def _filled(
 ) -> Encoder:
     """Build an encoder and fill it with the tensors that have these prefixes."""
     encoder = build_encoder(config)
-    fill = fill_reactnet if config.student.backbone == "reactnet" else fill_resnet
+    name = config.student.backbone
+    fill = fill_reactnet if name == "reactnet" else fill_vit if name in VIT_SIZES else fill_resnet
     fill(encoder.backbone, account, backbone)
     if encoder.head is not None:
         fill_head(encoder.head, account, head, naming.activation)

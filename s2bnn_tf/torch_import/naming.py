@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from s2bnn_tf.errors import ModelError
+from s2bnn_tf.torch_import.network import Network
 from s2bnn_tf.torch_import.tensors import describe_shape
+from s2bnn_tf.torch_import.vision_transformers import PATCHES, recognize_vit
 from s2bnn_tf.torch_import.words import few
 
 # Reasons to ignore a tensor; imported.json has them as keys.
@@ -22,37 +24,11 @@ _RESNETS: dict[tuple[bool, tuple[int, ...]], str] = {
     (False, (3, 4, 6, 3)): "resnet34",
     (True, (3, 4, 6, 3)): "resnet50",
 }
-_FEATURES = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "reactnet": 1024}
 _RESNET_BASE, _REACTNET_BASE = 64, 32
 _REACTNET_BLOCKS = 13
 _IMAGENET_STEM, _SMALL_STEM = 7, 3  # sizes of the first kernel
 _WIDEST = 4  # SwAV's; a file that claims more would take any amount of memory
 _MOST_HEAD_LAYERS = 16
-
-
-@dataclass(frozen=True)
-class Network:
-    """The network that the names and shapes of a backbone describe.
-
-    Attributes:
-        backbone: Its name in the registry.
-        width: The factor on its channel counts.
-        stem: `"imagenet"` or `"small"`.
-    """
-
-    backbone: str
-    width: float
-    stem: str
-
-    @property
-    def architecture(self) -> str:
-        """The name that `--architecture` takes: `resnet50`, `resnet50_w4`, `reactnet`."""
-        return self.backbone if self.width == 1 else f"{self.backbone}_w{self.width:g}"
-
-    @property
-    def features(self) -> int:
-        """The number of channels C of its features."""
-        return round(_FEATURES[self.backbone] * self.width)
 
 
 @dataclass(frozen=True)
@@ -81,7 +57,9 @@ class Naming:
     ignored: dict[str, str] = field(default_factory=dict)
 
     def publisher_of(self, network: Network) -> str:
-        """The publisher of a file; a ReActNet is from S2-BNN, whatever its parts are named."""
+        """The publisher of a file; some networks are of one, whatever its parts are named."""
+        if network.vit is not None:
+            return "DINOv2" if network.vit.layer_scale else "DINO"
         return "S2-BNN" if network.backbone == "reactnet" else self.publisher
 
     def below(self, root: str) -> Naming:
@@ -239,9 +217,11 @@ def recognize_network(backbone: Mapping[str, tuple[int, ...]]) -> Network:
         return _recognize_reactnet(backbone)
     if "conv1.weight" in backbone and "layer1.0.conv1.weight" in backbone:
         return _recognize_resnet(backbone)
+    if PATCHES in backbone:
+        return recognize_vit(backbone)
     raise ModelError(
-        "The file holds neither a ResNet nor a ReActNet (its first tensors are "
-        f"{few(list(backbone)[:3]) or 'none'}): no other network can be imported."
+        "The file holds neither a ResNet nor a ReActNet nor a vision transformer (its first "
+        f"tensors are {few(list(backbone)[:3]) or 'none'}): no other network can be imported."
     )
 
 

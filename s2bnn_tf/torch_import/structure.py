@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from s2bnn_tf.errors import ConfigError, ModelError
 from s2bnn_tf.torch_import.naming import leading_numbers
+from s2bnn_tf.torch_import.vision_transformers import COMPLETE
 from s2bnn_tf.torch_import.words import few, shown
 
 # Parts of a name that wrappers of PyTorch add anywhere in it: around a network, or a layer.
@@ -16,6 +17,8 @@ _STEM = "conv1.weight"
 _RESNET = ("bn1.running_mean", *(f"layer{stage}.0.conv1.weight" for stage in (1, 2, 3, 4)))
 _REACTNET_STEM = "feature.0.conv1.weight"
 _REACTNET = ("feature.0.bn1.running_mean", "feature.1.binary_3x3.weight")
+# The tensor by which a network is found, and others that it has.
+_NETWORKS = {_STEM: _RESNET, _REACTNET_STEM: _REACTNET, **COMPLETE}
 # lightly numbers the parts of a ResNet; these are the first blocks of its stages.
 _NUMBERED_STAGE = re.compile(r"((?:.*\.)?)[0-9]+\.0\.conv1\.weight", re.ASCII | re.DOTALL)
 _NUMBERED_PARTS, _STAGES = 6, 4
@@ -37,7 +40,7 @@ def without_wrappers(names: Iterable[str]) -> dict[str, str]:
 
 
 def find_networks(names: Iterable[str]) -> list[str]:
-    """The prefixes of all complete ResNets and ReActNets, in the order of the file.
+    """The prefixes of all complete networks that are known, in the order of the file.
 
     >>> find_networks(["net.feature.0.conv1.weight", "net.fc.weight"])
     ['net.']
@@ -54,13 +57,13 @@ def find_networks(names: Iterable[str]) -> list[str]:
     begun: dict[str, None] = {}
     stages: Counter[str] = Counter()
     for name in names:
-        for stem, rest in ((_STEM, _RESNET), (_REACTNET_STEM, _REACTNET)):
+        for stem, rest in _NETWORKS.items():
             prefix = name.removesuffix(stem)
             if prefix == name or prefix[-1:] not in ("", "."):
                 continue
             if all(prefix + other in names for other in rest):
                 complete[prefix] = None
-            elif stem == _REACTNET_STEM or f"{prefix}layer1.0.{_STEM}" in names:
+            elif stem != _STEM or f"{prefix}layer1.0.{_STEM}" in names:
                 begun[prefix] = None
         stage = _NUMBERED_STAGE.fullmatch(name)
         if stage:
@@ -90,9 +93,9 @@ def choose_networks(names: list[str], prefix: str | None) -> tuple[list[str], li
     networks = find_networks(names)
     if not networks:
         raise ModelError(
-            "The file holds neither a ResNet nor a ReActNet below any prefix (its first tensors "
-            f"are {few(names[:3])}; by prefix, it has {_counted(names)}): no other network can be "
-            "imported."
+            "The file holds neither a ResNet nor a ReActNet nor a vision transformer below any "
+            f"prefix (its first tensors are {few(names[:3])}; by prefix, it has "
+            f"{_counted(names)}): no other network can be imported."
         )
     if prefix is None:
         return networks, []

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
-from s2bnn_tf.torch_import import naming
+from s2bnn_tf.torch_import import naming, network
 from s2bnn_tf.torch_import.assembly import Imported, import_tensors
 from s2bnn_tf.training import Adam, Pretrainer
 
@@ -40,7 +40,7 @@ def short_reactnet(monkeypatch) -> None:
     monkeypatch.setattr(naming, "_REACTNET_BLOCKS", BLOCKS)
     channels = networks.ReActNet.CHANNELS[: BLOCKS + 1]
     monkeypatch.setattr(networks.ReActNet, "CHANNELS", channels)
-    monkeypatch.setitem(naming._FEATURES, "reactnet", channels[-1])
+    monkeypatch.setitem(network._FEATURES, "reactnet", channels[-1])
 
 
 def make_views(size: int) -> np.ndarray:

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from oracle.weights import random_images, random_weights
 
-from s2bnn_tf.torch_import import naming
+from s2bnn_tf.torch_import import naming, network
 from s2bnn_tf.torch_import.assembly import Imported, import_tensors
 from s2bnn_tf.training import Adam, Pretrainer
 
@@ -63,7 +63,7 @@ def test_steps_of_contrast_and_distillation_are_pytorchs(golden, monkeypatch):
     monkeypatch.setattr(reactnet, "_BLOCKS", reactnet._BLOCKS[:blocks])
     monkeypatch.setattr(reactnet, "_SMALLEST_MAP", 1)
     monkeypatch.setattr(naming, "_REACTNET_BLOCKS", blocks)
-    monkeypatch.setitem(naming._FEATURES, "reactnet", channels)
+    monkeypatch.setitem(network._FEATURES, "reactnet", channels)
     imported = import_tensors(weights(golden["steps/shapes"]), image_size=32)
     teacher_weights = weights(golden["steps/teacher_shapes"], "encoder_q.", seed=1)
     pretrainer = Pretrainer(
