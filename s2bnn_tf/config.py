@@ -37,6 +37,10 @@ def _choice(default: str | None, *choices: str) -> Any:
 # The losses by their names in metrics.jsonl; `objective.NAME_weight` is the weight of each.
 OBJECTIVES = ("contrastive", "distillation", "similarity", "regression")
 
+# The student's head. One for distributions and similarities is MoCo v2's; features, which were made
+# for no head, are met by a deeper one, as in SimReg (https://arxiv.org/abs/2201.05131).
+_HEAD, _HEAD_FOR_FEATURES = "linear relu linear", "linear bn relu linear bn relu linear"
+
 # The fields of DataConfig that `data.augmentation` fills in if they are not set.
 # light: section 3 of the S2-BNN paper; moco_v2: https://arxiv.org/abs/2003.04297.
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
@@ -95,8 +99,9 @@ class StudentConfig:
     registers: int | None = _number(None, at_least=0, at_most=64)
     position_grid: int | None = _number(None, at_least=1, at_most=256)  # embeddings per side
     layer_scale: bool | None = None
+    # With a teacher, the dimension of its output counts instead.
     embedding_dim: int = _number(128, at_least=2, at_most=65536)
-    head: str = "linear relu linear"  # of linear, bn, relu, gelu; or none
+    head: str | None = None  # of linear, bn, relu, gelu; or none. Config chooses by the objective
     # Of the head; by default the width of the features.
     hidden_dim: int | None = _number(None, at_least=1, at_most=65536)
     init_from: str | None = None  # run directory of step 1, loaded completely
@@ -108,8 +113,13 @@ class TeacherConfig:
 
     backbone: str | None = None  # only for keras.applications
     weights: str | None = None  # run directory | FILE.keras | imagenet | FILE.weights.h5
-    # What the student matches: the head's embedding, or the pooled features below it.
-    output: str = _choice("embedding", "embedding", "features")
+    # What the student matches: the head's embedding, the pooled features below it, or, of a
+    # vision transformer, the class token, the mean of the patches, or both concatenated.
+    output: str = _choice(
+        "embedding", "embedding", "features", "class_token", "patches", "class_and_patches"
+    )
+    # What the teacher sees, in pixels per side: views of data.image_size are scaled to it.
+    image_size: int | None = _number(None, at_least=8, at_most=4096)
 
 
 @dataclass(frozen=True)
@@ -170,6 +180,12 @@ class Config:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
+
+    def __post_init__(self) -> None:
+        if self.student.head is None:
+            used = [o for o in OBJECTIVES if getattr(self.objective, f"{o}_weight") > 0]
+            head = _HEAD_FOR_FEATURES if used == ["regression"] else _HEAD
+            object.__setattr__(self, "student", dataclasses.replace(self.student, head=head))
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:

@@ -1,7 +1,7 @@
 """Networks from images to features, by name, and the head from features to embeddings."""
 
 from s2bnn_tf.backbones import zoo as _zoo  # noqa: F401  (registers the networks of Larq Zoo)
-from s2bnn_tf.backbones.heads import Encoder, projection_head
+from s2bnn_tf.backbones.heads import DEFAULT_HEAD, Encoder, projection_head
 from s2bnn_tf.backbones.reactnet import reactnet
 from s2bnn_tf.backbones.registry import (
     backbone_names,
@@ -23,6 +23,7 @@ from s2bnn_tf.backbones.vit import (
 
 __all__ = [
     "CHANNELS_PER_HEAD",
+    "DEFAULT_HEAD",
     "VIT_SIZES",
     "Encoder",
     "ReverseImage",

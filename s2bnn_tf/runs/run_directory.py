@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from s2bnn_tf.backbones import Encoder, build_backbone, projection_head
+from s2bnn_tf.backbones import DEFAULT_HEAD, Encoder, build_backbone, projection_head
 from s2bnn_tf.config import Config, StudentConfig, dump_config, load_config
 from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import CheckpointError, ConfigError
@@ -133,7 +133,10 @@ def _build_head(backbone: tf.keras.Model, student: StudentConfig) -> tf.keras.Mo
     features = int(backbone.output_shape[-1])
     if student.head != "none":
         return projection_head(
-            features, student.embedding_dim, layers=student.head, hidden_dim=student.hidden_dim
+            features,
+            student.embedding_dim,
+            layers=student.head or DEFAULT_HEAD,
+            hidden_dim=student.hidden_dim,
         )
     if student.embedding_dim != features:
         raise ConfigError(

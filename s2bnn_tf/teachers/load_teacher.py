@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from s2bnn_tf.backbones import Encoder
+import tensorflow as tf
+
+from s2bnn_tf.backbones import VIT_SIZES, Encoder, is_vit, with_output
 from s2bnn_tf.config import TeacherConfig
-from s2bnn_tf.errors import CheckpointError, ModelError
+from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError
 from s2bnn_tf.runs import RunDirectory, load_encoder
 from s2bnn_tf.teachers.keras_networks import load_application, load_keras_file
+from s2bnn_tf.teachers.scaling import scaled_to
+
+keras = tf.keras
 
 _TORCH_SUFFIXES = (".pth", ".pt", ".tar", ".safetensors")
 
@@ -19,34 +24,61 @@ def load_teacher(teacher: TeacherConfig, *, image_size: int) -> Encoder:
     Args:
         teacher: `weights` is a run directory, a `.keras` file, or, together with
             `backbone: NAME`, the weights of `keras.applications.NAME`: `imagenet`
-            or a weights file without its classifier.
+            or a weights file without its classifier. `image_size` is the size that the network
+            sees; by default the size of the views, or a vision transformer's own.
         image_size: Height and width of the views in pixels.
 
     Returns:
         An encoder that is not trainable, from normalized images `(B, H, W, 3)` to
         embeddings `(B, D)` of unit length. The embeddings of a network without a head, or
-        with `output: features`, are its pooled features.
+        with another `output`, are its pooled features or what the output names.
 
     Raises:
-        ConfigError: If `keras.applications` has no such network.
+        ConfigError: If `keras.applications` has no such network, or the network has no such
+            output.
         CheckpointError: If there is nothing to load, or it is damaged.
         ModelError: If the network does not take the images, or returns no feature vectors.
     """
-    encoder = _load(teacher, image_size)
-    images = (None, image_size, image_size, 3)
+    size = teacher.image_size or _own_size(teacher) or image_size
+    encoder = _load(teacher, size)
+    images = (None, size, size, 3)
     try:
         if not encoder.built or encoder.backbone.input_shape != images:
             encoder.build(images)  # raises ValueError if the network does not take the images
     except ValueError as error:
         raise ModelError(
             f"teacher.weights: {teacher.weights or teacher.backbone} does not take images of "
-            f"{image_size}x{image_size} pixels in 3 channels; change data.image_size or the "
-            "teacher."
+            f"{size}x{size} pixels in 3 channels; set teacher.image_size to a size that it takes, "
+            "or change the teacher."
         ) from error
-    if teacher.output == "features":
-        encoder = Encoder(encoder.backbone)
+    backbone, head = _with_output(encoder, teacher.output)
+    if size != image_size:
+        backbone = scaled_to(backbone, size, image_size)
+    encoder = Encoder(backbone, head)
     encoder.trainable = False
     return encoder
+
+
+def _with_output(encoder: Encoder, output: str) -> tuple[keras.Model, keras.Model | None]:
+    """The backbone and the head that return what `teacher.output` names."""
+    if output == "embedding":
+        return encoder.backbone, encoder.head
+    if output == "features":
+        return encoder.backbone, None
+    if not is_vit(encoder.backbone):
+        raise ConfigError(
+            f"teacher.output: {output} is of vision transformers, and the teacher is none; choose "
+            "embedding or features."
+        )
+    return with_output(encoder.backbone, output), None
+
+
+def _own_size(teacher: TeacherConfig) -> int | None:
+    """The size of a vision transformer, which is wasted on views of few patches."""
+    run = RunDirectory(teacher.weights or "")
+    if teacher.backbone is None and run.exists() and run.config.student.backbone in VIT_SIZES:
+        return run.config.data.image_size
+    return None
 
 
 def _load(teacher: TeacherConfig, image_size: int) -> Encoder:

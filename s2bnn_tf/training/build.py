@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import tensorflow as tf
 
@@ -15,6 +17,8 @@ from s2bnn_tf.teachers import load_teacher
 from s2bnn_tf.training.optimizers import build_optimizer
 from s2bnn_tf.training.pretrainer import Pretrainer
 from s2bnn_tf.training.schedules import build_schedule
+
+log = logging.getLogger(__name__)
 
 keras = tf.keras
 
@@ -33,7 +37,7 @@ def build_pretrainer(
         strategy: The strategy that places the variables; defaults to the current one.
 
     Raises:
-        ConfigError: If the teacher's embedding has another size than the student's.
+        ConfigError: If the student has no head, and the teacher's output has another dimension.
         UserError: If the teacher or `student.init_from` cannot be loaded or does not fit.
     """
     strategy = strategy or tf.distribute.get_strategy()
@@ -47,8 +51,14 @@ def build_pretrainer(
         chosen = before.name != keras.backend.floatx()
         keras.mixed_precision.set_global_policy(before if chosen else None)
     if strategy.cluster_resolver or strategy.num_replicas_in_sync > 1:
-        pretrainer.student_to_read = _copier(config, pretrainer)
+        pretrainer.student_to_read = _copier(fit_head(config, pretrainer.student), pretrainer)
     return pretrainer
+
+
+def fit_head(config: Config, student: Encoder) -> Config:
+    """The recipe with the dimension of the embedding that the student was built with."""
+    dim = student.embedding_dim
+    return replace(config, student=replace(config.student, embedding_dim=dim))
 
 
 def _copier(config: Config, pretrainer: Pretrainer) -> Callable[[], Encoder]:
@@ -63,9 +73,14 @@ def _copier(config: Config, pretrainer: Pretrainer) -> Callable[[], Encoder]:
 
 
 def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
-    keras.utils.set_random_seed(config.seed)
+    teacher = _load_teacher(config)
+    if teacher is not None and config.student.head != "none":
+        fitting = replace(config.student, embedding_dim=teacher.embedding_dim)
+        config = replace(config, student=fitting)
+    keras.utils.set_random_seed(config.seed)  # after the teacher, which also draws numbers
     objective = config.objective
     student = build_encoder(config)
+    _check_dimensions(teacher, student)
     momentum_encoder = queue = None
     if objective.contrastive_weight > 0:
         momentum_encoder = build_encoder(config)
@@ -76,7 +91,7 @@ def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
         restore_run(config, student=student, momentum_encoder=momentum_encoder, queue=queue)
     pretrainer = Pretrainer(
         student=student,
-        teacher=_load_teacher(config, student),
+        teacher=teacher,
         momentum_encoder=momentum_encoder,
         queue=queue,
         contrastive_weight=objective.contrastive_weight,
@@ -98,14 +113,24 @@ def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
     return pretrainer
 
 
-def _load_teacher(config: Config, student: Encoder) -> Encoder | None:
+def _load_teacher(config: Config) -> Encoder | None:
     if config.teacher is None:
         return None
     teacher = load_teacher(config.teacher, image_size=config.data.image_size)
-    if teacher.embedding_dim != student.embedding_dim:
-        raise ConfigError(
-            f"The teacher's embedding has {teacher.embedding_dim} dimensions and the "
-            f"student's {student.embedding_dim}; add "
-            f"--set student.embedding_dim={teacher.embedding_dim}."
+    asked = config.student.embedding_dim
+    if asked != teacher.embedding_dim and config.student.head != "none":
+        log.warning(
+            "student.embedding_dim is %d and the teacher's output has %d dimensions, so the "
+            "student's head has %d.",
+            asked,
+            *2 * [teacher.embedding_dim],
         )
     return teacher
+
+
+def _check_dimensions(teacher: Encoder | None, student: Encoder) -> None:
+    if teacher is not None and teacher.embedding_dim != student.embedding_dim:
+        raise ConfigError(
+            f"The teacher's output has {teacher.embedding_dim} dimensions, and the student without "
+            f"a head has {student.embedding_dim}; set student.head, or another teacher.output."
+        )

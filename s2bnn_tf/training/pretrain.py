@@ -18,7 +18,7 @@ from s2bnn_tf.data import ImageSource, open_source, steps_per_epoch
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.runs import CheckpointStore, RunDirectory
-from s2bnn_tf.training.build import build_pretrainer
+from s2bnn_tf.training.build import build_pretrainer, fit_head
 from s2bnn_tf.training.distribution import is_chief, open_strategy
 from s2bnn_tf.training.fitting import Training
 from s2bnn_tf.training.monitors import Monitor
@@ -67,11 +67,13 @@ def pretrain(
     with _place_to_write(run, chief=chief) as (place, lock):
         source = open_source(config.data.source, "train")
         config = _shorten_queue(config, len(source), run)
+        config = _head_of_earlier(config, run)
         check_resumable(run, config, resume=resume)
         epochs, steps = run_length(config, source)
         _check_divisible(config, strategy)
         counted = replace(config, epochs=epochs)
         pretrainer = build_pretrainer(counted, steps_per_epoch=steps, strategy=strategy)
+        config, counted = (fit_head(c, pretrainer.student) for c in (config, counted))
         _say_what_is_left_out(config, len(source))
         training = Training(
             config=counted,
@@ -178,6 +180,14 @@ def _shorten_queue(config: Config, images: int, run: RunDirectory) -> Config:
         max(1, images // 4),
     )
     return replace(config, objective=replace(config.objective, queue_size=images))
+
+
+def _head_of_earlier(config: Config, run: RunDirectory) -> Config:
+    """The recipe with the dimension that the teacher gave to an earlier start of the run."""
+    if config.teacher is None or not run.exists():
+        return config
+    dim = run.config.student.embedding_dim
+    return replace(config, student=replace(config.student, embedding_dim=dim))
 
 
 def _say_what_is_left_out(config: Config, images: int) -> None:
