@@ -16,6 +16,7 @@ from s2bnn_tf.cli import (  # noqa: F401  (each verb joins the group when it is 
     fit,
     import_torch,
     summary,
+    teachers,
     train,
 )
 from s2bnn_tf.cli.group import main

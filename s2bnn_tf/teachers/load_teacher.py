@@ -10,7 +10,9 @@ from s2bnn_tf.backbones import VIT_SIZES, Encoder, is_vit, with_output
 from s2bnn_tf.config import TeacherConfig
 from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError
 from s2bnn_tf.runs import RunDirectory, load_encoder
+from s2bnn_tf.teachers.cache import get_teacher
 from s2bnn_tf.teachers.keras_networks import load_application, load_keras_file
+from s2bnn_tf.teachers.published import PUBLISHED, suggest_name
 from s2bnn_tf.teachers.scaling import scaled_to
 
 keras = tf.keras
@@ -22,10 +24,11 @@ def load_teacher(teacher: TeacherConfig, *, image_size: int) -> Encoder:
     """Load the frozen network that guides the student.
 
     Args:
-        teacher: `weights` is a run directory, a `.keras` file, or, together with
-            `backbone: NAME`, the weights of `keras.applications.NAME`: `imagenet`
+        teacher: `weights` is a run directory, one of `PUBLISHED`, a `.keras` file, or, together
+            with `backbone: NAME`, the weights of `keras.applications.NAME`: `imagenet`
             or a weights file without its classifier. `image_size` is the size that the network
-            sees; by default the size of the views, or a vision transformer's own.
+            sees; by default the size of the views, or the own one of a vision transformer or of a
+            published network.
         image_size: Height and width of the views in pixels.
 
     Returns:
@@ -74,7 +77,9 @@ def _with_output(encoder: Encoder, output: str) -> tuple[keras.Model, keras.Mode
 
 
 def _own_size(teacher: TeacherConfig) -> int | None:
-    """The size of a vision transformer, which is wasted on views of few patches."""
+    """The size of a vision transformer or a published network, which small views would waste."""
+    if _is_name(teacher):
+        return PUBLISHED[str(teacher.weights)].image_size
     run = RunDirectory(teacher.weights or "")
     if teacher.backbone is None and run.exists() and run.config.student.backbone in VIT_SIZES:
         return run.config.data.image_size
@@ -90,6 +95,8 @@ def _load(teacher: TeacherConfig, image_size: int) -> Encoder:
         return Encoder(load_keras_file(weights))
     if RunDirectory(weights).exists():
         return load_encoder(weights, image_size=image_size)
+    if _is_name(teacher):
+        return load_encoder(get_teacher(str(teacher.weights)).path, image_size=image_size)
     if weights.suffix in _TORCH_SUFFIXES:
         raise CheckpointError(
             f"teacher.weights: {weights} is a PyTorch file; make a run directory of it with "
@@ -97,5 +104,11 @@ def _load(teacher: TeacherConfig, image_size: int) -> Encoder:
         )
     raise CheckpointError(
         f"teacher.weights: {weights} is neither a run directory nor a .keras file; "
-        "train a teacher first, or name one."
+        f"train a teacher first, or name one. {suggest_name(str(weights))}".rstrip()
     )
+
+
+def _is_name(teacher: TeacherConfig) -> bool:
+    """Whether the weights are those of a published network; a path of that name comes first."""
+    weights = teacher.weights or ""
+    return teacher.backbone is None and weights in PUBLISHED and not Path(weights).exists()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from oracle.weights import random_images
 
-from s2bnn_tf.backbones import build_backbone, with_output
+from s2bnn_tf.backbones import VIT_SIZES, build_backbone, with_output
 from s2bnn_tf.errors import ConfigError, ModelError
 from s2bnn_tf.runs import RunDirectory, load_encoder
 from s2bnn_tf.torch_import import import_torch
@@ -24,7 +25,14 @@ oracle = pytest.importorskip("oracle.vision_transformers")
 # some sides are met by ports that compute the size of a map from a rounded factor (39, 43, 78, 86
 # patches are 546, 602, 1092, 1204 pixels), and the position grid itself.
 MAPS = [(16, 16), (39, 3), (2, 43), (78, 2), (1, 86), (37, 37), (14, 14)]
+BLOCKS = oracle.BLOCKS
 GEOMETRY = ("width", "patch_size", "registers", "position_grid", "layer_scale")
+
+
+@pytest.fixture(autouse=True)
+def shallow(monkeypatch) -> None:
+    """Networks with few blocks, which are all alike."""
+    monkeypatch.setitem(VIT_SIZES, "vit_small", replace(VIT_SIZES["vit_small"], blocks=BLOCKS))
 
 
 @pytest.fixture
@@ -102,7 +110,7 @@ def chunked(tensors: dict) -> dict:
     def name(old: str) -> str:
         first, _, rest = old.partition(".")
         index = rest.partition(".")[0]
-        return f"blocks.{int(index) // 3}.{rest}" if first == "blocks" else old
+        return f"blocks.{int(index) // 2}.{rest}" if first == "blocks" else old
 
     return {name(old): value for old, value in tensors.items()}
 
@@ -189,12 +197,12 @@ def broken(**changes) -> dict:
         (broken(pos_embed=torch.ones(1, 1370, 32)), "pos_embed is 1x1370x32"),
         (broken(dist_token=torch.ones(1, 1, 64)), "it has more than dinov2_vits14.*dist_token"),
         (broken(norm_pre__weight=torch.ones(64)), "it has more than dinov2_vits14.*norm_pre"),
-        (broken(blocks__5__norm1__weight=None), "it lacks dinov2_vits14.*blocks.5.norm1.weight"),
-        (broken(blocks__5__mlp__fc1__weight=torch.ones(8, 64)), "the wrong shape .*mlp.fc1"),
+        (broken(blocks__2__norm1__weight=None), "it lacks dinov2_vits14.*blocks.2.norm1.weight"),
+        (broken(blocks__2__mlp__fc1__weight=torch.ones(8, 64)), "the wrong shape .*mlp.fc1"),
         (broken(register_tokens=torch.ones(4, 64)), "register_tokens is 4x64, and not a few"),
         (broken(patch_embed__proj__weight=torch.ones(64, 1, 14, 14)), "square patches"),
-        (broken(patch_embed__proj__weight=torch.ones(65, 3, 14, 14)), "12 blocks with 65 channels"),
-        (broken(blocks__12__norm1__weight=torch.ones(64)), "of 13 blocks with 64 channels"),
+        (broken(patch_embed__proj__weight=torch.ones(65, 3, 14, 14)), "3 blocks with 65 channels"),
+        (broken(blocks__3__norm1__weight=torch.ones(64)), "of 4 blocks with 64 channels"),
         (below("base_encoder.", hub("dino_vits16")), "MoCo v3, whose attention has other heads"),
     ],
 )

@@ -1,6 +1,6 @@
 """Vision transformers of the package `transformers`, with the publishers' rule for positions.
 
-The networks are narrow. Their weights come in the naming of that package's files, and in that of
+The networks are narrow and shallow. Their weights come in the naming of that package's files, and in that of
 the publishers' hubs.
 """
 
@@ -23,10 +23,10 @@ from transformers import (
 
 from oracle.weights import random_weights
 
-CHANNELS = 64
+CHANNELS, BLOCKS = 64, 3
 SHAPE = {
     "hidden_size": CHANNELS,
-    "num_hidden_layers": 12,
+    "num_hidden_layers": BLOCKS,
     "num_attention_heads": 1,
     "layer_norm_eps": 1e-6,
     "attn_implementation": "sdpa",  # the other one rounds to float32

@@ -1,0 +1,135 @@
+"""Published teachers on this machine: downloaded once, imported once, and kept as runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from s2bnn_tf.errors import CheckpointError, ConfigError, UserError
+from s2bnn_tf.files import write_json
+from s2bnn_tf.locks import DirectoryLock
+from s2bnn_tf.progress import Progress, show_progress
+from s2bnn_tf.reading import Text, read_json
+from s2bnn_tf.runs import RunDirectory
+from s2bnn_tf.teachers.download import digest_of, download
+from s2bnn_tf.teachers.published import PUBLISHED, Published, suggest_name
+from s2bnn_tf.torch_import import import_torch
+
+_SOURCE = "published.json"  # in the run of a published teacher: where it comes from
+_FIELDS = {"name": Text(), "license": Text(), "source": Text(), "files": Text()}
+
+
+def cache_directory() -> Path:
+    """Where downloads are kept: `S2BNN_CACHE`, or `s2bnn` where the platform keeps caches."""
+    own = os.environ.get("S2BNN_CACHE")
+    if own:
+        return Path(own)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "s2bnn"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "s2bnn"
+
+
+def teacher_run(name: str) -> Path:
+    """The run directory of a published teacher, whether or not it is there."""
+    return cache_directory() / "teachers" / name
+
+
+def is_cached(name: str) -> bool:
+    """Whether a published teacher is on this machine and imported."""
+    return (teacher_run(name) / _SOURCE).is_file()
+
+
+def get_teacher(name: str, progress: Progress = show_progress) -> RunDirectory:
+    """Download and import a published teacher, unless it is there.
+
+    Args:
+        name: One of `PUBLISHED`.
+        progress: Called with what is done.
+
+    Returns:
+        Its run directory in the cache.
+
+    Raises:
+        ConfigError: If there is no such name; the nearest one is offered.
+        CheckpointError: If it cannot be downloaded, or its files are not what they were.
+    """
+    published = PUBLISHED.get(name)
+    if published is None:
+        known = suggest_name(name) or f"There are {', '.join(PUBLISHED)}."
+        raise ConfigError(f"There is no published teacher named {name!r}. {known}")
+    run = teacher_run(name)
+    if not is_cached(name):
+        with DirectoryLock(cache_directory() / "downloads", "download", "set S2BNN_CACHE"):
+            if not is_cached(name):
+                _get(published, run, progress)
+    _check_untouched(run)
+    return RunDirectory(run)
+
+
+def describe_source(run: RunDirectory) -> dict[str, Any] | None:
+    """Name, license and source of a published teacher, or None for any other run."""
+    try:
+        found = read_json(run.path / _SOURCE, _FIELDS, cure=_cure(run.path))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return {key: found[key] for key in ("name", "license", "source", "training", "sha256")}
+
+
+def _get(published: Published, run: Path, progress: Progress) -> None:
+    path = cache_directory() / "downloads" / published.name / published.file_name
+    digest = download(published.url, path, stated=published.sha256, progress=progress)
+    begun = run.with_name(f"{run.name}.begun")
+    for earlier in (begun, run):  # a directory without its source was never finished
+        if earlier.exists():
+            shutil.rmtree(earlier)
+    architecture = published.architecture
+    try:
+        record = import_torch(path, begun, architecture=architecture, progress=progress)
+    except UserError as error:
+        raise CheckpointError(
+            f"{published.name} cannot be imported: {str(error).rstrip('.')}. Delete {path} to "
+            "download it again."
+        ) from error
+    facts = {**asdict(published), "sha256": digest, "imported": record["architecture"]}
+    made = RunDirectory(begun)
+    write_json(begun / _SOURCE, {**facts, "files": digest_of(_files(made))})
+    os.replace(begun, run)
+
+
+def _check_untouched(run: Path) -> None:
+    known = read_json(run / _SOURCE, _FIELDS, cure=_cure(run))["files"]
+    made = RunDirectory(run)
+    missing = [path for path in _files(made) if not path.is_file()]
+    if missing or digest_of(_files(made)) != known:
+        raise CheckpointError(
+            f"{run} is not what was imported there: {_cure(run)}, and run the command again."
+        )
+
+
+def _files(run: RunDirectory) -> list[Path]:
+    return [run.config_path, run.weights_path]
+
+
+def _cure(run: Path) -> str:
+    return f"delete {run}"
+
+
+def list_teachers() -> list[dict[str, Any]]:
+    """The facts about every published teacher, and whether it is on this machine.
+
+    Returns:
+        The attributes of `Published`, `size_mib`, about the size of the weights alone, and
+        `cached`.
+    """
+    return [
+        {
+            **asdict(published),
+            "size_mib": round(4e6 * published.parameters / 2**20),
+            "cached": is_cached(published.name),
+        }
+        for published in PUBLISHED.values()
+    ]

@@ -1,0 +1,181 @@
+"""The published networks that a teacher can be named by: facts from their publishers' pages.
+
+Nothing here was measured by this project. Linear probes are the publishers' ImageNet top-1. No
+address in this table was requested when it was written, except where `requested` says so: the
+first download tells whether it still holds.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published network.
+
+    Attributes:
+        name: What `teacher.weights` calls it; the name in its publisher's hub where there is one.
+        architecture: What `s2bnn import-torch` must find in the file.
+        parameters: Millions of parameters of the backbone.
+        training: How it was trained, and on what.
+        linear_probe: The published ImageNet top-1 of a linear classifier on its features, or of
+            its own classifier where it is supervised, in percent.
+        license: Of the weights, as the publisher's page says.
+        url: The address of the file.
+        source: The page with these facts.
+        image_size: What it sees as a teacher, in pixels per side.
+        sha256: The beginning of the file's SHA-256 as far as the publisher states it, or "".
+        requested: Whether the address was ever requested by this project.
+    """
+
+    name: str
+    architecture: str
+    parameters: float
+    training: str
+    linear_probe: float
+    license: str
+    url: str
+    source: str
+    image_size: int = 224
+    sha256: str = ""
+    requested: bool = False
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file in the cache."""
+        return self.url.rpartition("/")[2]
+
+
+_META = "https://dl.fbaipublicfiles.com"
+_NC, _APACHE, _BSD = "CC-BY-NC 4.0", "Apache-2.0", "BSD-3-Clause"
+_LVD = "DINOv2, 142 million pictures without labels"
+_LABELS = "supervised with ImageNet's labels"
+
+
+def _moco(epochs: int, probe: float) -> Published:
+    name = f"moco_v2_{epochs}ep"
+    url = f"{_META}/moco/moco_checkpoints/{name}/{name}_pretrain.pth.tar"
+    training, source = (
+        f"MoCo v2, {epochs} epochs of ImageNet",
+        "https://github.com/facebookresearch/moco",
+    )
+    return Published(name, "resnet50", 23.5, training, probe, _NC, url, source)
+
+
+def _dino(name: str, folder: str, architecture: str, parameters: float, probe: float) -> Published:
+    url = f"{_META}/dino/dino_{folder}_pretrain/dino_{folder}_pretrain.pth"
+    source, training = "https://github.com/facebookresearch/dino", "DINO, ImageNet"
+    return Published(name, architecture, parameters, training, probe, _APACHE, url, source)
+
+
+def _dinov2(size: str, parameters: float, probe: float, *, registers: bool = False) -> Published:
+    name, file = f"dinov2_vit{size}14", f"dinov2_vit{size}14"
+    url = f"{_META}/dinov2/{file}/{file}{'_reg4' if registers else ''}_pretrain.pth"
+    name += "_reg" if registers else ""
+    source = "https://github.com/facebookresearch/dinov2"
+    return Published(name, name, parameters, _LVD, probe, _APACHE, url, source)
+
+
+def _torchvision(depth: int, parameters: float, probe: float, sha256: str) -> Published:
+    url = f"https://download.pytorch.org/models/resnet{depth}-{sha256}.pth"
+    source = "https://docs.pytorch.org/vision/stable/models.html"
+    return Published(
+        f"torchvision_resnet{depth}",
+        f"resnet{depth}",
+        parameters,
+        _LABELS,
+        probe,
+        _BSD,
+        url,
+        source,
+        sha256=sha256,
+    )
+
+
+PUBLISHED: dict[str, Published] = {
+    published.name: published
+    for published in (
+        _dinov2("s", 21, 81.1),
+        _dinov2("s", 21, 80.9, registers=True),
+        _dinov2("b", 86, 84.5),
+        _dinov2("b", 86, 84.6, registers=True),
+        _dinov2("l", 300, 86.3),
+        _dinov2("l", 300, 86.7, registers=True),
+        _dino("dino_vits16", "deitsmall16", "dino_vits16", 21, 77.0),
+        _dino("dino_vits8", "deitsmall8", "dino_vits8", 21, 79.7),
+        _dino("dino_vitb16", "vitbase16", "dino_vitb16", 85, 78.2),
+        _dino("dino_vitb8", "vitbase8", "dino_vitb8", 85, 80.1),
+        _dino("dino_resnet50", "resnet50", "resnet50", 23, 75.3),
+        _moco(200, 67.7),
+        _moco(800, 71.1),
+        Published(
+            "swav_resnet50",
+            "resnet50",
+            23.5,
+            "SwAV, 800 epochs of ImageNet",
+            75.3,
+            _NC,
+            f"{_META}/deepcluster/swav_800ep_pretrain.pth.tar",
+            "https://github.com/facebookresearch/swav",
+        ),
+        Published(
+            "swav_resnet50_w4",
+            "resnet50_w4",
+            375,
+            "SwAV, 400 epochs of ImageNet",
+            77.9,
+            _NC,
+            f"{_META}/deepcluster/swav_RN50w4_400ep_pretrain.pth.tar",
+            "https://github.com/facebookresearch/swav",
+        ),
+        Published(
+            "barlow_twins_resnet50",
+            "resnet50",
+            23.5,
+            "Barlow Twins, 1000 epochs of ImageNet",
+            73.3,
+            _NC,
+            f"{_META}/barlowtwins/epochs1000_bs2048_lr0.2_lambd0.0051_proj_8192_8192_8192_scale0.024"
+            "/resnet50.pth",
+            "https://github.com/facebookresearch/barlowtwins",
+        ),
+        Published(
+            "simsiam_resnet50",
+            "resnet50",
+            23.5,
+            "SimSiam, 100 epochs of ImageNet",
+            68.1,
+            _NC,
+            f"{_META}/simsiam/models/100ep/pretrain/checkpoint_0099.pth.tar",
+            "https://github.com/facebookresearch/simsiam",
+        ),
+        _torchvision(18, 11.2, 69.8, "f37072fd"),
+        _torchvision(50, 23.5, 76.1, "0676ba61"),
+    )
+}
+
+# Networks whose license must be accepted first, so that no command may download them.
+BY_HAND: dict[str, str] = {
+    "dinov3": (
+        "DINOv3 is given only to those who accept its license at "
+        "https://ai.meta.com/resources/models-and-libraries/dinov3-downloads/: export the network "
+        "that you got there to ONNX, and name the .onnx file."
+    ),
+}
+
+
+def suggest_name(word: str) -> str:
+    """The sentence about a word that might be a misspelt name; empty if it resembles none.
+
+    >>> suggest_name("dinov2_vits41")
+    'Did you mean dinov2_vits14?'
+    >>> suggest_name("runs/teacher")
+    ''
+    """
+    for name, sentence in BY_HAND.items():
+        if word.lower().startswith(name):
+            return sentence
+    near = difflib.get_close_matches(word.lower().replace("-", "_"), PUBLISHED, n=1, cutoff=0.6)
+    return f"Did you mean {near[0]}?" if near else ""
