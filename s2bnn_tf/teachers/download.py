@@ -101,15 +101,15 @@ def _check(url: str, path: Path, stated: str) -> str:
 def _fetch(url: str, path: Path, stated: str, progress: Progress) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
-    left, reason = _TRIES, ""
+    left, reason, most = _TRIES, "", _size(part)
     while left:
-        before = _size(part)
         try:
             _try(url, part, path.name, progress)
             break
         except _Broken as broken:
             reason = str(broken)
-            left = left - 1 if _size(part) <= before else _TRIES
+            left = _TRIES if _size(part) > most else left - 1
+            most = max(most, _size(part))
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise CheckpointError(_sentence(url, path, _reason(error))) from error
     else:
@@ -224,11 +224,12 @@ def _size(path: Path) -> int:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        said = str(error.reason).splitlines() or [""]
+        return f"it answers {error.code} {said[0][:100]}"
     inner = getattr(error, "reason", None)
     inner = inner if isinstance(inner, (str, OSError)) else error
     text = getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
-    if isinstance(error, urllib.error.HTTPError):
-        return f"it answers {error.code} {error.reason}"
     return text.splitlines()[0][:200].rstrip(".")
 
 

@@ -235,7 +235,7 @@ def _backbone_shapes(account: TensorAccount, naming: Naming) -> dict[str, tuple[
 
 def _check_wanted(network: Network, architecture: str | None, step: int | None) -> None:
     found = network.architecture
-    if architecture is not None and architecture not in ARCHITECTURES:
+    if architecture not in (None, found, *ARCHITECTURES):
         known = ", ".join(ARCHITECTURES)
         raise ConfigError(f"--architecture is one of {known}, not {architecture}.")
     if architecture not in (None, found):

@@ -1,7 +1,7 @@
 """Vision transformers of the package `transformers`, with the publishers' rule for positions.
 
-The networks are narrow and shallow. Their weights come in the naming of that package's files, and in that of
-the publishers' hubs.
+The networks are narrow and shallow. Their weights come in the naming of that package's files, and
+in that of the publishers' hubs.
 """
 
 from __future__ import annotations
