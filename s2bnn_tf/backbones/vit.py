@@ -120,7 +120,7 @@ def _vit(
         )
     check_patches(name, input_shape, patch_size)
     image = keras.Input(input_shape, name="image")
-    x = keras.layers.Conv2D(channels, patch_size, strides=patch_size, name="patches")(image)
+    x = keras.layers.Conv2D(channels, patch_size, strides=patch_size, name="patch_embed")(image)
     rows = x.shape[1]
     x = AddTokens(position_grid, registers, name="tokens")(x)
     for index in range(size.blocks):

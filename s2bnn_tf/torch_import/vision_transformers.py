@@ -150,7 +150,7 @@ def _grid(shape: tuple[int, ...], channels: int) -> int:
 
 def fill_vit(backbone: keras.Model, tensors: TensorAccount, prefix: str) -> None:
     """Fill a vision transformer from tensors with the publishers' names."""
-    patches, tokens = backbone.get_layer("patches"), backbone.get_layer("tokens")
+    patches, tokens = backbone.get_layer("patch_embed"), backbone.get_layer("tokens")
     size, _, colors, channels = patches.kernel.shape
     kernel = tensors.take(f"{prefix}{PATCHES}", (channels, colors, size, size))
     patches.kernel.assign(kernel.transpose(2, 3, 1, 0))
@@ -169,7 +169,7 @@ def _fill_tokens(layer: keras.layers.Layer, tensors: TensorAccount, prefix: str)
         tensors.shape(f"{prefix}pos_embed")[1] == side * side + 1
     )
     positions = tensors.take(f"{prefix}pos_embed", (1, side * side + has_own, channels))[0]
-    token = tensors.take(f"{prefix}cls_token", (1, 1, channels))[0]
+    token = tensors.take(f"{prefix}cls_token", (1, 1, channels))[0].astype(np.float64)
     layer.class_token.assign(token + positions[:1] if has_own else token)
     layer.positions.assign(positions[has_own:].reshape(side, side, channels))
     if layer.registers:

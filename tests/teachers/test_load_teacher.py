@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from s2bnn_tf.backbones import register_backbone
+from s2bnn_tf.backbones import VIT_SIZES, register_backbone, with_output
 from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, StudentConfig, TeacherConfig
 from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError
-from s2bnn_tf.runs import RunDirectory, build_encoder, save_encoder
+from s2bnn_tf.runs import RunDirectory, build_encoder, load_encoder, save_encoder
 from s2bnn_tf.teachers import load_teacher
 
 keras = tf.keras
@@ -57,6 +59,53 @@ def test_a_run_directory_at_another_image_size(tmp_path, images):
     below = load_teacher(TeacherConfig(weights=str(tmp_path), output="features"), image_size=SIZE)
     np.testing.assert_allclose(below(images), unit(trained.backbone(images)), atol=1e-6)
     assert (below.embedding_dim, below.trainable_variables) == (6, [])
+
+
+def test_a_teacher_sees_the_views_at_its_own_size(tmp_path, images):
+    path = keras_file(tmp_path / "own.keras", keras.layers.Conv2D(5, 3), size=32)
+    model = keras.models.load_model(path)
+    teacher = load_teacher(TeacherConfig(weights=path, image_size=32), image_size=SIZE)
+    larger = tf.image.resize(images, (32, 32))
+    features = model(larger).numpy().mean(axis=(1, 2))
+    np.testing.assert_allclose(teacher(images), unit(features), atol=1e-5)
+    assert teacher.trainable_variables == []
+    # Where views are larger, they are averaged and not sampled.
+    fine = np.tile([[[[0.0] * 3, [2.0] * 3]]], (1, 64, 32, 1)).astype(np.float32)
+    smaller = load_teacher(TeacherConfig(weights=path, image_size=32), image_size=64)
+    flat = model(np.ones((1, 32, 32, 3))).numpy().mean(axis=(1, 2))
+    np.testing.assert_allclose(smaller(fine), unit(flat), atol=0.02)
+
+
+def vit_run(path, size: int = 32) -> RunDirectory:
+    student = StudentConfig(backbone="vit_small", width=1 / 6, head="none", embedding_dim=64)
+    config = Config(data=DataConfig(image_size=size), student=student)
+    run = RunDirectory(path)
+    run.create(config)
+    save_encoder(build_encoder(config), run)
+    return run
+
+
+def test_a_transformer_has_several_outputs_and_a_size_of_its_own(tmp_path, images, monkeypatch):
+    monkeypatch.setitem(VIT_SIZES, "vit_small", replace(VIT_SIZES["vit_small"], blocks=1))
+    weights = str(vit_run(tmp_path).path)
+    views = normalize(images)
+    larger = tf.image.resize(views, (32, 32))
+    backbone = load_encoder(tmp_path).backbone
+    for output in ("embedding", "features", "class_token", "patches", "class_and_patches"):
+        teacher = load_teacher(TeacherConfig(weights=weights, output=output), image_size=SIZE)
+        name = "class_token" if output in ("embedding", "features") else output
+        expected = unit(with_output(backbone, name)(larger))
+        np.testing.assert_allclose(teacher(views), expected, atol=1e-5, err_msg=output)
+        assert teacher.embedding_dim == (128 if output == "class_and_patches" else 64)
+        assert teacher.trainable_variables == []
+    with pytest.raises(ModelError, match="of 20x20: choose a size such as 16 or 32"):
+        load_teacher(TeacherConfig(weights=weights, image_size=20), image_size=SIZE)
+
+
+def test_only_transformers_have_patches(tmp_path):
+    path = keras_file(tmp_path / "own.keras", keras.layers.GlobalAveragePooling2D())
+    with pytest.raises(ConfigError, match="teacher.output: patches is of vision transformers"):
+        load_teacher(TeacherConfig(weights=path, output="patches"), image_size=SIZE)
 
 
 @pytest.mark.parametrize("pooled", [True, False])

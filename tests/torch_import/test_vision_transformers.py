@@ -23,8 +23,8 @@ oracle = pytest.importorskip("oracle.vision_transformers")
 
 # Multiples of the patch of 14 or 16 pixels, in patches: the usual size, then rectangles of which
 # some sides are met by ports that compute the size of a map from a rounded factor (39, 43, 78, 86
-# patches are 546, 602, 1092, 1204 pixels), and the position grid itself.
-MAPS = [(16, 16), (39, 3), (2, 43), (78, 2), (1, 86), (37, 37), (14, 14)]
+# patches are 546, 602, 1092, 1204 pixels), and DINO's position grid itself.
+MAPS = [(16, 16), (39, 3), (2, 43), (78, 2), (1, 86), (14, 14)]
 BLOCKS = oracle.BLOCKS
 GEOMETRY = ("width", "patch_size", "registers", "position_grid", "layer_scale")
 
