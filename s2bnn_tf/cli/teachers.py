@@ -47,10 +47,11 @@ def get(name: str, as_json: bool) -> None:
     Example:
       s2bnn teachers get dinov2_vits14
     """
-    from s2bnn_tf.teachers import describe_source, get_teacher
+    from s2bnn_tf.runs import read_origin
+    from s2bnn_tf.teachers import get_teacher
 
     run = get_teacher(name, show_progress)
-    facts = describe_source(run) or {}
+    facts = read_origin(run.path) or {}
     result = {**facts, "run": str(run.path)}
     print_result(
         result,

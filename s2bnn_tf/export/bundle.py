@@ -21,7 +21,7 @@ from s2bnn_tf.export.wheels import find_wheel
 from s2bnn_tf.files import flush, replaced, sha256, write_json
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import read_json
-from s2bnn_tf.runs import LinearProbe, RunDirectory
+from s2bnn_tf.runs import LinearProbe, RunDirectory, read_origin
 from s2bnn_tf.tflite import TFLiteEncoder
 
 _FILES = Path(__file__).with_name("bundle_files")
@@ -160,6 +160,7 @@ def _card(
         with contextlib.suppress(FileNotFoundError):
             result = read_json(path, cure=f"run `s2bnn eval {name}` again")
             metrics[name] = {**result, "command": f"s2bnn eval {name} {run.path}"}
+    origin = read_origin(run.path)
     return {
         "target": target,
         "input": converted["input"],
@@ -173,10 +174,18 @@ def _card(
         "licences": {
             "classify.py, embed.py, s2bnn_runtime": "Apache-2.0",
             "encoder.tflite": "decided by its trainer; trained on " + run.config.data.source,
+            **_of_teacher(origin),
         },
         "sha256": {path.name: sha256(path) for path in sorted(folder.iterdir())},
         "created_by": f"s2bnn_tf {__version__}",
     }
+
+
+def _of_teacher(origin: dict[str, Any] | None) -> dict[str, str]:
+    """The license of the published network that guided the encoder, if there is one."""
+    if origin is None:
+        return {}
+    return {"teacher": f"{origin['license']}: {origin['name']}, from {origin['source']}"}
 
 
 def _move(folder: Path, output: Path) -> None:

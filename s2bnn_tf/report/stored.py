@@ -7,6 +7,7 @@ from typing import Any
 
 from s2bnn_tf.evaluation import Gallery, Mistakes, read_results, results_dir
 from s2bnn_tf.report.table import MEASURES, ReportColumn, Role, describe_parity
+from s2bnn_tf.runs import read_origin
 from s2bnn_tf.tflite import read_card
 
 
@@ -32,7 +33,7 @@ def read_column(path: Path | str, name: str, role: Role | None = None, **more: A
 def _read_card(path: Path) -> dict[str, Any]:
     """Read the card beside a `.tflite`; a run has none."""
     if path.is_dir():
-        return {}
+        return {"origin": read_origin(path)}
     card = read_card(path) or {}
     operations = card.get("operations") or {}
     parity = card.get("parity")

@@ -29,6 +29,7 @@ class ReportColumn:
         finetune: The result of `evaluate_finetune`.
         calibration: The result of `evaluate_calibration`.
         latency: The result of `s2bnn benchmark`.
+        origin: The published network behind it, as `read_origin` returns it.
     """
 
     name: str
@@ -43,6 +44,7 @@ class ReportColumn:
     finetune: Mapping[str, Any] | None = None
     calibration: Mapping[str, Any] | None = None
     latency: Mapping[str, Any] | None = None
+    origin: Mapping[str, Any] | None = None
 
 
 def summarize(columns: Sequence[ReportColumn]) -> str | None:
@@ -206,6 +208,12 @@ def describe_protocol(columns: Sequence[ReportColumn]) -> list[str]:
         sentences.append(
             f"Latency: the median of {latency['runs']} runs of one image each, with "
             f"{latency['threads']} thread(s), on {latency['machine']} by {latency['engine']}."
+        )
+    origin = next((c.origin for c in columns if c.origin), None)
+    if origin:
+        sentences.append(
+            f"Teacher: {origin['name']} ({origin['training']}), published at {origin['source']} "
+            f"under the license {origin['license']}."
         )
     return sentences
 

@@ -5,6 +5,7 @@ from s2bnn_tf.runs.checkpoints import CheckpointStore
 from s2bnn_tf.runs.init_from import restore_run
 from s2bnn_tf.runs.linear_probe import LinearProbe
 from s2bnn_tf.runs.open_encoder import open_encoder
+from s2bnn_tf.runs.origin import read_origin, write_origin
 from s2bnn_tf.runs.run_directory import (
     LoadedEncoder,
     RunDirectory,
@@ -28,6 +29,8 @@ __all__ = [
     "load_encoder",
     "locate_run",
     "open_encoder",
+    "read_origin",
     "restore_run",
     "save_encoder",
+    "write_origin",
 ]

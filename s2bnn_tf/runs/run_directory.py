@@ -50,6 +50,7 @@ class RunDirectory:
         self.report_path = self.path / "report.html"
         self.tensorboard = self.path / "tensorboard"
         self.imported_path = self.path / "imported.json"  # where imported weights come from
+        self.origin_path = self.path / "origin.json"  # the published network behind it
         self.lock_path = self.path / ".lock"
         self._config: Config | None = None
         refuse_links(*self._parts())
@@ -58,7 +59,7 @@ class RunDirectory:
         files = [self.config_path, self.metrics_path, self.weights_path, self.report_path]
         folders = [self.checkpoints, self.tensorboard, self.eval_dir]
         below = [self.eval_dir / "features", self.eval_dir / "transfer"]
-        return [*files, *folders, *below, self.imported_path, self.lock_path]
+        return [*files, *folders, *below, self.imported_path, self.origin_path, self.lock_path]
 
     def exists(self) -> bool:
         """Whether a run was started in this directory."""

@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from s2bnn_tf.errors import CheckpointError, ConfigError, UserError
-from s2bnn_tf.files import write_json
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.progress import Progress, show_progress
 from s2bnn_tf.reading import Text, read_json
-from s2bnn_tf.runs import RunDirectory
+from s2bnn_tf.runs import RunDirectory, read_origin, write_origin
 from s2bnn_tf.teachers.download import digest_of, download
 from s2bnn_tf.teachers.published import PUBLISHED, Published, suggest_name
 from s2bnn_tf.torch_import import import_torch
 
-_SOURCE = "published.json"  # in the run of a published teacher: where it comes from
-_FIELDS = {"name": Text(), "license": Text(), "source": Text(), "files": Text()}
+_FIELDS = {"files": Text()}  # of origin.json in the cache: the digest of what was imported
 
 
 def cache_directory() -> Path:
@@ -40,7 +38,7 @@ def teacher_run(name: str) -> Path:
 
 def is_cached(name: str) -> bool:
     """Whether a published teacher is on this machine and imported."""
-    return (teacher_run(name) / _SOURCE).is_file()
+    return RunDirectory(teacher_run(name)).origin_path.is_file()
 
 
 def get_teacher(name: str, progress: Progress = show_progress) -> RunDirectory:
@@ -70,20 +68,32 @@ def get_teacher(name: str, progress: Progress = show_progress) -> RunDirectory:
     return RunDirectory(run)
 
 
-def describe_source(run: RunDirectory) -> dict[str, Any] | None:
-    """Name, license and source of a published teacher, or None for any other run."""
-    try:
-        found = read_json(run.path / _SOURCE, _FIELDS, cure=_cure(run.path))
-    except (FileNotFoundError, NotADirectoryError):
+def teacher_origin(weights: str | None) -> dict[str, Any] | None:
+    """Where a teacher was published: by its name, or by the run that it is.
+
+    Args:
+        weights: `teacher.weights`.
+
+    Returns:
+        As `read_origin`.
+    """
+    if weights is None:
         return None
-    return {key: found[key] for key in ("name", "license", "source", "training", "sha256")}
+    if is_published(weights):
+        return read_origin(teacher_run(weights))
+    return read_origin(weights) if RunDirectory(weights).exists() else None
+
+
+def is_published(weights: str) -> bool:
+    """Whether weights name a published network; a path of that name comes first."""
+    return weights in PUBLISHED and not Path(weights).exists()
 
 
 def _get(published: Published, run: Path, progress: Progress) -> None:
     path = cache_directory() / "downloads" / published.name / published.file_name
     digest = download(published.url, path, stated=published.sha256, progress=progress)
     begun = run.with_name(f"{run.name}.begun")
-    for earlier in (begun, run):  # a directory without its source was never finished
+    for earlier in (begun, run):  # a directory without its origin was never finished
         if earlier.exists():
             shutil.rmtree(earlier)
     architecture = published.architecture
@@ -96,13 +106,13 @@ def _get(published: Published, run: Path, progress: Progress) -> None:
         ) from error
     facts = {**asdict(published), "sha256": digest, "imported": record["architecture"]}
     made = RunDirectory(begun)
-    write_json(begun / _SOURCE, {**facts, "files": digest_of(_files(made))})
+    write_origin(made, {**facts, "files": digest_of(_files(made))})
     os.replace(begun, run)
 
 
 def _check_untouched(run: Path) -> None:
-    known = read_json(run / _SOURCE, _FIELDS, cure=_cure(run))["files"]
     made = RunDirectory(run)
+    known = read_json(made.origin_path, _FIELDS, cure=_cure(run))["files"]
     missing = [path for path in _files(made) if not path.is_file()]
     if missing or digest_of(_files(made)) != known:
         raise CheckpointError(

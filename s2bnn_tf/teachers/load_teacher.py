@@ -10,7 +10,7 @@ from s2bnn_tf.backbones import VIT_SIZES, Encoder, is_vit, with_output
 from s2bnn_tf.config import TeacherConfig
 from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError
 from s2bnn_tf.runs import RunDirectory, load_encoder
-from s2bnn_tf.teachers.cache import get_teacher
+from s2bnn_tf.teachers.cache import get_teacher, is_published
 from s2bnn_tf.teachers.keras_networks import load_application, load_keras_file
 from s2bnn_tf.teachers.published import PUBLISHED, suggest_name
 from s2bnn_tf.teachers.scaling import scaled_to
@@ -109,6 +109,5 @@ def _load(teacher: TeacherConfig, image_size: int) -> Encoder:
 
 
 def _is_name(teacher: TeacherConfig) -> bool:
-    """Whether the weights are those of a published network; a path of that name comes first."""
-    weights = teacher.weights or ""
-    return teacher.backbone is None and weights in PUBLISHED and not Path(weights).exists()
+    """Whether the weights are those of a published network."""
+    return teacher.backbone is None and is_published(teacher.weights or "")

@@ -17,7 +17,8 @@ from s2bnn_tf.config import Config
 from s2bnn_tf.data import ImageSource, open_source, steps_per_epoch
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.locks import DirectoryLock
-from s2bnn_tf.runs import CheckpointStore, RunDirectory
+from s2bnn_tf.runs import CheckpointStore, RunDirectory, write_origin
+from s2bnn_tf.teachers import teacher_origin
 from s2bnn_tf.training.build import build_pretrainer, fit_head
 from s2bnn_tf.training.distribution import is_chief, open_strategy
 from s2bnn_tf.training.fitting import Training
@@ -87,6 +88,7 @@ def pretrain(
         )
         _restore(training, run)
         place.create(config)
+        write_origin(place, teacher_origin(config.teacher and config.teacher.weights))
         training.store.clean()
         if training.fit(monitors or {}):
             raise TrainingStopped(f"Stopped; everything is saved in {run.path}.")

@@ -13,8 +13,8 @@ from s2bnn_tf.cli import main
 from s2bnn_tf.config import TeacherConfig
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.progress import no_progress
-from s2bnn_tf.runs import RunDirectory
-from s2bnn_tf.teachers import PUBLISHED, Published, describe_source, get_teacher, load_teacher
+from s2bnn_tf.runs import RunDirectory, read_origin
+from s2bnn_tf.teachers import PUBLISHED, Published, get_teacher, load_teacher
 from s2bnn_tf.teachers.cache import cache_directory
 
 NAME = "narrow_resnet18"
@@ -56,7 +56,7 @@ def test_a_name_is_downloaded_and_imported_once(published, server, cache):
     assert run.path == cache / "teachers" / NAME
     assert get_teacher(NAME, no_progress).config == run.config
     assert len(server.requests) == 1
-    facts = describe_source(run)
+    facts = read_origin(run.path)
     assert facts["license"] == "CC0"
     assert facts["name"] == NAME
     assert len(facts["sha256"]) == 64
@@ -74,7 +74,7 @@ def test_a_name_is_a_teacher_that_sees_its_own_size(published):
     np.testing.assert_allclose(teacher(flat), inner(np.ones((1, 96, 96, 3))), atol=1e-6)
 
 
-@pytest.mark.parametrize("changed", ["encoder.weights.h5", "config.yaml", "published.json"])
+@pytest.mark.parametrize("changed", ["encoder.weights.h5", "config.yaml", "origin.json"])
 def test_a_cache_that_was_changed_is_refused(changed, published, cache):
     run = get_teacher(NAME, no_progress)
     path = run.path / changed

@@ -78,7 +78,8 @@ def test_a_teacher_sees_the_views_at_its_own_size(tmp_path, images):
 
 def vit_run(path, size: int = 32) -> RunDirectory:
     student = StudentConfig(backbone="vit_small", width=1 / 6, head="none", embedding_dim=64)
-    config = Config(data=DataConfig(image_size=size), student=student)
+    alone = ObjectiveConfig(contrastive_weight=1.0, distillation_weight=0.0)
+    config = Config(data=DataConfig(image_size=size), student=student, objective=alone)
     run = RunDirectory(path)
     run.create(config)
     save_encoder(build_encoder(config), run)
