@@ -22,7 +22,11 @@ from s2bnn_tf.progress import show_progress
     required=True,
     help="The directory to write everything to; the same command resumes there.",
 )
-@click.option("--teacher", help="A run directory or a .keras file. Default: trained here.")
+@click.option(
+    "--teacher",
+    help="A run directory, the name of a published teacher (see s2bnn teachers), or a .keras file. "
+    "Default: trained here.",
+)
 @click.option(
     "--minutes",
     default=30.0,

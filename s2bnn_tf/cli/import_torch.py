@@ -19,7 +19,9 @@ from s2bnn_tf.progress import show_progress
 @click.option(
     "--architecture",
     metavar="NAME",
-    help="One of resnet18, resnet34, resnet50, resnet50_w2, resnet50_w4 and reactnet. "
+    help="One of resnet18, resnet34, resnet50, resnet50_w2, resnet50_w4, reactnet, dino_vits16, "
+    "dino_vits8, dino_vitb16, dino_vitb8, and dinov2_vits14, dinov2_vitb14 and dinov2_vitl14, "
+    "these three also with _reg. "
     "It must be that of the file. Default: recognized from the file.",
 )
 @click.option(
@@ -62,8 +64,8 @@ def import_torch(
 ) -> None:
     """Turn a PyTorch CHECKPOINT into a run directory, tensor by tensor.
 
-    It can come from torchvision, MoCo v1 to v3, SwAV, SimSiam, DINO, Barlow Twins, lightly or
-    S2-BNN, or hold a ResNet below any prefix. Nothing in the file is executed, and .safetensors
+    It can come from torchvision, MoCo v1 to v3, SwAV, SimSiam, DINO, DINOv2, Barlow Twins, lightly,
+    Hugging Face or S2-BNN, or hold a ResNet or a vision transformer below any prefix. Nothing in the file is executed, and .safetensors
     files need no PyTorch.
 
     \b

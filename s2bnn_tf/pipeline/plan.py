@@ -50,7 +50,8 @@ class Options:
 
     Attributes:
         minutes: The time of the whole command.
-        teacher: A run directory or a `.keras` file; None to train one.
+        teacher: A run directory, the name of a published teacher or a `.keras` file; None to
+            train one.
         size: One of SIZES; None to choose by the pictures.
         init: A run directory to start the student from.
         overrides: Changes to the recipes, as `section.key=value`.

@@ -38,7 +38,7 @@ def import_torch(
 
     Args:
         checkpoint: A `.pth`, `.pth.tar`, `.pt` or `.safetensors` file from torchvision, MoCo,
-            SwAV, SimSiam, DINO, Barlow Twins, lightly or S2-BNN.
+            SwAV, SimSiam, DINO, DINOv2, Barlow Twins, lightly, Hugging Face or S2-BNN.
         output_dir: The run directory to make.
         architecture: One of `ARCHITECTURES`; by default it is recognized from the file.
         step: For a ReActNet, 1 if its weights are real or 2 if they are binary, since the file
