@@ -65,8 +65,8 @@ def import_torch(
     """Turn a PyTorch CHECKPOINT into a run directory, tensor by tensor.
 
     It can come from torchvision, MoCo v1 to v3, SwAV, SimSiam, DINO, DINOv2, Barlow Twins, lightly,
-    Hugging Face or S2-BNN, or hold a ResNet or a vision transformer below any prefix. Nothing in the file is executed, and .safetensors
-    files need no PyTorch.
+    Hugging Face or S2-BNN, or hold a ResNet or a vision transformer below any prefix. Nothing in
+    the file is executed, and .safetensors files need no PyTorch.
 
     \b
     Example:

@@ -18,14 +18,14 @@ from s2bnn_tf import __version__
 from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.files import flush, sha256, write_json
 from s2bnn_tf.progress import Progress
-from s2bnn_tf.reading import Number, Text, read_json
+from s2bnn_tf.reading import Field, Number, Text, read_json
 
 _MIB = 2**20
 _BLOCK = 2**20
 _TIMEOUT = 60  # seconds without a byte
 _TRIES = 4  # in a row that bring nothing new
 _LARGEST = 32 * 2**30  # bytes
-_RECORD = {"url": Text(), "sha256": Text(), "size": Number(low=0, whole=True)}
+_RECORD: dict[str, Field] = {"url": Text(), "sha256": Text(), "size": Number(low=0, whole=True)}
 
 
 class _Broken(Exception):

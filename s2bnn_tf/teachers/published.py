@@ -137,8 +137,8 @@ PUBLISHED: dict[str, Published] = {
             "Barlow Twins, 1000 epochs of ImageNet",
             73.3,
             _NC,
-            f"{_META}/barlowtwins/epochs1000_bs2048_lr0.2_lambd0.0051_proj_8192_8192_8192_scale0.024"
-            "/resnet50.pth",
+            f"{_META}/barlowtwins/epochs1000_bs2048_lr0.2_lambd0.0051_proj_8192_8192_8192_"
+            "scale0.024/resnet50.pth",
             "https://github.com/facebookresearch/barlowtwins",
         ),
         Published(

@@ -88,7 +88,8 @@ def pretrain(
         )
         _restore(training, run)
         place.create(config)
-        write_origin(place, teacher_origin(config.teacher and config.teacher.weights))
+        if config.teacher is not None:
+            write_origin(place, teacher_origin(config.teacher.weights))
         training.store.clean()
         if training.fit(monitors or {}):
             raise TrainingStopped(f"Stopped; everything is saved in {run.path}.")

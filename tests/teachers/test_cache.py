@@ -7,18 +7,30 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from click.testing import CliRunner
 
+from s2bnn_tf.backbones import register_backbone
 from s2bnn_tf.cli import main
-from s2bnn_tf.config import TeacherConfig
+from s2bnn_tf.config import Config, DataConfig, MonitorConfig, StudentConfig, TeacherConfig
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.progress import no_progress
-from s2bnn_tf.runs import RunDirectory, read_origin
+from s2bnn_tf.report import describe_protocol, read_column
+from s2bnn_tf.runs import RunDirectory, load_encoder, read_origin
 from s2bnn_tf.teachers import PUBLISHED, Published, get_teacher, load_teacher
 from s2bnn_tf.teachers.cache import cache_directory
+from s2bnn_tf.training import pretrain
+
+keras = tf.keras
 
 NAME = "narrow_resnet18"
 URL = "https://publisher.example/narrow.pth"
+
+
+@register_backbone("colors_alone")
+def colors(input_shape) -> keras.Model:
+    layers = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(6)]
+    return keras.Sequential([keras.Input(input_shape), *layers])
 
 
 @pytest.fixture
@@ -162,3 +174,24 @@ def test_every_published_teacher_has_a_source_and_an_own_file():
         assert published.source.startswith("https://")
         assert published.license
         assert 50 < published.linear_probe < 90
+
+
+def test_the_license_reaches_the_run_that_it_guides(published, tmp_path):
+    get_teacher(NAME, no_progress)
+    config = Config(
+        steps=2,
+        data=DataConfig(source="digits", image_size=32, batch_size=8),
+        student=StudentConfig(backbone="colors_alone", embedding_dim=16),
+        teacher=TeacherConfig(weights=NAME),
+        monitor=MonitorConfig(knn_every=0),
+    )
+    run = pretrain(config, tmp_path / "run")
+    assert read_origin(run.path)["license"] == "CC0"
+    # And that of a run which such a run guides, or which is read again.
+    assert teacher_origin(str(run.path)) == teacher_origin(NAME)
+    assert read_column(run.path, "run").origin["source"] == "https://publisher.example"
+    assert any("under the license CC0" in s for s in describe_protocol([read_column(run.path, "")]))
+    # The head fits the 64 features of the teacher, whatever the recipe says, also when resumed.
+    assert run.config.student.embedding_dim == 64
+    assert load_encoder(run.path).embedding_dim == 64
+    assert pretrain(config, run.path).config == run.config
