@@ -30,7 +30,7 @@ _FILES = {
 # What each size of the student is; medium unless the pictures are smaller.
 SIZES: dict[str, tuple[str, ...]] = {
     "small": ("data.image_size=32", "student.stem=small", "student.width=0.25"),
-    "medium": ("data.image_size=64", "student.stem=small", "student.width=0.25"),
+    "medium": ("data.image_size=64", "student.stem=medium", "student.width=0.25"),
     "large": ("data.image_size=128", "student.stem=medium", "student.width=0.5"),
 }
 _MANY = 10_000  # pictures
