@@ -106,6 +106,7 @@ class Session:
             "size_bytes": encoder.size_bytes,
             "feature_dim": encoder.feature_dim,
             "image_size": encoder.image_size,
+            "channels": encoder.channels,
             "center_crop": encoder.center_crop,
             **({"runtime": encoder.runtime} if encoder.runtime is not None else {}),
             "version": __version__,

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2bnn_tf.config import Config, TeacherConfig, load_config
+from s2bnn_tf.config import Config, DataConfig, TeacherConfig, load_config
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import write_json
+from s2bnn_tf.image_size import describe_size
 from s2bnn_tf.pipeline.look import Look
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import ListOf, Number, Object, Text, read_json
@@ -101,7 +102,7 @@ class Plan:
             f"pictures   {look.train:,} to learn from, {look.test:,} to measure with",
             f"classes    {len(look.class_names) or 'none'}"
             + (", used to measure and never to learn" if look.class_names else ""),
-            f"input      {data.image_size}x{data.image_size} pixels, "
+            f"input      {describe_size(data.image_size)} {'gray ' * (data.channels == 1)}pixels, "
             f"crops of {100 * (data.crop_scale or (0, 0))[0]:.0f} to 100 % of a picture",
             f"student    {student.student.backbone}, width {student.student.width:g}, "
             f"{student.student.stem} stem, 1-bit weights and activations",
@@ -201,7 +202,7 @@ def _choose(look: Look, options: Options) -> dict[str, tuple[str, ...]]:
             f"objective.queue_size={queue}",
             *everywhere,
         )
-    width = _feature_width(teacher, _load("step1", (*shared, *everywhere)).data.image_size)
+    width = _feature_width(teacher, _load("step1", (*shared, *everywhere)).data)
     own = (*shared, f"data.batch_size={max(2, batch // 2)}", *student)
     own += (f"student.embedding_dim={width}",) if width else ()
     own += (f"teacher.weights={json.dumps(teacher)}",) if teacher else ()
@@ -211,12 +212,13 @@ def _choose(look: Look, options: Options) -> dict[str, tuple[str, ...]]:
     return recipes
 
 
-def _feature_width(teacher: str | None, image_size: int) -> int | None:
+def _feature_width(teacher: str | None, data: DataConfig) -> int | None:
     """The number of features of a given teacher."""
     if teacher is None:
         return None
     config = TeacherConfig(weights=teacher, output="features")
-    return int(load_teacher(config, image_size=image_size).embedding_dim)
+    network = load_teacher(config, image_size=data.image_size, channels=data.channels)
+    return int(network.embedding_dim)
 
 
 def _load(stage: str, overrides: tuple[str, ...]) -> Config:
