@@ -30,7 +30,7 @@ from s2bnn_tf.data.labeled import PROBE_FLIP_PROBABILITY, labeled_dataset
 from s2bnn_tf.data.list_file import Listed, read_list, write_list
 from s2bnn_tf.data.order import batch_indices, steps_per_epoch
 from s2bnn_tf.data.pack import pack
-from s2bnn_tf.data.pictures import see, to_gray
+from s2bnn_tf.data.pictures import center_crop, see, to_gray
 from s2bnn_tf.data.sources import open_images, open_source
 from s2bnn_tf.data.views import view_dataset
 
@@ -46,6 +46,7 @@ __all__ = [
     "Listed",
     "Listing",
     "batch_indices",
+    "center_crop",
     "channel_statistics",
     "labeled_dataset",
     "list_splits",

@@ -34,6 +34,7 @@ SIZES: dict[str, tuple[str, ...]] = {
     "medium": ("data.image_size=64", "student.stem=small", "student.width=0.25"),
     "large": ("data.image_size=128", "student.stem=medium", "student.width=0.5"),
 }
+_SMALL_STEM = 64  # pixels; a quarter of the work on inputs that are larger on both sides
 _SMALL_SIDE = 48  # pixels; the median of smaller pictures is not enlarged to 64
 # The share of the time that is trained in; measuring, conversion and the report take the rest.
 _SHARES = {"teacher": 0.25, "step1": 0.45, "student": 0.30}
@@ -202,8 +203,10 @@ def _choose(look: Look, options: Options) -> dict[str, tuple[str, ...]]:
             f"objective.queue_size={queue}",
             *everywhere,
         )
-    width = _feature_width(teacher, _load("step1", (*shared, *everywhere)).data)
+    data = _load("step1", (*shared, *everywhere)).data
+    width = _feature_width(teacher, data)
     own = (*shared, f"data.batch_size={max(2, batch // 2)}", *student)
+    own += ("student.stem=medium",) if min(data.shape[:2]) > _SMALL_STEM else ()
     own += (f"student.embedding_dim={width}",) if width else ()
     own += (f"teacher.weights={json.dumps(teacher)}",) if teacher else ()
     first = (f"student.init_from={json.dumps(options.init)}",) if options.init else ()
