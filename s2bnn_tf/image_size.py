@@ -30,10 +30,19 @@ def image_size(shape: Sequence[int]) -> ImageSize:
     return height if height == width else (height, width)
 
 
-def describe_size(size: ImageSize) -> str:
+def plain_size(size: ImageSize) -> int | list[int]:
+    """Return a size as JSON and YAML hold it.
+
+    >>> plain_size(224), plain_size((96, 320))
+    (224, [96, 320])
+    """
+    return size if isinstance(size, int) else list(size)
+
+
+def describe_size(size: ImageSize | Sequence[int]) -> str:
     """Return a size in words, the height first.
 
     >>> describe_size(224), describe_size((96, 320))
     ('224x224', '96x320')
     """
-    return "x".join(map(str, height_width(size)))
+    return f"{size}x{size}" if isinstance(size, int) else "x".join(map(str, size))

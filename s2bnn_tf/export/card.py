@@ -13,7 +13,7 @@ from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.export.deployment import Probe
 from s2bnn_tf.export.operations import file_operations
 from s2bnn_tf.export.verify import ParityReport, run_keras
-from s2bnn_tf.image_size import image_size
+from s2bnn_tf.image_size import image_size, plain_size
 from s2bnn_tf.tflite import TFLiteGraph
 
 
@@ -42,7 +42,7 @@ def describe_model(
         },
         "output": {"name": output.name, "shape": list(output.shape), "dtype": str(output.dtype)},
         "head": head,
-        "image_size": image_size(image.shape[1:3]),
+        "image_size": plain_size(image_size(image.shape[1:3])),
         "center_crop": center_crop,
         "size_bytes": len(model),
         "float_weights_bytes": graph.constant_bytes(np.float32),
