@@ -109,8 +109,10 @@ def _compare(
     config = run.config if run.exists() else None
     temperature, teacher_temperature = _temperatures(config, temperature)
     guide = _teacher_of(config, teacher)
-    shape = {"image_size": session.encoder.image_size, "channels": session.encoder.channels}
-    network = load_teacher(guide, **shape) if guide.weights else None
+    network = None
+    if guide.weights:
+        encoder = session.encoder
+        network = load_teacher(guide, image_size=encoder.image_size, channels=encoder.channels)
     images = _views(session, config, views, seed)
     student = np.concatenate([session.encoder.embed(_to_bytes(batch)) for batch in images])
     p_student = coordinate_distribution(student, temperature)
