@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2bnn_tf.config import Config, TeacherConfig, load_config
+from s2bnn_tf.config import Config, DataConfig, TeacherConfig, load_config
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import write_json
+from s2bnn_tf.image_size import describe_size
 from s2bnn_tf.pipeline.look import Look
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import ListOf, Number, Object, Text, read_json
@@ -34,6 +35,7 @@ SIZES: dict[str, tuple[str, ...]] = {
     "large": ("data.image_size=128", "student.stem=medium", "student.width=0.5"),
 }
 _MANY = 10_000  # pictures
+_SMALL_STEM = 64  # pixels; a quarter of the work on inputs that are larger on both sides
 _SMALL_SIDE = 48  # pixels; the median of smaller pictures is not enlarged to 64
 # The share of the time that is trained in; measuring, conversion and the report take the rest.
 _SHARES = {"teacher": 0.25, "step1": 0.45, "student": 0.30}
@@ -102,7 +104,7 @@ class Plan:
             f"pictures   {look.train:,} to learn from, {look.test:,} to measure with",
             f"classes    {len(look.class_names) or 'none'}"
             + (", used to measure and never to learn" if look.class_names else ""),
-            f"input      {data.image_size}x{data.image_size} pixels, "
+            f"input      {describe_size(data.image_size)} {'gray ' * (data.channels == 1)}pixels, "
             f"crops of {100 * (data.crop_scale or (0, 0))[0]:.0f} to 100 % of a picture",
             f"color      {'can tell' if look.color else 'cannot tell'} the pictures apart: "
             f"{100 * (data.jitter_probability or 0):.0f} % of the crops are changed in it",
@@ -214,8 +216,10 @@ def _choose(look: Look, options: Options) -> dict[str, tuple[str, ...]]:
             f"objective.queue_size={queue}",
             *everywhere,
         )
-    width = _feature_width(teacher, _load("step1", (*shared, *everywhere)).data.image_size)
+    data = _load("step1", (*shared, *everywhere)).data
+    width = _feature_width(teacher, data)
     own = (*shared, f"data.batch_size={max(2, batch // 2)}", *student)
+    own += ("student.stem=medium",) if min(data.shape[:2]) > _SMALL_STEM else ()
     own += (f"student.embedding_dim={width}",) if width else ()
     own += (f"teacher.weights={json.dumps(teacher)}",) if teacher else ()
     first = (f"student.init_from={json.dumps(options.init)}",) if options.init else ()
@@ -241,12 +245,13 @@ def _largest_batch(look: Look) -> int:
     return 64 if look.train < _MANY else 128
 
 
-def _feature_width(teacher: str | None, image_size: int) -> int | None:
+def _feature_width(teacher: str | None, data: DataConfig) -> int | None:
     """The number of features of a given teacher."""
     if teacher is None:
         return None
     config = TeacherConfig(weights=teacher, output="features")
-    return int(load_teacher(config, image_size=image_size).embedding_dim)
+    network = load_teacher(config, image_size=data.image_size, channels=data.channels)
+    return int(network.embedding_dim)
 
 
 def _load(stage: str, overrides: tuple[str, ...]) -> Config:

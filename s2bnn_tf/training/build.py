@@ -101,7 +101,9 @@ def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
 def _load_teacher(config: Config, student: Encoder) -> Encoder | None:
     if config.teacher is None:
         return None
-    teacher = load_teacher(config.teacher, image_size=config.data.image_size)
+    teacher = load_teacher(
+        config.teacher, image_size=config.data.image_size, channels=config.data.channels
+    )
     if teacher.embedding_dim != student.embedding_dim:
         raise ConfigError(
             f"The teacher's embedding has {teacher.embedding_dim} dimensions and the "
