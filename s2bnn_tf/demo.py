@@ -10,7 +10,7 @@ from s2bnn_tf.config import Config, load_config
 from s2bnn_tf.evaluation import evaluate_knn, evaluate_linear, knn_monitor
 from s2bnn_tf.export import convert_run, count_operations
 from s2bnn_tf.recipes import config_path
-from s2bnn_tf.report import read_column, read_gallery, write_report
+from s2bnn_tf.report import read_column, read_gallery, read_mistakes, write_report
 from s2bnn_tf.runs import RunDirectory, leave_untrained, load_encoder
 from s2bnn_tf.training import pretrain
 
@@ -86,12 +86,14 @@ def _write_report(report: Path, runs: dict[str, RunDirectory], model: Path) -> N
         "Teacher": read_gallery(runs["teacher"].path),
         "Binary student": read_gallery(runs["student"].path),
     }
+    mistakes = {"Binary student": read_mistakes(runs["student"].path)}
     write_report(
         report,
         title="s2bnn demo: handwritten digits",
         columns=columns,
         curves={_HEADINGS[name]: runs[name].metrics_path for name in _RECIPES},
         galleries=galleries,
+        mistakes=mistakes,
         commands=_next_commands(runs["student"].path, model),
         configs={_HEADINGS[name]: runs[name].config_path.read_text() for name in _RECIPES},
     )

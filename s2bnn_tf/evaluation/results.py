@@ -44,9 +44,14 @@ _FIELDS: dict[str, dict[str, Field]] = {
     "linear": {
         "top1": _SHARE,
         "C_chosen_on": Text(optional=True),
+        "hint": Text(optional=True),
         "size_bytes": Number(low=0, whole=True, optional=True),
     },
-    "finetune": {"top1": _SHARE, "size_bytes": Number(low=0, whole=True, optional=True)},
+    "finetune": {
+        "top1": _SHARE,
+        "hint": Text(optional=True),
+        "size_bytes": Number(low=0, whole=True, optional=True),
+    },
     "low_label": {"draws": _COUNT, "amounts": Object(values=_AMOUNT)},
     "calibration": {
         "student": _DISTRIBUTION,
