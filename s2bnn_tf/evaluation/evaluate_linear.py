@@ -49,8 +49,8 @@ def evaluate_linear(
         progress: Called after each batch.
 
     Returns:
-        The content of linear.json: "top1" and "top5" in [0, 1], every parameter, and, of the
-        paper's protocol, "hint": a sentence if training was too short to judge by.
+        The content of linear.json: "top1" and "top5" in [0, 1], every parameter, and
+        "hint": a sentence if training was too short to judge by.
 
     Raises:
         DataError: If the images cannot be read, have no labels, or have other classes than the
@@ -84,6 +84,11 @@ def evaluate_linear(
         features, labels = session.extract(session.test)
         logits = probe.logits(features)
         measured = {**probe.metrics, **probe.parameters}
+        if measured.get("converged") is False:
+            measured["hint"] = (
+                f"It did not converge in {measured['max_iterations']} iterations, so a longer "
+                "fit may be better."
+            )
         if protocol == "paper":
             measured["hint"] = training_hint(
                 steps=epochs * -(-measured["n_train"] // batch_size),

@@ -34,7 +34,8 @@ def fit_linear_probe(
     """Fit a multinomial logistic regression to standardized features by L-BFGS (the fast form).
 
     The regularization is the best of three on a tenth of the training split, and the classifier
-    is then fitted to all of it. The test split decides nothing.
+    is then fitted to all of it. The test split decides nothing. Where the training split is too
+    small to hold out a tenth, the regularization is the middle one, and "C_chosen_on" is None.
 
     Args:
         train_features: (N, C) floats.
@@ -55,7 +56,8 @@ def fit_linear_probe(
     require_two_classes(train_labels)
     scaler = StandardScaler().fit(train_features.astype(np.float64))
     standardized = scaler.transform(train_features).astype(np.float32)
-    best = _choose_regularization(standardized, train_labels, seed)
+    chosen = _choose_regularization(standardized, train_labels, seed)
+    best = REGULARIZATION[1] if chosen is None else chosen
     model, converged = _logistic_regression(standardized, train_labels, best)
     scaled_kernel, scaled_bias = _per_class(model, len(class_names))
     scaled_kernel = scaled_kernel / scaler.scale_[:, None]
@@ -71,7 +73,7 @@ def fit_linear_probe(
             "standardised": True,
             "C": best,
             "C_candidates": list(REGULARIZATION),
-            "C_chosen_on": f"{HELD_OUT:.0%} of the training split",
+            "C_chosen_on": None if chosen is None else f"{HELD_OUT:.0%} of the training split",
             "max_iterations": MAX_ITERATIONS,
             "converged": converged,
             "augmentation": None,
@@ -94,13 +96,17 @@ def require_two_classes(labels: IntArray | None) -> None:
         )
 
 
-def _choose_regularization(features: FloatArray, labels: IntArray, seed: int) -> float:
-    """Return the C with the best accuracy on a held-out part; among equal ones the smallest."""
+def _choose_regularization(features: FloatArray, labels: IntArray, seed: int) -> float | None:
+    """Return the C with the best accuracy on a held-out part; among equal ones the smallest.
+
+    Returns:
+        None if there are too few images to hold any out.
+    """
     from sklearn.model_selection import train_test_split
 
     counts = np.unique(labels, return_counts=True)[1]
     if len(labels) * HELD_OUT < len(counts) or min(counts) < 2:
-        return REGULARIZATION[1]  # too few images to hold any out
+        return None
     fit, held, fit_labels, held_labels = train_test_split(
         features, labels, test_size=HELD_OUT, random_state=seed, stratify=labels
     )

@@ -212,7 +212,7 @@ def describe_protocol(columns: Sequence[ReportColumn]) -> list[str]:
     if linear:
         sentences.append(
             "Linear probe: logistic regression on frozen, standardized features (L-BFGS), with "
-            f"its regularization chosen on {linear['C_chosen_on']}. Test images decide nothing."
+            f"{_regularization(linear)}. Test images decide nothing."
         )
     few = next((c.low_label for c in columns if c.low_label), None)
     if few:
@@ -227,6 +227,12 @@ def describe_protocol(columns: Sequence[ReportColumn]) -> list[str]:
             f"{_threads(latency)}, on {latency['machine']} by {latency['engine']}."
         )
     return sentences + _differences(columns) + _hints(columns)
+
+
+def _regularization(linear: Mapping[str, Any]) -> str:
+    if linear["C_chosen_on"] is None:
+        return "a fixed regularization, since there are too few images to choose it"
+    return f"its regularization chosen on {linear['C_chosen_on']}"
 
 
 def _threads(latency: Mapping[str, Any]) -> str:

@@ -313,6 +313,14 @@ def test_numbers_that_were_measured_differently_are_told_apart():
     assert "b: 10 test images of digits" in other
 
 
+def test_a_choice_that_nobody_made_is_not_claimed():
+    probe = ReportColumn("run", linear={**LINEAR, "C_chosen_on": None})
+    (said,) = describe_protocol([probe])
+    assert "with a fixed regularization, since there are too few images to choose it." in said
+    (said,) = describe_protocol([ReportColumn("run", linear=LINEAR)])
+    assert "its regularization chosen on 10% of the training split." in said
+
+
 def test_a_hint_of_a_measure_is_shown(tmp_path):
     hint = "It was trained for 8 steps, which is too short to judge by; give more --epochs."
     columns = [ReportColumn("run", finetune={"top1": 0.017, "hint": hint})]
