@@ -75,6 +75,7 @@ def report(plan: Plan, output_dir: Path, results: dict[str, Any]) -> Path:
         title=f"s2bnn fit: {output_dir.resolve().name}",
         headline=headline(results),
         columns=_columns(plan, output_dir, results),
+        notes=plan.look.said,
         curves={_HEADINGS[name]: run.metrics_path for name, run in runs.items()},
         galleries={_HEADINGS[name]: read_gallery(run) for name, run in shown.items()},
         mistakes={_HEADINGS["student"]: read_mistakes(shown["student"])},
@@ -114,7 +115,7 @@ def _columns(plan: Plan, output_dir: Path, results: dict[str, Any]) -> list[Repo
 
 def _measured_here(name: str, key: str, results: dict[str, Any], **more: Any) -> ReportColumn:
     """The column of what has no directory of results of its own."""
-    found = {
+    found: dict[str, Any] = {
         metric: {"top1": results[metric][key]}
         for metric in ("knn", "linear")
         if results[metric][key] is not None

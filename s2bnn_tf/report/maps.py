@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ _CHARACTER, _LINE = 6.8, 14.0  # width and height of the style sheet's bold 11 p
 _TRIED = 80  # places for a name, from the middle of its class outwards
 _LONGEST_NAME = 18  # characters
 
-Places = NDArray[np.floating]
+Places = NDArray[np.floating[Any]]
 Box = tuple[float, float, float, float]
 
 
@@ -26,7 +27,8 @@ def draw_maps(galleries: Mapping[str, Gallery]) -> dict[str, Chart]:
     A map is as good turned or mirrored, so that two maps of one network look unrelated unless
     they are aligned.
     """
-    charts, earlier = {}, []
+    charts: dict[str, Chart] = {}
+    earlier: list[Gallery] = []
     for name, gallery in galleries.items():
         if not len(gallery.places):
             continue
@@ -57,7 +59,7 @@ def align(places: Places, reference: Places) -> Places:
     return aligned
 
 
-def draw_map(places: Places, labels: NDArray[np.integer], names: Sequence[str]) -> Chart:
+def draw_map(places: Places, labels: NDArray[np.integer[Any]], names: Sequence[str]) -> Chart:
     """Draw points (N, 2), N at least 1, with labels (N,), -1 where there is none.
 
     Classes differ by color and by marker, and their names are written inside of them.

@@ -68,6 +68,7 @@ def write_report(
     title: str,
     columns: Sequence[ReportColumn] = (),
     headline: str | None = None,
+    notes: Sequence[str] = (),
     curves: Mapping[str, Path] | None = None,
     galleries: Mapping[str, Gallery | None] | None = None,
     mistakes: Mapping[str, Mistakes | None] | None = None,
@@ -81,6 +82,7 @@ def write_report(
         title: The title of the page.
         columns: The models of the table.
         headline: The result in one sentence; defaults to one made from the columns.
+        notes: Sentences about the images, below the table.
         curves: The metrics.jsonl of each run, by name, in the order of training; each is beside
             the recipe of its run.
         galleries: The embeddings and neighbors of each model, by name.
@@ -108,7 +110,7 @@ def write_report(
         headline=headline or summarize(columns),
         columns=columns,
         rows=make_table(columns),
-        protocol=describe_protocol(columns),
+        protocol=[*notes, *describe_protocol(columns)],
         parameters={c.name: _as_json(c) for c in columns if any(_results(c).values())},
         losses={name: chart for name, chart in losses.items() if chart},
         rising=[name for name, epoch in filled.items() if epoch and losses[name]],

@@ -59,6 +59,7 @@ def test_everything_is_there(fitted, crops):
     page = (output / "report.html").read_text("utf-8")
     assert "raw pixels" in page
     assert 'id="mistakes"' in page and "Effective rank" in page
+    assert " pictures to learn from and " in page, "and what is left out, if anything is"
     with np.load(result["paths"]["features"]) as arrays:
         assert len(arrays["paths"]) == len(list(crops.rglob("*.png")))
 
