@@ -37,7 +37,7 @@ _FIELDS: dict[str, dict[str, Field]] = {
         "k": _COUNT,
         "temperature": Number(above=0),
         "n_train": _COUNT,
-        "n_test": _COUNT,
+        "n_test": Number(low=1, whole=True),
         "classes": Number(low=1, whole=True, optional=True),
         "size_bytes": Number(low=0, whole=True, optional=True),
     },

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -204,6 +205,10 @@ def describe_protocol(columns: Sequence[ReportColumn]) -> list[str]:
             f"nearest of {knn['n_train']:,} training images vote for, by cosine similarity with "
             f"weights exp(similarity / {knn['temperature']:g}). Nothing is trained on labels."
         )
+        sentences.append(
+            f"With {knn['n_test']:,} test images, {_percent(knn['top1'])} are uncertain by about "
+            f"± {100 * _uncertainty(knn['top1'], knn['n_test']):.1f} points (95{NBSP}%)."
+        )
         if "classes" in knn:
             sentences.append(
                 f"Guessing among {knn['classes']} classes would give "
@@ -227,6 +232,17 @@ def describe_protocol(columns: Sequence[ReportColumn]) -> list[str]:
             f"{_threads(latency)}, on {latency['machine']} by {latency['engine']}."
         )
     return sentences + _differences(columns) + _hints(columns)
+
+
+def _uncertainty(share: float, count: int) -> float:
+    """Half of Wilson's 95 % interval of a share that was counted, 0 to 0.5.
+
+    References:
+        Wilson 1927, Probable inference, the law of succession, and statistical inference.
+    """
+    z = 1.96
+    spread = math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+    return z * spread / (1 + z**2 / count)
 
 
 def _regularization(linear: Mapping[str, Any]) -> str:

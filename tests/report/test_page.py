@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, dump_config
 from s2bnn_tf.evaluation import Gallery, Mistakes
@@ -319,6 +320,15 @@ def test_a_choice_that_nobody_made_is_not_claimed():
     assert "with a fixed regularization, since there are too few images to choose it." in said
     (said,) = describe_protocol([ReportColumn("run", linear=LINEAR)])
     assert "its regularization chosen on 10% of the training split." in said
+
+
+@pytest.mark.parametrize(("right", "n_test"), [(50, 100), (109, 125), (10, 10), (0, 7)])
+def test_it_is_said_how_much_of_a_number_is_chance(right, n_test):
+    knn = {**KNN, "top1": right / n_test, "n_test": n_test}
+    interval = binomtest(right, n_test).proportion_ci(method="wilson")
+    points = 50 * (interval.high - interval.low)
+    said = " ".join(describe_protocol([ReportColumn("run", knn=knn)]))
+    assert f"uncertain by about ± {points:.1f} points" in said
 
 
 def test_a_hint_of_a_measure_is_shown(tmp_path):
