@@ -95,7 +95,7 @@ def gallery(names=("cat", "dog")) -> Gallery:
         neighbor_images=generator.integers(0, 255, (2, 8, 8, 8, 3), dtype=np.uint8),
         neighbor_labels=np.array([[0] * 8, [1] * 5 + [0] * 3]),
         similarities=np.full((2, 8), 0.5, np.float32),
-        class_names=np.array(names),
+        class_names=np.array(names, np.str_),
     )
 
 
@@ -233,7 +233,7 @@ def test_neighbors_are_named(tmp_path):
     write_report(tmp_path / "report.html", title="named", galleries={"run": gallery()})
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "cat , nearest: cat 8" in page.text
-    assert "dog , nearest: dog 5 , cat 3" in page.text
+    assert "dog , nearest: dog 5, cat 3" in page.text
 
 
 def test_pictures_without_labels_have_neighbors_and_a_map_of_one_color(tmp_path):
