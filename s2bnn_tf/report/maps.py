@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from s2bnn_tf.evaluation import Gallery
 from s2bnn_tf.report.charts import COLORS, INK, MARKERS, Chart, LegendEntry, style, to_svg
 
-SIDE = 331.2  # of a map, in the units of its SVG: 4.6 inches of 72 points
+WIDTH = 331.2  # of a map, in the units of its SVG: 4.6 inches of 72 points
+_LOWEST, _HIGHEST = 0.4, 1.2  # its height, as a share of that
 _MARGIN = 8.0
 _CHARACTER, _LINE = 6.8, 14.0  # width and height of the style sheet's bold 11 pixels, generously
 _TRIED = 80  # places for a name, from the middle of its class outwards
@@ -66,12 +67,12 @@ def draw_map(places: Places, labels: NDArray[np.integer[Any]], names: Sequence[s
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(SIDE / 72, SIDE / 72))
+    fitted, height = _fit(places)
+    figure = Figure(figsize=(WIDTH / 72, height / 72))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    axes.set_xlim(0, SIDE)
-    axes.set_ylim(0, SIDE)
-    fitted = _fit(places)
+    axes.set_xlim(0, WIDTH)
+    axes.set_ylim(0, height)
     present = [int(label) for label in np.unique(labels)]
     legend = []
     for index, label in enumerate(present):
@@ -81,20 +82,23 @@ def draw_map(places: Places, labels: NDArray[np.integer[Any]], names: Sequence[s
         chosen = fitted[labels == label]
         axes.plot(*chosen.T, marker, color=color, markersize=3.4, markeredgewidth=0, alpha=0.8)
     classes = {names[label]: fitted[labels == label] for label in present if label >= 0}
-    for name, (x, y) in place_names(classes).items():
+    for name, (x, y) in place_names(classes, height).items():
         axes.annotate(_shorten(name), (x, y), ha="center", va="center", color=INK, parse_math=False)
     return Chart(to_svg(figure, "Map of the embeddings"), tuple(legend))
 
 
-def _fit(places: Places) -> Places:
-    """Scale places equally in both directions to fill the square."""
+def _fit(places: Places) -> tuple[Places, float]:
+    """Scale places equally in both directions to fill a map; return its height, too."""
     low, high = places.min(axis=0), places.max(axis=0)
-    scale = (SIDE - 2 * _MARGIN) / max(float((high - low).max()), 1e-12)
-    fitted: Places = (places - (low + high) / 2) * scale + SIDE / 2
-    return fitted
+    across, up = (max(float(span), 1e-12) for span in high - low)
+    height = WIDTH * min(max(up / across, _LOWEST), _HIGHEST)
+    inside = WIDTH - 2 * _MARGIN, height - 2 * _MARGIN
+    scale = min(inside[0] / across, inside[1] / up)
+    fitted: Places = (places - (low + high) / 2) * scale + [WIDTH / 2, height / 2]
+    return fitted, height
 
 
-def place_names(classes: Mapping[str, Places]) -> dict[str, tuple[float, float]]:
+def place_names(classes: Mapping[str, Places], height: float) -> dict[str, tuple[float, float]]:
     """Choose where the name of each class is written: on one of its points, over no other name.
 
     The largest classes choose first, the points nearest to their middle. A name that fits
@@ -102,6 +106,7 @@ def place_names(classes: Mapping[str, Places]) -> dict[str, tuple[float, float]]
 
     Args:
         classes: The points of each class, (N, 2), in the units of the SVG.
+        height: The height of the map.
 
     Returns:
         The middle of each name that is written.
@@ -111,7 +116,7 @@ def place_names(classes: Mapping[str, Places]) -> dict[str, tuple[float, float]]
     for name, points in sorted(classes.items(), key=lambda item: -len(item[1])):
         from_middle = np.abs(points - np.median(points, axis=0)).sum(axis=1)
         for x, y in points[np.argsort(from_middle, kind="stable")[:_TRIED]]:
-            box = name_box(name, float(x), float(y))
+            box = name_box(name, float(x), float(y), height)
             if not any(_overlap(box, other) for other in taken):
                 taken.append(box)
                 chosen[name] = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
@@ -119,11 +124,11 @@ def place_names(classes: Mapping[str, Places]) -> dict[str, tuple[float, float]]
     return chosen
 
 
-def name_box(name: str, x: float, y: float) -> Box:
+def name_box(name: str, x: float, y: float, height: float) -> Box:
     """The space of a name around a place, moved inside the map: left, bottom, right, top."""
     half = _CHARACTER * len(_shorten(name)) / 2
-    x = min(max(x, half), SIDE - half)
-    y = min(max(y, _LINE / 2), SIDE - _LINE / 2)
+    x = min(max(x, half), WIDTH - half)
+    y = min(max(y, _LINE / 2), height - _LINE / 2)
     return x - half, y - _LINE / 2, x + half, y + _LINE / 2
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from s2bnn_tf.evaluation import Gallery
 from s2bnn_tf.report.maps import (
-    SIDE,
+    WIDTH,
     align,
     describe_maps,
     draw_map,
@@ -99,13 +99,13 @@ def test_a_file_of_an_earlier_version_still_says_which_classes_are_missing(tmp_p
 def test_names_never_cover_each_other_or_leave_the_map(spread):
     rng = np.random.default_rng(1)
     classes = {
-        f"a long name of a class {i}": rng.normal(rng.uniform(0, SIDE, 2), spread, (30 + i, 2))
+        f"a long name of a class {i}": rng.normal(rng.uniform(0, WIDTH, 2), spread, (30 + i, 2))
         for i in range(20)
     }
-    chosen = place_names(classes)
-    boxes = [name_box(name, x, y) for name, (x, y) in chosen.items()]
+    chosen = place_names(classes, WIDTH)
+    boxes = [name_box(name, x, y, WIDTH) for name, (x, y) in chosen.items()]
     for i, (left, bottom, right, top) in enumerate(boxes):
-        assert min(left, bottom) >= -1e-9 and max(right, top) <= SIDE + 1e-9
+        assert min(left, bottom) >= -1e-9 and max(right, top) <= WIDTH + 1e-9
         for other in boxes[:i]:
             apart = left >= other[2] or other[0] >= right or bottom >= other[3] or other[1] >= top
             assert apart

@@ -232,8 +232,8 @@ def test_a_matrix_is_described_where_there_is_one(tmp_path):
 def test_neighbors_are_named(tmp_path):
     write_report(tmp_path / "report.html", title="named", galleries={"run": gallery()})
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
-    assert "cat , nearest: cat 8" in page.text
-    assert "dog , nearest: dog 5, cat 3" in page.text
+    assert "cat , nearest: cat (8×)" in page.text
+    assert "dog , nearest: dog (5×), cat (3×)" in page.text
 
 
 def test_pictures_without_labels_have_neighbors_and_a_map_of_one_color(tmp_path):
