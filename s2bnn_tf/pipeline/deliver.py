@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +52,25 @@ def write_features(plan: Plan, output_dir: Path, progress: Progress) -> Path:
 
 
 def next_commands(plan: Plan, output_dir: Path) -> list[tuple[str, str]]:
-    """The next three steps, as (command, its purpose)."""
+    """The next three steps, as (command for a shell, its purpose)."""
+    bundle, model = (shlex.quote(str(output_dir / n)) for n in ("bundle.zip", "student.tflite"))
+    on_a_device = (
+        f"s2bnn deploy {bundle} ssh://pi@raspberrypi/~/encoder --benchmark",
+        "Install the encoder on a device, test it there and measure its speed",
+    )
+    if not (output_dir / "bundle.zip").exists():
+        student = shlex.quote(str(output_dir / "student"))
+        on_a_device = (
+            f"s2bnn bundle {student} {bundle} --target {plan.options.target}",
+            "Make the bundle for a device, which could not be made so far",
+        )
     return [
+        on_a_device,
         (
-            f"s2bnn deploy {output_dir / 'bundle.zip'} ssh://pi@raspberrypi/~/encoder --benchmark",
-            "Install the encoder on a device, test it there and measure its speed",
-        ),
-        (
-            f"s2bnn embed {output_dir / 'student.tflite'} photos/ --output embeddings.npz",
+            f"s2bnn embed {model} photos/ --output embeddings.npz",
             "Embed other pictures",
         ),
-        (f"s2bnn benchmark {output_dir / 'student.tflite'}", "Measure its speed on this machine"),
+        (f"s2bnn benchmark {model}", "Measure its speed on this machine"),
     ]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from s2bnn_tf.pipeline.deliver import headline
+from s2bnn_tf.pipeline import Look, Options, Plan
+from s2bnn_tf.pipeline.deliver import headline, next_commands
 
 PIXELS = {"pixels_8x8": 0.55, "pixels_32x32": 0.5}
 KNN = {"student": 0.7, "teacher": 0.69, "untrained": 0.3, "tflite": 0.7, **PIXELS}
@@ -61,3 +62,18 @@ NUMBERS = (
 )
 def test_the_headline(knn, linear, kept, expected):
     assert headline({"knn": knn, "linear": linear, "neighbors_kept": kept}) == expected
+
+
+def test_the_next_commands_can_be_pasted(tmp_path):
+    """Into a shell, with a space in the path; and what is not there is made first."""
+    plan = Plan(Options(), Look("photos", 80, 20, (), 64), {}, {}, 0)
+    output = tmp_path / "my pets"
+    output.mkdir()
+    (first, _), *others = next_commands(plan, output)
+    assert first == f"s2bnn bundle '{output}/student' '{output}/bundle.zip' --target linux-aarch64"
+    assert len(others) == 2 and all(
+        f"'{output}/student.tflite'" in command for command, _ in others
+    )
+    (output / "bundle.zip").touch()
+    (first, _), *_ = next_commands(plan, output)
+    assert first.startswith(f"s2bnn deploy '{output}/bundle.zip' ssh://")
