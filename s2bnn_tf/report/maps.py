@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -126,7 +127,9 @@ def place_names(classes: Mapping[str, Places], height: float) -> dict[str, tuple
 
 def name_box(name: str, x: float, y: float, height: float) -> Box:
     """The space of a name around a place, moved inside the map: left, bottom, right, top."""
-    half = _CHARACTER * len(_shorten(name)) / 2
+    shown = _shorten(name)
+    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in shown)
+    half = _CHARACTER * (len(shown) + wide) / 2
     x = min(max(x, half), WIDTH - half)
     y = min(max(y, _LINE / 2), height - _LINE / 2)
     return x - half, y - _LINE / 2, x + half, y + _LINE / 2

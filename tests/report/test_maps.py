@@ -119,3 +119,11 @@ def test_a_name_that_fits_nowhere_is_in_the_legend():
     assert [entry.name for entry in chart.legend] == ["same", "place", "elsewhere"]
     assert ">same</text>" in chart.svg and ">elsewhere</text>" in chart.svg
     assert ">place</text>" not in chart.svg
+
+
+def test_names_in_any_script_are_drawn_without_a_word():
+    """Warnings are errors here, and one of a font would reach the user's terminal."""
+    chart = draw_map(np.array([[0.0, 0.0], [9.0, 9.0]]), np.array([0, 1]), ["犬の写真", "γάτα"])
+    assert ">犬の写真</text>" in chart.svg and ">γάτα</text>" in chart.svg
+    wide, narrow = (name_box(name, 150, 150, 300) for name in ("犬の写真", "dogs"))
+    assert wide[2] - wide[0] == 2 * (narrow[2] - narrow[0])
