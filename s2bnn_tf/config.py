@@ -7,6 +7,7 @@ else is accepted. A recipe is data: loading one never executes anything.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,6 +180,17 @@ class Config:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
+
+    @property
+    def steps_to_fill_queue(self) -> int:
+        """The number of steps until the queue holds no random keys; 0 if it never does.
+
+        While they are replaced, the loss rises: keys of images are harder to tell apart.
+        """
+        uses_queue = self.objective.contrastive_weight > 0 or self.objective.similarity_weight > 0
+        if not uses_queue or self.student.init_from is not None:  # which brings a full one along
+            return 0
+        return math.ceil(self.objective.queue_size / self.data.batch_size)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
