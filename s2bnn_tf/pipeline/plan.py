@@ -141,7 +141,7 @@ def make_plan(look: Look, options: Options, spent: float, progress: Progress | N
         ConfigError: If the time or the memory allows nothing, or an override is not possible.
         UserError: If the teacher cannot be used.
     """
-    recipes, memory = _choose_what_fits(look, options)
+    recipes, memory = choose_what_fits(look, options, room_to_train())
     costs = _time(recipes, options, progress or no_progress)
     rest = _REST_SECONDS + _REST_PER_PICTURE * (look.train + look.test)
     begin = sum(cost.start_seconds for cost in costs.values())
@@ -184,16 +184,26 @@ def _time(
     return costs
 
 
-def _choose_what_fits(look: Look, options: Options) -> tuple[dict[str, tuple[str, ...]], int]:
-    """The changes to each stage's recipe, and the bytes of memory that they need.
+def choose_what_fits(
+    look: Look, options: Options, room: int | None
+) -> tuple[dict[str, tuple[str, ...]], int]:
+    """Choose the changes to each stage's recipe, but for the number of steps.
 
     The batch is halved, and then a smaller size taken, until they fit; what the user has chosen
     stays as it is.
 
+    Args:
+        look: The pictures.
+        options: What was asked for.
+        room: The bytes of memory that there are; None if that is not known.
+
+    Returns:
+        The changes, and the bytes of memory that they need.
+
     Raises:
-        ConfigError: If nothing fits.
+        ConfigError: If nothing fits, or an override is not possible.
+        UserError: If a given teacher cannot be used.
     """
-    room = room_to_train()
     counted: dict[str, dict[str, StepMemory]] = {}
     for size, batch in _sizes_and_batches(look, options):
         recipes = _choose(look, options, size, batch)

@@ -208,7 +208,7 @@ def describe_refusal(memory: StepMemory, room: int) -> str:
     if parts is not None:
         ways.append(f"optimizer.accumulation_steps to {parts}, which computes it in parts")
     if not ways:
-        ways.append("choose a smaller data.image_size or student.width")
+        ways.append("choose a smaller data.image_size or smaller networks")
     elif batch is None:
         ways[0] = f"set {ways[0]}"
     return (
