@@ -76,8 +76,10 @@ def _memory(recipe: Config, encoder: Encoder) -> dict[str, Any]:
 
 
 def _describe(memory: dict[str, Any]) -> list[str]:
+    from s2bnn_tf.training import gibibytes
+
     def size(name: str) -> str:
-        return f"{memory[f'{name}_bytes'] / 2**30:.2f} GiB"
+        return gibibytes(memory[f"{name}_bytes"])
 
     lines = [
         f"Training with batches of {memory['batch_size']} needs about {size('total')} of memory "

@@ -139,7 +139,7 @@ def _place(operation: tf.Operation, value: Any, inputs: list[_Buffer | None]) ->
     if operation.type in _NOT_COUNTED:
         return None
     if operation.type in _ALIASES:
-        return inputs[value.value_index]
+        return inputs[int(value.value_index)]
     new = _Buffer(value)
     if operation.type in _IN_PLACE:
         for buffer in inputs:

@@ -74,7 +74,8 @@ def pretrain(
         _check_divisible(config, strategy)
         counted = replace(config, epochs=epochs)
         pretrainer = build_pretrainer(counted, steps_per_epoch=steps, strategy=strategy)
-        check_step_fits(counted, student=pretrainer.student, teacher=pretrainer.teacher)
+        if strategy.num_replicas_in_sync == 1 and strategy.cluster_resolver is None:
+            check_step_fits(counted, student=pretrainer.student, teacher=pretrainer.teacher)
         _say_what_is_left_out(config, len(source))
         training = Training(
             config=counted,

@@ -173,7 +173,7 @@ def check_step_fits(
 ) -> None:
     """Refuse a recipe whose steps do not fit into the memory that is available.
 
-    On a GPU, and where training is distributed, nothing is judged.
+    On a GPU, nothing is judged.
 
     Args:
         config: The recipe.
@@ -184,7 +184,7 @@ def check_step_fits(
         ConfigError: If it does not fit; the message says what would.
     """
     room = room_to_train()
-    if room is None or config.distribution != "none":
+    if room is None:
         return
     memory = count_step_memory(config, student=student, teacher=teacher)
     if memory.total() > room:
