@@ -14,6 +14,7 @@ constants would be best; those in s2bnn_tf/training/step_memory.py are changed b
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import subprocess
@@ -48,9 +49,9 @@ RECIPES: dict[str, tuple[str, tuple[str, ...], str | None]] = {
         (PHOTOGRAPHS, "data.batch_size=32"),
         "imagenet/teacher.yaml",
     ),
-    "ResNet-50, 224 pixels, batch 256 in 8 parts": (
+    "ResNet-50, 224 pixels, batch 256 in 4 parts": (
         "imagenet/teacher.yaml",
-        (PHOTOGRAPHS, "optimizer.accumulation_steps=8"),
+        (PHOTOGRAPHS, "optimizer.accumulation_steps=4"),
         None,
     ),
     "ResNet-50, 224 pixels, batch 64": (
@@ -86,10 +87,10 @@ def prepare(folder: Path) -> None:
     from s2bnn_tf.config import load_config
     from s2bnn_tf.runs import leave_untrained
 
-    (folder / "photographs").mkdir()
-    write_photographs(folder / "photographs", 600)
     for teacher in {teacher for _, _, teacher in RECIPES.values() if teacher}:
         leave_untrained(load_config(CONFIGS / teacher), folder / teacher)
+    (folder / "photographs").mkdir(parents=True)
+    write_photographs(folder / "photographs", 600)
 
 
 def predict(name: str, folder: Path) -> dict[str, float]:
@@ -103,9 +104,8 @@ def predict(name: str, folder: Path) -> dict[str, float]:
     teacher = config.teacher and load_teacher(config.teacher, image_size=config.data.image_size)
     memory = count_step_memory(config, teacher=teacher)
     parts = memory.by_purpose()
-    operations = sum(live.operations for live in (memory.student, *memory.forward))
     return {
-        "operations": operations,
+        "operations": memory.operations,
         "weights": parts["weights"] / 2**20,
         "views": parts["views"] / 2**20,
         "tensors": parts["tensors"] / step_memory._IDLE / 2**20,
@@ -129,6 +129,7 @@ def train(name: str, folder: Path, steps: int) -> dict[str, float]:
         raise SystemExit(f"{name}: training ended with the status {status}.")
     return {
         "measured": usage.ru_maxrss / 1024,
+        "steps": steps,
         "seconds": round(time.perf_counter() - started),
         "date": time.strftime("%Y-%m-%d"),
     }
@@ -202,7 +203,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", help="of recipes; those that are not measured yet")
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--output", type=Path, default=RESULTS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help="keep the images and the teachers there")
     parser.add_argument("--do", choices=["prepare", "predict", "report"], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.do:
@@ -218,17 +219,20 @@ def main() -> None:
     content = {"recipes": {}}
     if arguments.output.exists():
         content = json.loads(arguments.output.read_text())
-    with tempfile.TemporaryDirectory() as temporary:
-        here("--do", "prepare", "--folder", temporary)
+    with contextlib.ExitStack() as stack:
+        folder = arguments.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if not (folder / "photographs").exists():
+            here("--do", "prepare", "--folder", str(folder))
         for name in arguments.names or RECIPES:
             row = content["recipes"].get(name, {})
             if arguments.names or "measured" not in row:
-                row = {**row, **train(name, Path(temporary), arguments.steps)}
-                row["processor"] = processor()
-            row.update(here("--do", "predict", name, "--folder", temporary))
-            content["recipes"][name] = row
+                row = {**row, **train(name, folder, arguments.steps)}
+                content["recipes"][name] = {**row, "processor": processor()}
+                arguments.output.write_text(json.dumps(content, indent=2) + "\n")
+                print(f"{name}: {row['measured']:,.0f} MiB after {row['seconds']} s", flush=True)
+        for name, row in content["recipes"].items():
+            row.update(here("--do", "predict", name, "--folder", str(folder)))
             arguments.output.write_text(json.dumps(content, indent=2) + "\n")
-            print(f"{name}: {row['measured']:,.0f} MiB after {row['seconds']} s", flush=True)
     content = here("--do", "report", "--output", str(arguments.output))
     content = {"command": "python benchmarks/peak_memory.py", "unit": "MiB", **content}
     arguments.output.write_text(json.dumps(content, indent=2) + "\n")

@@ -50,8 +50,8 @@ class LiveTensors(NamedTuple):
 
 
 def live_tensors(
-    function: Callable[[tf.Tensor], list[tf.Tensor]], image_shape: Sequence[int]
-) -> LiveTensors:
+    function: Callable[[tf.Tensor], Sequence[list[tf.Tensor]]], image_shape: Sequence[int]
+) -> list[LiveTensors]:
     """Trace a function of a batch of images, and follow the life of its tensors.
 
     Nothing is computed. A tensor lives from the operation that makes it to the last that reads
@@ -60,14 +60,17 @@ def live_tensors(
     memory, are not counted.
 
     Args:
-        function: From float32 `(B, H, W, C)` to the tensors that are wanted in the end.
+        function: From float32 `(B, H, W, C)` to lists of tensors that are wanted in the end.
         image_shape: Height, width and channels.
+
+    Returns:
+        For each list, the tensors of what it takes to compute that list alone.
     """
     graph = tf.__internal__.FuncGraph("counted")
     with graph.as_default():
         images = tf.compat.v1.placeholder(tf.float32, (_PROBE, *image_shape))
-        results = [value for value in function(images) if value is not None]
-    return _follow(_needed(graph, results), results)
+        wanted = [[value for value in values if value is not None] for values in function(images)]
+    return [_follow(_needed(graph, results), results) for results in wanted]
 
 
 def _needed(graph: Any, results: list[Any]) -> list[tf.Operation]:

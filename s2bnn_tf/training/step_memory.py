@@ -48,25 +48,25 @@ class StepMemory:
     """The memory of a process that trains, in bytes, as a function of the batch.
 
     Attributes:
-        program: What does not depend on the batch or the networks' weights.
+        operations: The number of operations of a step, for each of which the program is larger.
         weights: Weights, gradients, the optimizer's state and the queue.
         accumulated: What adding up the gradients of several parts takes.
         view: One image's views, in all the batches that exist at the same time.
-        student: The tensors of the student, forward and backward.
-        forward: Those of the networks that run forward only, the teacher and the momentum
-            encoder, which are done before the student turns back.
+        student: The tensors of the student, forward and backward. The momentum encoder, which is
+            done before that, needs fewer of the same.
+        teacher: Those of the teacher, which is done before, too; None without one.
         scored: Those of the student where it is scored, which is `_SCORED` images at a time; None
             if it is not.
         batch_size: The batch of the recipe.
         parts: The parts that the recipe computes it in.
     """
 
-    program: float
+    operations: int
     weights: float
     accumulated: float
     view: float
     student: LiveTensors
-    forward: tuple[LiveTensors, ...]
+    teacher: LiveTensors | None
     scored: LiveTensors | None
     batch_size: int
     parts: int
@@ -80,11 +80,13 @@ class StepMemory:
         """
         batch, parts = batch or self.batch_size, parts or self.parts
         part = -(-batch // parts)
-        tensors = max(live.peak(part) for live in (self.student, *self.forward))
+        tensors = self.student.peak(part)
+        if self.teacher is not None:
+            tensors = max(tensors, self.teacher.peak(part))
         if self.scored is not None:
             tensors = max(tensors, self.scored.peak(_SCORED))
         return {
-            "program": round(self.program),
+            "program": _PROGRAM_BYTES + _BYTES_PER_OPERATION * self.operations,
             "weights": round(self.weights + (self.accumulated if parts > 1 else 0.0)),
             "views": round(batch * self.view),
             "tensors": round(_IDLE * tensors),
@@ -145,24 +147,27 @@ def count_step_memory(
             student = build_encoder(config)
     counted = _counted(config, student, teacher)
     shape = (config.data.image_size, config.data.image_size, 3)
-    live = live_tensors(lambda images: _backward(counted, images), shape)
-    forward = [] if teacher is None else [_forward(teacher, shape)]
+    backward, forward = live_tensors(lambda images: _step(counted, images), shape)
+    operations = backward.operations
+    frozen = None
+    if teacher is not None:
+        (frozen,) = live_tensors(lambda images: [[teacher(images, training=False)]], shape)
+        operations += frozen.operations
     if counted.momentum_encoder is not None:
-        forward.append(_forward(student, shape, training=not counted.average_statistics))
+        operations += forward.operations
     trained, whole = _bytes(student.trainable_variables), _bytes(student.variables)
     weights = whole + _SLOTS[config.optimizer.name] * trained
     weights += whole if counted.momentum_encoder is not None else 0
     weights += _bytes(teacher.variables) if teacher is not None else 0
     weights += _bytes([counted.queue.keys]) if counted.queue is not None else 0
-    operations = sum(graph.operations for graph in (live, *forward))
     return StepMemory(
-        program=_PROGRAM_BYTES + _BYTES_PER_OPERATION * operations,
         weights=weights,
         accumulated=trained,
         view=4 * math.prod(shape) * counted.views * _BATCHES,
-        student=live,
-        forward=tuple(forward),
-        scored=_forward(student.backbone, shape) if config.monitor.knn_every else None,
+        operations=operations,
+        student=backward,
+        teacher=frozen,
+        scored=forward if config.monitor.knn_every else None,
         batch_size=config.data.batch_size,
         parts=config.optimizer.accumulation_steps,
     )
@@ -250,21 +255,14 @@ def _counted(config: Config, student: Encoder, teacher: Encoder | None) -> Pretr
     )
 
 
-def _forward(
-    network: keras.Model, shape: tuple[int, int, int], *, training: bool = False
-) -> LiveTensors:
-    return live_tensors(lambda images: [network(images, training=training)], shape)
-
-
-def _backward(counted: Pretrainer, images: tf.Tensor) -> list[tf.Tensor]:
-    """The gradient of a step, as `Pretrainer.differentiate` computes it."""
+def _step(counted: Pretrainer, images: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    """The gradient of a step, as `Pretrainer.differentiate` computes it, and its embeddings."""
     constant = tf.zeros((images.shape[0], counted.student.embedding_dim))
     with tf.GradientTape() as tape:
         query = counted.student(images, training=True)
         losses = counted.losses_of(query, constant, constant)
         loss = tf.add_n([w * losses[name] for name, w in counted.objective_weights.items()])
-    gradients: list[tf.Tensor] = tape.gradient(loss, counted.student.trainable_variables)
-    return gradients
+    return tape.gradient(loss, counted.student.trainable_variables), [query]
 
 
 def _bytes(variables: list[tf.Variable]) -> int:
