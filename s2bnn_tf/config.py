@@ -62,7 +62,8 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
 class DataConfig:
     """The images, and how views are made from them."""
 
-    source: str = "digits"  # digits | a folder | list:FILE | idx:DIR | tfrecord:DIR | tfds:NAME
+    # digits | a folder | list:FILE | video:PATH | idx:DIR | tfrecord:DIR | tfds:NAME
+    source: str = "digits"
     image_size: int = _number(224, at_least=8, at_most=4096)  # pixels per side of a view
     batch_size: int = _number(256, at_least=2, at_most=65536)
     augmentation: str = _choice("light", *AUGMENTATIONS)

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,21 @@ from numpy.typing import NDArray
 from s2bnn_tf.data import (
     Listed,
     Listing,
+    is_video,
     list_splits,
+    list_video,
     open_images,
     open_source,
     source_names,
     write_list,
 )
 from s2bnn_tf.errors import ConfigError, DataError
-from s2bnn_tf.pipeline.groups import find_groups, hold_out
+from s2bnn_tf.pipeline.groups import cut_videos, find_groups, hold_out, join_videos
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.text import printable
 
 FEWEST = 32  # pictures that differ
+FRAMES = "frames"  # the folder in the output directory for frames of videos
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,18 @@ def look_at(
     if isinstance(data, str) and not Path(data).expanduser().is_dir() and _is_source(data):
         return _as_it_is(data)
     if isinstance(data, (str, Path)):
-        root = Path(str(data).removeprefix("folder:")).expanduser()
+        location = str(data).removeprefix("folder:").removeprefix("video:")
+        root = Path(location).expanduser()
         if output_dir.resolve().is_relative_to(root.resolve()) and root.is_dir():
             raise ConfigError(
                 f"{output_dir} is inside of {root}, whose pictures are read; choose an "
                 "--output-dir elsewhere."
             )
-        listings = list_splits(root)
+        frames = output_dir / FRAMES
+        if not root.is_dir() and (is_video(root) or str(data).startswith("video:")):
+            listings = {"train": list_video(root, frames, report)}
+        else:
+            listings = list_splits(root, frames, report)
         name = str(root)
     else:
         listings = {"train": Listing([Path(path) for path in data], None, ())}
@@ -113,26 +122,28 @@ def _divide(
     """Group the pictures, hold some of them out, and write the list."""
     paths, labels, given = _join(listings)
     source = open_images(list(paths))
-    groups = find_groups(source, report)
+    alike = find_groups(source, report)
     whole = [i for i in range(len(source)) if source.failure(i) is None]
-    source, groups = source.select(whole), groups[whole]
+    source, alike = source.select(whole), alike[whole]
     readable = list(source.paths)
+    known = dict(chain.from_iterable(listing.videos.items() for listing in listings.values()))
+    videos = [known.get(path) for path in readable]
+    single = np.array([video is None for video in videos])
     names = tuple(sorted({labels[path] for path in readable} - {""}))
     numbers = np.array([names.index(labels[p]) if labels[p] else -1 for p in readable], np.int64)
-    different = len(np.unique(groups))
+    # The frames of a video were chosen because they differ.
+    different = len(np.unique(alike[single])) + int((~single).sum())
     if different < FEWEST:
-        alike = "" if different == len(readable) else f", of which {different} differ"
+        differ = "" if different == len(readable) else f", of which {different} differ"
         raise DataError(
-            f"{printable(name)} has {len(readable)} readable pictures{alike}; at least {FEWEST} "
+            f"{printable(name)} has {len(readable)} readable pictures{differ}; at least {FEWEST} "
             "that differ are needed to learn anything: add pictures."
         )
     if given:
         test = np.array([path in given for path in readable])
-        kept = ~(test & np.isin(groups, groups[~test]))
+        kept = ~(test & np.isin(alike, alike[~test]))
     else:
-        root = os.path.commonpath([path.parent for path in readable])
-        keys = [_digest(path, root) for path in readable]
-        test, kept = hold_out(groups, numbers, keys, share), np.ones(len(readable), bool)
+        test, kept = _hold_out(readable, videos, alike, numbers, share)
     images = [
         Listed(path.resolve(), labels[path], "test" if held_out else "train")
         for path, held_out, keep in zip(readable, test, kept)
@@ -140,11 +151,33 @@ def _divide(
     ]
     output_dir.mkdir(parents=True, exist_ok=True)
     write_list(output_dir / "images.tsv", images)
-    counts = int((~test).sum()), int((test & kept).sum())
-    said = _describe(counts, names, groups, int((~kept).sum()), len(source.unreadable))
+    counts = int((~test & kept).sum()), int((test & kept).sum())
+    left_out = int((~test & ~kept).sum()), int((test & ~kept).sum())
+    said = _describe(counts, names, alike[single], left_out, len(source.unreadable))
     report(said)
     side = int(np.median(source.sizes.min(axis=1)))
     return Look(f"list:{(output_dir / 'images.tsv').resolve()}", *counts, names, side, (said,))
+
+
+def _hold_out(
+    paths: list[Path],
+    videos: list[Path | None],
+    alike: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    share: float,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """What is held out, in whole videos if possible, and what is used at all, bool `(N,)` both."""
+    places = [video / path.name if video else path for path, video in zip(paths, videos)]
+    root = os.path.commonpath([place.parent for place in places])
+    keys = [_digest(place, root) for place in places]
+    test, kept = (
+        hold_out(join_videos(alike, videos), labels, keys, share),
+        np.ones(len(paths), bool),
+    )
+    if any(videos) and test.sum() < share * len(paths) / 2:
+        test, kept = cut_videos(test, videos, share)
+        kept &= ~(test & np.isin(alike, alike[kept & ~test]))
+    return test, kept
 
 
 def _join(listings: dict[str, Listing]) -> tuple[list[Path], dict[Path, str], set[Path]]:
@@ -167,7 +200,7 @@ def _describe(
     counts: tuple[int, int],
     names: tuple[str, ...],
     groups: NDArray[np.int64],
-    left_out: int,
+    left_out: tuple[int, int],
     unreadable: int,
 ) -> str:
     train, test = counts
@@ -177,8 +210,16 @@ def _describe(
     alike = len(groups) - len(np.unique(groups))
     if alike:
         line += f"; near-duplicates and pictures of one burst, which stay together: {alike:,}"
-    if left_out:
-        line += f"; left out: {left_out:,} test pictures that resemble training pictures"
+    gap, resembling = left_out
+    if resembling:
+        line += f"; left out: {resembling:,} test pictures that resemble training pictures"
     if unreadable:
         line += f"; pictures that cannot be read: {unreadable:,}"
-    return line + "."
+    line += "."
+    if gap:
+        line += (
+            " There are too few videos to hold out whole ones, so the end of each is held out, and "
+            f"{gap:,} frames before it are left out; one part of a video is like another, so other "
+            "videos would measure better."
+        )
+    return line

@@ -12,7 +12,7 @@ from s2bnn_tf.errors import CheckpointError, ConfigError, DataError
 from s2bnn_tf.files import write_json
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.pipeline import deliver
-from s2bnn_tf.pipeline.look import Look, look_at
+from s2bnn_tf.pipeline.look import FRAMES, Look, look_at
 from s2bnn_tf.pipeline.plan import (
     Options,
     Plan,
@@ -49,7 +49,7 @@ def run_fit(
         data: A folder, picture files, or another source as for `open_source`.
         output_dir: The directory for everything: the run directories `teacher`, `untrained`,
             `step1` and `student`, `student.tflite` with its card, `bundle.zip`, `features.npz`,
-            `report.html`, `plan.json` and `results.json`.
+            `report.html`, `plan.json` and `results.json`; `frames` of videos.
         options: What is asked for.
         dry_run: Whether to stop after the plan, which is not kept then.
         progress: Called with lines for the user.
@@ -97,7 +97,8 @@ def _plan(
     started: float,
     report: Progress,
 ) -> Plan:
-    others = [path.name for path in output.iterdir() if path.name not in (".lock", "images.tsv")]
+    ours = (".lock", "images.tsv", FRAMES)
+    others = [path.name for path in output.iterdir() if path.name not in ours]
     if others:
         raise ConfigError(
             f"{output} holds other files ({', '.join(sorted(others)[:3])}); choose another "
