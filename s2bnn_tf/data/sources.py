@@ -86,7 +86,7 @@ def open_source(spec: str, split: str = "train") -> ImageSource:
     registered = open_registered(spec, split)
     if registered is not None:
         return registered
-    raise DataError(f"Unknown data source {spec!r}; {needed_plugins()}write {KNOWN_SOURCES}.")
+    raise DataError(f"Unknown data source {spec!r}{needed_plugins()}; write {KNOWN_SOURCES}.")
 
 
 def open_images(paths: Sequence[Path]) -> FileSource:

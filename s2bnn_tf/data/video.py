@@ -132,9 +132,10 @@ def _decode_into(folder: Path, file: int, path: Path, progress: Progress) -> Non
         result = _run_worker(file, partial, lambda done, total: progress(what, done, total))
         write_json(partial / _INDEX, {"video": str(path), "frames": result})
         partial.chmod(0o755)  # mkdtemp makes it private
-        shutil.rmtree(folder, ignore_errors=True)  # not whole
-        with contextlib.suppress(OSError):  # another process was faster
-            partial.rename(folder)
+        if _read_index(folder) is None:  # no other process was faster
+            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

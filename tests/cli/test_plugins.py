@@ -99,13 +99,17 @@ def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
 
 def test_a_run_that_is_opened_without_its_plugin(runs, folder):
     without = one_sentence(run(folder, "summary", "runs/mine"))
-    assert "There is no backbone named 'plain'; its recipe needs the plugin my_network: " in without
-    assert "write `s2bnn --plugin my_network ...`" in without
+    assert (
+        "There is no backbone named 'plain', and its recipe needs the plugin my_network, which is "
+        "not imported (write `s2bnn --plugin my_network ...`); choose one of: "
+    ) in without
     without = one_sentence(run(folder, "eval", "knn", "runs/arrays"))
-    assert "Unknown data source 'npz:images.npz'; its recipe needs the plugin my_source" in without
+    assert (
+        "Unknown data source 'npz:images.npz', and its recipe needs the plugin my_source" in without
+    )
     recipe = "runs/neighbors/config.yaml"
     without = one_sentence(run(folder, "train", recipe, "--output-dir", "runs/neighbors"))
-    assert "no objective named 'neighbors'; its recipe needs the plugin my_objective" in without
+    assert "no objective named 'neighbors', and its recipe needs the plugin my_objective" in without
 
 
 def test_a_run_needs_its_objective_for_training_alone(runs, folder):
