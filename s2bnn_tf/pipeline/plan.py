@@ -33,6 +33,7 @@ SIZES: dict[str, tuple[str, ...]] = {
     "medium": ("data.image_size=64", "student.stem=small", "student.width=0.25"),
     "large": ("data.image_size=128", "student.stem=medium", "student.width=0.5"),
 }
+_MANY = 10_000  # pictures
 _SMALL_SIDE = 48  # pixels; the median of smaller pictures is not enlarged to 64
 # The share of the time that is trained in; measuring, conversion and the report take the rest.
 _SHARES = {"teacher": 0.25, "step1": 0.45, "student": 0.30}
@@ -74,7 +75,7 @@ class Plan:
         options: What was asked for.
         look: What was found.
         recipes: The changes to the shipped recipe of each stage.
-        minutes: The expected time of each stage.
+        minutes: The expected time of each stage; empty if no steps were timed.
         memory_mib: The largest memory that was needed while the steps were timed.
     """
 
@@ -103,6 +104,8 @@ class Plan:
             + (", used to measure and never to learn" if look.class_names else ""),
             f"input      {data.image_size}x{data.image_size} pixels, "
             f"crops of {100 * (data.crop_scale or (0, 0))[0]:.0f} to 100 % of a picture",
+            f"color      {'can tell' if look.color else 'cannot tell'} the pictures apart: "
+            f"{100 * (data.jitter_probability or 0):.0f} % of the crops are changed in it",
             f"student    {student.student.backbone}, width {student.student.width:g}, "
             f"{student.student.stem} stem, 1-bit weights and activations",
             "teacher    its own, by contrast: enough to start with, and less than a network that "
@@ -110,22 +113,29 @@ class Plan:
             if own
             else f"teacher    {self.options.teacher}",
         ]
-        for stage, minutes in self.minutes.items():
-            if stage in self.recipes:
-                config = self.config(stage)
-                passes = (config.steps or 0) * config.data.batch_size / look.train
-                lines.append(
-                    f"{stage:<10} {config.steps:,} steps of {config.data.batch_size} pictures "
-                    f"({passes:,.0f} passes), {minutes:.1f} minutes"
-                )
-        rest = self.minutes["rest"]
-        lines.append(f"rest       {rest:.1f} minutes to measure, convert, and report")
-        total = sum(self.minutes.values())
-        lines.append(f"in all     {total:.0f} minutes, {self.memory_mib:,} MiB of memory")
+        for stage in self.recipes:
+            config = self.config(stage)
+            passes = (config.steps or 0) * config.data.batch_size / look.train
+            lines.append(
+                f"{stage:<10} {config.steps:,} steps of {config.data.batch_size} pictures "
+                f"({passes:,.0f} passes)"
+                + (f", {self.minutes[stage]:.1f} minutes" if self.minutes else "")
+            )
+        if self.minutes:
+            rest, total = self.minutes["rest"], sum(self.minutes.values())
+            lines.append(f"rest       {rest:.1f} minutes to measure, convert, and report")
+            lines.append(f"in all     {total:.0f} minutes, {self.memory_mib:,} MiB of memory")
         return lines
 
 
-def make_plan(look: Look, options: Options, spent: float, progress: Progress | None = None) -> Plan:
+def make_plan(
+    look: Look,
+    options: Options,
+    spent: float,
+    progress: Progress | None = None,
+    *,
+    timed: bool = True,
+) -> Plan:
     """Choose the recipes, and time a few real steps of them.
 
     Args:
@@ -133,18 +143,21 @@ def make_plan(look: Look, options: Options, spent: float, progress: Progress | N
         options: What was asked for.
         spent: The seconds that are spent already.
         progress: Called at the start of each step.
+        timed: Whether to time steps; without, `options.overrides` names their number.
 
     Raises:
         ConfigError: If the time allows nothing, or an override is not possible.
         UserError: If the teacher cannot be used.
     """
     recipes = _choose(look, options)
+    given = tuple(o for o in options.overrides if o.startswith("steps="))
+    if not timed:
+        return Plan(options, look, {s: (*r, *given) for s, r in recipes.items()}, {}, 0)
     costs = _time(recipes, options, progress or no_progress)
     rest = _REST_SECONDS + _REST_PER_PICTURE * (look.train + look.test)
     begin = sum(cost.start_seconds for cost in costs.values())
     left = 60 * options.minutes - spent - rest - begin
     whole = sum(_SHARES[stage] for stage in recipes)
-    given = [o for o in options.overrides if o.startswith("steps=")]
     minutes = {}
     for stage, cost in costs.items():
         config = _load(stage, (*recipes[stage], *given))
@@ -190,8 +203,8 @@ def _choose(look: Look, options: Options) -> dict[str, tuple[str, ...]]:
     image_size, *student = SIZES[size]
     given = tuple(o for o in options.overrides if not o.startswith("steps="))
     everywhere = [o for o in given if o.split(".")[0] in ("data", "seed", "precision", "monitor")]
-    batch = 2 ** int(math.log2(max(2, min(64, look.train // 4))))
-    shared = (f"data.source={source}", image_size)
+    batch = 2 ** int(math.log2(max(2, min(_largest_batch(look), look.train // 4))))
+    shared = (f"data.source={source}", image_size, *_augmentation(look))
     recipes = {}
     teacher = options.teacher
     if teacher is None:
@@ -210,6 +223,23 @@ def _choose(look: Look, options: Options) -> dict[str, tuple[str, ...]]:
     recipes["step1"] = (*own, *first, *given)
     recipes["student"] = (*own, *given)
     return recipes
+
+
+def _augmentation(look: Look) -> tuple[str, ...]:
+    """How far training may change a picture, by what can be seen without labels.
+
+    Brightness says nothing about gray pictures, while color often tells colored ones apart: see
+    docs/results.md. What is small was cut out by somebody already, so that its borders belong to
+    it and little of it may be missing.
+    """
+    of_color = () if look.color else ("data.jitter_probability=0.9",)
+    of_size = ("data.crop_scale=[0.3, 1.0]", "data.center_crop=1.0")
+    return (*of_color, *(of_size if look.side < _SMALL_SIDE else ()))
+
+
+def _largest_batch(look: Look) -> int:
+    """With many pictures there are steps enough for a batch that computes faster."""
+    return 64 if look.train < _MANY else 128
 
 
 def _feature_width(teacher: str | None, image_size: int) -> int | None:
@@ -252,10 +282,11 @@ _PLAN: dict[str, Any] = {
             "class_names": _TEXTS,
             "side": Number(low=1, whole=True),
             "said": _TEXTS,
+            "left_out": Number(low=0, whole=True),
         }
     ),
     "recipes": Object({"step1": _TEXTS, "student": _TEXTS}, values=_TEXTS),
-    "minutes": Object({"rest": Number(low=0)}, values=Number(low=0)),
+    "minutes": Object(values=Number(low=0)),
     "memory_mib": Number(low=0, whole=True),
 }
 
