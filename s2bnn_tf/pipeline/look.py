@@ -236,8 +236,11 @@ def _hold_out(
     keys = [_digest(place, root) for place in places]
     test = hold_out(join_videos(alike, videos), labels, keys, share)
     kept = np.ones(len(paths), bool)
-    if any(videos) and test.sum() < share * len(paths) / 2:
-        test, kept = cut_videos(test, videos, share)
+    # Beside classes, what has none measures nothing.
+    asked = labels >= 0 if (labels >= 0).any() else np.ones(len(paths), bool)
+    to_cut = [video if ask else None for video, ask in zip(videos, asked)]
+    if any(to_cut) and test.sum() < share * asked.sum() / 2:
+        test, kept = cut_videos(test, to_cut, share)
         kept &= ~(test & np.isin(alike, alike[kept & ~test]))
     return test, kept
 

@@ -19,8 +19,8 @@ from s2bnn_tf.runs import leave_untrained
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "extend.md").read_text("utf-8")
 BRIEF = [
-    *("--set", "epochs=1", "--set", "data.batch_size=16", "--set", "data.image_size=16"),
-    *("--set", "student.width=0.0625", "--set", "monitor.knn_every=0"),
+    *("--set", "epochs=1", "--set", "data.batch_size=64", "--set", "data.image_size=32"),
+    *("--set", "student.width=0.0625", "--set", "monitor.knn_every=0", "--set", "steps=2"),
 ]
 
 
@@ -36,13 +36,13 @@ def folder(tmp_path_factory) -> Path:
         (folder / name).write_text(text)
     rng = np.random.default_rng(0)
     arrays = {}
-    for split, count in (("train", 48), ("test", 24)):
+    for split, count in (("train", 64), ("test", 24)):
         labels = np.arange(count) % 2
         noise = rng.integers(0, 100, (count, 16, 16, 3))
         arrays[f"{split}_images"] = (noise + 150 * labels[:, None, None, None]).astype(np.uint8)
         arrays[f"{split}_labels"] = labels
     np.savez(folder / "images.npz", **arrays)
-    overrides = ["student.width=0.0625", "data.image_size=16"]
+    overrides = ["student.width=0.0625", "data.image_size=32"]
     teacher = load_config(ROOT / "configs/digits/teacher.yaml", overrides)
     leave_untrained(teacher, folder / "runs/digits/teacher")
     return folder
