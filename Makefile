@@ -9,7 +9,9 @@ STAMP := $(VENV)/complete-by-make
 TORCH := $(VENV)/torch-by-make
 ZOO := $(VENV)/zoo-by-make
 RUNTIME := $(VENV)/runtime-by-make
+WHEEL := runtime/dist/built-by-make
 WORKERS ?= 2
+TESTS := not slow
 # One thread per worker: the small networks of the tests gain nothing from more.
 PYTEST := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
   $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
@@ -31,7 +33,7 @@ runtime: $(RUNTIME)  ## build and install the runtime for this machine (3 minute
 zoo: $(ZOO)  ## install Larq Zoo and TensorFlow Datasets where Python is 3.12 (a minute)
 
 test: $(STAMP) $(RUNTIME)  ## run the fast tests (14 minutes)
-	@$(PYTEST) -m "not slow"
+	@$(PYTEST) -m "$(TESTS)"
 
 test-all: $(TORCH) $(RUNTIME)  ## run every test, including the comparisons with PyTorch (an hour)
 	@$(PYTEST)
@@ -69,15 +71,18 @@ $(ZOO): $(STAMP) requirements-zoo.lock
 	@touch $@
 
 # Zig, from PyPI, compiles the runtime for this machine. Without it all but the runtime works, and
-# the next target that needs it tries again.
-$(RUNTIME): $(STAMP) $(shell find runtime/src runtime/s2bnn_runtime -name '*.cc' -o \
-  -name '*.[ch]' -o -name '*.py' 2> /dev/null)
+# the next target that needs it tries again. The wheel is the same for every Python.
+$(WHEEL): $(shell find runtime/src runtime/s2bnn_runtime -name '*.cc' -o -name '*.[ch]' -o \
+  -name '*.py' 2> /dev/null) | $(STAMP)
 	@echo "Building the runtime, once: a few minutes." >&2
-	@log=$(VENV)/runtime.log; machine=$$(uname -m); \
-	if runtime/tools/build_wheels.sh $(BIN)/python runtime/dist $$machine > $$log 2>&1 && \
-	  $(BIN)/pip install --quiet --no-deps --force-reinstall runtime/dist/*$$machine.whl; then \
+	@log=$(VENV)/runtime.log; rm -f $@; \
+	if runtime/tools/build_wheels.sh $(BIN)/python runtime/dist $$(uname -m) > $$log 2>&1; then \
 	  touch $@; \
 	else tail -n 3 $$log >&2; echo "The runtime could not be built." >&2; fi
+
+$(RUNTIME): $(STAMP) $(WHEEL)
+	@[ ! -e $(WHEEL) ] || { $(BIN)/pip install --quiet --no-deps --force-reinstall \
+	  runtime/dist/*$$(uname -m).whl && touch $@; }
 
 # The version of the environment, and that of PYTHON; where they differ, it is made again.
 version_of = $(shell $(1) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2> /dev/null)

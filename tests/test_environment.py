@@ -125,8 +125,8 @@ def test_a_package_that_is_missing(tmp_path, package):
     assert f"`pip install {environment.tested_set()}`" in sentence
 
 
-with_tf_keras = pytest.mark.skipif(KERAS != "tf_keras", reason="TensorFlow 2.15 has Keras 2 itself")
-without_tf_keras = pytest.mark.skipif(KERAS == "tf_keras", reason="tf_keras is installed")
+with_tf_keras = pytest.mark.only_with("2.20", "a Keras 3 that could be used instead")
+without_tf_keras = pytest.mark.only_with("2.15", "a TensorFlow that needs no tf_keras")
 
 
 @without_tf_keras

@@ -26,15 +26,15 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKS = {"requirements.lock": "3.11", "requirements-tf220.lock": "3.12"}
 
 
-def lock_entries() -> list[str]:
-    """The entries of the lock, each a requirement followed by its hashes."""
-    text = (ROOT / "requirements.lock").read_text().replace("\\\n", "")
+def lock_entries(name: str) -> list[str]:
+    """The entries of a lock, each a requirement followed by its hashes."""
+    text = (ROOT / name).read_text().replace("\\\n", "")
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def read_lock() -> dict[str, list[Requirement]]:
+def read_lock(name: str) -> dict[str, list[Requirement]]:
     locked: dict[str, list[Requirement]] = {}
-    for entry in lock_entries():
+    for entry in lock_entries(name):
         requirement = Requirement(entry.split("--hash")[0])
         locked.setdefault(normal(requirement.name), []).append(requirement)
     return locked
@@ -44,32 +44,50 @@ def normal(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def declared_requirements(extra: str) -> list[str]:
-    """The requirements in pyproject.toml: those of one extra, or the package's own for ""."""
+def declared_requirements(extra: str, python: str) -> list[Requirement]:
+    """What pyproject.toml requires on a Python: for one extra, or the package's own for ""."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return project["optional-dependencies"][extra] if extra else project["dependencies"]
+    texts = project["optional-dependencies"][extra] if extra else project["dependencies"]
+    environment = {"python_version": python, "python_full_version": f"{python}.0"}
+    requirements = [Requirement(text) for text in texts]
+    return [r for r in requirements if r.marker is None or r.marker.evaluate(environment)]
 
 
+@pytest.mark.parametrize(("lock", "python"), LOCKS.items())
 @pytest.mark.parametrize("extra", ["", "docs", "dev"])  # the tested set has no cuda and no torch
-def test_the_lock_satisfies_pyproject(extra):
-    locked = read_lock()
-    for requirement in map(Requirement, declared_requirements(extra)):
+def test_the_lock_satisfies_pyproject(extra, lock, python):
+    locked = read_lock(lock)
+    for requirement in declared_requirements(extra, python):
         [pin] = locked[normal(requirement.name)]
         [exact] = pin.specifier
         assert Version(exact.version) in requirement.specifier, f"{requirement} but {pin}"
 
 
-def test_the_lock_is_exact_and_names_no_host():
-    for pins in read_lock().values():
+def test_each_set_has_its_tensorflow_and_a_protobuf_that_fits():
+    names = ("tensorflow", "numpy", "protobuf", "tensorflow-addons", "tf-keras")
+    found = {lock: [str(r) for n in names for r in read_lock(lock).get(n, [])] for lock in LOCKS}
+    assert found["requirements.lock"][:2] == ["tensorflow==2.15.1", "numpy==1.26.4"]
+    assert "protobuf==3.20.3" in found["requirements.lock"]
+    assert found["requirements-tf220.lock"][:2] == ["tensorflow==2.20.0", "numpy==1.26.4"]
+    assert "tf-keras==2.20.1" in found["requirements-tf220.lock"]
+    assert not any("addons" in name for name in found["requirements-tf220.lock"])
+
+
+@pytest.mark.parametrize("lock", [*LOCKS, "requirements-zoo.lock"])
+def test_the_lock_is_exact_has_hashes_and_names_no_host(lock):
+    for pins in read_lock(lock).values():
         for pin in pins:
             assert [specifier.operator for specifier in pin.specifier] == ["=="], str(pin)
             assert pin.url is None
-    assert "://" not in (ROOT / "requirements.lock").read_text()
-
-
-def test_every_entry_of_the_lock_has_hashes():
-    for entry in lock_entries():
+    for entry in lock_entries(lock):
         assert re.search(r" --hash=sha256:[0-9a-f]{64}\b", entry), entry
+    assert "://" not in (ROOT / lock).read_text()
+
+
+def test_larq_zoo_is_installed_beside_the_set_and_replaces_nothing_of_it():
+    zoo, tested = read_lock("requirements-zoo.lock"), read_lock("requirements-tf220.lock")
+    assert {"larq-zoo", "zookeeper", "tensorflow-datasets", "typeguard"} <= zoo.keys()
+    assert not zoo.keys() & tested.keys()
 
 
 def fake_python(path: Path, answer: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -131,7 +130,7 @@ def test_lamb_leaves_what_has_no_length_and_no_gradient():
     assert np.all(variable.numpy() * [-1, 1] > 0.01)
 
 
-@pytest.mark.skipif(not find_spec("tensorflow_addons"), reason="TensorFlow Addons is not installed")
+@pytest.mark.only_with("2.15", "TensorFlow Addons")
 @pytest.mark.parametrize("decay", [0.0, 0.1])
 def test_lamb_is_that_of_tensorflow_addons(decay):
     import tensorflow_addons as tfa

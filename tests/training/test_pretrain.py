@@ -9,7 +9,6 @@ import os
 import resource
 import shutil
 import signal
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -251,7 +250,7 @@ def test_another_number_of_images_is_refused(step1, contrast, monkeypatch, tmp_p
         pretrain(contrast, tmp_path / "run")
 
 
-@pytest.mark.skipif(not find_spec("tensorflow_addons"), reason="TensorFlow Addons is not installed")
+@pytest.mark.only_with("2.15", "TensorFlow Addons")
 def test_a_run_with_the_earlier_lamb_is_refused_and_can_be_started_from(contrast, change, tmp_path):
     import tensorflow_addons as tfa
 
