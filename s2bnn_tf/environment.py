@@ -17,7 +17,6 @@ from s2bnn_tf.errors import UserError
 # 2.18 come with a tf_keras whose set_random_seed breaks its initializers on Python 3.12.
 _WITH_KERAS = ("2.15",)
 _WITH_TF_KERAS = ("2.19", "2.20", "2.21")
-_LEGACY = "TF_USE_LEGACY_KERAS"
 _YES = ("true", "True", "1")
 
 
@@ -54,7 +53,7 @@ def choose_keras_2() -> None:
     the package is imported. A value that the user has set is kept.
     """
     if _minor("tensorflow") in _WITH_TF_KERAS:
-        os.environ.setdefault(_LEGACY, "1")
+        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 
 def require_keras_2() -> None:
@@ -65,18 +64,18 @@ def require_keras_2() -> None:
             does not work, or if Keras 3 is in use already.
     """
     tensorflow = _require_versions()
-    legacy = os.environ.get(_LEGACY, "") in _YES
+    legacy = os.environ.get("TF_USE_LEGACY_KERAS", "")
     if tensorflow in _WITH_KERAS:
-        if legacy and _minor("tf_keras") is None:
+        if legacy in _YES and _minor("tf_keras") is None:
             raise UserError(
-                f"{_LEGACY} asks for the package tf_keras, which is not installed: unset the "
+                "TF_USE_LEGACY_KERAS asks for the package tf_keras, which is not installed: unset the "
                 "variable, since TensorFlow 2.15 has the Keras that Larq needs."
             )
         return
-    if not legacy:
+    if legacy not in _YES:
         raise UserError(
-            f"{_LEGACY} is {os.environ.get(_LEGACY)!r}, and Larq needs Keras 2: "
-            f"set it with `export {_LEGACY}=1`."
+            f"TF_USE_LEGACY_KERAS is {legacy!r}, and Larq needs Keras 2: "
+            "set it with `export TF_USE_LEGACY_KERAS=1`."
         )
     _require_unused_keras_3()
 
@@ -123,7 +122,7 @@ def _require_unused_keras_3() -> None:
     if tf.keras.Model.__module__.split(".")[0] != "tf_keras":
         raise UserError(
             "tf.keras is Keras 3 here, since it was used before s2bnn_tf was imported: import "
-            f"s2bnn_tf first, or set the variable with `export {_LEGACY}=1`."
+            "s2bnn_tf first, or set the variable with `export TF_USE_LEGACY_KERAS=1`."
         )
 
 
