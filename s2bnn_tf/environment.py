@@ -68,8 +68,8 @@ def require_keras_2() -> None:
     if tensorflow in _WITH_KERAS:
         if legacy in _YES and _minor("tf_keras") is None:
             raise UserError(
-                "TF_USE_LEGACY_KERAS asks for the package tf_keras, which is not installed: unset the "
-                "variable, since TensorFlow 2.15 has the Keras that Larq needs."
+                "TF_USE_LEGACY_KERAS asks for the package tf_keras, which is not installed: unset "
+                "the variable, since TensorFlow 2.15 has the Keras that Larq needs."
             )
         return
     if legacy not in _YES:
