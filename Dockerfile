@@ -7,7 +7,6 @@ FROM python:3.12-slim-bookworm AS base
 RUN apt-get update && apt-get install --yes --no-install-recommends make && \
   rm -rf /var/lib/apt/lists/*
 WORKDIR /opt/s2bnn
-# The environment first: it changes less often than the code, which is then installed without it.
 COPY requirements-tf220.lock requirements.lock Makefile pyproject.toml setup.py README.md LICENSE ./
 COPY .ci/find-python .ci/
 COPY s2bnn_tf s2bnn_tf

@@ -22,6 +22,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+pytestmark = pytest.mark.both_sets
+
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = {"requirements.lock": "3.11", "requirements-tf220.lock": "3.12"}
 

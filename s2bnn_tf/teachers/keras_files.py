@@ -25,7 +25,7 @@ LayerScale = keras_module("src.applications.convnext").LayerScale
 ObjectSharingScope = keras_module("src.saving.serialization_lib").ObjectSharingScope
 
 # Of the versions of Keras whose files are read: the one that runs here.
-_NEWEST = [int(number) for number in keras.__version__.split(".")[:2]]
+_NEWEST = [int(number) for number in keras_module("src").__version__.split(".")[:2]]
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _CONFIG_LIMIT = 16 * 2**20  # bytes; the largest network of keras.applications has 1
 _LAYERS_OF_APPLICATIONS = {"LayerScale": LayerScale}  # Keras does not find it by itself

@@ -10,6 +10,8 @@ from s2bnn_tf.config import OptimizerConfig
 from s2bnn_tf.training import LAMB, SGD, Adam
 from s2bnn_tf.training.optimizers import build_optimizer
 
+pytestmark = pytest.mark.both_sets
+
 keras = tf.keras
 
 START = np.float32([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]])

@@ -30,6 +30,8 @@ from s2bnn_tf.training import (
 from s2bnn_tf.training.binary_health import SignFlips
 from s2bnn_tf.training.stopping import StopOnNotFinite
 
+pytestmark = pytest.mark.both_sets
+
 STEPS = 5  # per epoch: 1437 digits in batches of 256
 
 
