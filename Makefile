@@ -67,7 +67,8 @@ $(TORCH): $(STAMP)
 # all that it needs, and pip looks for nothing else. The other set has it from the start.
 $(ZOO): $(STAMP) requirements-zoo.lock
 	@! grep -q tf220 $(VENV)/made-by-make || \
-	  $(BIN)/pip install --progress-bar off --require-hashes --no-deps -r requirements-zoo.lock
+	  $(BIN)/pip install --progress-bar off --require-hashes --no-deps --no-build-isolation \
+	  --use-pep517 -r requirements-zoo.lock
 	@touch $@
 
 # Zig, from PyPI, compiles the runtime for this machine. Without it all but the runtime works, and
