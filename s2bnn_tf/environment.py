@@ -9,6 +9,7 @@ import re
 import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from types import ModuleType
 
 from s2bnn_tf.errors import UserError
@@ -49,11 +50,18 @@ def quiet_tensorflow() -> None:
 def choose_keras_2() -> None:
     """Let `tf.keras` be Keras 2, which TensorFlow from 2.16 on does only where it is asked to.
 
-    TensorFlow reads the environment variable when `tf.keras` is first used, so this is called when
-    the package is imported. A value that the user has set is kept.
+    This is called when the package is imported. TensorFlow reads the environment variable twice:
+    for `from tensorflow.keras import ...` when it is imported itself, and for `tf.keras` when that
+    is first used. A value that the user has set is kept.
     """
-    if _minor("tensorflow") in _WITH_TF_KERAS:
-        os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+    if "TF_USE_LEGACY_KERAS" in os.environ or _minor("tensorflow") not in _WITH_TF_KERAS:
+        return
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    tensorflow, tf_keras = sys.modules.get("tensorflow"), find_spec("tf_keras")
+    if tensorflow is not None and tf_keras is not None and tf_keras.origin is not None:
+        # It was imported before, so it gets the place that it would have chosen.
+        place = os.path.join(os.path.dirname(tf_keras.origin), "api", "_v2")
+        tensorflow.__path__.insert(0, place)
 
 
 def require_keras_2() -> None:

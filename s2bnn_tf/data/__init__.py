@@ -13,24 +13,21 @@ Read the files in this order:
 5. `pack` writes a folder of images into a few large files.
 """
 
-from s2bnn_tf.environment import require_keras_2
-
-require_keras_2()
-
-from s2bnn_tf.data.array_source import ArraySource  # noqa: E402
-from s2bnn_tf.data.augment import IMAGENET_MEAN, IMAGENET_STD, Augmentation, normalize  # noqa: E402
-from s2bnn_tf.data.decode import load_image  # noqa: E402
-from s2bnn_tf.data.decoded_source import DecodedSource  # noqa: E402
-from s2bnn_tf.data.file_source import FileSource  # noqa: E402
-from s2bnn_tf.data.folder import Listing, list_splits  # noqa: E402
-from s2bnn_tf.data.image_source import ImageSource  # noqa: E402
-from s2bnn_tf.data.labeled import PROBE_FLIP_PROBABILITY, labeled_dataset  # noqa: E402
-from s2bnn_tf.data.list_file import Listed, read_list, write_list  # noqa: E402
-from s2bnn_tf.data.order import batch_indices, steps_per_epoch  # noqa: E402
-from s2bnn_tf.data.pack import pack  # noqa: E402
-from s2bnn_tf.data.pictures import center_crop  # noqa: E402
-from s2bnn_tf.data.sources import open_images, open_source  # noqa: E402
-from s2bnn_tf.data.views import view_dataset  # noqa: E402
+import s2bnn_tf.checked  # noqa: F401
+from s2bnn_tf.data.array_source import ArraySource
+from s2bnn_tf.data.augment import IMAGENET_MEAN, IMAGENET_STD, Augmentation, normalize
+from s2bnn_tf.data.decode import load_image
+from s2bnn_tf.data.decoded_source import DecodedSource
+from s2bnn_tf.data.file_source import FileSource
+from s2bnn_tf.data.folder import Listing, list_splits
+from s2bnn_tf.data.image_source import ImageSource
+from s2bnn_tf.data.labeled import PROBE_FLIP_PROBABILITY, labeled_dataset
+from s2bnn_tf.data.list_file import Listed, read_list, write_list
+from s2bnn_tf.data.order import batch_indices, steps_per_epoch
+from s2bnn_tf.data.pack import pack
+from s2bnn_tf.data.pictures import center_crop
+from s2bnn_tf.data.sources import open_images, open_source
+from s2bnn_tf.data.views import view_dataset
 
 __all__ = [
     "IMAGENET_MEAN",

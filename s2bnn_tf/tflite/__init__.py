@@ -1,20 +1,17 @@
 """A `.tflite` file: reading and checking its graph, and opening it as an encoder."""
 
-from s2bnn_tf.environment import require_keras_2
-
-require_keras_2()
-
-from s2bnn_tf.tflite.encoder import OUTPUT_NAMES, TFLiteEncoder, read_card, read_graph  # noqa: E402
-from s2bnn_tf.tflite.flatbuffer import FlatbufferError  # noqa: E402
-from s2bnn_tf.tflite.graph import (  # noqa: E402
+import s2bnn_tf.checked  # noqa: F401
+from s2bnn_tf.tflite.encoder import OUTPUT_NAMES, TFLiteEncoder, read_card, read_graph
+from s2bnn_tf.tflite.flatbuffer import FlatbufferError
+from s2bnn_tf.tflite.graph import (
     TFLiteGraph,
     filter_exceeds_input,
     unpack_signs,
     with_outputs,
 )
-from s2bnn_tf.tflite.interpreter import RUNTIMES, choose_runtime, kernel_options  # noqa: E402
-from s2bnn_tf.tflite.larq_operators import BINARY_CONVOLUTION  # noqa: E402
-from s2bnn_tf.tflite.parts import Operation  # noqa: E402
+from s2bnn_tf.tflite.interpreter import RUNTIMES, choose_runtime, kernel_options
+from s2bnn_tf.tflite.larq_operators import BINARY_CONVOLUTION
+from s2bnn_tf.tflite.parts import Operation
 
 __all__ = [
     "BINARY_CONVOLUTION",

@@ -1,5 +1,6 @@
 """From losses to a checkpoint: the one train_step and everything around it."""
 
+import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.training.build import build_pretrainer
 from s2bnn_tf.training.distribution import is_chief, open_strategy
 from s2bnn_tf.training.momentum import update_momentum
