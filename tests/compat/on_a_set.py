@@ -34,7 +34,7 @@ RECIPE = Config(
     seed=3,
     epochs=1,
     data=DataConfig(source="digits", image_size=32, batch_size=256),
-    student=StudentConfig(backbone="reactnet", width=0.03125, embedding_dim=8),
+    student=StudentConfig(backbone="reactnet", stem="small", width=0.03125, embedding_dim=8),
     objective=ObjectiveConfig(contrastive_weight=1.0, distillation_weight=0.0, queue_size=400),
     optimizer=OptimizerConfig(learning_rate=3e-3, weight_decay=1e-4),
     monitor=MonitorConfig(knn_every=0),
