@@ -1,5 +1,6 @@
 """The networks that guide a student: a run, a published name, a file of Keras."""
 
+import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.teachers.cache import get_teacher, list_teachers, teacher_origin
 from s2bnn_tf.teachers.load_teacher import load_teacher
 from s2bnn_tf.teachers.published import PUBLISHED, Published

@@ -8,10 +8,11 @@ import tensorflow as tf
 
 from s2bnn_tf.backbones import VIT_SIZES, Encoder, is_vit, with_output
 from s2bnn_tf.config import TeacherConfig
-from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError
+from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError, UserError
+from s2bnn_tf.image_size import ImageSize, describe_size, height_width
 from s2bnn_tf.runs import RunDirectory, load_encoder
 from s2bnn_tf.teachers.cache import get_teacher, is_published
-from s2bnn_tf.teachers.keras_networks import load_application, load_keras_file
+from s2bnn_tf.teachers.keras_networks import load_application, load_keras_file, on_gray
 from s2bnn_tf.teachers.published import PUBLISHED, suggest_name
 from s2bnn_tf.teachers.scaling import scaled_to
 
@@ -20,7 +21,7 @@ keras = tf.keras
 _TORCH_SUFFIXES = (".pth", ".pt", ".tar", ".safetensors")
 
 
-def load_teacher(teacher: TeacherConfig, *, image_size: int) -> Encoder:
+def load_teacher(teacher: TeacherConfig, *, image_size: ImageSize, channels: int = 3) -> Encoder:
     """Load the frozen network that guides the student.
 
     Args:
@@ -29,10 +30,12 @@ def load_teacher(teacher: TeacherConfig, *, image_size: int) -> Encoder:
             or a weights file without its classifier. `image_size` is the size that the network
             sees; by default the size of the views, or the own one of a vision transformer or of a
             published network.
-        image_size: Height and width of the views in pixels.
+        image_size: The side of the views in pixels, or their height and width.
+        channels: The channels of the views, 3 or 1. For a network that takes three, a gray view
+            becomes a gray picture in three channels, with their own normalization.
 
     Returns:
-        An encoder that is not trainable, from normalized images `(B, H, W, 3)` to
+        An encoder that is not trainable, from normalized images `(B, H, W, channels)` to
         embeddings `(B, D)` of unit length. The embeddings of a network without a head, or
         with another `output`, are its pooled features or what the output names.
 
@@ -42,22 +45,27 @@ def load_teacher(teacher: TeacherConfig, *, image_size: int) -> Encoder:
         CheckpointError: If there is nothing to load, or it is damaged.
         ModelError: If the network does not take the images, or returns no feature vectors.
     """
-    size = teacher.image_size or _own_size(teacher) or image_size
+    size = teacher.image_size or _own_size(teacher, height_width(image_size)) or image_size
     encoder = _load(teacher, size)
-    images = (None, size, size, 3)
+    images = (None, *height_width(size), channels)
     try:
-        if not encoder.built or encoder.backbone.input_shape != images:
+        backbone, head = _with_output(encoder, teacher.output)
+        if channels == 1 and backbone.input_shape[-1] == 3:
+            backbone = on_gray(backbone, images[1:])
+        encoder = Encoder(backbone, head)
+        if not encoder.built or backbone.input_shape != images:
             encoder.build(images)  # raises ValueError if the network does not take the images
+    except UserError:
+        raise
     except ValueError as error:
         raise ModelError(
             f"teacher.weights: {teacher.weights or teacher.backbone} does not take images of "
-            f"{size}x{size} pixels in 3 channels; set teacher.image_size to a size that it takes, "
-            "or change the teacher."
+            f"{describe_size(size)} pixels in {channels} channel{'s' * (channels > 1)}; set "
+            "teacher.image_size to a size that it takes, or change data.channels or the teacher."
         ) from error
-    backbone, head = _with_output(encoder, teacher.output)
-    if size != image_size:
-        backbone = scaled_to(backbone, size, image_size)
-    encoder = Encoder(backbone, head)
+    if height_width(size) != height_width(image_size):
+        view = (*height_width(image_size), channels)
+        encoder = Encoder(scaled_to(backbone, height_width(size), view), head)
     encoder.trainable = False
     return encoder
 
@@ -76,17 +84,29 @@ def _with_output(encoder: Encoder, output: str) -> tuple[keras.Model, keras.Mode
     return with_output(encoder.backbone, output), None
 
 
-def _own_size(teacher: TeacherConfig) -> int | None:
-    """The size of a vision transformer or a published network, which small views would waste."""
+def _own_size(teacher: TeacherConfig, view: tuple[int, int]) -> ImageSize | None:
+    """The size of a vision transformer or a published network, which small views would waste.
+
+    It is that of the shorter side. The longer one is in proportion, in whole patches.
+    """
     if _is_name(teacher):
-        return PUBLISHED[str(teacher.weights)].image_size
-    run = RunDirectory(teacher.weights or "")
-    if teacher.backbone is None and run.exists() and run.config.student.backbone in VIT_SIZES:
-        return run.config.data.image_size
-    return None
+        run = get_teacher(str(teacher.weights))
+        side: ImageSize = PUBLISHED[str(teacher.weights)].image_size
+    elif teacher.backbone is None and RunDirectory(teacher.weights or "").exists():
+        run = RunDirectory(teacher.weights or "")
+        if run.config.student.backbone not in VIT_SIZES:
+            return None
+        side = run.config.data.image_size
+    else:
+        return None
+    if not isinstance(side, int) or view[0] == view[1]:
+        return side
+    patch = run.config.student.patch_size or 1
+    height, width = (max(1, round(side * s / min(view) / patch)) * patch for s in view)
+    return height, width
 
 
-def _load(teacher: TeacherConfig, image_size: int) -> Encoder:
+def _load(teacher: TeacherConfig, image_size: ImageSize) -> Encoder:
     """Recognize the kind of teacher, and load it."""
     weights = Path(teacher.weights or "")
     if teacher.backbone is not None:

@@ -11,40 +11,42 @@ keras = tf.keras
 
 @keras.utils.register_keras_serializable(package="s2bnn_tf")
 class ScaleImages(keras.layers.Layer):
-    """Scale images to squares of another size, bilinearly, and antialiased where they shrink.
+    """Scale images to another size, bilinearly, and antialiased where they shrink.
 
     Args:
         size: Height and width of the result in pixels.
         **kwargs: Any other argument of `keras.layers.Layer`.
 
     Input shape:  `(batch, height, width, channels)`, height and width known.
-    Output shape: `(batch, size, size, channels)`.
+    Output shape: `(batch, *size, channels)`.
     """
 
-    def __init__(self, size: int, **kwargs: Any):
+    def __init__(self, size: tuple[int, int], **kwargs: Any):
         super().__init__(**kwargs)
-        self.size = size
+        self.size = tuple(size)
 
     def call(self, images: tf.Tensor) -> tf.Tensor:
-        shrinks = max(images.shape[1:3]) > self.size
-        scaled = tf.image.resize(images, (self.size, self.size), antialias=shrinks)
+        shrinks = any(old > new for old, new in zip(images.shape[1:3], self.size))
+        scaled = tf.image.resize(images, self.size, antialias=shrinks)
         return tf.cast(scaled, self.compute_dtype)  # TensorFlow returns float32
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "size": self.size}
 
 
-def scaled_to(backbone: keras.Model, size: int, image_size: int) -> keras.Model:
-    """Put a backbone for images of `size` pixels behind images of `image_size` pixels.
+def scaled_to(
+    backbone: keras.Model, size: tuple[int, int], view: tuple[int, int, int]
+) -> keras.Model:
+    """Put a backbone for images of one size behind images of another.
 
     Args:
-        backbone: A model from images `(B, size, size, 3)`.
+        backbone: A model from images `(B, *size, C)`.
         size: Height and width of the images that it takes, in pixels.
-        image_size: Height and width of the images that the result takes.
+        view: Height, width and channels of the images that the result takes.
 
     Returns:
-        A model from `(B, image_size, image_size, 3)` to what the backbone returns.
+        A model from `(B, *view)` to what the backbone returns.
     """
-    images = keras.Input((image_size, image_size, 3), name="view")
+    images = keras.Input(view, name="view")
     scaled = ScaleImages(size, name="scaled")(images)
-    return keras.Model(images, backbone(scaled), name=f"{backbone.name}_at_{size}")
+    return keras.Model(images, backbone(scaled), name=f"{backbone.name}_scaled")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import tensorflow as tf
@@ -11,7 +12,7 @@ import tensorflow as tf
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import Config
 from s2bnn_tf.errors import ConfigError
-from s2bnn_tf.objectives import KeyQueue
+from s2bnn_tf.objectives import KeyQueue, check_objective
 from s2bnn_tf.runs import build_encoder, restore_run
 from s2bnn_tf.teachers import load_teacher
 from s2bnn_tf.training.optimizers import build_optimizer
@@ -41,18 +42,24 @@ def build_pretrainer(
         UserError: If the teacher or `student.init_from` cannot be loaded or does not fit.
     """
     strategy = strategy or tf.distribute.get_strategy()
+    with precision(config), strategy.scope():
+        pretrainer = _build(config, steps_per_epoch)
+    if strategy.cluster_resolver or strategy.num_replicas_in_sync > 1:
+        pretrainer.student_to_read = _copier(fit_head(config, pretrainer.student), pretrainer)
+    return pretrainer
+
+
+@contextlib.contextmanager
+def precision(config: Config) -> Iterator[None]:
+    """Build networks that compute in the precision of a recipe."""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(_POLICIES[config.precision])
     try:
-        with strategy.scope():
-            pretrainer = _build(config, steps_per_epoch)
+        yield
     finally:
         # None is what Keras has before anybody chooses a policy: it follows floatx().
         chosen = before.name != keras.backend.floatx()
         keras.mixed_precision.set_global_policy(before if chosen else None)
-    if strategy.cluster_resolver or strategy.num_replicas_in_sync > 1:
-        pretrainer.student_to_read = _copier(fit_head(config, pretrainer.student), pretrainer)
-    return pretrainer
 
 
 def fit_head(config: Config, student: Encoder) -> Config:
@@ -79,6 +86,8 @@ def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
         config = replace(config, student=fitting)
     keras.utils.set_random_seed(config.seed)  # after the teacher, which also draws numbers
     objective = config.objective
+    if objective.custom is not None:
+        check_objective(objective.custom)
     student = build_encoder(config)
     _check_dimensions(teacher, student)
     momentum_encoder = queue = None
@@ -98,6 +107,8 @@ def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
         distillation_weight=objective.distillation_weight,
         similarity_weight=objective.similarity_weight,
         regression_weight=objective.regression_weight,
+        custom=objective.custom,
+        custom_weight=objective.custom_weight,
         temperature=objective.temperature,
         teacher_temperature=objective.teacher_temperature,
         momentum=objective.momentum,
@@ -116,7 +127,9 @@ def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
 def _load_teacher(config: Config) -> Encoder | None:
     if config.teacher is None:
         return None
-    teacher = load_teacher(config.teacher, image_size=config.data.image_size)
+    teacher = load_teacher(
+        config.teacher, image_size=config.data.image_size, channels=config.data.channels
+    )
     asked = config.student.embedding_dim
     if asked != teacher.embedding_dim and config.student.head != "none":
         log.warning(
