@@ -151,7 +151,7 @@ def test_the_command_line_lists_and_gets(published, cache):
     assert row.split()[6:9] == ["CC0", "1", "yes"]
     wrong = CliRunner().invoke(main, ["teachers", "get", "dinov2_vits41"])
     assert wrong.exit_code == 1
-    assert "Did you mean dinov2_vits14?" in wrong.stderr
+    assert "Did you mean dinov2_vits14?" in wrong.output
 
 
 def test_where_the_cache_is(monkeypatch, tmp_path):
