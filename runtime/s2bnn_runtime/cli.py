@@ -215,7 +215,7 @@ def _benchmark(interpreter: Interpreter, runs: int) -> dict[str, Any]:
 
 
 def _print(result: dict[str, Any]) -> None:
-    threads = f"{result['threads']} thread(s)"
+    threads = "1 thread" if result["threads"] == 1 else f"{result['threads']} threads"
     print(f"{result['model']}: {result['host']}, {result['kernels']} kernels, {threads}")
     for image in result.get("images", []):
         if "error" in image:

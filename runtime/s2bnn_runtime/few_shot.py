@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ def add_verbs(parser: argparse.ArgumentParser) -> None:
     )
     example = "example: s2bnn-run search encoder.tflite query.jpg photos/"
     search = verbs.add_parser(
-        "search", help="find the images most similar to one image", epilog=example
+        "search", help="find the other images most similar to one image", epilog=example
     )
     _add(search, "model")
     search.add_argument("query", type=Path, help="the picture to search for")
@@ -179,7 +180,10 @@ def _classify(options: argparse.Namespace) -> Outcome:
 
 
 def _search(options: argparse.Namespace) -> Outcome:
-    files, embedder = picture_files(options.images), Embedder(options.model)
+    files = [path for path in picture_files(options.images) if not _same(path, options.query)]
+    if not files:
+        raise S2bnnError(f"there is no picture but {options.query} itself; name more pictures")
+    embedder = Embedder(options.model)
     query = embedder([options.query])
     paths, vectors, errors = embedder.readable(files)
     vectors, query = (
@@ -190,6 +194,14 @@ def _search(options: argparse.Namespace) -> Outcome:
     rows = [{"path": str(paths[i]), "score": float(scores[i])} for i in best]
     lines = [f"{row['score']:7.4f}  {row['path']}" for row in rows]
     return {"query": str(options.query), "found": rows}, "\n".join(lines), errors
+
+
+def _same(path: Path, query: Path) -> bool:
+    """Whether two paths lead to one file, which is no answer to a search for what is like it."""
+    try:
+        return os.path.samefile(path, query)
+    except OSError:  # one of them does not exist, which reading it says in a sentence
+        return False
 
 
 def _forget(options: argparse.Namespace) -> Outcome:

@@ -65,6 +65,7 @@ def finetune(
         **_test(classifier, encoder, test, batch_size),
         "n_train": len(train),
         "epochs": epochs,
+        "steps": epochs * -(-len(train) // batch_size),
         "batch_size": batch_size,
         "optimizer": "adam",
         "learning_rate": learning_rate,

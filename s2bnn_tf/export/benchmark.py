@@ -90,6 +90,7 @@ def benchmark(
 def describe_benchmark(result: dict[str, Any]) -> str:
     """Describe the result of `benchmark` in a few lines and a table."""
     latency, memory = result["latency_ms"], result["memory"]
+    threads = "1 thread" if result["threads"] == 1 else f"{result['threads']} threads"
     lines = [
         (
             f"{result['model']}: {result['size_bytes'] / 1024:.0f} KiB, "
@@ -98,7 +99,7 @@ def describe_benchmark(result: dict[str, Any]) -> str:
         (
             f"latency: median {latency['median']:.2f} ms, min {latency['min']:.2f}, "
             f"p90 {latency['p90']:.2f}, spread {latency['spread']:.2f} "
-            f"({result['runs']} runs, {result['threads']} thread(s), {result['kernel']} kernel of "
+            f"({result['runs']} runs, {threads}, {result['kernel']} kernel of "
             f"{result['engine']}, {result['machine']})"
         ),
         (

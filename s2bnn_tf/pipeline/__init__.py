@@ -10,13 +10,14 @@ from s2bnn_tf.pipeline.groups import find_groups
 from s2bnn_tf.pipeline.look import Look, look_at
 from s2bnn_tf.pipeline.measure import effective_rank, neighbors_kept, pixel_knn
 from s2bnn_tf.pipeline.plan import Options, Plan
-from s2bnn_tf.pipeline.stages import run_fit
+from s2bnn_tf.pipeline.stages import check_output_dir, run_fit
 
 __all__ = [
     "FittedEncoder",
     "Look",
     "Options",
     "Plan",
+    "check_output_dir",
     "effective_rank",
     "find_groups",
     "fit",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import Config
 from s2bnn_tf.errors import ConfigError
-from s2bnn_tf.objectives import KeyQueue
+from s2bnn_tf.objectives import KeyQueue, check_objective
 from s2bnn_tf.runs import build_encoder, restore_run
 from s2bnn_tf.teachers import load_teacher
 from s2bnn_tf.training.optimizers import build_optimizer
@@ -37,18 +38,24 @@ def build_pretrainer(
         UserError: If the teacher or `student.init_from` cannot be loaded or does not fit.
     """
     strategy = strategy or tf.distribute.get_strategy()
+    with precision(config), strategy.scope():
+        pretrainer = _build(config, steps_per_epoch)
+    if strategy.cluster_resolver or strategy.num_replicas_in_sync > 1:
+        pretrainer.student_to_read = _copier(config, pretrainer)
+    return pretrainer
+
+
+@contextlib.contextmanager
+def precision(config: Config) -> Iterator[None]:
+    """Build networks that compute in the precision of a recipe."""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(_POLICIES[config.precision])
     try:
-        with strategy.scope():
-            pretrainer = _build(config, steps_per_epoch)
+        yield
     finally:
         # None is what Keras has before anybody chooses a policy: it follows floatx().
         chosen = before.name != keras.backend.floatx()
         keras.mixed_precision.set_global_policy(before if chosen else None)
-    if strategy.cluster_resolver or strategy.num_replicas_in_sync > 1:
-        pretrainer.student_to_read = _copier(config, pretrainer)
-    return pretrainer
 
 
 def _copier(config: Config, pretrainer: Pretrainer) -> Callable[[], Encoder]:
@@ -65,6 +72,8 @@ def _copier(config: Config, pretrainer: Pretrainer) -> Callable[[], Encoder]:
 def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
     keras.utils.set_random_seed(config.seed)
     objective = config.objective
+    if objective.custom is not None:
+        check_objective(objective.custom)
     student = build_encoder(config)
     momentum_encoder = queue = None
     if objective.contrastive_weight > 0:
@@ -83,6 +92,8 @@ def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
         distillation_weight=objective.distillation_weight,
         similarity_weight=objective.similarity_weight,
         regression_weight=objective.regression_weight,
+        custom=objective.custom,
+        custom_weight=objective.custom_weight,
         temperature=objective.temperature,
         teacher_temperature=objective.teacher_temperature,
         momentum=objective.momentum,

@@ -19,6 +19,7 @@ from s2bnn_tf.data import load_image
 from s2bnn_tf.errors import ConfigError, DataError
 from s2bnn_tf.evaluation import results_dir
 from s2bnn_tf.pipeline import Options, look_at, run_fit
+from s2bnn_tf.pipeline.look import check_unchanged
 from s2bnn_tf.runs import RunDirectory
 
 TARGET = f"linux-{platform.machine()}"
@@ -55,9 +56,29 @@ def test_everything_is_there(fitted, crops):
         *("teacher", "untrained", "step1", "student", "student.tflite", "student.json"),
         *("bundle.zip", "features.npz", "report.html"),
     }
-    assert "raw pixels" in (output / "report.html").read_text("utf-8")
+    page = (output / "report.html").read_text("utf-8")
+    assert "raw pixels" in page
+    assert 'id="mistakes"' in page and "Effective rank" in page
+    assert " pictures to learn from and " in page, "and what is left out, if anything is"
     with np.load(result["paths"]["features"]) as arrays:
         assert len(arrays["paths"]) == len(list(crops.rglob("*.png")))
+
+
+@pytest.mark.slow
+def test_without_labels_the_report_shows_what_can_be_shown(crops, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for path in crops.rglob("*.png"):
+        shutil.copy(path, tmp_path / "photos" / f"{path.parent.name}-{path.name}")
+    output = tmp_path / "out"
+    done = fit(tmp_path / "photos", "--output-dir", output, "--target", TARGET, *BRIEF, "--json")
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert set(result["knn"].values()) == set(result["linear"].values()) == {None}
+    page = (output / "report.html").read_text("utf-8").replace("\N{NO-BREAK SPACE}", " ")
+    kept = f"{100 * result['neighbors_kept']['top1']:.1f} %"
+    assert f"<h1>The student keeps {kept} of its teacher&#39;s nearest neighbors" in page
+    assert "Effective rank" in page and f"{result['rank']['teacher']:.1f}" in page
+    assert page.count("<img ") == 10 * 9, "ten pictures with eight neighbors each"
 
 
 @pytest.mark.slow
@@ -116,6 +137,20 @@ def test_pictures_that_are_gone(fitted, crops, tmp_path):
     done = fit(crops, "--output-dir", output, "--target", TARGET, *BRIEF)
     assert done.exit_code == 1
     assert "1 of the 72 pictures of" in done.output and "are gone" in done.output
+
+
+def test_pictures_that_came_or_went_since_are_counted(crops, tmp_path):
+    root, output = shutil.copytree(crops, tmp_path / "photos"), tmp_path / "out"
+    (root / "temple0" / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    look = look_at(str(root), output, share=0.2)
+    check_unchanged(str(root), look, output)
+    for name in ("new.png", "newer.png"):
+        shutil.copy(root / "temple0" / "00.png", root / "temple0" / name)
+    (root / "temple0" / "01.png").unlink()
+    with pytest.raises(DataError, match=r"1 of the 72 pictures of .* gone, and 2 came"):
+        check_unchanged(str(root), look, output)
+    with pytest.raises(DataError, match="a fit on digits, not on idx:there"):
+        check_unchanged("idx:there", look_at("digits", output, share=0.2), output)
 
 
 def refused(data, output, **options) -> str:
