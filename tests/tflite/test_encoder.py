@@ -154,7 +154,5 @@ def test_model_that_takes_something_else(tmp_path, shape):
     )
     path = tmp_path / "a.tflite"
     path.write_bytes(tf.lite.TFLiteConverter.from_concrete_functions([call]).convert())
-    with pytest.raises(
-        ModelError, match=r"not from one float32 image \(1, H, W, 3\) or \(1, H, W, 1\)"
-    ):
+    with pytest.raises(ModelError, match="not from one float32 image"):
         TFLiteEncoder(path)
