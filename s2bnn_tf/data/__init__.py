@@ -13,6 +13,7 @@ Read the files in this order:
 5. `pack` writes a folder of images into a few large files.
 """
 
+import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.data.array_source import ArraySource
 from s2bnn_tf.data.augment import (
     IMAGENET_MEAN,
