@@ -45,7 +45,7 @@ def test_small_gray_pictures_are_changed_otherwise(tmp_path):
     [
         ("data.image_size=[96,320]", "96x320 pixels", "medium"),
         ("data.image_size=[48,320]", "48x320 pixels", "small"),
-        ("student.stem=imagenet", "64x64 pixels", "imagenet"),
+        ("student.stem=small", "64x64 pixels", "small"),
         ("data.channels=1", "64x64 gray pixels", "medium"),
     ],
 )
