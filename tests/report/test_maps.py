@@ -127,3 +127,10 @@ def test_names_in_any_script_are_drawn_without_a_word():
     assert ">犬の写真</text>" in chart.svg and ">γάτα</text>" in chart.svg
     wide, narrow = (name_box(name, 150, 150, 300) for name in ("犬の写真", "dogs"))
     assert wide[2] - wide[0] == 2 * (narrow[2] - narrow[0])
+
+
+def test_long_names_stay_apart():
+    names = [f"golden retriever {i}" for i in (10, 19)]
+    chart = draw_map(np.array([[0.0, 0.0], [9.0, 9.0]]), np.array([0, 1]), names)
+    assert ">golden retr…ver 10</text>" in chart.svg and ">golden retr…ver 19</text>" in chart.svg
+    assert [entry.name for entry in chart.legend] == names
