@@ -211,7 +211,7 @@ def describe_protocol(columns: Sequence[ReportColumn]) -> list[str]:
         )
         if "classes" in knn:
             sentences.append(
-                f"Guessing among {knn['classes']} classes would give "
+                f"Guessing among {knn['classes']:,} classes would give "
                 f"{_percent(1 / knn['classes'])}."
             )
     if linear:
