@@ -18,6 +18,7 @@ import yaml
 from s2bnn_tf.config_loader import apply_override, build, read_tree
 from s2bnn_tf.defaults import CENTER_CROP
 from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.image_size import ImageSize, Shape, height_width
 
 
 def _number(
@@ -31,8 +32,14 @@ def _number(
     return field(default=default, metadata={k: v for k, v in limits.items() if v is not None})
 
 
-def _choice(default: str | None, *choices: str) -> Any:
+def _choice(default: str | int | None, *choices: str | int) -> Any:
     return field(default=default, metadata={"choices": choices})
+
+
+def _image_size(default: int, *, at_least: int, at_most: int) -> Any:
+    return field(
+        default=default, metadata={"image_size": True, "at_least": at_least, "at_most": at_most}
+    )
 
 
 # The losses by their names in metrics.jsonl; `objective.NAME_weight` is the weight of each.
@@ -63,7 +70,9 @@ class DataConfig:
     """The images, and how views are made from them."""
 
     source: str = "digits"  # digits | a folder | list:FILE | idx:DIR | tfrecord:DIR | tfds:NAME
-    image_size: int = _number(224, at_least=8, at_most=4096)  # pixels per side of a view
+    # Pixels per side of a view, or its height and width, as in [96, 320].
+    image_size: ImageSize = _image_size(224, at_least=8, at_most=4096)
+    channels: int = _choice(3, 3, 1)  # 1: the pictures become gray
     batch_size: int = _number(256, at_least=2, at_most=65536)
     augmentation: str = _choice("light", *AUGMENTATIONS)
     crop_scale: tuple[float, float] | None = _number(None, above=0.0, at_most=1.0)  # area
@@ -78,6 +87,11 @@ class DataConfig:
         for name, value in AUGMENTATIONS.get(self.augmentation, {}).items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
+
+    @property
+    def shape(self) -> Shape:
+        """Height, width and channels of a view."""
+        return (*height_width(self.image_size), self.channels)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,13 @@ from numpy.typing import NDArray
 
 from s2bnn_runtime.errors import PictureError, S2bnnError, one_line
 from s2bnn_runtime.files import open_model
-from s2bnn_runtime.images import KEPT_BY_CENTER_CROP, Preprocessing, load_image, picture_files
+from s2bnn_runtime.images import (
+    KEPT_BY_CENTER_CROP,
+    Preprocessing,
+    load_image,
+    picture_files,
+    takes_a_picture,
+)
 from s2bnn_runtime.prototypes import PrototypeClassifier
 from s2bnn_runtime.reading import read_json
 
@@ -86,8 +92,8 @@ class Embedder:
         self.model = model
         self.interpreter = open_model(model, threads)
         details = self.interpreter.input_details
-        if len(details) != 1 or len(details[0]["shape"]) != 4 or details[0]["shape"][3] != 3:
-            raise S2bnnError(f"{model} does not take one RGB image")
+        if not takes_a_picture(details):
+            raise S2bnnError(f"{model} does not take one RGB or gray image")
         self.detail = details[0]
         card = model.with_suffix(".json")
         self.kept = _kept_by(card) if card.is_file() else KEPT_BY_CENTER_CROP

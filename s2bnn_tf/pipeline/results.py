@@ -113,7 +113,8 @@ def _teacher(plan: Plan, output_dir: Path) -> Extract:
         return _kept(output_dir / "teacher")
     config = plan.config("student")
     assert config.teacher is not None
-    network = load_teacher(config.teacher, image_size=config.data.image_size)
+    data = config.data
+    network = load_teacher(config.teacher, image_size=data.image_size, channels=data.channels)
     encoder = LoadedEncoder(network, config, "teacher")
     return lambda source: extract_features(encoder, source)
 
@@ -140,10 +141,10 @@ def _accuracies(
         else:
             result = evaluate_knn(path) if metric == "knn" else evaluate_linear(path)
             found[name] = result["top1"]
-    crop = plan.config("student").data.center_crop
+    data = plan.config("student").data
     for side in PIXELS:
         progress(f"Measuring {metric}: raw pixels, {side}x{side}")
-        pixels = pixel_features(train, test, side, crop)
+        pixels = pixel_features(train, test, side, data.center_crop, data.shape)
         found[f"pixels_{side}x{side}"] = _score(metric, pixels[:2], pixels[2:], train.class_names)
     return found
 

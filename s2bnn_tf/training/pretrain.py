@@ -23,6 +23,7 @@ from s2bnn_tf.training.distribution import is_chief, open_strategy
 from s2bnn_tf.training.fitting import Training
 from s2bnn_tf.training.monitors import Monitor
 from s2bnn_tf.training.resuming import check_resumable, check_same_images
+from s2bnn_tf.training.step_memory import check_step_fits
 from s2bnn_tf.training.stopping import TrainingStopped
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,8 @@ def pretrain(
         The run directory, with `encoder.weights.h5`.
 
     Raises:
-        ConfigError: If the recipe is not possible here, or not that of the run in the directory.
+        ConfigError: If the recipe is not possible here, does not fit into the memory, or is not
+            that of the run in the directory.
         CheckpointError: If the directory cannot be written to, or its run cannot be resumed.
         DataError: If the images cannot be used.
         NotFiniteError: If the loss became infinite or not a number.
@@ -72,6 +74,8 @@ def pretrain(
         _check_divisible(config, strategy)
         counted = replace(config, epochs=epochs)
         pretrainer = build_pretrainer(counted, steps_per_epoch=steps, strategy=strategy)
+        if strategy.num_replicas_in_sync == 1 and strategy.cluster_resolver is None:
+            check_step_fits(counted, student=pretrainer.student, teacher=pretrainer.teacher)
         _say_what_is_left_out(config, len(source))
         training = Training(
             config=counted,

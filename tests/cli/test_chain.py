@@ -120,3 +120,5 @@ def test_summary(s2bnn, student):
     table = s2bnn("summary", student).stdout
     assert counts["binary_macs"] == 2162688  # as the converted file's operations have it
     assert "block13_conv1x1" in table
+    assert counts["memory"]["teacher_left_out"] is None
+    assert "of memory without a GPU" in table
