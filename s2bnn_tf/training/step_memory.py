@@ -71,6 +71,11 @@ class StepMemory:
     batch_size: int
     parts: int
 
+    @property
+    def graphs(self) -> int:
+        """The bytes of the program that come with the operations of this step."""
+        return _BYTES_PER_OPERATION * self.operations
+
     def by_purpose(self, batch: int | None = None, parts: int | None = None) -> dict[str, int]:
         """Return the bytes of `program`, `weights`, `views` and `tensors`.
 
@@ -86,7 +91,7 @@ class StepMemory:
         if self.scored is not None:
             tensors = max(tensors, self.scored.peak(_SCORED))
         return {
-            "program": _PROGRAM_BYTES + _BYTES_PER_OPERATION * self.operations,
+            "program": _PROGRAM_BYTES + self.graphs,
             "weights": round(self.weights + (self.accumulated if parts > 1 else 0.0)),
             "views": round(batch * self.view),
             "tensors": round(_IDLE * tensors),
