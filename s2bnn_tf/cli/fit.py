@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,7 @@ def fit(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Make a 1-bit encoder of IMAGES, a folder, for a device: one command, resumable.
+    """Make a 1-bit encoder of IMAGES, a folder of pictures or videos, for a device; resumable.
 
     It looks at the pictures, plans, trains a teacher and the student, measures the student
     against raw pixels, and writes the .tflite, a bundle for the device, and a report. Subfolders
@@ -68,11 +70,20 @@ def fit(
       s2bnn fit photos/ --output-dir runs/pets --minutes 30
     """
     from s2bnn_tf.pipeline import Options, run_fit
-    from s2bnn_tf.training import TrainingStopped
 
     options = Options(minutes, teacher, size, init, overrides, hold_out, target)
+    run_and_describe(
+        lambda: run_fit(images, output_dir, options, dry_run=dry_run, progress=show_progress),
+        as_json,
+    )
+
+
+def run_and_describe(run: Callable[[], dict[str, Any]], as_json: bool) -> None:
+    """Run a fit, and print what it leaves behind or, after Ctrl-C, how to resume."""
+    from s2bnn_tf.training import TrainingStopped
+
     try:
-        result = run_fit(images, output_dir, options, dry_run=dry_run, progress=show_progress)
+        result = run()
     except TrainingStopped as stopped:
         click.echo(f"{stopped} The same command resumes from there.", err=True)
         raise SystemExit(130) from stopped
@@ -86,5 +97,6 @@ def _describe(result: dict[str, Any]) -> str:
     lines = [f"Done in {result['minutes']:.1f} minutes. Open {paths['report']}"]
     if paths["bundle"]:
         lines.append("Next, on a device:")
-        lines.append(f"  s2bnn deploy {paths['bundle']} ssh://pi@raspberrypi/~/encoder --benchmark")
+        bundle = shlex.quote(paths["bundle"])
+        lines.append(f"  s2bnn deploy {bundle} ssh://pi@raspberrypi/~/encoder --benchmark")
     return "\n".join(lines)

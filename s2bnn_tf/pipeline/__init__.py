@@ -4,19 +4,21 @@ Read `stages` first, which calls the others in this order: `look` with `groups`,
 with `measure`, and `deliver`. `api` and `encoder` are what Python programs use.
 """
 
+import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.pipeline.api import fit, load
 from s2bnn_tf.pipeline.encoder import FittedEncoder
 from s2bnn_tf.pipeline.groups import find_groups
 from s2bnn_tf.pipeline.look import Look, look_at
 from s2bnn_tf.pipeline.measure import effective_rank, neighbors_kept, pixel_knn
 from s2bnn_tf.pipeline.plan import Options, Plan
-from s2bnn_tf.pipeline.stages import run_fit
+from s2bnn_tf.pipeline.stages import check_output_dir, run_fit
 
 __all__ = [
     "FittedEncoder",
     "Look",
     "Options",
     "Plan",
+    "check_output_dir",
     "effective_rank",
     "find_groups",
     "fit",

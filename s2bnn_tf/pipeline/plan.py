@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2bnn_tf.config import Config, TeacherConfig, load_config
+from s2bnn_tf.config import Config, DataConfig, TeacherConfig, load_config
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import write_json
+from s2bnn_tf.image_size import describe_size
 from s2bnn_tf.pipeline.look import Look
 from s2bnn_tf.pipeline.room import count_memory, memory_of_all
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import ListOf, Number, Object, Text, read_json
 from s2bnn_tf.recipes import config_path
-from s2bnn_tf.runs import leave_untrained
+from s2bnn_tf.runs import leave_untrained, plugins_of
 from s2bnn_tf.teachers import load_teacher
 from s2bnn_tf.training import Cost, StepMemory, describe_refusal, room_to_train, time_steps
 
@@ -32,9 +33,11 @@ _FILES = {
 # What each size of the student is; medium unless the pictures are smaller.
 SIZES: dict[str, tuple[str, ...]] = {
     "small": ("data.image_size=32", "student.stem=small", "student.width=0.25"),
-    "medium": ("data.image_size=64", "student.stem=small", "student.width=0.25"),
+    "medium": ("data.image_size=64", "student.stem=medium", "student.width=0.25"),
     "large": ("data.image_size=128", "student.stem=medium", "student.width=0.5"),
 }
+_MANY = 10_000  # pictures
+_SMALL_STEM = 64  # pixels; a quarter of the work on inputs that are larger on both sides
 _SMALL_SIDE = 48  # pixels; the median of smaller pictures is not enlarged to 64
 # The share of the time that is trained in; measuring, conversion and the report take the rest.
 _SHARES = {"teacher": 0.25, "step1": 0.45, "student": 0.30}
@@ -43,7 +46,7 @@ _REST_SECONDS = 60.0  # measuring, conversion and the report, with few pictures
 _REST_PER_PICTURE = 0.02
 _FEWEST_STEPS = 100
 _LARGEST_QUEUE = 16384  # keys
-_LARGEST_BATCH, _SMALLEST_BATCH = 64, 16  # of the teacher; the student's are half of them
+_SMALLEST_BATCH = 16  # of the teacher; the student's are half of them
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Plan:
         options: What was asked for.
         look: What was found.
         recipes: The changes to the shipped recipe of each stage.
-        minutes: The expected time of each stage.
+        minutes: The expected time of each stage; empty if no steps were timed.
         memory_mib: The expected peak of memory, as `s2bnn summary` counts it.
     """
 
@@ -104,8 +107,10 @@ class Plan:
             f"pictures   {look.train:,} to learn from, {look.test:,} to measure with",
             f"classes    {len(look.class_names) or 'none'}"
             + (", used to measure and never to learn" if look.class_names else ""),
-            f"input      {data.image_size}x{data.image_size} pixels, "
+            f"input      {describe_size(data.image_size)} {'gray ' * (data.channels == 1)}pixels, "
             f"crops of {100 * (data.crop_scale or (0, 0))[0]:.0f} to 100 % of a picture",
+            f"color      {'can tell' if look.color else 'cannot tell'} the pictures apart: "
+            f"{100 * (data.jitter_probability or 0):.0f} % of the crops are changed in it",
             f"student    {student.student.backbone}, width {student.student.width:g}, "
             f"{student.student.stem} stem, 1-bit weights and activations",
             "teacher    its own, by contrast: enough to start with, and less than a network that "
@@ -113,22 +118,30 @@ class Plan:
             if own
             else f"teacher    {self.options.teacher}",
         ]
-        for stage, minutes in self.minutes.items():
-            if stage in self.recipes:
-                config = self.config(stage)
-                passes = (config.steps or 0) * config.data.batch_size / look.train
-                lines.append(
-                    f"{stage:<10} {config.steps:,} steps of {config.data.batch_size} pictures "
-                    f"({passes:,.0f} passes), {minutes:.1f} minutes"
-                )
-        rest = self.minutes["rest"]
-        lines.append(f"rest       {rest:.1f} minutes to measure, convert, and report")
-        total = sum(self.minutes.values())
-        lines.append(f"in all     {total:.0f} minutes, {self.memory_mib:,} MiB of memory")
+        for stage in self.recipes:
+            config = self.config(stage)
+            passes = (config.steps or 0) * config.data.batch_size / look.train
+            lines.append(
+                f"{stage:<10} {config.steps:,} steps of {config.data.batch_size} pictures "
+                f"({passes:,.0f} passes)"
+                + (f", {self.minutes[stage]:.1f} minutes" if self.minutes else "")
+            )
+        if self.minutes:
+            rest, total = self.minutes["rest"], sum(self.minutes.values())
+            lines.append(f"rest       {rest:.1f} minutes to measure, convert, and report")
+            lines.append(f"in all     {total:.0f} minutes")
+        lines.append(f"memory     {self.memory_mib:,} MiB")
         return lines
 
 
-def make_plan(look: Look, options: Options, spent: float, progress: Progress | None = None) -> Plan:
+def make_plan(
+    look: Look,
+    options: Options,
+    spent: float,
+    progress: Progress | None = None,
+    *,
+    timed: bool = True,
+) -> Plan:
     """Choose the recipes, and time a few real steps of them.
 
     Args:
@@ -136,18 +149,22 @@ def make_plan(look: Look, options: Options, spent: float, progress: Progress | N
         options: What was asked for.
         spent: The seconds that are spent already.
         progress: Called at the start of each step.
+        timed: Whether to time steps; without, `options.overrides` names their number.
 
     Raises:
         ConfigError: If the time or the memory allows nothing, or an override is not possible.
         UserError: If the teacher cannot be used.
     """
     recipes, memory = choose_what_fits(look, options, room_to_train())
+    given = tuple(o for o in options.overrides if o.startswith("steps="))
+    if not timed:
+        recipes = {stage: (*changes, *given) for stage, changes in recipes.items()}
+        return Plan(options, look, recipes, {}, memory // 2**20)
     costs = _time(recipes, options, progress or no_progress)
     rest = _REST_SECONDS + _REST_PER_PICTURE * (look.train + look.test)
     begin = sum(cost.start_seconds for cost in costs.values())
     left = 60 * options.minutes - spent - rest - begin
     whole = sum(_SHARES[stage] for stage in recipes)
-    given = [o for o in options.overrides if o.startswith("steps=")]
     minutes = {}
     for stage, cost in costs.items():
         config = _load(stage, (*recipes[stage], *given))
@@ -161,7 +178,8 @@ def make_plan(look: Look, options: Options, spent: float, progress: Progress | N
                     f"--minutes {math.ceil((spent + rest + begin + needed) / 60)}."
                 )
             config = dataclasses.replace(config, steps=steps)
-        recipes[stage] = (*recipes[stage], f"steps={config.steps}")
+        plugins = [f"plugins={json.dumps(names)}" for names in [plugins_of(config)] if names]
+        recipes[stage] = (*recipes[stage], f"steps={config.steps}", *plugins)
         minutes[stage] = ((config.steps or 0) * cost.seconds + cost.start_seconds) / 60
     return Plan(options, look, recipes, {**minutes, "rest": rest / 60}, memory // 2**20)
 
@@ -224,7 +242,7 @@ def _sizes_and_batches(look: Look, options: Options) -> Iterator[tuple[str, int]
     """The choices that are left to us, the best first."""
     small = look.side < _SMALL_SIDE
     sizes = (options.size,) if options.size else ("small",) if small else ("medium", "small")
-    largest = 2 ** int(math.log2(max(2, min(_LARGEST_BATCH, look.train // 4))))
+    largest = 2 ** int(math.log2(max(2, min(_largest_batch(look), look.train // 4))))
     given = any(override.startswith("data.batch_size=") for override in options.overrides)
     for size in sizes:
         batch = largest
@@ -240,7 +258,7 @@ def _choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tu
     image_size, *student = SIZES[size]
     given = tuple(o for o in options.overrides if not o.startswith("steps="))
     everywhere = [o for o in given if o.split(".")[0] in ("data", "seed", "precision", "monitor")]
-    shared = (f"data.source={source}", image_size)
+    shared = (f"data.source={source}", image_size, *_augmentation(look))
     recipes = {}
     teacher = options.teacher
     if teacher is None:
@@ -251,8 +269,10 @@ def _choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tu
             f"objective.queue_size={queue}",
             *everywhere,
         )
-    width = _feature_width(teacher, _load("step1", (*shared, *everywhere)).data.image_size)
+    data = _load("step1", (*shared, *everywhere)).data
+    width = _feature_width(teacher, data)
     own = (*shared, f"data.batch_size={max(2, batch // 2)}", *student)
+    own += ("student.stem=medium",) if min(data.shape[:2]) > _SMALL_STEM else ()
     own += (f"student.embedding_dim={width}",) if width else ()
     own += (f"teacher.weights={json.dumps(teacher)}",) if teacher else ()
     first = (f"student.init_from={json.dumps(options.init)}",) if options.init else ()
@@ -261,12 +281,30 @@ def _choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tu
     return recipes
 
 
-def _feature_width(teacher: str | None, image_size: int) -> int | None:
+def _augmentation(look: Look) -> tuple[str, ...]:
+    """How far training may change a picture, by what can be seen without labels.
+
+    Brightness says nothing about gray pictures, while color often tells colored ones apart: see
+    docs/results.md. What is small was cut out by somebody already, so that its borders belong to
+    it and little of it may be missing.
+    """
+    of_color = () if look.color else ("data.jitter_probability=0.9",)
+    of_size = ("data.crop_scale=[0.3, 1.0]", "data.center_crop=1.0")
+    return (*of_color, *(of_size if look.side < _SMALL_SIDE else ()))
+
+
+def _largest_batch(look: Look) -> int:
+    """With many pictures there are steps enough for a batch that computes faster."""
+    return 64 if look.train < _MANY else 128
+
+
+def _feature_width(teacher: str | None, data: DataConfig) -> int | None:
     """The number of features of a given teacher."""
     if teacher is None:
         return None
     config = TeacherConfig(weights=teacher, output="features")
-    return int(load_teacher(config, image_size=image_size).embedding_dim)
+    network = load_teacher(config, image_size=data.image_size, channels=data.channels)
+    return int(network.embedding_dim)
 
 
 def _load(stage: str, overrides: tuple[str, ...]) -> Config:
@@ -305,7 +343,7 @@ _PLAN: dict[str, Any] = {
         }
     ),
     "recipes": Object({"step1": _TEXTS, "student": _TEXTS}, values=_TEXTS),
-    "minutes": Object({"rest": Number(low=0)}, values=Number(low=0)),
+    "minutes": Object(values=Number(low=0)),
     "memory_mib": Number(low=0, whole=True),
 }
 

@@ -30,7 +30,8 @@ def count_memory(configs: Mapping[str, Config]) -> dict[str, StepMemory]:
         teacher = Encoder(network.backbone)
     else:
         assert student.teacher is not None
-        teacher = load_teacher(student.teacher, image_size=student.data.image_size)
+        data = student.data
+        teacher = load_teacher(student.teacher, image_size=data.image_size, channels=data.channels)
     found["step1"] = count_step_memory(_measured(student), teacher=teacher)
     return found
 

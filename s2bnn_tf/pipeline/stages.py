@@ -11,7 +11,7 @@ from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import write_json
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.pipeline import deliver
-from s2bnn_tf.pipeline.look import check_unchanged, look_at
+from s2bnn_tf.pipeline.look import FRAMES, check_unchanged, look_at
 from s2bnn_tf.pipeline.plan import (
     Options,
     Plan,
@@ -40,6 +40,7 @@ def run_fit(
     options: Options,
     *,
     dry_run: bool = False,
+    timed: bool = True,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Look, plan, train, measure and deliver; the same call resumes.
@@ -48,9 +49,10 @@ def run_fit(
         data: A folder, picture files, or another source as for `open_source`.
         output_dir: The directory for everything: the run directories `teacher`, `untrained`,
             `step1` and `student`, `student.tflite` with its card, `bundle.zip`, `features.npz`,
-            `report.html`, `plan.json` and `results.json`.
+            `report.html`, `plan.json` and `results.json`; `frames` of videos.
         options: What is asked for.
         dry_run: Whether to stop after the plan, which is not kept then.
+        timed: Whether to time steps for the plan; without, `options.overrides` says `steps=N`.
         progress: Called with lines for the user.
 
     Returns:
@@ -64,16 +66,14 @@ def run_fit(
         UserError: If a teacher cannot be used or the file fails verification.
     """
     started, report, output = time.monotonic(), progress or no_progress, Path(output_dir)
-    if output.is_file():
-        raise ConfigError(f"{output} is a file; choose another --output-dir.")
-    if (output / "config.yaml").exists():
-        raise ConfigError(f"{output} is the directory of a single run; choose another.")
+    check_output_dir(output)
     with DirectoryLock(output, "fit"):
         plan = read_plan(output / "plan.json")
         if plan is None:
-            plan = _plan(data, output, options, started, report)
+            plan = _plan(data, output, options, started, report, timed)
         else:
             check_same(plan, options, output)
+            plan.config("student")  # names the plugins that the source may need
             check_unchanged(data, plan.look, output)
         for line in plan.lines():
             report(f"  {line}")
@@ -89,14 +89,28 @@ def run_fit(
     return done
 
 
+def check_output_dir(output: Path) -> None:
+    """Refuse a directory that cannot hold a fit.
+
+    Raises:
+        ConfigError: If it is a file or the directory of a single run.
+    """
+    if output.is_file():
+        raise ConfigError(f"{output} is a file; choose another --output-dir.")
+    if (output / "config.yaml").exists():
+        raise ConfigError(f"{output} is the directory of a single run; choose another.")
+
+
 def _plan(
     data: str | Path | Sequence[str | Path],
     output: Path,
     options: Options,
     started: float,
     report: Progress,
+    timed: bool,
 ) -> Plan:
-    others = [path.name for path in output.iterdir() if path.name not in (".lock", "images.tsv")]
+    ours = (".lock", "images.tsv", FRAMES)
+    others = [path.name for path in output.iterdir() if path.name not in ours]
     if others:
         raise ConfigError(
             f"{output} holds other files ({', '.join(sorted(others)[:3])}); choose another "
@@ -104,7 +118,8 @@ def _plan(
         )
     check_overrides(options)
     look = look_at(data, output, share=options.share, progress=report)
-    return place(make_plan(look, options, time.monotonic() - started, report), output)
+    spent = time.monotonic() - started
+    return place(make_plan(look, options, spent, report, timed=timed), output)
 
 
 def _train(plan: Plan, output: Path, report: Progress) -> None:
@@ -113,9 +128,10 @@ def _train(plan: Plan, output: Path, report: Progress) -> None:
     for stage in plan.recipes:
         config, run = plan.config(stage), RunDirectory(output / stage)
         if not _is_finished(run, config.steps or 0):
-            report(f"{_WORDS[stage]} (about {left:.0f} minutes left in all)")
+            remaining = f" (about {left:.0f} minutes left in all)" if plan.minutes else ""
+            report(_WORDS[stage] + remaining)
             pretrain(config, run.path)
-        left -= plan.minutes[stage]
+        left -= plan.minutes.get(stage, 0)
     if not RunDirectory(output / "untrained").weights_path.is_file():
         leave_untrained(plan.config("student"), output / "untrained")
 

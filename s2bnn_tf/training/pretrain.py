@@ -88,6 +88,7 @@ def pretrain(
             strategy=strategy,
         )
         _restore(training, run)
+        _explain_rising_loss(counted, steps, done=pretrainer.steps_done())
         place.create(config)
         training.store.clean()
         if training.fit(monitors or {}):
@@ -159,6 +160,19 @@ def _check_divisible(config: Config, strategy: tf.distribute.Strategy) -> None:
         raise ConfigError(
             f"data.batch_size is {config.data.batch_size}, which cannot be divided by {parts} "
             "(devices times optimizer.accumulation_steps); choose a multiple of that."
+        )
+
+
+def _explain_rising_loss(config: Config, steps_per_epoch: int, *, done: int) -> None:
+    """Say why the loss rises at first, where that shows in the mean of an epoch."""
+    filling = config.steps_to_fill_queue
+    if filling > max(done, steps_per_epoch // 10):
+        log.info(
+            "The queue of %d keys starts with random ones and is full after step %d (epoch %.3g); "
+            "the loss rises until then, since keys of images are harder to tell apart.",
+            config.objective.queue_size,
+            filling,
+            filling / steps_per_epoch,
         )
 
 

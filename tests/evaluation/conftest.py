@@ -20,6 +20,7 @@ class PixelEncoder:
         self.name = "pixels"
         self.path = Path("pixels.tflite")
         self.image_size = image_size
+        self.channels = 3
         self.center_crop = 1.0
         self.data_source = "digits"
         self.projection = projection
@@ -79,4 +80,4 @@ def tiny_backbone():
         )
 
     yield
-    del registry._BUILDERS["tiny_real"]
+    del registry._BACKBONES.entries["tiny_real"]

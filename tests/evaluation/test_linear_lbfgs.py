@@ -49,6 +49,15 @@ def test_says_how_it_was_fitted(blobs):
     assert probe.metrics["top1"] > 0.9
 
 
+def test_too_few_images_to_choose_the_regularization_are_no_choice(blobs):
+    """A tenth of 30 images cannot hold one of each of four classes."""
+    train, test = blobs(30, 5, 4, seed=0), blobs(40, 5, 4, seed=1)
+    probe = fit_linear_probe(*train, *test, class_names="abcd")
+    assert (probe.parameters["C"], probe.parameters["C_chosen_on"]) == (0.1, None)
+    chosen = fit_linear_probe(*blobs(200, 5, 4, seed=0), *test, class_names="abcd")
+    assert chosen.parameters["C_chosen_on"] == "10% of the training split"
+
+
 def test_the_test_split_decides_nothing(blobs):
     train, test = blobs(200, 5, 4, seed=0, spread=3.0), blobs(40, 5, 4, seed=1)
     names = "abcd"
@@ -81,6 +90,19 @@ def test_a_constant_feature_does_no_harm(blobs):
     probe = fit_linear_probe(features, labels, features, labels, class_names="abc")
     assert np.isfinite(probe.kernel).all()
     assert probe.metrics["top1"] > 0.95
+
+
+def test_features_wider_than_the_images_are_many_give_the_same_classifier(blobs):
+    """Raw pixels: the classifier is that of scikit-learn on all 120 dimensions."""
+    features, labels = blobs(45, 120, 3, seed=1, spread=2.0)
+    test, test_labels = blobs(200, 120, 3, seed=2, spread=2.0)
+    probe = fit_linear_probe(features, labels, test, test_labels, class_names="abc")
+    assert probe.kernel.shape == (120, 3)
+    scaler = StandardScaler().fit(features)
+    model = LogisticRegression(C=probe.parameters["C"], max_iter=1000, tol=1e-8)
+    model.fit(scaler.transform(features), labels)
+    expected = model.decision_function(scaler.transform(test))
+    np.testing.assert_allclose(probe.logits(test), expected, atol=0.02 * np.abs(expected).max())
 
 
 def test_one_class_is_refused():
