@@ -16,7 +16,7 @@ from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import write_json
 from s2bnn_tf.image_size import describe_size
 from s2bnn_tf.pipeline.look import Look
-from s2bnn_tf.pipeline.room import count_memory
+from s2bnn_tf.pipeline.room import count_memory, memory_of_all
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import ListOf, Number, Object, Text, read_json
 from s2bnn_tf.recipes import config_path
@@ -229,15 +229,14 @@ def choose_what_fits(
         configs = {stage: _load(stage, changes) for stage, changes in recipes.items()}
         memories = counted.get(size) or count_memory(configs)
         counted[size] = memories
-        needed = {
-            stage: memory.total(configs[stage].data.batch_size)
-            for stage, memory in memories.items()
-        }
-        if room is None or max(needed.values()) <= room:
-            return recipes, max(needed.values())
-    worst = max(needed, key=lambda stage: needed[stage])
-    last = dataclasses.replace(memories[worst], batch_size=configs[worst].data.batch_size)
-    raise ConfigError(describe_refusal(last, room or 0))
+        batches = {stage: config.data.batch_size for stage, config in configs.items()}
+        needed = memory_of_all(memories, batches)
+        if room is None or needed <= room:
+            return recipes, needed
+    worst = max(memories, key=lambda stage: memories[stage].total(batches[stage]))
+    last = dataclasses.replace(memories[worst], batch_size=batches[worst])
+    others = needed - last.total()  # what the graphs of the other stages take
+    raise ConfigError(describe_refusal(last, (room or 0) - others))
 
 
 def _sizes_and_batches(look: Look, options: Options) -> Iterator[tuple[str, int]]:
