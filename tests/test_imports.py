@@ -17,10 +17,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     ("errors", "text"),
     (
-        *("environment", "files", "interrupts", "locks", "progress", "reading", "recipes"),
-        *("defaults", "image_size"),
+        *("environment", "files", "interrupts", "locks", "plugins", "progress", "reading"),
+        *("defaults", "image_size", "recipes"),
     ),
-    ("config_loader", "checked"),
+    ("checked", "config_loader", "registry"),
     ("config", "data", "layers", "objectives", "tflite"),
     ("backbones",),
     ("runs",),
@@ -29,7 +29,8 @@ ORDER = (
     ("training", "evaluation", "export"),
     ("report",),
     ("pipeline",),
-    ("demo", "demo_pictures"),
+    ("demo_pictures",),
+    ("demo",),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}

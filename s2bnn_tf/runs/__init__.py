@@ -13,6 +13,7 @@ from s2bnn_tf.runs.run_directory import (
     leave_untrained,
     load_encoder,
     locate_run,
+    plugins_of,
     save_encoder,
 )
 from s2bnn_tf.runs.weights_files import count_weights
@@ -29,6 +30,7 @@ __all__ = [
     "load_encoder",
     "locate_run",
     "open_encoder",
+    "plugins_of",
     "restore_run",
     "save_encoder",
 ]
