@@ -231,7 +231,7 @@ class Pretrainer(keras.Model):
             "distillation": lambda: distillation_loss(query, target, *temperatures),
             "similarity": lambda: similarity_loss(query, target, keys, *temperatures),
             "regression": lambda: regression_loss(query, target),
-            "custom": lambda: custom_loss(self.custom, query, target),
+            "custom": lambda: custom_loss(str(self.custom), query, target),
         }
         return {name: losses[name]() for name in self.objective_weights}
 

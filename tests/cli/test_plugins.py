@@ -234,10 +234,7 @@ def test_an_objective_that_is_no_number(folder):
 
 def test_a_source_that_returns_no_images(folder):
     text = (folder / "my_source.py").read_text()
-    (folder / "empty.py").write_text(text.replace("    return ArraySource(", "    return str("))
     words = ["train", "configs/digits/teacher.yaml", "--set", "data.source=npz:images.npz"]
-    done = run(folder, "--plugin", "empty", *words, "--output-dir", "runs/empty", *BRIEF)
-    assert isinstance(done.exception, TypeError)  # str() takes no five arguments: its own fault
     (folder / "empty.py").write_text(
         text.replace("    return ArraySource(", "    return None and (")
     )
