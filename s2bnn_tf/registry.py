@@ -53,7 +53,7 @@ class Registry(Generic[F]):
                 f"another name for {function.__qualname__}{by}."
             )
         self.entries[name] = function
-        plugin = importing() or function.__module__
+        plugin = importing() or function.__module__ or "__main__"
         if plugin.split(".")[0] not in ("s2bnn_tf", "__main__", "builtins"):
             self._plugins[name] = plugin
 
