@@ -13,8 +13,15 @@ Read the files in this order:
 5. `pack` writes a folder of images into a few large files.
 """
 
+import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.data.array_source import ArraySource
-from s2bnn_tf.data.augment import IMAGENET_MEAN, IMAGENET_STD, Augmentation, normalize
+from s2bnn_tf.data.augment import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Augmentation,
+    channel_statistics,
+    normalize,
+)
 from s2bnn_tf.data.decode import load_image
 from s2bnn_tf.data.decoded_source import DecodedSource
 from s2bnn_tf.data.file_source import FileSource
@@ -24,7 +31,7 @@ from s2bnn_tf.data.labeled import PROBE_FLIP_PROBABILITY, labeled_dataset
 from s2bnn_tf.data.list_file import Listed, read_list, write_list
 from s2bnn_tf.data.order import batch_indices, steps_per_epoch
 from s2bnn_tf.data.pack import pack
-from s2bnn_tf.data.pictures import center_crop
+from s2bnn_tf.data.pictures import center_crop, see, to_gray
 from s2bnn_tf.data.registry import register_source, source_names, source_plugin
 from s2bnn_tf.data.sources import open_images, open_source
 from s2bnn_tf.data.video import Video, default_frames_dir, is_video, sample_video
@@ -44,6 +51,7 @@ __all__ = [
     "Video",
     "batch_indices",
     "center_crop",
+    "channel_statistics",
     "default_frames_dir",
     "is_video",
     "labeled_dataset",
@@ -57,9 +65,11 @@ __all__ = [
     "read_list",
     "register_source",
     "sample_video",
+    "see",
     "source_names",
     "source_plugin",
     "steps_per_epoch",
+    "to_gray",
     "view_dataset",
     "write_list",
 ]
