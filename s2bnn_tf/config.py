@@ -34,6 +34,10 @@ def _choice(default: str | None, *choices: str) -> Any:
     return field(default=default, metadata={"choices": choices})
 
 
+def _choices(default: tuple[str, ...], *choices: str) -> Any:
+    return field(default=default, metadata={"choices": choices})
+
+
 # The losses by their names in metrics.jsonl; `objective.NAME_weight` is the weight of each.
 OBJECTIVES = ("contrastive", "distillation", "similarity", "regression")
 
@@ -159,6 +163,8 @@ class Config:
     deterministic: bool = False  # sum in a fixed order, so that runs are equal bit for bit
     distribution: str = _choice("none", "none", "mirrored", "multi_worker")
     precision: str = _choice("float32", "float32", "float16", "bfloat16")  # of the arithmetic
+    # Who gets the numbers of each epoch, beside metrics.jsonl.
+    loggers: tuple[str, ...] = _choices(("tensorboard",), "tensorboard", "mlflow", "wandb")
     data: DataConfig = field(default_factory=DataConfig)
     student: StudentConfig = field(default_factory=StudentConfig)
     teacher: TeacherConfig | None = None

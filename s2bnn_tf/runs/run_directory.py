@@ -49,6 +49,8 @@ class RunDirectory:
         self.eval_dir = self.path / "eval"
         self.report_path = self.path / "report.html"
         self.tensorboard = self.path / "tensorboard"
+        self.mlflow = self.path / "mlflow"
+        self.wandb = self.path / "wandb"
         self.imported_path = self.path / "imported.json"  # where imported weights come from
         self.lock_path = self.path / ".lock"
         self._config: Config | None = None
@@ -56,7 +58,7 @@ class RunDirectory:
 
     def _parts(self) -> list[Path]:
         files = [self.config_path, self.metrics_path, self.weights_path, self.report_path]
-        folders = [self.checkpoints, self.tensorboard, self.eval_dir]
+        folders = [self.checkpoints, self.tensorboard, self.mlflow, self.wandb, self.eval_dir]
         below = [self.eval_dir / "features", self.eval_dir / "transfer"]
         return [*files, *folders, *below, self.imported_path, self.lock_path]
 

@@ -2,6 +2,7 @@
 
 from s2bnn_tf.training.build import build_pretrainer
 from s2bnn_tf.training.distribution import is_chief, open_strategy
+from s2bnn_tf.training.loggers import check_loggers
 from s2bnn_tf.training.momentum import update_momentum
 from s2bnn_tf.training.optimizers import SGD, Adam
 from s2bnn_tf.training.pretrain import pretrain
@@ -19,6 +20,7 @@ __all__ = [
     "Pretrainer",
     "TrainingStopped",
     "build_pretrainer",
+    "check_loggers",
     "is_chief",
     "open_strategy",
     "pretrain",

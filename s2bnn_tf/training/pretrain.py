@@ -7,7 +7,7 @@ import logging
 import math
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from s2bnn_tf.runs import CheckpointStore, RunDirectory
 from s2bnn_tf.training.build import build_pretrainer
 from s2bnn_tf.training.distribution import is_chief, open_strategy
 from s2bnn_tf.training.fitting import Training
+from s2bnn_tf.training.loggers import check_loggers
 from s2bnn_tf.training.monitors import Monitor
 from s2bnn_tf.training.resuming import check_resumable, check_same_images
 from s2bnn_tf.training.stopping import TrainingStopped
@@ -36,6 +37,7 @@ def pretrain(
     *,
     resume: bool = True,
     monitors: Mapping[str, Monitor] | None = None,
+    callbacks: Sequence[tf.keras.callbacks.Callback] = (),
     strategy: tf.distribute.Strategy | None = None,
 ) -> RunDirectory:
     """Train a student as a recipe describes.
@@ -46,6 +48,8 @@ def pretrain(
         resume: Whether to resume; False refuses a directory that already holds a run.
         monitors: Functions from the student to a score, by name, called every
             `monitor.knn_every` epochs; the scores go to `metrics.jsonl`.
+        callbacks: Callbacks of Keras, whose `model` is a `Pretrainer`. Their exceptions pass
+            through, and one that sets `stop_training` ends the run there, with everything saved.
         strategy: The strategy to train with, where it had to be opened earlier; defaults to
             `open_strategy(config.distribution)`.
 
@@ -53,12 +57,14 @@ def pretrain(
         The run directory, with `encoder.weights.h5`.
 
     Raises:
-        ConfigError: If the recipe is not possible here, or not that of the run in the directory.
+        ConfigError: If the recipe is not possible here, or not that of the run in the directory,
+            or a logger is not installed.
         CheckpointError: If the directory cannot be written to, or its run cannot be resumed.
         DataError: If the images cannot be used.
         NotFiniteError: If the loss became infinite or not a number.
         TrainingStopped: After Ctrl-C or SIGTERM, when everything is saved.
     """
+    check_loggers(config.loggers)
     strategy = strategy or open_strategy(config.distribution)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -84,7 +90,7 @@ def pretrain(
         _restore(training, run)
         place.create(config)
         training.store.clean()
-        if training.fit(monitors or {}):
+        if training.fit(monitors or {}, callbacks):
             raise TrainingStopped(f"Stopped; everything is saved in {run.path}.")
     return run
 
