@@ -8,6 +8,7 @@ from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import TeacherConfig
 from s2bnn_tf.errors import CheckpointError, ModelError
 from s2bnn_tf.runs import RunDirectory, load_encoder
+from s2bnn_tf.teachers.given import PREFIX, load_given
 from s2bnn_tf.teachers.keras_networks import load_application, load_keras_file
 
 _TORCH_SUFFIXES = (".pth", ".pt", ".tar", ".safetensors")
@@ -19,7 +20,8 @@ def load_teacher(teacher: TeacherConfig, *, image_size: int) -> Encoder:
     Args:
         teacher: `weights` is a run directory, a `.keras` file, or, together with
             `backbone: NAME`, the weights of `keras.applications.NAME`: `imagenet`
-            or a weights file without its classifier.
+            or a weights file without its classifier; or `python:NAME`, a function that
+            `give_teacher` was called with.
         image_size: Height and width of the views in pixels.
 
     Returns:
@@ -51,6 +53,8 @@ def load_teacher(teacher: TeacherConfig, *, image_size: int) -> Encoder:
 
 def _load(teacher: TeacherConfig, image_size: int) -> Encoder:
     """Recognize the kind of teacher, and load it."""
+    if (teacher.weights or "").startswith(PREFIX):
+        return Encoder(load_given((teacher.weights or "").removeprefix(PREFIX), image_size))
     weights = Path(teacher.weights or "")
     if teacher.backbone is not None:
         return Encoder(load_application(teacher.backbone, teacher.weights, image_size))
