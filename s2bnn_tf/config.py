@@ -17,6 +17,7 @@ import yaml
 from s2bnn_tf.config_loader import apply_override, build, read_tree
 from s2bnn_tf.defaults import CENTER_CROP
 from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.plugins import expect, is_module_name
 
 
 def _number(
@@ -39,7 +40,7 @@ def _choices(default: tuple[str, ...], *choices: str) -> Any:
 
 
 # The losses by their names in metrics.jsonl; `objective.NAME_weight` is the weight of each.
-OBJECTIVES = ("contrastive", "distillation", "similarity", "regression")
+OBJECTIVES = ("contrastive", "distillation", "similarity", "regression", "custom")
 
 # The fields of DataConfig that `data.augmentation` fills in if they are not set.
 # light: section 3 of the S2-BNN paper; moco_v2: https://arxiv.org/abs/2003.04297.
@@ -113,12 +114,14 @@ class TeacherConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """What is minimized: the weighted sum of four losses (s2bnn_tf.objectives)."""
+    """What is minimized: the weighted sum of these losses (s2bnn_tf.objectives)."""
 
     contrastive_weight: float = _number(0.0, at_least=0.0)
     distillation_weight: float = _number(1.0, at_least=0.0)
     similarity_weight: float = _number(0.0, at_least=0.0)
     regression_weight: float = _number(0.0, at_least=0.0)
+    custom_weight: float = _number(0.0, at_least=0.0)
+    custom: str | None = None  # the name of a registered objective
     temperature: float = _number(0.2, above=0.0, at_most=1e3)  # for all losses
     teacher_temperature: float | None = _number(None, above=0.0)  # default: temperature
     queue_size: int = _number(65536, at_least=1, at_most=2**24)  # keys
@@ -165,6 +168,8 @@ class Config:
     precision: str = _choice("float32", "float32", "float16", "bfloat16")  # of the arithmetic
     # Who gets the numbers of each epoch, beside metrics.jsonl.
     loggers: tuple[str, ...] = _choices(("tensorboard",), "tensorboard", "mlflow", "wandb")
+    # The modules that have registered what the recipe names; none is imported because of this.
+    plugins: tuple[str, ...] = ()
     data: DataConfig = field(default_factory=DataConfig)
     student: StudentConfig = field(default_factory=StudentConfig)
     teacher: TeacherConfig | None = None
@@ -194,6 +199,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         apply_override(tree, override)
     config = build(Config, tree, path="")
     _check_together(config)
+    expect(config.plugins)
     return config
 
 
@@ -216,6 +222,9 @@ def dump_config(config: Config) -> str:
 def _check_together(config: Config) -> None:
     """Refuse keys that are valid alone but not together."""
     _check_objective(config.objective, config.teacher)
+    for plugin in config.plugins:
+        if not is_module_name(plugin):
+            raise ConfigError(f"plugins: expected names of modules, not {plugin!r}.")
     if config.data.batch_size % config.optimizer.accumulation_steps:
         raise ConfigError(
             f"optimizer.accumulation_steps: expected a divisor of data.batch_size "
@@ -235,6 +244,11 @@ def _check_objective(objective: ObjectiveConfig, teacher: TeacherConfig | None) 
     if not used:
         raise ConfigError(
             f"objective: {', '.join(weights)} are all 0; expected at least one above it."
+        )
+    if (objective.custom is None) != (objective.custom_weight == 0):
+        raise ConfigError(
+            "objective: expected custom, the name of a registered objective, together with a "
+            "custom_weight above 0, or neither."
         )
     guided = [name for name in used if name != "contrastive_weight"]
     if guided and (teacher is None or teacher.weights is None):

@@ -110,9 +110,12 @@ def test_the_examples_in_python_run(page: Path, monkeypatch: pytest.MonkeyPatch)
     )
     blocks = [block for needs, block in found if not needs]
     if blocks:
-        from s2bnn_tf.backbones import registry
+        from s2bnn_tf.backbones.registry import _BACKBONES
+        from s2bnn_tf.data.registry import _SOURCES
+        from s2bnn_tf.objectives.registry import _OBJECTIVES
 
-        monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+        for registry in (_BACKBONES, _OBJECTIVES, _SOURCES):
+            monkeypatch.setattr(registry, "entries", dict(registry.entries))
         exec("\n".join(blocks), {})
 
 

@@ -17,10 +17,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     ("errors", "text"),
     (
-        *("environment", "files", "interrupts", "locks", "progress", "reading", "recipes"),
-        "defaults",
+        *("environment", "files", "interrupts", "locks", "plugins", "progress", "reading"),
+        *("defaults", "recipes"),
     ),
-    ("config_loader",),
+    ("config_loader", "registry"),
     ("config", "data", "layers", "objectives", "tflite"),
     ("backbones",),
     ("runs",),

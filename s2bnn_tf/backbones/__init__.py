@@ -6,6 +6,7 @@ from s2bnn_tf.backbones.reactnet import reactnet
 from s2bnn_tf.backbones.registry import (
     backbone_names,
     backbone_options,
+    backbone_plugin,
     build_backbone,
     register_backbone,
 )
@@ -17,6 +18,7 @@ __all__ = [
     "ReverseImage",
     "backbone_names",
     "backbone_options",
+    "backbone_plugin",
     "build_backbone",
     "projection_head",
     "reactnet",

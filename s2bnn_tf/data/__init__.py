@@ -4,7 +4,7 @@ Read the files in this order:
 
 1. Where images are: `sources` opens them by name; `digits`, `idx`, `folder`, `list_file` and
    `records` know the formats; `decode` turns files into pixels and `readable` leaves out broken
-   ones.
+   ones. `registry` is for sources of one's own.
 2. What a source is: `image_source` is the interface; `array_source` holds images in memory;
    `decoded_source` decodes them one at a time, in `file_source` from files.
 3. What happens to images: `crop` and `augment` for batches of small ones, by the matrices of
@@ -25,6 +25,7 @@ from s2bnn_tf.data.list_file import Listed, read_list, write_list
 from s2bnn_tf.data.order import batch_indices, steps_per_epoch
 from s2bnn_tf.data.pack import pack
 from s2bnn_tf.data.pictures import center_crop
+from s2bnn_tf.data.registry import register_source, source_names, source_plugin
 from s2bnn_tf.data.sources import open_images, open_source
 from s2bnn_tf.data.views import view_dataset
 
@@ -49,6 +50,9 @@ __all__ = [
     "open_source",
     "pack",
     "read_list",
+    "register_source",
+    "source_names",
+    "source_plugin",
     "steps_per_epoch",
     "view_dataset",
     "write_list",

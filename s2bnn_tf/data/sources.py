@@ -18,7 +18,9 @@ from s2bnn_tf.data.list_file import read_list
 from s2bnn_tf.data.pictures import find_pictures
 from s2bnn_tf.data.readable import keep_readable, require_one_readable
 from s2bnn_tf.data.records import Index, open_index, open_tfds
+from s2bnn_tf.data.registry import open_registered
 from s2bnn_tf.errors import DataError
+from s2bnn_tf.registry import needed_plugins
 from s2bnn_tf.text import printable
 
 logger = logging.getLogger(__name__)
@@ -47,6 +49,7 @@ def open_source(spec: str, split: str = "train") -> ImageSource:
             `tfrecord:PATTERN`: files of `tf.train.Example`s with the features `image` and `label`;
             see `records.open_index`.
             `tfds:NAME`: a prepared data set of TensorFlow Datasets.
+            `NAME:LOCATION`: what `register_source` knows by that name.
         split: `train` or `test`.
 
     Returns:
@@ -74,7 +77,10 @@ def open_source(spec: str, split: str = "train") -> ImageSource:
         return _open_records(spec, split, open_tfds(location, split))
     if spec and Path(spec).expanduser().is_dir():
         return _open_listing(spec, split, list_folder(Path(spec).expanduser(), split))
-    raise DataError(f"Unknown data source {spec!r}; write {KNOWN_SOURCES}.")
+    registered = open_registered(spec, split)
+    if registered is not None:
+        return registered
+    raise DataError(f"Unknown data source {spec!r}; {needed_plugins()}write {KNOWN_SOURCES}.")
 
 
 def open_images(paths: Sequence[Path]) -> FileSource:

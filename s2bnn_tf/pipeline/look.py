@@ -11,7 +11,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from s2bnn_tf.data import Listed, Listing, list_splits, open_images, open_source, write_list
+from s2bnn_tf.data import (
+    Listed,
+    Listing,
+    list_splits,
+    open_images,
+    open_source,
+    source_names,
+    write_list,
+)
 from s2bnn_tf.errors import ConfigError, DataError
 from s2bnn_tf.pipeline.groups import find_groups, hold_out
 from s2bnn_tf.progress import Progress, no_progress
@@ -83,7 +91,8 @@ def look_at(
 
 
 def _is_source(text: str) -> bool:
-    return text == "digits" or text.split(":")[0] in ("idx", "list", "tfrecord", "tfds")
+    kind = text.split(":")[0]
+    return text == "digits" or kind in ("idx", "list", "tfrecord", "tfds", *source_names())
 
 
 def _as_it_is(spec: str) -> Look:

@@ -17,7 +17,7 @@ from s2bnn_tf.pipeline.look import Look
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import ListOf, Number, Object, Text, read_json
 from s2bnn_tf.recipes import config_path
-from s2bnn_tf.runs import leave_untrained
+from s2bnn_tf.runs import leave_untrained, plugins_of
 from s2bnn_tf.teachers import load_teacher
 from s2bnn_tf.training import Cost, time_steps
 
@@ -158,7 +158,8 @@ def make_plan(look: Look, options: Options, spent: float, progress: Progress | N
                     f"--minutes {math.ceil((spent + rest + begin + needed) / 60)}."
                 )
             config = dataclasses.replace(config, steps=steps)
-        recipes[stage] = (*recipes[stage], f"steps={config.steps}")
+        plugins = [f"plugins={json.dumps(names)}" for names in [plugins_of(config)] if names]
+        recipes[stage] = (*recipes[stage], f"steps={config.steps}", *plugins)
         minutes[stage] = ((config.steps or 0) * cost.seconds + cost.start_seconds) / 60
     memory = max(cost.memory_mib for cost in costs.values())
     return Plan(options, look, recipes, {**minutes, "rest": rest / 60}, memory)

@@ -19,6 +19,7 @@ from s2bnn_tf.runs.run_directory import (
     leave_untrained,
     load_encoder,
     locate_run,
+    plugins_of,
     save_encoder,
 )
 from s2bnn_tf.runs.weights_files import count_weights
@@ -38,6 +39,7 @@ __all__ = [
     "locate_run",
     "open_encoder",
     "options_of",
+    "plugins_of",
     "read_keras_file",
     "restore_run",
     "save_encoder",

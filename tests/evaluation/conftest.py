@@ -79,4 +79,4 @@ def tiny_backbone():
         )
 
     yield
-    del registry._BUILDERS["tiny_real"]
+    del registry._BACKBONES.entries["tiny_real"]
