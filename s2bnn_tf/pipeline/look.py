@@ -17,6 +17,7 @@ from s2bnn_tf.data import (
     list_splits,
     open_images,
     open_source,
+    read_list,
     source_names,
     write_list,
 )
@@ -39,6 +40,8 @@ class Look:
         class_names: The classes; empty without labels.
         side: The median of the pictures' shorter sides in pixels.
         said: Lines for the user.
+        left_out: The number of pictures that are neither, because they cannot be read or
+            resemble others.
     """
 
     source: str
@@ -47,6 +50,7 @@ class Look:
     class_names: tuple[str, ...]
     side: int
     said: tuple[str, ...] = ()
+    left_out: int = 0
 
 
 def look_at(
@@ -71,28 +75,66 @@ def look_at(
         DataError: If there are no pictures, or fewer than 32 that differ.
     """
     report = progress or no_progress
-    if isinstance(data, str) and not Path(data).expanduser().is_dir() and _is_source(data):
-        return _as_it_is(data)
+    if _has_own_splits(data):
+        return _as_it_is(str(data))
     if isinstance(data, (str, Path)):
-        root = Path(str(data).removeprefix("folder:")).expanduser()
+        root = _root(data)
         if output_dir.resolve().is_relative_to(root.resolve()) and root.is_dir():
             raise ConfigError(
                 f"{output_dir} is inside of {root}, whose pictures are read; choose an "
                 "--output-dir elsewhere."
             )
-        listings = list_splits(root)
-        name = str(root)
-    else:
-        listings = {"train": Listing([Path(path) for path in data], None, ())}
-        name = f"{len(data)} files"
+    listings = _list(data)
     for line in {listing.said: None for listing in listings.values() if listing.said}:
         report(line)
+    name = str(_root(data)) if isinstance(data, (str, Path)) else f"{len(data)} files"
     return _divide(name, listings, output_dir, share, report)
 
 
-def _is_source(text: str) -> bool:
-    kind = text.split(":")[0]
-    return text == "digits" or kind in ("idx", "list", "tfrecord", "tfds", *source_names())
+def check_unchanged(data: str | Path | Sequence[str | Path], look: Look, output_dir: Path) -> None:
+    """Refuse to resume when pictures came or went since `look_at`; headers are not read.
+
+    Raises:
+        DataError: If so; it says how many.
+    """
+    if _has_own_splits(data):
+        if data != look.source:
+            raise DataError(
+                f"{output_dir} holds a fit on {look.source}, not on {data}; choose another "
+                "--output-dir."
+            )
+        return
+    known = {
+        path
+        for split in ("train", "test")[: 2 if look.test else 1]
+        for path in read_list(output_dir / "images.tsv", split).paths
+    }
+    gone = sum(not path.exists() for path in known)
+    there = {path.resolve() for listing in _list(data).values() for path in listing.paths}
+    came = max(0, len(there - known) - look.left_out)
+    if gone or came:
+        raise DataError(
+            f"{gone:,} of the {len(known):,} pictures of {output_dir} are gone, and {came:,} came "
+            "since it was begun; undo that, or choose another --output-dir."
+        )
+
+
+def _has_own_splits(data: object) -> bool:
+    """Whether this names another kind of source than picture files."""
+    if not isinstance(data, str) or Path(data).expanduser().is_dir():
+        return False
+    kind = data.split(":")[0]
+    return data == "digits" or kind in ("idx", "list", "tfrecord", "tfds", *source_names())
+
+
+def _list(data: str | Path | Sequence[str | Path]) -> dict[str, Listing]:
+    if isinstance(data, (str, Path)):
+        return list_splits(_root(data))
+    return {"train": Listing([Path(path) for path in data], None, ())}
+
+
+def _root(folder: str | Path) -> Path:
+    return Path(str(folder).removeprefix("folder:")).expanduser()
 
 
 def _as_it_is(spec: str) -> Look:
@@ -144,7 +186,8 @@ def _divide(
     said = _describe(counts, names, groups, int((~kept).sum()), len(source.unreadable))
     report(said)
     side = int(np.median(source.sizes.min(axis=1)))
-    return Look(f"list:{(output_dir / 'images.tsv').resolve()}", *counts, names, side, (said,))
+    spec = f"list:{(output_dir / 'images.tsv').resolve()}"
+    return Look(spec, *counts, names, side, (said,), len(paths) - len(images))
 
 
 def _join(listings: dict[str, Listing]) -> tuple[list[Path], dict[Path, str], set[Path]]:

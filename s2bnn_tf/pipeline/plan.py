@@ -252,6 +252,7 @@ _PLAN: dict[str, Any] = {
             "class_names": _TEXTS,
             "side": Number(low=1, whole=True),
             "said": _TEXTS,
+            "left_out": Number(low=0, whole=True),
         }
     ),
     "recipes": Object({"step1": _TEXTS, "student": _TEXTS}, values=_TEXTS),

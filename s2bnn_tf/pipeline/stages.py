@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from s2bnn_tf.data import read_list
-from s2bnn_tf.errors import CheckpointError, ConfigError, DataError
+from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import write_json
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.pipeline import deliver
-from s2bnn_tf.pipeline.look import Look, look_at
+from s2bnn_tf.pipeline.look import check_unchanged, look_at
 from s2bnn_tf.pipeline.plan import (
     Options,
     Plan,
@@ -75,7 +74,7 @@ def run_fit(
             plan = _plan(data, output, options, started, report)
         else:
             check_same(plan, options, output)
-            _check_pictures(plan.look, output)
+            check_unchanged(data, plan.look, output)
         for line in plan.lines():
             report(f"  {line}")
         if dry_run:
@@ -106,23 +105,6 @@ def _plan(
     check_overrides(options)
     look = look_at(data, output, share=options.share, progress=report)
     return place(make_plan(look, options, time.monotonic() - started, report), output)
-
-
-def _check_pictures(look: Look, output: Path) -> None:
-    """Refuse to resume when pictures are gone since the plan was made."""
-    if not look.source.startswith("list:"):
-        return
-    listed = [
-        path
-        for split in ("train", "test")[: 2 if look.test else 1]
-        for path in read_list(output / "images.tsv", split).paths
-    ]
-    gone = sum(not path.exists() for path in listed)
-    if gone:
-        raise DataError(
-            f"{gone} of the {len(listed)} pictures of {output} are gone; put them back, or "
-            "choose another --output-dir."
-        )
 
 
 def _train(plan: Plan, output: Path, report: Progress) -> None:

@@ -29,6 +29,7 @@ from s2bnn_tf.training.stopping import TrainingStopped
 log = logging.getLogger(__name__)
 
 _SHORTEST_EPOCH, _LONGEST_EPOCH = 25, 1000  # steps, where the recipe counts in steps
+_LITTLE = 0.1  # of the images
 
 
 def pretrain(
@@ -70,13 +71,14 @@ def pretrain(
         tf.config.experimental.enable_op_determinism()
     run, chief = RunDirectory(output_dir), is_chief(strategy)
     with _place_to_write(run, chief=chief) as (place, lock):
-        check_resumable(run, config, resume=resume)
         source = open_source(config.data.source, "train")
+        config = _shorten_queue(config, len(source), run)
+        check_resumable(run, config, resume=resume)
         epochs, steps = run_length(config, source)
         _check_divisible(config, strategy)
         counted = replace(config, epochs=epochs)
         pretrainer = build_pretrainer(counted, steps_per_epoch=steps, strategy=strategy)
-        _warn_of_large_queue(config, source)
+        _say_what_is_left_out(config, len(source))
         training = Training(
             config=counted,
             pretrainer=pretrainer,
@@ -162,14 +164,36 @@ def _check_divisible(config: Config, strategy: tf.distribute.Strategy) -> None:
         )
 
 
-def _warn_of_large_queue(config: Config, source: ImageSource) -> None:
-    size, images = config.objective.queue_size, len(source)
-    if config.objective.contrastive_weight > 0 and size > images:
-        # With a quarter as many keys as images, an image meets its last key once in 32 epochs.
+def _shorten_queue(config: Config, images: int, run: RunDirectory) -> Config:
+    """Let a queue hold no more keys than there are images, unless an earlier run had more."""
+    asked = config.objective.queue_size
+    weights = config.objective.contrastive_weight, config.objective.similarity_weight
+    if asked <= images or not any(weights):
+        return config
+    earlier = [run] + [RunDirectory(d) for d in (config.student.init_from,) if d is not None]
+    if any(e.exists() and e.config.objective.queue_size == asked for e in earlier):
+        return config
+    # With a quarter as many keys as images, an image meets its last key once in 32 epochs.
+    log.warning(
+        "objective.queue_size is %d and the dataset has %d images, so the queue holds %d keys, "
+        "and an image's own older keys are among its negatives; set objective.queue_size to %d "
+        "or less.",
+        asked,
+        images,
+        images,
+        max(1, images // 4),
+    )
+    return replace(config, objective=replace(config.objective, queue_size=images))
+
+
+def _say_what_is_left_out(config: Config, images: int) -> None:
+    """Warn where so much of each epoch makes no whole batch that it matters."""
+    batch = config.data.batch_size
+    if images % batch > images * _LITTLE:
         log.warning(
-            "objective.queue_size is %d and the dataset has %d images, so an image's own older "
-            "keys are among its negatives; set objective.queue_size to %d or less.",
-            size,
+            "With data.batch_size %d, %d of the %d images make no whole batch and wait for a later "
+            "epoch, other ones each time; a smaller batch loses fewer.",
+            batch,
+            images % batch,
             images,
-            max(1, images // 4),
         )

@@ -19,6 +19,7 @@ from s2bnn_tf.data import load_image
 from s2bnn_tf.errors import ConfigError, DataError
 from s2bnn_tf.evaluation import results_dir
 from s2bnn_tf.pipeline import Options, look_at, run_fit
+from s2bnn_tf.pipeline.look import check_unchanged
 from s2bnn_tf.runs import RunDirectory
 
 TARGET = f"linux-{platform.machine()}"
@@ -116,6 +117,20 @@ def test_pictures_that_are_gone(fitted, crops, tmp_path):
     done = fit(crops, "--output-dir", output, "--target", TARGET, *BRIEF)
     assert done.exit_code == 1
     assert "1 of the 72 pictures of" in done.output and "are gone" in done.output
+
+
+def test_pictures_that_came_or_went_since_are_counted(crops, tmp_path):
+    root, output = shutil.copytree(crops, tmp_path / "photos"), tmp_path / "out"
+    (root / "temple0" / "cut.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    look = look_at(str(root), output, share=0.2)
+    check_unchanged(str(root), look, output)
+    for name in ("new.png", "newer.png"):
+        shutil.copy(root / "temple0" / "00.png", root / "temple0" / name)
+    (root / "temple0" / "01.png").unlink()
+    with pytest.raises(DataError, match=r"1 of the 72 pictures of .* gone, and 2 came"):
+        check_unchanged(str(root), look, output)
+    with pytest.raises(DataError, match="a fit on digits, not on idx:there"):
+        check_unchanged("idx:there", look_at("digits", output, share=0.2), output)
 
 
 def refused(data, output, **options) -> str:

@@ -345,6 +345,9 @@ def test_monitors_progress_and_a_large_queue_in_a_new_directory(
     assert rows == {1: None, 2: 1, 3: None, 4: 2, 5: 3}
     assert widths == [8, 8, 8]
     assert "queue_size is 1438 and the dataset has 1437 images" in caplog.text
+    assert "157 of the 1437 images make no whole batch" in caplog.text
+    assert run.config.objective.queue_size == 1437
+    assert pretrain(watched, run.path).config.objective.queue_size == 1437  # resumes
     assert "set objective.queue_size to 359 or less" in caplog.text
     # One line per epoch where there is no terminal, and nothing on standard output.
     output = capsys.readouterr()
