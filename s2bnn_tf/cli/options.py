@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from s2bnn_tf.defaults import TARGETS
+
 RUN = click.Path(path_type=Path, file_okay=False)
 RUN_OR_MODEL = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -25,7 +27,7 @@ data_option = click.option(
 )
 target_option = click.option(
     "--target",
-    type=click.Choice(["linux-aarch64", "linux-x86_64"]),
-    default="linux-aarch64",
+    type=click.Choice(TARGETS),
+    default=TARGETS[0],
     help="The kind of device. A Raspberry Pi with a 64-bit system is linux-aarch64.",
 )

@@ -68,16 +68,17 @@ def next_commands(plan: Plan, output_dir: Path) -> list[tuple[str, str]]:
 def report(plan: Plan, output_dir: Path, results: dict[str, Any]) -> Path:
     """Write `report.html`."""
     runs = {name: RunDirectory(output_dir / name) for name in plan.recipes}
+    headings = dict(_HEADINGS) if "step1" in runs else {**_HEADINGS, "student": "Student"}
     path = output_dir / "report.html"
     write_report(
         path,
         title=f"s2bnn fit: {output_dir.resolve().name}",
         headline=headline(results),
         columns=_columns(plan, output_dir, results),
-        curves={_HEADINGS[name]: run.metrics_path for name, run in runs.items()},
+        curves={headings[name]: run.metrics_path for name, run in runs.items()},
         galleries={"Student": read_gallery(runs["student"].path)},
         commands=next_commands(plan, output_dir),
-        configs={_HEADINGS[name]: run.config_path.read_text("utf-8") for name, run in runs.items()},
+        configs={headings[name]: run.config_path.read_text("utf-8") for name, run in runs.items()},
     )
     return path
 
