@@ -64,16 +64,19 @@ def take_objects(student: Any, teacher: Any, objective: Any, output_dir: Path) -
     overrides: list[str] = []
     folder = output_dir / FOLDER
     if isinstance(student, keras.Model):
-        names.append(f"student {_digest_of_layers(student)}")
-        path = _write(student, folder / "student.keras", "student")
-        overrides += [f"student.backbone={json.dumps(path)}", *_size_of(student)]
+        name = _digest_of_layers(student)
+        size = _size_of(student)
+        path = _write(student, folder / f"student_{name}.keras", "student")
+        names.append(f"student {name}")
+        overrides += [f"student.backbone={json.dumps(path)}", *size]
     elif isinstance(student, str):
         overrides.append(f"student.backbone={json.dumps(student)}")
     elif student is not None:
         raise ConfigError(f"student: expected a name or a Keras model, not {_kind(student)}.")
     if isinstance(teacher, keras.Model):
-        names.append(f"teacher {_digest_of_weights(teacher)}")
-        teacher = _write(teacher, folder / "teacher.keras", "teacher")
+        name = _digest_of_weights(teacher)
+        names.append(f"teacher {name}")
+        teacher = _write(teacher, folder / f"teacher_{name}.keras", "teacher")
     elif isinstance(teacher, (str, Path)):
         teacher = str(teacher)
     elif callable(teacher):
