@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +69,20 @@ def fit(
       s2bnn fit photos/ --output-dir runs/pets --minutes 30
     """
     from s2bnn_tf.pipeline import Options, run_fit
-    from s2bnn_tf.training import TrainingStopped
 
     options = Options(minutes, teacher, size, init, overrides, hold_out, target)
+    run_and_describe(
+        lambda: run_fit(images, output_dir, options, dry_run=dry_run, progress=show_progress),
+        as_json,
+    )
+
+
+def run_and_describe(run: Callable[[], dict[str, Any]], as_json: bool) -> None:
+    """Run a fit, and print what it leaves behind or, after Ctrl-C, how to resume."""
+    from s2bnn_tf.training import TrainingStopped
+
     try:
-        result = run_fit(images, output_dir, options, dry_run=dry_run, progress=show_progress)
+        result = run()
     except TrainingStopped as stopped:
         click.echo(f"{stopped} The same command resumes from there.", err=True)
         raise SystemExit(130) from stopped

@@ -55,10 +55,11 @@ def fit_linear_probe(
     require_two_classes(train_labels)
     scaler = StandardScaler().fit(train_features.astype(np.float64))
     standardized = scaler.transform(train_features).astype(np.float32)
-    best = _choose_regularization(standardized, train_labels, seed)
-    model, converged = _logistic_regression(standardized, train_labels, best)
+    fewer, back = _in_own_space(standardized)
+    best = _choose_regularization(fewer, train_labels, seed)
+    model, converged = _logistic_regression(fewer, train_labels, best)
     scaled_kernel, scaled_bias = _per_class(model, len(class_names))
-    scaled_kernel = scaled_kernel / scaler.scale_[:, None]
+    scaled_kernel = back @ scaled_kernel / scaler.scale_[:, None]
     kernel = scaled_kernel.astype(np.float32)
     bias = (scaled_bias - scaler.mean_ @ scaled_kernel).astype(np.float32)
     return LinearProbe(
@@ -92,6 +93,19 @@ def require_two_classes(labels: IntArray | None) -> None:
             "A classifier needs training images of at least two classes; name a source that has "
             "them with --data."
         )
+
+
+def _in_own_space(features: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Turn features (N, C) so that N dimensions hold them; return them, and what turns back.
+
+    With an L2 penalty, the best weights lie in the space that the features span, and a rotation
+    changes neither losses nor norms: the classifier is the same, and wide features cost less.
+    """
+    count, width = features.shape
+    if width <= count:
+        return features, np.eye(width)
+    left, values, right = np.linalg.svd(features.astype(np.float64), full_matrices=False)
+    return (left * values).astype(np.float32), right.T
 
 
 def _choose_regularization(features: FloatArray, labels: IntArray, seed: int) -> float:

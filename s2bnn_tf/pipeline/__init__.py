@@ -10,7 +10,7 @@ from s2bnn_tf.pipeline.groups import find_groups
 from s2bnn_tf.pipeline.look import Look, look_at
 from s2bnn_tf.pipeline.measure import effective_rank, neighbors_kept, pixel_knn
 from s2bnn_tf.pipeline.plan import Options, Plan
-from s2bnn_tf.pipeline.stages import run_fit
+from s2bnn_tf.pipeline.stages import check_output_dir, run_fit
 from s2bnn_tf.pipeline.train import train_recipe
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Look",
     "Options",
     "Plan",
+    "check_output_dir",
     "effective_rank",
     "find_groups",
     "fit",

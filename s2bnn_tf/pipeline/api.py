@@ -15,7 +15,7 @@ from s2bnn_tf.pipeline.given import is_given, write_images
 from s2bnn_tf.pipeline.objects import take_objects
 from s2bnn_tf.pipeline.own_errors import own_errors
 from s2bnn_tf.pipeline.plan import SIZES, Options
-from s2bnn_tf.pipeline.stages import run_fit
+from s2bnn_tf.pipeline.stages import check_output_dir, run_fit
 from s2bnn_tf.progress import Progress, show_progress
 
 keras = tf.keras
@@ -82,6 +82,7 @@ def fit(
     output = Path(output_dir)
     _check(minutes, size, hold_out, target, callbacks)
     with own_errors():
+        check_output_dir(output)
         objects = take_objects(student, teacher, objective, output)
         names = () if loggers is None else (f"loggers=[{', '.join(loggers)}]",)
         options = Options(

@@ -22,11 +22,14 @@ from s2bnn_tf.data import (
     write_list,
 )
 from s2bnn_tf.errors import ConfigError, DataError
+from s2bnn_tf.pipeline.color import have_color
 from s2bnn_tf.pipeline.groups import find_groups, hold_out
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.text import printable
 
 FEWEST = 32  # pictures that differ
+_SOME = 64  # pictures are looked at closely
+_ENOUGH = (64.0, 64.0)  # height and width that a large JPEG is decoded to for that
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Look:
         said: Lines for the user.
         left_out: The number of pictures that are neither, because they cannot be read or
             resemble others.
+        color: Whether color can tell them apart; see `have_color`.
     """
 
     source: str
@@ -51,6 +55,7 @@ class Look:
     side: int
     said: tuple[str, ...] = ()
     left_out: int = 0
+    color: bool = True
 
 
 def look_at(
@@ -144,9 +149,15 @@ def _as_it_is(spec: str) -> Look:
         held_out = len(open_source(spec, "test"))
     except DataError:
         held_out = 0
-    heights = [min(train.read(i).shape[:2]) for i in range(0, len(train), max(1, len(train) // 50))]
+    some = [train.read(int(i)) for i in _spread(len(train))]
+    side = int(np.median([min(image.shape[:2]) for image in some]))
     names = train.class_names if train.labels is not None else ()
-    return Look(spec, len(train), held_out, tuple(names), int(np.median(heights)))
+    return Look(spec, len(train), held_out, tuple(names), side, color=have_color(some))
+
+
+def _spread(count: int) -> NDArray[np.int64]:
+    """Up to `_SOME` indices, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, _SOME)).astype(np.int64))
 
 
 def _divide(
@@ -187,7 +198,9 @@ def _divide(
     report(said)
     side = int(np.median(source.sizes.min(axis=1)))
     spec = f"list:{(output_dir / 'images.tsv').resolve()}"
-    return Look(spec, *counts, names, side, (said,), len(paths) - len(images))
+    some = (source.decode(int(i), _ENOUGH) for i in _spread(len(source)))
+    left_out = len(paths) - len(images)
+    return Look(spec, *counts, names, side, (said,), left_out, have_color(some))
 
 
 def _join(listings: dict[str, Listing]) -> tuple[list[Path], dict[Path, str], set[Path]]:

@@ -45,6 +45,7 @@ def run_fit(
     *,
     dry_run: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    timed: bool = True,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Look, plan, train, measure and deliver; the same call resumes.
@@ -57,6 +58,7 @@ def run_fit(
         options: What is asked for.
         dry_run: Whether to stop after the plan, which is not kept then.
         callbacks: Callbacks of Keras for every stage; see `pretrain`.
+        timed: Whether to time steps for the plan; without, `options.overrides` says `steps=N`.
         progress: Called with lines for the user.
 
     Returns:
@@ -70,14 +72,11 @@ def run_fit(
         UserError: If a teacher cannot be used or the file fails verification.
     """
     started, report, output = time.monotonic(), progress or no_progress, Path(output_dir)
-    if output.is_file():
-        raise ConfigError(f"{output} is a file; choose another --output-dir.")
-    if (output / "config.yaml").exists():
-        raise ConfigError(f"{output} is the directory of a single run; choose another.")
+    check_output_dir(output)
     with DirectoryLock(output, "fit"):
         plan = read_plan(output / "plan.json")
         if plan is None:
-            plan = _plan(data, output, options, started, report)
+            plan = _plan(data, output, options, started, report, timed)
         else:
             check_same(plan, options, output)
             check_unchanged(data, plan.look, output)
@@ -95,22 +94,38 @@ def run_fit(
     return done
 
 
-def _plan(
-    data: str | Path | Sequence[str | Path],
-    output: Path,
-    options: Options,
-    started: float,
-    report: Progress,
-) -> Plan:
+def check_output_dir(output: Path) -> None:
+    """Refuse a directory that cannot hold a fit.
+
+    Raises:
+        ConfigError: If it is a file, or the directory of a single run, or holds files of others.
+    """
+    if output.is_file():
+        raise ConfigError(f"{output} is a file; choose another --output-dir.")
+    if (output / "config.yaml").exists():
+        raise ConfigError(f"{output} is the directory of a single run; choose another.")
+    if not output.is_dir() or (output / "plan.json").exists():
+        return
     others = [path.name for path in output.iterdir() if path.name not in _EARLY]
     if others:
         raise ConfigError(
             f"{output} holds other files ({', '.join(sorted(others)[:3])}); choose another "
             "--output-dir."
         )
+
+
+def _plan(
+    data: str | Path | Sequence[str | Path],
+    output: Path,
+    options: Options,
+    started: float,
+    report: Progress,
+    timed: bool,
+) -> Plan:
     check_overrides(options)
     look = look_at(data, output, share=options.share, progress=report)
-    return place(make_plan(look, options, time.monotonic() - started, report), output)
+    spent = time.monotonic() - started
+    return place(make_plan(look, options, spent, report, timed=timed), output)
 
 
 def _train(
@@ -125,10 +140,11 @@ def _train(
     for stage in plan.recipes:
         config, run = plan.config(stage), RunDirectory(output / stage)
         if not _is_finished(run, _steps(output, stage, config.steps or 0)):
-            report(f"Training the {words[stage]} (about {left:.0f} minutes left in all)")
+            remaining = f" (about {left:.0f} minutes left in all)" if plan.minutes else ""
+            report(f"Training the {words[stage]}{remaining}")
             pretrain(config, run.path, callbacks=callbacks)
             _note_end(run, output, stage, config.steps or 0)
-        left -= plan.minutes[stage]
+        left -= plan.minutes.get(stage, 0)
     if not RunDirectory(output / "untrained").weights_path.is_file():
         leave_untrained(plan.config("student"), output / "untrained")
 

@@ -83,6 +83,19 @@ def test_a_constant_feature_does_no_harm(blobs):
     assert probe.metrics["top1"] > 0.95
 
 
+def test_features_wider_than_the_images_are_many_give_the_same_classifier(blobs):
+    """Raw pixels: the classifier is that of scikit-learn on all 120 dimensions."""
+    features, labels = blobs(45, 120, 3, seed=1, spread=2.0)
+    test, test_labels = blobs(200, 120, 3, seed=2, spread=2.0)
+    probe = fit_linear_probe(features, labels, test, test_labels, class_names="abc")
+    assert probe.kernel.shape == (120, 3)
+    scaler = StandardScaler().fit(features)
+    model = LogisticRegression(C=probe.parameters["C"], max_iter=1000, tol=1e-8)
+    model.fit(scaler.transform(features), labels)
+    expected = model.decision_function(scaler.transform(test))
+    np.testing.assert_allclose(probe.logits(test), expected, atol=0.02 * np.abs(expected).max())
+
+
 def test_one_class_is_refused():
     features = np.ones((5, 3), np.float32)
     with pytest.raises(UserError, match="two classes"):
