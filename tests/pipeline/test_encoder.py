@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 import s2bnn_tf
@@ -14,18 +15,38 @@ from s2bnn_tf.config import load_config
 from s2bnn_tf.data import center_crop, load_image
 from s2bnn_tf.errors import DataError, ModelError, UserError
 from s2bnn_tf.evaluation import embed_images
+from s2bnn_tf.layers import BinaryConv2D
 from s2bnn_tf.recipes import config_path
 from s2bnn_tf.runs import leave_untrained
+
+keras = tf.keras
 
 SIZE = 16
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A small untrained student of digits."""
-    changes = ("data.source=digits", f"data.image_size={SIZE}", "student.width=0.125")
-    config = load_config(config_path("fit/regression_step1.yaml"), changes)
-    return leave_untrained(config, tmp_path_factory.mktemp("runs") / "run").path
+    """An untrained student of digits, a network of one's own that computes in no time."""
+    image = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(image)
+    x = BinaryConv2D(8, 3)(keras.layers.BatchNormalization()(x))
+    x = keras.layers.BatchNormalization()(x)
+    folder = tmp_path_factory.mktemp("runs")
+    network = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
+    network.save(folder / "network.keras")
+    changes = ("source=digits", f"image_size={SIZE}")
+    nothing = ("stem", "width", "binarize_weights", "kernel_initializer")
+    config = load_config(
+        config_path("fit/regression_step1.yaml"),
+        [
+            *(f"data.{change}" for change in changes),
+            *(f"student.{name}=null" for name in nothing),
+            f"student.backbone={folder / 'network.keras'}",
+        ],
+    )
+    run = leave_untrained(config, folder / "run").path
+    (folder / "network.keras").unlink()  # the run has its own copy
+    return run
 
 
 @pytest.fixture(scope="module")
