@@ -34,6 +34,7 @@ def test_tensorboard_is_one_of_them(contrast, step1, change, tmp_path):
 
 
 @pytest.mark.slow  # in the environment that has it
+@pytest.mark.filterwarnings("ignore")  # those of MLflow and its database
 def test_mlflow_keeps_a_run_and_continues_it(contrast, change, tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -53,6 +54,7 @@ def test_mlflow_keeps_a_run_and_continues_it(contrast, change, tmp_path, monkeyp
 
 
 @pytest.mark.slow  # in the environment that has it
+@pytest.mark.filterwarnings("ignore")  # those of wandb
 def test_weights_and_biases_is_offline(contrast, change, tmp_path, monkeypatch):
     pytest.importorskip("wandb")
     from wandb.proto.wandb_internal_pb2 import Record
@@ -73,6 +75,7 @@ def test_weights_and_biases_is_offline(contrast, change, tmp_path, monkeypatch):
                 for item in record.history.item
             }
             written[row["epoch"]] = row["loss"]
+    store.close()
     assert written == pytest.approx(losses(run))
 
 
