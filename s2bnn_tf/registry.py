@@ -53,7 +53,7 @@ class Registry(Generic[F]):
                 f"another name for {function.__qualname__}{by}."
             )
         self.entries[name] = function
-        plugin = importing() or function.__module__
+        plugin = importing() or function.__module__ or "__main__"
         if plugin.split(".")[0] not in ("s2bnn_tf", "__main__", "builtins"):
             self._plugins[name] = plugin
 
@@ -76,9 +76,10 @@ class Registry(Generic[F]):
         if name not in self.entries:
             load_installed()
         if name not in self.entries:
-            known = ", ".join(self.names()) or "none is registered"
+            known = ", ".join(self.names())
+            choice = f"choose one of: {known}" if known else "none is registered"
             raise ConfigError(
-                f"There is no {self.kind} named {name!r}; {needed_plugins()}choose one of: {known}."
+                f"There is no {self.kind} named {name!r}{needed_plugins()}; {choice}."
             )
         return self.entries[name]
 
@@ -88,14 +89,14 @@ class Registry(Generic[F]):
 
 
 def needed_plugins() -> str:
-    """What to do about a name that a missing plugin may have, as a part of a sentence."""
+    """Where a name may come from that nobody has registered, as a part of a sentence."""
     plugins = missing()
     if not plugins:
         return ""
     options = " ".join(f"--plugin {plugin}" for plugin in plugins)
     return (
-        f"its recipe needs the plugin {', '.join(plugins)}: write `s2bnn {options} ...`, import "
-        "it, or "
+        f", and its recipe needs the plugin {', '.join(plugins)}, which is not imported (write "
+        f"`s2bnn {options} ...`)"
     )
 
 

@@ -130,7 +130,8 @@ def test_the_links_of_the_readme_lead_somewhere() -> None:
 def test_the_symptoms_are_messages_that_exist() -> None:
     """An ellipsis in a quoted message is a part that varies."""
     code = [*ROOT.glob("s2bnn_tf/**/*.py"), *ROOT.glob("runtime/s2bnn_runtime/*.py")]
-    messages = [*FOREIGN_MESSAGES, (ROOT / "Makefile").read_text("utf-8")]
+    scripts = [(ROOT / name).read_text("utf-8") for name in ("Makefile", ".ci/find-python")]
+    messages = [*FOREIGN_MESSAGES, *scripts]
     for path in code:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):

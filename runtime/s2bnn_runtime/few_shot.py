@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ from numpy.typing import NDArray
 
 from s2bnn_runtime.errors import PictureError, S2bnnError, one_line
 from s2bnn_runtime.files import open_model
-from s2bnn_runtime.images import KEPT_BY_CENTER_CROP, Preprocessing, load_image, picture_files
+from s2bnn_runtime.images import (
+    KEPT_BY_CENTER_CROP,
+    Preprocessing,
+    load_image,
+    picture_files,
+    takes_a_picture,
+)
 from s2bnn_runtime.prototypes import PrototypeClassifier
 from s2bnn_runtime.reading import read_json
 
@@ -38,7 +45,7 @@ def add_verbs(parser: argparse.ArgumentParser) -> None:
     )
     example = "example: s2bnn-run search encoder.tflite query.jpg photos/"
     search = verbs.add_parser(
-        "search", help="find the images most similar to one image", epilog=example
+        "search", help="find the other images most similar to one image", epilog=example
     )
     _add(search, "model")
     search.add_argument("query", type=Path, help="the picture to search for")
@@ -85,8 +92,8 @@ class Embedder:
         self.model = model
         self.interpreter = open_model(model, threads)
         details = self.interpreter.input_details
-        if len(details) != 1 or len(details[0]["shape"]) != 4 or details[0]["shape"][3] != 3:
-            raise S2bnnError(f"{model} does not take one RGB image")
+        if not takes_a_picture(details):
+            raise S2bnnError(f"{model} does not take one RGB or gray image")
         self.detail = details[0]
         card = model.with_suffix(".json")
         self.kept = _kept_by(card) if card.is_file() else KEPT_BY_CENTER_CROP
@@ -173,7 +180,10 @@ def _classify(options: argparse.Namespace) -> Outcome:
 
 
 def _search(options: argparse.Namespace) -> Outcome:
-    files, embedder = picture_files(options.images), Embedder(options.model)
+    files = [path for path in picture_files(options.images) if not _same(path, options.query)]
+    if not files:
+        raise S2bnnError(f"there is no picture but {options.query} itself; name more pictures")
+    embedder = Embedder(options.model)
     query = embedder([options.query])
     paths, vectors, errors = embedder.readable(files)
     vectors, query = (
@@ -184,6 +194,14 @@ def _search(options: argparse.Namespace) -> Outcome:
     rows = [{"path": str(paths[i]), "score": float(scores[i])} for i in best]
     lines = [f"{row['score']:7.4f}  {row['path']}" for row in rows]
     return {"query": str(options.query), "found": rows}, "\n".join(lines), errors
+
+
+def _same(path: Path, query: Path) -> bool:
+    """Whether two paths lead to one file, which is no answer to a search for what is like it."""
+    try:
+        return os.path.samefile(path, query)
+    except OSError:  # one of them does not exist, which reading it says in a sentence
+        return False
 
 
 def _forget(options: argparse.Namespace) -> Outcome:

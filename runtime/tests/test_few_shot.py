@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -68,14 +69,21 @@ def test_enrolled_colors_are_recognized(encoder, pictures, tmp_path, capsys):
     assert {row["class"] for row in found} == {"red", "blue"}
 
 
-def test_search_finds_the_same_picture_then_its_kind(encoder, pictures, capsys):
-    query = pictures / "green" / "2.png"
-    found = json.loads(say(capsys, "search", encoder, query, pictures, "--top-k", "4", "--json"))[
-        "found"
-    ]
-    assert found[0]["path"] == str(query)
+def test_search_finds_others_of_the_same_kind_and_never_the_query(
+    encoder, pictures, tmp_path, capsys
+):
+    query = tmp_path / "link.png"
+    query.symlink_to(pictures / "green" / "2.png")
+    shutil.copy(query, tmp_path / "copy.png")  # another file of the same picture is an answer
+    found = json.loads(
+        say(capsys, "search", encoder, query, pictures, tmp_path, "--top-k", "4", "--json")
+    )["found"]
+    paths = [row["path"] for row in found]
+    assert paths[0] == str(tmp_path / "copy.png")
     assert found[0]["score"] == pytest.approx(1, abs=1e-5)
-    assert {"green"} == {row["path"].split("/")[-2] for row in found}
+    assert sorted(paths[1:]) == [str(pictures / "green" / f"{n}.png") for n in (0, 1, 3)]
+    alone = complain(capsys, "search", encoder, query, pictures / "green" / "2.png")
+    assert f"no picture but {query} itself" in alone
 
 
 def test_each_mistake_is_one_sentence(encoder, pictures, tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Networks from images to features, by name, and the head from features to embeddings."""
 
+import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.backbones import zoo as _zoo  # noqa: F401  (registers the networks of Larq Zoo)
 from s2bnn_tf.backbones.heads import Encoder, projection_head
 from s2bnn_tf.backbones.reactnet import reactnet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def fit(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Make a 1-bit encoder of IMAGES, a folder, for a device: one command, resumable.
+    """Make a 1-bit encoder of IMAGES, a folder of pictures or videos, for a device; resumable.
 
     It looks at the pictures, plans, trains a teacher and the student, measures the student
     against raw pixels, and writes the .tflite, a bundle for the device, and a report. Subfolders
@@ -96,5 +97,6 @@ def _describe(result: dict[str, Any]) -> str:
     lines = [f"Done in {result['minutes']:.1f} minutes. Open {paths['report']}"]
     if paths["bundle"]:
         lines.append("Next, on a device:")
-        lines.append(f"  s2bnn deploy {paths['bundle']} ssh://pi@raspberrypi/~/encoder --benchmark")
+        bundle = shlex.quote(paths["bundle"])
+        lines.append(f"  s2bnn deploy {bundle} ssh://pi@raspberrypi/~/encoder --benchmark")
     return "\n".join(lines)

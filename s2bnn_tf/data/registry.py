@@ -22,6 +22,8 @@ def register_source(name: str) -> Callable[[OpenSource], OpenSource]:
     another `ImageSource`. Where it has no such images, it raises `DataError`. It is called again
     for every measure, and gives the same images then.
 
+    >>> import numpy as np
+    >>> from s2bnn_tf.data import ArraySource, open_source
     >>> @register_source("noise")
     ... def noise(location, split):
     ...     images = np.random.default_rng(int(location)).integers(0, 256, (8, 16, 16, 3), np.uint8)

@@ -102,7 +102,7 @@ def verify(
     Args:
         encoder: The encoder, in float32.
         model: The `.tflite`.
-        images: Real images, RGB 0-255, `(N, S, S, 3)`.
+        images: Real images, 0-255, `(N, H, W, C)`.
         deployed: The result of `deployment_model` that was converted.
         head: The head it was converted with.
         probe: The classifier it was converted with, for the head `"linear"`.
@@ -146,12 +146,12 @@ def run_keras(
 
     Args:
         encoder: The encoder.
-        images: RGB images 0-255, `(N, S, S, 3)`.
+        images: Images 0-255, `(N, H, W, C)`.
         head: `"none"`, `"projection"` or `"linear"`.
         probe: The classifier, for `"linear"`.
 
     Returns:
-        Features, embeddings or logits, `(N, C)`.
+        Features, embeddings or logits, `(N, F)`.
     """
     outputs = []
     for start in range(0, len(images), _BATCH):

@@ -1,5 +1,6 @@
 """Losses on embeddings, the queue of negatives, and a registry for losses of one's own."""
 
+import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.objectives.contrastive import info_nce_loss
 from s2bnn_tf.objectives.distillation import distillation_loss
 from s2bnn_tf.objectives.queue import KeyQueue

@@ -147,14 +147,13 @@ def _under_our_name(function: Callable[..., Any], name: str) -> Callable[..., An
 
 
 def _size_of(model: keras.Model) -> list[str]:
-    """The size of the images, if the network takes only one."""
+    """The size and the channels of the images, as far as the network takes only one kind."""
     shape = model.input_shape
-    if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] != 3:
+    if not isinstance(shape, tuple) or len(shape) != 4 or shape[3] not in (1, 3):
         raise ModelError(f"student: expected a network of images (N, H, W, 3), not {shape}.")
-    height, width = shape[1:3]
-    if height != width:
-        raise ModelError(f"student: expected a network of square images, not {height}x{width}.")
-    return [f"data.image_size={height}"] if height else []
+    height, width, channels = shape[1:]
+    size = [f"data.image_size=[{height}, {width}]"] if height and width else []
+    return [*size, f"data.channels={channels}"]
 
 
 def _write(model: keras.Model, path: Path, what: str) -> str:
@@ -165,8 +164,8 @@ def _write(model: keras.Model, path: Path, what: str) -> str:
     try:
         replace_file(path, lambda place: model.save(place, save_format="keras"))
         read = read_keras_file(path, what)
-        side = read.input_shape[1] or 64
-        with_input_shape(read, (side, side, 3), what)
+        height, width, channels = read.input_shape[1:]
+        with_input_shape(read, (height or 64, width or 64, channels), what)
     except Exception as error:
         path.unlink(missing_ok=True)
         if isinstance(error, (UserError, OSError)):

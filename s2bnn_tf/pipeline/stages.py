@@ -13,7 +13,7 @@ from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import write_json
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.pipeline import deliver
-from s2bnn_tf.pipeline.look import check_unchanged, look_at
+from s2bnn_tf.pipeline.look import FRAMES, check_unchanged, look_at
 from s2bnn_tf.pipeline.objects import FOLDER
 from s2bnn_tf.pipeline.plan import (
     Options,
@@ -35,7 +35,7 @@ keras = tf.keras
 
 _ENDED = "ended.json"  # the stages that a callback has ended, and their steps
 _STAGES = Object(values=Number(low=0, whole=True))
-_EARLY = (".lock", "images.tsv", FOLDER)  # may be there before the plan is
+_EARLY = (".lock", "images.tsv", FRAMES, FOLDER)  # may be there before the plan is
 
 
 def run_fit(
@@ -54,7 +54,7 @@ def run_fit(
         data: A folder, picture files, or another source as for `open_source`.
         output_dir: The directory for everything: the run directories `teacher`, `untrained`,
             `step1` and `student`, `student.tflite` with its card, `bundle.zip`, `features.npz`,
-            `report.html`, `plan.json` and `results.json`.
+            `report.html`, `plan.json` and `results.json`; `frames` of videos.
         options: What is asked for.
         dry_run: Whether to stop after the plan, which is not kept then.
         callbacks: Callbacks of Keras for every stage; see `pretrain`.
@@ -79,6 +79,7 @@ def run_fit(
             plan = _plan(data, output, options, started, report, timed)
         else:
             check_same(plan, options, output)
+            plan.config("student")  # names the plugins that the source may need
             check_unchanged(data, plan.look, output)
         for line in plan.lines():
             report(f"  {line}")

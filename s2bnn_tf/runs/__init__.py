@@ -1,5 +1,6 @@
 """A run directory and its contents: recipe, checkpoints, weights and linear probes."""
 
+import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.runs.augmentation import build_augmentation
 from s2bnn_tf.runs.checkpoints import CheckpointStore
 from s2bnn_tf.runs.init_from import restore_run

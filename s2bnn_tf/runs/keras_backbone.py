@@ -43,9 +43,9 @@ def build_keras_backbone(student: StudentConfig, input_shape: tuple[int, int, in
     """Build the network of a `.keras` file, with the weights in it.
 
     Args:
-        student: `backbone` is the file: a model from normalized images `(B, H, W, 3)` to features
-            `(B, C)`, or to maps `(B, H, W, C)`, which are averaged.
-        input_shape: `(height, width, 3)` in pixels.
+        student: `backbone` is the file: a model from normalized images `(B, H, W, channels)` to
+            features `(B, C)`, or to maps `(B, H, W, C)`, which are averaged.
+        input_shape: `(height, width, channels)`, in pixels, 3 or 1 of them.
 
     Returns:
         A model from images of this shape to features `(B, C)`.
@@ -70,8 +70,8 @@ def with_input_shape(
     """Copy a model, with its weights, for images of one shape and with one vector per image.
 
     Args:
-        model: A model from images `(B, H, W, 3)` to `(B, C)` or `(B, H, W, C)`.
-        input_shape: `(height, width, 3)` in pixels.
+        model: A model from images `(B, H, W, channels)` to `(B, C)` or `(B, H, W, C)`.
+        input_shape: `(height, width, channels)`, in pixels, 3 or 1 of them.
         name: What it is called in messages.
 
     Raises:

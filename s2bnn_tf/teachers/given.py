@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from s2bnn_tf.data import IMAGENET_MEAN, IMAGENET_STD
 from s2bnn_tf.errors import CheckpointError, ModelError
+from s2bnn_tf.image_size import ImageSize, height_width
 
 keras = tf.keras
 
@@ -80,12 +81,12 @@ def teacher_failure() -> Exception | None:
     return None
 
 
-def load_given(name: str, image_size: int) -> keras.Model:
+def load_given(name: str, image_size: ImageSize) -> keras.Model:
     """Build a model that calls a given function.
 
     Args:
         name: The name that `give_teacher` had.
-        image_size: Height and width of the images in pixels.
+        image_size: The side of the images in pixels, or their height and width.
 
     Returns:
         A model from normalized images `(B, H, W, 3)` to features `(B, D)`.
@@ -100,17 +101,18 @@ def load_given(name: str, image_size: int) -> keras.Model:
             "run; resume with the same call of s2bnn_tf.fit there."
         )
     teacher = _GIVEN[name]
+    height, across = height_width(image_size)
     try:
-        width = teacher(np.zeros((2, image_size, image_size, 3), np.uint8)).shape[1]
+        width = teacher(np.zeros((2, height, across, 3), np.uint8)).shape[1]
     except Exception as error:
         teacher.failure = None
         if isinstance(error, ModelError):
             raise
         raise ModelError(
             f"teacher: {name} fails with 2 images ({type(error).__name__}: {error}); it takes "
-            f"images (N, {image_size}, {image_size}, 3) of uint8."
+            f"images (N, {height}, {across}, 3) of uint8."
         ) from error
-    image = keras.Input((image_size, image_size, 3), name="image")
+    image = keras.Input((height, across, 3), name="image")
     return keras.Model(image, _Call(teacher, width)(image), name="given")
 
 

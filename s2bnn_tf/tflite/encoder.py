@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from s2bnn_tf.defaults import CENTER_CROP
 from s2bnn_tf.errors import ModelError
+from s2bnn_tf.image_size import ImageSize, image_size
 from s2bnn_tf.reading import Field, ListOf, Number, Object, Text, read_bytes, read_json
 from s2bnn_tf.tflite.flatbuffer import FlatbufferError
 from s2bnn_tf.tflite.graph import TFLiteGraph
@@ -51,9 +52,10 @@ class TFLiteEncoder:
     Attributes:
         name: Name of the file.
         path: The file.
-        image_size: Height and width of the input in pixels.
+        image_size: The side of the input in pixels, or its height and width.
+        channels: The channels of the input: 3 for RGB, 1 for gray.
         center_crop: Fraction of the shorter side that evaluation keeps.
-        feature_dim: Width C of the output.
+        feature_dim: Width F of the output.
         data_source: The data source it was trained on, or None if it is not known.
         size_bytes: Size of the file.
         head: The kind of output: `"none"` for features, `"projection"` for an embedding,
@@ -63,8 +65,8 @@ class TFLiteEncoder:
         card: The JSON card, empty if there is none; a `LoadedEncoder` has none.
 
     Args:
-        path: A `.tflite` that takes one RGB image 0-255, float32 `(1, S, S, 3)`,
-            and returns one float32 vector.
+        path: A `.tflite` that takes one image 0-255, RGB or gray, float32 `(1, H, W, C)`, and
+            returns one float32 vector.
         runtime: The runtime, see `choose_runtime`.
 
     Raises:
@@ -79,7 +81,9 @@ class TFLiteEncoder:
         data = _read(self.path)
         graph = _open_graph(self.path, data)
         self.card = _matching_card(self.path, data)
-        self.image_size = graph.tensors[graph.inputs[0]].shape[1]
+        _, *sides, channels = graph.tensors[graph.inputs[0]].shape
+        self.image_size: ImageSize = image_size(sides)
+        self.channels: int = channels
         output = graph.tensors[graph.outputs[0]]
         self.feature_dim = output.shape[-1]
         self.size_bytes = len(data)
@@ -92,18 +96,18 @@ class TFLiteEncoder:
         self._predict = open_interpreter(self.path, graph, self.runtime)
 
     def features(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """Compute the output `(B, C)` from RGB images 0-255 `(B, S, S, 3)`."""
+        """Compute the output `(B, F)` from images 0-255 `(B, H, W, C)`."""
         batch = np.asarray(images, np.float32)
         if not len(batch):
             return np.zeros((0, self.feature_dim), np.float32)
         return self._predict(batch)
 
     def embed(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """Compute the output `(B, C)`, scaled to unit length, from RGB images 0-255."""
+        """Compute the output `(B, F)`, scaled to unit length, from images 0-255."""
         return self.project(self.features(images))
 
     def project(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scale an output `(B, C)` to unit length; zeros remain zeros."""
+        """Scale an output `(B, F)` to unit length; zeros remain zeros."""
         lengths = np.linalg.norm(features, axis=-1, keepdims=True)
         embeddings: NDArray[np.float32] = features / np.maximum(lengths, np.finfo(np.float32).tiny)
         return embeddings
@@ -144,15 +148,17 @@ def _open_graph(path: Path, data: bytes) -> TFLiteGraph:
         (len(graph.inputs), len(graph.outputs)) == (1, 1)
         and all(tensor.dtype == np.float32 for tensor in tensors)
         and len(shapes[0]) == 4
-        and shapes[0] == (1, shapes[0][1], shapes[0][1], 3)
+        and shapes[0][0] == 1
+        and min(shapes[0][1:3]) > 0
+        and shapes[0][3] in (1, 3)
         and len(shapes[1]) == 2
         and shapes[1][0] == 1
     )
     if not is_encoder:
         described = " to ".join(f"{tensor.dtype} {tensor.shape}" for tensor in tensors)
         raise ModelError(
-            f"{path} is a model from {described}, not from one float32 RGB image (1, S, S, 3) "
-            "to one vector; name a file made by `s2bnn convert`."
+            f"{path} is a model from {described}, not from one float32 image (1, H, W, 3) or "
+            "(1, H, W, 1) to one vector; name a file made by `s2bnn convert`."
         )
     return graph
 

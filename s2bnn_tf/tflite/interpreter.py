@@ -47,7 +47,7 @@ def open_interpreter(path: Path, graph: TFLiteGraph, runtime: str) -> Predict:
         runtime: A key of `RUNTIMES`.
 
     Returns:
-        A function from a batch `(B, S, S, 3)` to the model's output `(B, C)`. Several threads may
+        A function from a batch `(B, H, W, C)` to the model's output `(B, F)`. Several threads may
         call it; they take turns.
 
     Raises:

@@ -136,9 +136,7 @@ class Pretrainer(keras.Model):
 
     def learning_rate(self) -> tf.Tensor:
         """Return the learning rate of the last step."""
-        rate = self.optimizer.learning_rate  # TensorFlow Addons' optimizers keep the schedule
-        rate = rate(self.optimizer.iterations - 1) if callable(rate) else rate
-        return tf.convert_to_tensor(rate)
+        return tf.convert_to_tensor(self.optimizer.learning_rate)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -231,7 +229,7 @@ class Pretrainer(keras.Model):
             "distillation": lambda: distillation_loss(query, target, *temperatures),
             "similarity": lambda: similarity_loss(query, target, keys, *temperatures),
             "regression": lambda: regression_loss(query, target),
-            "custom": lambda: custom_loss(self.custom, query, target),
+            "custom": lambda: custom_loss(str(self.custom), query, target),
         }
         return {name: losses[name]() for name in self.objective_weights}
 

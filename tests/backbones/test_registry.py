@@ -16,6 +16,8 @@ from s2bnn_tf.backbones import (
 )
 from s2bnn_tf.errors import ConfigError, ModelError
 
+pytestmark = pytest.mark.both_sets
+
 keras = tf.keras
 
 ZOO = [

@@ -19,8 +19,8 @@ from s2bnn_tf.runs import leave_untrained
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "extend.md").read_text("utf-8")
 BRIEF = [
-    *("--set", "epochs=1", "--set", "data.batch_size=16", "--set", "data.image_size=16"),
-    *("--set", "student.width=0.0625", "--set", "monitor.knn_every=0"),
+    *("--set", "epochs=1", "--set", "data.batch_size=64", "--set", "data.image_size=32"),
+    *("--set", "student.width=0.0625", "--set", "monitor.knn_every=0", "--set", "steps=2"),
 ]
 
 
@@ -36,13 +36,13 @@ def folder(tmp_path_factory) -> Path:
         (folder / name).write_text(text)
     rng = np.random.default_rng(0)
     arrays = {}
-    for split, count in (("train", 48), ("test", 24)):
+    for split, count in (("train", 64), ("test", 24)):
         labels = np.arange(count) % 2
         noise = rng.integers(0, 100, (count, 16, 16, 3))
         arrays[f"{split}_images"] = (noise + 150 * labels[:, None, None, None]).astype(np.uint8)
         arrays[f"{split}_labels"] = labels
     np.savez(folder / "images.npz", **arrays)
-    overrides = ["student.width=0.0625", "data.image_size=16"]
+    overrides = ["student.width=0.0625", "data.image_size=32"]
     teacher = load_config(ROOT / "configs/digits/teacher.yaml", overrides)
     leave_untrained(teacher, folder / "runs/digits/teacher")
     return folder
@@ -99,13 +99,17 @@ def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
 
 def test_a_run_that_is_opened_without_its_plugin(runs, folder):
     without = one_sentence(run(folder, "summary", "runs/mine"))
-    assert "There is no backbone named 'plain'; its recipe needs the plugin my_network: " in without
-    assert "write `s2bnn --plugin my_network ...`" in without
+    assert (
+        "There is no backbone named 'plain', and its recipe needs the plugin my_network, which is "
+        "not imported (write `s2bnn --plugin my_network ...`); choose one of: "
+    ) in without
     without = one_sentence(run(folder, "eval", "knn", "runs/arrays"))
-    assert "Unknown data source 'npz:images.npz'; its recipe needs the plugin my_source" in without
+    assert (
+        "Unknown data source 'npz:images.npz', and its recipe needs the plugin my_source" in without
+    )
     recipe = "runs/neighbors/config.yaml"
     without = one_sentence(run(folder, "train", recipe, "--output-dir", "runs/neighbors"))
-    assert "no objective named 'neighbors'; its recipe needs the plugin my_objective" in without
+    assert "no objective named 'neighbors', and its recipe needs the plugin my_objective" in without
 
 
 def test_a_run_needs_its_objective_for_training_alone(runs, folder):

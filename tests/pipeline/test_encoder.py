@@ -12,7 +12,7 @@ from PIL import Image
 
 import s2bnn_tf
 from s2bnn_tf.config import load_config
-from s2bnn_tf.data import center_crop, load_image
+from s2bnn_tf.data import load_image
 from s2bnn_tf.errors import DataError, ModelError, UserError
 from s2bnn_tf.evaluation import embed_images
 from s2bnn_tf.layers import BinaryConv2D
@@ -81,8 +81,6 @@ def test_an_array_of_its_own_size_is_used_as_it_is_and_another_as_a_file(run, pi
     of_files = encoder.features(pictures)
     np.testing.assert_allclose(others, of_files[1:], rtol=1e-4, atol=1e-5)
     assert np.abs(own - of_files[0]).max() > 1e-3  # a file is cropped even then
-    by_hand = center_crop(arrays[0], (SIZE, SIZE), 1.0)
-    np.testing.assert_array_equal(by_hand, arrays[0])
     larger = np.stack([arrays[1]] * 300)  # more than a batch
     many = encoder.features(larger)
     np.testing.assert_allclose(many, np.repeat(of_files[1:2], 300, axis=0), rtol=1e-4, atol=1e-5)
@@ -103,9 +101,9 @@ def test_embeddings_have_unit_length_and_the_direction_of_the_features(run, pict
         (np.zeros((SIZE, SIZE, 3), np.uint8), r"write images\[np.newaxis\]"),
         (
             np.zeros((2, SIZE, SIZE, 3), np.float32),
-            r"array \(H, W, 3\) of uint8, not .* of float32",
+            r"array \(H, W, 3\) of uint8.*, not .* of float32",
         ),
-        (np.zeros((2, SIZE, SIZE, 1), np.uint8), r"array \(H, W, 3\) of uint8"),
+        (np.zeros((2, SIZE, SIZE, 4), np.uint8), r"array \(H, W, 3\) of uint8"),
         (["nowhere.png"], "nowhere.png"),
         (["/"], "/"),
     ],
