@@ -16,12 +16,12 @@ from s2bnn_tf.runs import RunDirectory
 
 keras = tf.keras
 
-BRIEF = ("steps=10", "data.batch_size=8", "data.image_size=16")
-COMMON = {"target": f"linux-{platform.machine()}", "overrides": BRIEF}
+BRIEF = ("steps=10", "data.batch_size=8", "data.image_size=32")
+COMMON = {"size": "small", "target": f"linux-{platform.machine()}", "overrides": BRIEF}
 
 
 def bits(filters: int = 6) -> keras.Model:
-    image = keras.Input((16, 16, 3))
+    image = keras.Input((32, 32, 3))
     x = keras.layers.Conv2D(filters, 3, strides=2, padding="same", use_bias=False)(image)
     x = keras.layers.BatchNormalization()(x)
     x = BinaryConv2D(filters, 3)(x)
@@ -58,7 +58,7 @@ def test_everything_can_be_ones_own(crops, tmp_path):
     encoder = s2bnn_tf.fit(
         crops, output, **given, callbacks=[counts], loggers=(), progress=lambda *x: said.append(x)
     )
-    assert encoder.image_size == 16 and encoder.feature_dim == 6
+    assert encoder.image_size == 32 and encoder.feature_dim == 6
     assert counts.steps == 7 and np.isfinite(counts.losses).all()
     assert any("a Keras network of your own, 1-bit layers; in one step" in what[0] for what in said)
     student = RunDirectory(output)
@@ -82,7 +82,7 @@ def test_everything_can_be_ones_own(crops, tmp_path):
 
     # The directory has all that it needs, wherever it is.
     moved = output.rename(tmp_path / "moved")
-    images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
     np.testing.assert_allclose(s2bnn_tf.load(moved).features(images), again.features(images))
 
 
@@ -92,7 +92,7 @@ def test_a_real_network_and_a_keras_teacher(crops, tmp_path):
     x = keras.layers.Conv2D(4, 3, strides=4, activation="relu")(image)
     real = keras.Model(image, x)  # maps, which are averaged
     teacher = keras.Sequential(
-        [keras.Input((16, 16, 3)), keras.layers.Flatten(), keras.layers.Dense(7)]
+        [keras.Input((32, 32, 3)), keras.layers.Flatten(), keras.layers.Dense(7)]
     )
     said = []
     encoder = s2bnn_tf.fit(
@@ -113,7 +113,7 @@ def test_a_real_network_and_a_keras_teacher(crops, tmp_path):
 @pytest.mark.slow
 def test_a_named_network_with_one_step(crops, tmp_path):
     encoder = s2bnn_tf.fit(
-        crops, tmp_path / "out", student="resnet18", teacher=colors, size="small", **COMMON
+        crops, tmp_path / "out", student="resnet18", teacher=colors, **COMMON
     )
     config = RunDirectory(encoder.path).config
     assert (config.student.backbone, config.student.stem) == ("resnet18", "small")
