@@ -248,6 +248,8 @@ def _counted(config: Config, student: Encoder, teacher: Encoder | None) -> Pretr
         distillation_weight=objective.distillation_weight,
         similarity_weight=objective.similarity_weight,
         regression_weight=objective.regression_weight,
+        custom=objective.custom,
+        custom_weight=objective.custom_weight,
         temperature=objective.temperature,
         teacher_temperature=objective.teacher_temperature,
         key_statistics=objective.key_statistics,
