@@ -16,6 +16,7 @@ from s2bnn_tf.progress import Progress
 from s2bnn_tf.report import ReportColumn, read_column, read_gallery, read_mistakes, write_report
 from s2bnn_tf.runs import RunDirectory, load_encoder
 
+NBSP = "\u00a0"  # a space that does not break, for pages
 _HEADINGS = {"teacher": "Teacher", "step1": "Student, step 1", "student": "Student, step 2"}
 
 
@@ -77,19 +78,20 @@ def next_commands(plan: Plan, output_dir: Path) -> list[tuple[str, str]]:
 def report(plan: Plan, output_dir: Path, results: dict[str, Any]) -> Path:
     """Write `report.html`."""
     runs = {name: RunDirectory(output_dir / name) for name in plan.recipes}
+    headings = dict(_HEADINGS) if "step1" in runs else {**_HEADINGS, "student": "Student"}
     shown = {name: output_dir / name for name in ("teacher", "student") if name in runs}
     path = output_dir / "report.html"
     write_report(
         path,
         title=f"s2bnn fit: {output_dir.resolve().name}",
-        headline=headline(results),
+        headline=headline(results).replace(" %", f"{NBSP}%"),
         columns=_columns(plan, output_dir, results),
         notes=plan.look.said,
-        curves={_HEADINGS[name]: run.metrics_path for name, run in runs.items()},
-        galleries={_HEADINGS[name]: read_gallery(run) for name, run in shown.items()},
-        mistakes={_HEADINGS["student"]: read_mistakes(shown["student"])},
+        curves={headings[name]: run.metrics_path for name, run in runs.items()},
+        galleries={headings[name]: read_gallery(run) for name, run in shown.items()},
+        mistakes={headings["student"]: read_mistakes(shown["student"])},
         commands=next_commands(plan, output_dir),
-        configs={_HEADINGS[name]: run.config_path.read_text("utf-8") for name, run in runs.items()},
+        configs={headings[name]: run.config_path.read_text("utf-8") for name, run in runs.items()},
     )
     return path
 

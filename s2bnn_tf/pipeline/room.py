@@ -23,7 +23,8 @@ def count_memory(configs: Mapping[str, Config]) -> dict[str, StepMemory]:
         UserError: If a given teacher cannot be used.
     """
     found = {}
-    student = configs["step1"]
+    stage = "step1" if "step1" in configs else "student"
+    student = configs[stage]
     if "teacher" in configs:
         network = build_encoder(configs["teacher"])
         found["teacher"] = count_step_memory(_measured(configs["teacher"]), student=network)
@@ -32,8 +33,25 @@ def count_memory(configs: Mapping[str, Config]) -> dict[str, StepMemory]:
         assert student.teacher is not None
         data = student.data
         teacher = load_teacher(student.teacher, image_size=data.image_size, channels=data.channels)
-    found["step1"] = count_step_memory(_measured(student), teacher=teacher)
+    found[stage] = count_step_memory(_measured(student), teacher=teacher)
     return found
+
+
+def memory_of_all(memories: Mapping[str, StepMemory], batches: Mapping[str, int]) -> int:
+    """The bytes of a process that times and trains all stages, one after another.
+
+    The tensors of one stage take the place of those of another. What TensorFlow keeps of each
+    graph stays: that of the student is built three times, since its second step is another one.
+
+    Args:
+        memories: By stage, as from `count_memory`.
+        batches: The size of the batch of each stage.
+    """
+    totals = {stage: memory.total(batches[stage]) for stage, memory in memories.items()}
+    worst = max(totals, key=lambda stage: totals[stage])
+    times = {"teacher": 2, "step1": 3}
+    graphs = sum(times[stage] * memory.graphs for stage, memory in memories.items())
+    return totals[worst] + graphs - memories[worst].graphs
 
 
 def _measured(config: Config) -> Config:

@@ -1,7 +1,8 @@
-"""The networks that guide a student: a run, a published name, a file of Keras."""
+"""The networks that guide a student: a run, a published name, a file of Keras, a function."""
 
 import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.teachers.cache import get_teacher, list_teachers, teacher_origin
+from s2bnn_tf.teachers.given import give_teacher, teacher_failure
 from s2bnn_tf.teachers.load_teacher import load_teacher
 from s2bnn_tf.teachers.published import PUBLISHED, Published
 
@@ -9,7 +10,9 @@ __all__ = [
     "PUBLISHED",
     "Published",
     "get_teacher",
+    "give_teacher",
     "list_teachers",
     "load_teacher",
+    "teacher_failure",
     "teacher_origin",
 ]

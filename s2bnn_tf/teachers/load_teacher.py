@@ -12,6 +12,7 @@ from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError, UserError
 from s2bnn_tf.image_size import ImageSize, describe_size, height_width
 from s2bnn_tf.runs import RunDirectory, load_encoder
 from s2bnn_tf.teachers.cache import get_teacher, is_published
+from s2bnn_tf.teachers.given import PREFIX, load_given
 from s2bnn_tf.teachers.keras_networks import load_application, load_keras_file, on_gray
 from s2bnn_tf.teachers.published import PUBLISHED, suggest_name
 from s2bnn_tf.teachers.scaling import scaled_to
@@ -27,7 +28,8 @@ def load_teacher(teacher: TeacherConfig, *, image_size: ImageSize, channels: int
     Args:
         teacher: `weights` is a run directory, one of `PUBLISHED`, a `.keras` file, or, together
             with `backbone: NAME`, the weights of `keras.applications.NAME`: `imagenet`
-            or a weights file without its classifier. `image_size` is the size that the network
+            or a weights file without its classifier; or `python:NAME`, a function that
+            `give_teacher` was called with. `image_size` is the size that the network
             sees; by default the size of the views, or the own one of a vision transformer or of a
             published network.
         image_size: The side of the views in pixels, or their height and width.
@@ -108,6 +110,8 @@ def _own_size(teacher: TeacherConfig, view: tuple[int, int]) -> ImageSize | None
 
 def _load(teacher: TeacherConfig, image_size: ImageSize) -> Encoder:
     """Recognize the kind of teacher, and load it."""
+    if (teacher.weights or "").startswith(PREFIX):
+        return Encoder(load_given((teacher.weights or "").removeprefix(PREFIX), image_size))
     weights = Path(teacher.weights or "")
     if teacher.backbone is not None:
         return Encoder(load_application(teacher.backbone, teacher.weights, image_size))
