@@ -461,3 +461,20 @@ def test_a_digits_recipe_builds(name):
 )
 def test_a_recipe_builds(path):
     builds(path)
+
+
+@pytest.mark.parametrize(
+    ("objective", "head"),
+    [
+        (
+            "{regression_weight: 1.0, distillation_weight: 0.0}",
+            "linear bn relu linear bn relu linear",
+        ),
+        ("{regression_weight: 1.0}", "linear relu linear"),
+        ("{distillation_weight: 1.0}", "linear relu linear"),
+    ],
+)
+def test_the_head_is_chosen_by_the_objective_unless_the_recipe_says(objective, head, recipe):
+    path = recipe(f"objective: {objective}\nteacher: {{weights: runs/teacher}}", head="")
+    assert load_config(path).student.head == head
+    assert load_config(path, ["student.head=linear"]).student.head == "linear"

@@ -20,7 +20,7 @@ def by_scale(old: int, new: int) -> NDArray[np.float64]:
     factor and not of the sizes, so that they end a little before the border.
 
     >>> by_scale(4, 4).round(2)[0]
-    array([ 1.02, -0.02,  0.  ,  0.  ])
+    array([ 1.01, -0.01,  0.  ,  0.  ])
 
     Args:
         old: The number of positions that were learned along one axis.

@@ -105,15 +105,21 @@ def test_a_step_1_that_was_never_finished(step2, change, contrast, tmp_path):
         build_pretrainer(config, steps_per_epoch=5)
 
 
-def test_the_error_for_a_teacher_with_another_embedding_names_the_option(contrast, change, step1):
+def test_the_head_fits_a_teacher_with_another_embedding(contrast, change, step1, caplog):
     config = change(
         contrast,
         student={"embedding_dim": 16},
         teacher=TeacherConfig(weights=str(step1.path)),
         objective={"distillation_weight": 1.0},
     )
-    with pytest.raises(UserError, match="8 dimensions and the student's 16; add --set stu.*dim=8"):
-        build_pretrainer(config, steps_per_epoch=5)
+    pretrainer = build_pretrainer(config, steps_per_epoch=5)
+    assert "is 16 and the teacher's output has 8 dimensions, so the" in caplog.text
+    for encoder in (pretrainer.student, pretrainer.momentum_encoder, pretrainer.teacher):
+        assert encoder.embedding_dim == 8
+    assert pretrainer.queue.keys.shape[1] == 8
+    without = change(config, student={"head": "none", "embedding_dim": 16})
+    with pytest.raises(UserError, match="Without a head the embedding is|without a head has"):
+        build_pretrainer(without, steps_per_epoch=5)
 
 
 def test_a_queue_of_the_teachers_embeddings_is_another_queue(step2, change, step1, state, tmp_path):
