@@ -239,7 +239,7 @@ def test_a_file_of_something_else(content, words, save, tmp_path):
         ({"architecture": "resnet18"}, "looks like resnet18_w0.125 and not like resnet18"),
         (
             {"architecture": "vgg"},
-            "--architecture is one of resnet18, .*, dinov2_vitl14_reg, not vgg",
+            "is one of resnet18, .*, dinov2_vitl14_reg, not vgg",
         ),
         ({"step": 2}, "--step is for a reactnet; the file looks like resnet18"),
     ],
