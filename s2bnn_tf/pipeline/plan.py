@@ -130,7 +130,8 @@ class Plan:
             f"{100 * (data.jitter_probability or 0):.0f} % of the crops are changed in it",
             f"student    {_describe(student.student, 'step1' in self.recipes)}",
             "teacher    its own, by contrast: enough to start with, and less than a network that "
-            "has seen millions of pictures (--teacher)"
+            "has seen millions of pictures: of photographs, --teacher dinov2_vits14 (Apache-2.0); "
+            "s2bnn teachers lists more"
             if own
             else f"teacher    {self.options.teacher}",
         ]
