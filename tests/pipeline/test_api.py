@@ -112,9 +112,7 @@ def test_a_real_network_and_a_keras_teacher(crops, tmp_path):
 
 @pytest.mark.slow
 def test_a_named_network_with_one_step(crops, tmp_path):
-    encoder = s2bnn_tf.fit(
-        crops, tmp_path / "out", student="resnet18", teacher=colors, **COMMON
-    )
+    encoder = s2bnn_tf.fit(crops, tmp_path / "out", student="resnet18", teacher=colors, **COMMON)
     config = RunDirectory(encoder.path).config
     assert (config.student.backbone, config.student.stem) == ("resnet18", "small")
     assert config.student.binarize_weights is None and config.student.init_from is None
