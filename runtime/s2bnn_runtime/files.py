@@ -64,7 +64,7 @@ def write_arrays(path: str | os.PathLike[str], arrays: dict[str, ArrayLike]) -> 
                 np.savez(file, **{name: np.asarray(values) for name, values in arrays.items()})
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(partial, path)
+            os.replace(partial, folder / path.name)
         except OSError as error:
             if error.filename is None:  # a write, whose error names no file
                 error.filename = str(path)

@@ -32,10 +32,10 @@ def add_verbs(verbs: Any) -> None:
 
 
 def _search(options: argparse.Namespace) -> Rows:
+    embedder = Embedder(options.model)
     files = [path for path in picture_files(options.images) if not _same(path, options.query)]
     if not files:
         raise S2bnnError(f"there is no picture but {options.query} itself; name more pictures")
-    embedder = Embedder(options.model)
     query = unit(embedder([options.query]))[0]
     paths, vectors = [], []
     errors = []

@@ -45,7 +45,9 @@ class PatchMemory:
     def heat(self, sample: NDArray[np.float32]) -> NDArray[np.float64]:
         """The distance of each place of a picture to the nearest in memory: `(T, h, w)`."""
         places = neighborhoods(sample).reshape(-1, sample.shape[-1])
-        squares = (self.places**2).sum(axis=1) - 2 * (places @ self.places.T)
+        center = self.places.mean(axis=0)  # what all have in common would cost digits
+        known = self.places - center
+        squares = (known**2).sum(axis=1) - 2 * ((places - center) @ known.T)
         nearest = self.places[squares.argmin(axis=1)]
         # Computed again from the difference: the sum above loses the digits of small distances.
         distances = np.linalg.norm(places.astype(np.float64) - nearest, axis=1)
