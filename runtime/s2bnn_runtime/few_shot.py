@@ -1,15 +1,18 @@
-"""The verbs `s2bnn-run enroll|classify|forget`: your own classes, without training."""
+"""The verbs `s2bnn-run enroll|classify|confirm|forget`: your own classes, without training."""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from s2bnn_runtime.audit import ClassAudit, audit
 from s2bnn_runtime.embedder import Embedder
 from s2bnn_runtime.errors import PictureError, S2bnnError
 from s2bnn_runtime.images import picture_files
 from s2bnn_runtime.prototypes import ENOUGH_EXAMPLES, PrototypeClassifier
-from s2bnn_runtime.rows import Clock, Row, Rows, add_arguments, read_share
+from s2bnn_runtime.rows import Clock, Row, Rows, add_arguments, read_count, read_share
 
 __all__ = ["Embedder", "add_verbs"]  # programs import Embedder from here
 
@@ -24,8 +27,20 @@ def add_verbs(verbs: Any) -> None:
         epilog="example: s2bnn-run enroll encoder.tflite pets.npz cat cat1.jpg cat2.jpg",
     )
     add_arguments(enroll, "model", "classes")
-    enroll.add_argument("name", help="the name of a new or known class")
-    add_arguments(enroll, "images")
+    enroll.add_argument("name", nargs="?", help="the name of a new or known class")
+    enroll.add_argument("images", type=Path, nargs="*", help="pictures, or folders of them")
+    enroll.add_argument(
+        "--prototypes",
+        type=read_count,
+        metavar="P",
+        help="how many kinds of pictures the class has, each with a mean of its own (default: 1)",
+    )
+    enroll.add_argument(
+        "--audit",
+        action="store_true",
+        help="say how well each class is told apart from the others by its own examples, which "
+        "look wrong, and whether another one would help; needs no pictures",
+    )
     enroll.set_defaults(run=_enroll)
     classify = verbs.add_parser(
         "classify",
@@ -46,6 +61,15 @@ def add_verbs(verbs: Any) -> None:
         "--threshold", type=float, help="reject images that are less similar than this cosine"
     )
     classify.set_defaults(run=_classify)
+    confirm = verbs.add_parser(
+        "confirm",
+        help="add images that you have seen to be of a known class",
+        epilog="example: s2bnn-run confirm encoder.tflite pets.npz cat new.jpg",
+    )
+    add_arguments(confirm, "model", "classes")
+    confirm.add_argument("name", help="the name of a known class")
+    add_arguments(confirm, "images")
+    confirm.set_defaults(run=_confirm)
     forget = verbs.add_parser(
         "forget", help="remove a class", epilog="example: s2bnn-run forget pets.npz cat"
     )
@@ -55,13 +79,55 @@ def add_verbs(verbs: Any) -> None:
 
 
 def _enroll(options: argparse.Namespace) -> Rows:
+    if options.name is None and not options.audit:
+        raise S2bnnError("nothing to do: name a class and its pictures, or use --audit")
+    if options.name is not None and not options.images:
+        raise S2bnnError(f"name pictures of {options.name!r}, or folders of them")
+    embedder = Embedder(options.model)
+    if options.name is None:
+        classifier = PrototypeClassifier.load(options.classes)
+        classifier.enter(embedder.space)
+    else:
+        paths, embeddings, errors = embedder.readable(picture_files(options.images))
+        with PrototypeClassifier.edit(options.classes) as classifier:
+            classifier.enter(embedder.space)
+            classifier.enroll(options.name, embeddings, [str(path) for path in paths])
+            if options.prototypes is not None:
+                classifier.split(options.name, options.prototypes)
+        yield from (Row({"error": error}, "") for error in errors)
+        yield _counts(options, classifier)
+    if options.audit:
+        for found in audit(classifier):
+            yield Row(asdict(found), _describe(found))
+
+
+def _describe(found: ClassAudit) -> str:
+    """The audit of a class in a few lines."""
+    lines = [
+        f"{found.name}: {100 * found.recognized:.0f} % of {found.examples} examples are nearest to "
+        f"it, margin {found.margin:.4f}"
+    ]
+    if found.confused_with is not None:
+        lines[0] += f", confused with {found.confused_with}"
+    lines += [f"  looks like {other}: {source}" for source, other in found.wrong]
+    lines += [f"  is an example of {other} as well: {source}" for source, other in found.shared]
+    if found.another_helps:
+        lines.append("  another example would help")
+    return "\n".join(lines)
+
+
+def _confirm(options: argparse.Namespace) -> Rows:
+    PrototypeClassifier.load(options.classes)  # which says so if there is no such file
     embedder = Embedder(options.model)
     paths, embeddings, errors = embedder.readable(picture_files(options.images))
     with PrototypeClassifier.edit(options.classes) as classifier:
         classifier.enter(embedder.space)
-        classifier.enroll(options.name, embeddings, [str(path) for path in paths])
+        added = classifier.confirm(options.name, embeddings, [str(path) for path in paths])
     yield from (Row({"error": error}, "") for error in errors)
-    yield _counts(options, classifier)
+    row = _counts(options, classifier)
+    known = len(paths) - added
+    said = f" ({known} were examples before)" if known else ""
+    yield Row({"added": added, **(row.record or {})}, row.text + said)
 
 
 def _classify(options: argparse.Namespace) -> Rows:

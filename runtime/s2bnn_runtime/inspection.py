@@ -77,6 +77,7 @@ def _normal(options: argparse.Namespace) -> Rows:
     regions = Regions(options.roi, options.tiles or 1)
     samples: list[NDArray[np.float32]] = []
     read: list[Path] = []
+    errors: list[Row] = []
     stride = 1
     for number, path in enumerate(files):
         if number % stride:
@@ -84,14 +85,15 @@ def _normal(options: argparse.Namespace) -> Rows:
         try:
             sample = sample_of(method, embedder.see(path, regions))
         except PictureError as error:
-            yield Row.of_error(path, error)
+            errors.append(Row.of_error(path, error))
             continue
         if not samples:  # of so many pictures that they do not fit, evenly spread ones are used
             stride = -(-len(files) * sample.nbytes // _MOST_BYTES)
         samples.append(sample)
         read.append(path)
     if not samples:
-        raise S2bnnError("none of the normal pictures can be read")
+        raise S2bnnError("; ".join(str((row.record or {})["error"]) for row in errors[:3]))
+    yield from errors
     normal, kept = learn(
         samples,
         method,

@@ -7,7 +7,11 @@ import argparse
 from s2bnn_runtime import few_shot, finding, inspection
 from s2bnn_runtime.rows import Rows
 
-VERBS = ("enroll", "classify", "forget", "search", "normal", "inspect")
+VERBS = (
+    *("enroll", "classify", "confirm", "forget"),
+    *("normal", "inspect"),
+    *("index", "search", "duplicates", "cluster"),
+)
 
 
 def make_parser() -> argparse.ArgumentParser:

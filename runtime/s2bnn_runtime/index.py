@@ -1,0 +1,243 @@
+"""An index of pictures: where they are and what they look like, in one file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from s2bnn_runtime.codes import BITS, encode, hamming
+from s2bnn_runtime.errors import S2bnnError
+from s2bnn_runtime.files import write_arrays
+from s2bnn_runtime.reading import map_arrays
+
+PRECISIONS = ("float", "int8", "bits")
+_SHORTLIST = 200  # rows that are compared again in floats
+_BLOCK = 16_384  # rows that are worked on together
+_NAMES = ("space", "paths", "ends", "stamps", "vectors", "steps", "scales", "codes", "center")
+
+
+class PictureIndex:
+    """Pictures by their paths, each with a vector of unit length in three precisions.
+
+    A file is mapped: a search reads the vectors of its own precision, and of the others the few
+    rows that it compares again.
+
+    Attributes:
+        space: The space of the embeddings; see `Embedder.space`.
+        paths: Where each picture is.
+        stamps: Size in bytes and time of change in nanoseconds of each file, `(N, 2)`.
+        vectors: `(N, D)`, of unit length.
+    """
+
+    def __init__(self, space: str) -> None:
+        self.space = space
+        self.paths: list[str] = []
+        self.stamps = np.zeros((0, 2), np.int64)
+        self.vectors = np.zeros((0, 0), np.float32)
+        self._steps = np.zeros((0, 0), np.int8)
+        self._scales = np.zeros(0, np.float32)
+        self._codes = np.zeros((0, BITS // 64), np.uint64)
+        self._center = np.zeros(0, np.float32)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> PictureIndex:
+        """Open a file that `save` wrote. Nothing in the file is executed.
+
+        Raises:
+            S2bnnError: If the file cannot be read or is of another kind.
+        """
+        arrays = map_arrays(path)
+        try:
+            space, paths, ends, stamps, vectors, steps, scales, codes, center = (
+                arrays[name] for name in _NAMES
+            )
+            count, dim = vectors.shape
+            fits = (
+                space.dtype.kind == "U"
+                and (paths.dtype, paths.ndim) == (np.uint8, 1)
+                and (ends.dtype, ends.shape) == (np.int64, (count,))
+                and (stamps.dtype, stamps.shape) == (np.int64, (count, 2))
+                and vectors.dtype == np.float32
+                and (steps.dtype, steps.shape) == (np.int8, (count, dim))
+                and (scales.dtype, scales.shape) == (np.float32, (count,))
+                and (codes.dtype, codes.shape) == (np.uint64, (count, BITS // 64))
+                and (center.dtype, center.shape) == (np.float32, (dim,))
+                and (not count or (ends[0] >= 0 and (np.diff(ends) >= 0).all()))
+                and (ends[-1] if count else 0) == len(paths)
+            )
+        except (KeyError, ValueError) as error:
+            raise _no_index(path) from error
+        if not fits:
+            raise _no_index(path)
+        index = cls(str(space))
+        whole, begins = paths.tobytes(), [0, *ends.tolist()]
+        index.paths = [os.fsdecode(whole[a:b]) for a, b in zip(begins, begins[1:])]
+        index.stamps, index.vectors, index._steps = stamps, vectors, steps
+        index._scales, index._codes, index._center = scales, codes, center
+        return index
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write one .npz of plain arrays, whole or not at all.
+
+        Raises:
+            S2bnnError: If the file cannot be written; the file before then stays as it was.
+        """
+        names = [os.fsencode(name) for name in self.paths]
+        vectors = np.ascontiguousarray(self.vectors, np.float32)
+        dim = vectors.shape[1]
+        center = vectors.mean(axis=0) if len(vectors) else np.zeros(dim, np.float32)
+        scales = np.abs(vectors).max(axis=1, initial=0) / 127
+        steps = np.round(vectors / np.where(scales > 0, scales, 1)[:, np.newaxis])
+        values = (
+            np.array(self.space, np.str_),
+            np.frombuffer(b"".join(names), np.uint8),
+            np.cumsum([len(name) for name in names], dtype=np.int64),
+            np.ascontiguousarray(self.stamps),
+            vectors,
+            steps.astype(np.int8),
+            scales.astype(np.float32),
+            encode(vectors, center) if len(vectors) else np.zeros((0, BITS // 64), np.uint64),
+            center.astype(np.float32),
+        )
+        write_arrays(path, dict(zip(_NAMES, values)))
+
+    def replace(
+        self,
+        gone: set[str],
+        paths: list[str],
+        stamps: list[tuple[int, int]],
+        vectors: NDArray[np.float32],
+    ) -> None:
+        """Remove some pictures, and add others; `save` makes them searchable in all precisions.
+
+        Args:
+            gone: The paths to remove; those of the others are removed as well.
+            paths: The paths to add.
+            stamps: Size and time of change of each.
+            vectors: The vector of each, `(N, D)`, of any length.
+        """
+        gone = gone | set(paths)
+        kept = [number for number, path in enumerate(self.paths) if path not in gone]
+        lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        units = (vectors / lengths).astype(np.float32)
+        if len(self.paths) and len(paths) and self.vectors.shape[1] != units.shape[1]:
+            raise S2bnnError(
+                f"the index holds vectors of {self.vectors.shape[1]} numbers, and the model gives "
+                f"{units.shape[1]}; index into another file"
+            )
+        self.vectors = np.concatenate([self.vectors[kept], units]) if kept else units
+        added = np.array(stamps, np.int64).reshape(-1, 2)
+        self.stamps = np.concatenate([self.stamps[kept], added])
+        self.paths = [self.paths[number] for number in kept] + paths
+
+    def search(
+        self,
+        query: NDArray[np.float32],
+        count: int,
+        *,
+        precision: str = "float",
+        leave_out: Callable[[str], bool] | None = None,
+    ) -> list[tuple[str, float]]:
+        """The pictures most similar to a vector.
+
+        With int8 and bits, those that may be among them are compared again in floats: at least 200
+        rows, and all that are as near as the last of these, so that equal codes hide nothing.
+
+        Args:
+            query: `(D,)`.
+            count: How many to find.
+            precision: One of `PRECISIONS`.
+            leave_out: Whether a path is no answer, such as that of the query.
+
+        Returns:
+            Paths and cosines, the most similar first.
+
+        Raises:
+            S2bnnError: If the vector has another size than those of the index.
+        """
+        if not len(self):
+            return []
+        if query.shape != self.vectors.shape[1:]:
+            raise S2bnnError(
+                f"the index holds vectors of {self.vectors.shape[1]} numbers, not {len(query)}"
+            )
+        unit = (query / max(float(np.linalg.norm(query)), 1e-12)).astype(np.float32)
+        rows = self._shortlist(unit, max(_SHORTLIST, 10 * count), precision)
+        scores = _products(self.vectors, rows, unit)
+        found: list[tuple[str, float]] = []
+        for number in np.argsort(-scores, kind="stable"):
+            path = self.paths[rows[number]]
+            if leave_out is None or not leave_out(path):
+                found.append((path, float(scores[number])))
+            if len(found) == count:
+                break
+        return found
+
+    def _shortlist(
+        self, unit: NDArray[np.float32], count: int, precision: str
+    ) -> NDArray[np.int64]:
+        """The rows that may be nearest."""
+        if precision == "float" or count >= len(self):
+            return np.arange(len(self))
+        if precision == "bits":
+            code = encode(unit[np.newaxis], np.asarray(self._center))[0]
+            distances = hamming(self._codes, code).astype(np.float32)
+        else:
+            every = np.arange(len(self))
+            distances = -_products(self._steps, every, unit) * self._scales
+        return np.flatnonzero(distances <= np.partition(distances, count - 1)[count - 1])
+
+
+def _products(
+    matrix: NDArray[np.float32] | NDArray[np.int8],
+    rows: NDArray[np.int64],
+    vector: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    """The products of some rows with a vector, without a copy of all of them."""
+    products = np.zeros(len(rows), np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        block = rows[start : start + _BLOCK]
+        whole = block[-1] - block[0] + 1 == len(block)
+        part = matrix[block[0] : block[-1] + 1] if whole else matrix[block]
+        products[start : start + _BLOCK] = np.ascontiguousarray(part, np.float32) @ vector
+    return products
+
+
+def changes(
+    index: PictureIndex, files: Iterator[Path] | list[Path]
+) -> tuple[set[str], list[tuple[Path, tuple[int, int]]]]:
+    """What has changed since an index was made.
+
+    Args:
+        index: The index.
+        files: The pictures that it is to hold.
+
+    Returns:
+        The paths in the index of files that are gone, and the files that are new or have changed,
+        each with its stamp.
+    """
+    known = dict(zip(index.paths, map(tuple, index.stamps.tolist())))
+    new = []
+    for file in files:
+        path = Path(os.path.abspath(file))
+        try:
+            status = path.stat()
+        except OSError:
+            continue  # it has gone since it was listed
+        stamp = (status.st_size, status.st_mtime_ns)
+        if known.get(str(path)) != stamp:
+            new.append((path, stamp))
+    return {path for path in known if not os.path.lexists(path)}, new
+
+
+def _no_index(path: str | os.PathLike[str]) -> S2bnnError:
+    return S2bnnError(
+        f"{os.fspath(path)} is no index of pictures; `s2bnn-run index` makes such a file"
+    )
