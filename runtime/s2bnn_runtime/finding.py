@@ -114,7 +114,8 @@ def _index(options: argparse.Namespace) -> Rows:
 
     def save() -> float:
         start = time.monotonic()
-        vectors = [vector for _, _, vector in waiting] or [np.zeros((0, index.vectors.shape[1]))]
+        nothing = np.zeros((0, index.vectors.shape[1]), np.float32)
+        vectors = [vector for _, _, vector in waiting] or [nothing]
         index.replace(
             gone,
             [path for path, _, _ in waiting],
@@ -242,7 +243,8 @@ def _gather(options: argparse.Namespace) -> tuple[PictureIndex, list[Row]]:
     """All pictures of the places in one index."""
     embedder = Embedder(options.model)
     named = [path for path in options.places if path.suffix != _INDEX]
-    whole, errors = PictureIndex(embedder.space), []
+    whole = PictureIndex(embedder.space)
+    errors: list[Row] = []
     if named:
         whole, errors = _embed(picture_files(named), embedder)
     for path in options.places:

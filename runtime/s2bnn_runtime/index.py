@@ -59,19 +59,22 @@ class PictureIndex:
                 arrays[name] for name in _NAMES
             )
             count, dim = vectors.shape
-            fits = (
-                space.dtype.kind == "U"
-                and (paths.dtype, paths.ndim) == (np.uint8, 1)
-                and (ends.dtype, ends.shape) == (np.int64, (count,))
-                and (stamps.dtype, stamps.shape) == (np.int64, (count, 2))
-                and vectors.dtype == np.float32
-                and (steps.dtype, steps.shape) == (np.int8, (count, dim))
-                and (scales.dtype, scales.shape) == (np.float32, (count,))
-                and (codes.dtype, codes.shape) == (np.uint64, (count, BITS // 64))
-                and (center.dtype, center.shape) == (np.float32, (dim,))
-                and (not count or (ends[0] >= 0 and (np.diff(ends) >= 0).all()))
-                and (ends[-1] if count else 0) == len(paths)
+            wanted = {
+                "paths": ("u1", paths.shape[:1]),
+                "ends": ("i8", (count,)),
+                "stamps": ("i8", (count, 2)),
+                "vectors": ("f4", (count, dim)),
+                "steps": ("i1", (count, dim)),
+                "scales": ("f4", (count,)),
+                "codes": ("u8", (count, BITS // 64)),
+                "center": ("f4", (dim,)),
+            }
+            fits = space.dtype.kind == "U" and all(
+                arrays[name].dtype == np.dtype(kind) and arrays[name].shape == shape
+                for name, (kind, shape) in wanted.items()
             )
+            steady = not count or (ends[0] >= 0 and bool((np.diff(ends) >= 0).all()))
+            fits = fits and steady and (ends[-1] if count else 0) == len(paths)
         except (KeyError, ValueError) as error:
             raise _no_index(path) from error
         if not fits:
@@ -186,13 +189,17 @@ class PictureIndex:
         """The rows that may be nearest."""
         if precision == "float" or count >= len(self):
             return np.arange(len(self))
+        uncertain = np.float32(0)
         if precision == "bits":
             code = encode(unit[np.newaxis], np.asarray(self._center))[0]
             distances = hamming(self._codes, code).astype(np.float32)
         else:
             every = np.arange(len(self))
             distances = -_products(self._steps, every, unit) * self._scales
-        return np.flatnonzero(distances <= np.partition(distances, count - 1)[count - 1])
+            # Of rounding: seven deviations of the difference of two such products.
+            uncertain = 3 * np.max(self._scales)
+        last = np.partition(distances, count - 1)[count - 1]
+        return np.flatnonzero(distances <= last + uncertain)
 
 
 def _products(

@@ -124,7 +124,7 @@ def test_an_audit_says_when_there_are_enough_examples():
     few, many = PrototypeClassifier(), PrototypeClassifier()
     for seed, name in enumerate(("a", "b")):
         center = np.eye(40)[seed]
-        few.enroll(name, around(center, 4, seed, 0.3))
+        few.enroll(name, around(center, 8, seed, 0.3))
         many.enroll(name, around(center, 90, seed, 0.02))
     assert [found.another_helps for found in audit(few)] == [True, True]
     assert [found.another_helps for found in audit(many)] == [False, False]
