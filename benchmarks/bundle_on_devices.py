@@ -186,12 +186,13 @@ def compare(folder: Path, python: list[str], pictures: list[Path]) -> dict:
 
 def on_host(folder: Path, pictures: list[Path]) -> tuple[np.ndarray, list[str] | None]:
     """Return the features (N, C) from Larq Compute Engine and the class of each picture."""
-    from s2bnn_tf.data import center_crop, load_image
+    from s2bnn_tf.data import load_image, see
+    from s2bnn_tf.image_size import height_width
     from s2bnn_tf.tflite import TFLiteEncoder
 
     encoder = TFLiteEncoder(folder / "encoder.tflite", "lce")
-    shape = (encoder.image_size, encoder.image_size)
-    squares = [center_crop(load_image(path), shape, encoder.center_crop) for path in pictures]
+    shape = (*height_width(encoder.image_size), encoder.channels)
+    squares = [see(load_image(path), shape, encoder.center_crop) for path in pictures]
     features = encoder.features(np.stack(squares).astype(np.float32))
     if not (folder / "classifier.npz").exists():
         return features, None

@@ -7,6 +7,7 @@ else is accepted. A recipe is data: loading one never executes anything.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ import yaml
 from s2bnn_tf.config_loader import apply_override, build, read_tree
 from s2bnn_tf.defaults import CENTER_CROP
 from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.image_size import ImageSize, Shape, height_width
 
 
 def _number(
@@ -30,8 +32,14 @@ def _number(
     return field(default=default, metadata={k: v for k, v in limits.items() if v is not None})
 
 
-def _choice(default: str | None, *choices: str) -> Any:
+def _choice(default: str | int | None, *choices: str | int) -> Any:
     return field(default=default, metadata={"choices": choices})
+
+
+def _image_size(default: int, *, at_least: int, at_most: int) -> Any:
+    return field(
+        default=default, metadata={"image_size": True, "at_least": at_least, "at_most": at_most}
+    )
 
 
 # The losses by their names in metrics.jsonl; `objective.NAME_weight` is the weight of each.
@@ -62,7 +70,9 @@ class DataConfig:
     """The images, and how views are made from them."""
 
     source: str = "digits"  # digits | a folder | list:FILE | idx:DIR | tfrecord:DIR | tfds:NAME
-    image_size: int = _number(224, at_least=8, at_most=4096)  # pixels per side of a view
+    # Pixels per side of a view, or its height and width, as in [96, 320].
+    image_size: ImageSize = _image_size(224, at_least=8, at_most=4096)
+    channels: int = _choice(3, 3, 1)  # 1: the pictures become gray
     batch_size: int = _number(256, at_least=2, at_most=65536)
     augmentation: str = _choice("light", *AUGMENTATIONS)
     crop_scale: tuple[float, float] | None = _number(None, above=0.0, at_most=1.0)  # area
@@ -77,6 +87,11 @@ class DataConfig:
         for name, value in AUGMENTATIONS.get(self.augmentation, {}).items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
+
+    @property
+    def shape(self) -> Shape:
+        """Height, width and channels of a view."""
+        return (*height_width(self.image_size), self.channels)
 
 
 @dataclass(frozen=True)
@@ -165,6 +180,17 @@ class Config:
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
+
+    @property
+    def steps_to_fill_queue(self) -> int:
+        """The number of steps until the queue holds no random keys; 0 if it never does.
+
+        While they are replaced, the loss rises: keys of images are harder to tell apart.
+        """
+        uses_queue = self.objective.contrastive_weight > 0 or self.objective.similarity_weight > 0
+        if not uses_queue or self.student.init_from is not None:  # which brings a full one along
+            return 0
+        return math.ceil(self.objective.queue_size / self.data.batch_size)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:

@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 import yaml
 
 from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.image_size import ImageSize, image_size
 from s2bnn_tf.reading import read_bytes
 from s2bnn_tf.recipes import is_shipped
 
@@ -141,6 +142,8 @@ def build(cls: type[T], tree: Any, path: str) -> T:
 
 
 def _convert(hint: Any, spec: dataclasses.Field[Any], value: Any, path: str) -> Any:
+    if "image_size" in spec.metadata:
+        return _convert_image_size(spec, value, path)
     optional = isinstance(hint, types.UnionType)
     if optional:
         hint = next(option for option in typing.get_args(hint) if option is not type(None))
@@ -180,11 +183,25 @@ def _convert_range(spec: dataclasses.Field[Any], value: Any, path: str) -> tuple
     return low, high
 
 
+def _convert_image_size(spec: dataclasses.Field[Any], value: Any, path: str) -> ImageSize:
+    """A side in pixels, or height and width; a square is one number in every spelling."""
+    sides = value if isinstance(value, list | tuple) else [value, value]
+    if len(sides) != 2 or not all(type(side) is int for side in sides):
+        raise ConfigError(
+            f"{path}: expected a whole number, or height and width as in [96, 320], "
+            f"not {_shown(value)}."
+        )
+    for side in sides:
+        _check_limits(spec, side, path)
+    return image_size(sides)
+
+
 def _check_limits(spec: dataclasses.Field[Any], value: Any, path: str) -> None:
     limits = spec.metadata
     if "choices" in limits and value not in limits["choices"]:
         raise ConfigError(
-            f"{path}: expected one of {', '.join(limits['choices'])}, not {_shown(value)}."
+            f"{path}: expected one of {', '.join(map(str, limits['choices']))}, "
+            f"not {_shown(value)}."
         )
     words: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
         "at_least": ("{} or more", lambda v, limit: v >= limit),

@@ -111,6 +111,17 @@ def test_defaults_are_the_papers(recipe):
         ("data.crop_scale=[0, 1]", "data.crop_scale: expected more than 0.0, not 0.0"),
         ("data.crop_scale=[0.5, 1.5]", "data.crop_scale: expected 1.0 or less, not 1.5"),
         ("data.crop_scale=[0.9, 0.2]", "data.crop_scale: expected the smaller number first"),
+        # Image size and channels.
+        ("data.image_size=[96]", "data.image_size: expected a whole number, or height and width"),
+        ("data.image_size=[96, 320, 3]", "height and width as in [96, 320], not [96, 320, 3]"),
+        ("data.image_size=[96, a]", "expected a whole number, or height and width"),
+        ("data.image_size=[96, true]", "expected a whole number, or height and width"),
+        ("data.image_size=96.5", "expected a whole number, or height and width"),
+        ("data.image_size=", "expected a whole number, or height and width"),
+        ("data.image_size=[96, 4]", "data.image_size: expected 8 or more, not 4"),
+        ("data.image_size=[5000, 96]", "data.image_size: expected 4096 or less, not 5000"),
+        ("data.channels=2", "data.channels: expected one of 3, 1, not 2"),
+        ("data.channels=gray", "data.channels: expected a whole number, not 'gray'"),
         # Overrides themselves.
         ("epochs", "--set epochs: expected KEY=VALUE"),
         ("data.source=2026-11-45", "--set data.source: the value is not valid YAML"),
@@ -403,8 +414,7 @@ def builds(path: Path) -> None:
 
     config = load_config(path)
     encoder = build_encoder(config)
-    size = config.data.image_size
-    images = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype(np.float32)
+    images = np.random.default_rng(0).normal(size=(2, *config.data.shape)).astype(np.float32)
     assert encoder(images).shape == (2, config.student.embedding_dim)
     quantizers = [
         layer.kernel_quantizer
@@ -413,6 +423,25 @@ def builds(path: Path) -> None:
     ]
     assert len(quantizers) == (0 if path.stem in ("teacher", "real_valued_twin") else 26)
     assert all((q is not None) == config.student.binarize_weights for q in quantizers)
+
+
+@pytest.mark.parametrize(
+    "text, size, shape",
+    [
+        ("data.image_size=64", 64, (64, 64, 3)),
+        ("data.image_size=[64, 64]", 64, (64, 64, 3)),
+        ("data.image_size=[96, 320]", (96, 320), (96, 320, 3)),
+    ],
+)
+def test_both_spellings_of_a_size_load_and_round_trip(text, size, shape, recipe):
+    config = load_config(recipe(), [text])
+    assert config.data.image_size == size and type(config.data.image_size) is type(size)
+    assert config.data.shape == shape
+    assert load_config(recipe(dump_config(config), name="again.yaml", head="")) == config
+    assert ("image_size: 64\n" in dump_config(config)) == (size == 64)
+    gray = load_config(recipe(), [text, "data.channels=1"])
+    assert gray.data.shape == (*shape[:2], 1)
+    assert load_config(recipe(dump_config(gray), name="gray.yaml", head="")) == gray
 
 
 @pytest.mark.parametrize("name", FAST)

@@ -69,8 +69,15 @@ def folder(tmp_path_factory) -> Path:
     return root
 
 
-def on_host(path: Path) -> np.ndarray:
-    dataset = labeled_dataset(open_images([path]), image_size=SIZE, batch_size=1, center_crop=KEPT)
+def on_host(path: Path, shape: tuple[int, int, int] = (SIZE, SIZE, 3)) -> np.ndarray:
+    height, width, channels = shape
+    dataset = labeled_dataset(
+        open_images([path]),
+        image_size=(height, width),
+        batch_size=1,
+        center_crop=KEPT,
+        channels=channels,
+    )
     ((batch, _),) = dataset.as_numpy_iterator()
     return batch
 
@@ -86,11 +93,13 @@ def test_the_same_files_of_a_folder(device, folder):
     assert len(host) == 24 and not host.unreadable
 
 
-def test_the_same_pixels_of_every_kind(device, folder):
-    detail = {"shape": (1, SIZE, SIZE, 3), "dtype": np.float32}
+@pytest.mark.parametrize("shape", [(SIZE, SIZE, 3), (24, 80, 3), (80, 24, 3), (24, 80, 1)])
+def test_the_same_pixels_of_every_kind(device, folder, shape):
+    detail = {"shape": (1, *shape), "dtype": np.float32}
     for path in device.picture_files([folder]):
         seen = device.load_image(path, detail, device.Preprocessing.RAW, kept=KEPT)
-        np.testing.assert_array_equal(seen, on_host(path), err_msg=path.name)
+        assert seen.shape == (1, *shape)
+        np.testing.assert_array_equal(seen, on_host(path, shape), err_msg=path.name)
 
 
 def test_kinds_are_what_they_should_be(device, folder):

@@ -18,7 +18,7 @@ ORDER = (
     ("errors", "text"),
     (
         *("environment", "files", "interrupts", "locks", "progress", "reading", "recipes"),
-        "defaults",
+        *("defaults", "image_size"),
     ),
     ("config_loader",),
     ("config", "data", "layers", "objectives", "tflite"),

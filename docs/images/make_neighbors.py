@@ -100,7 +100,13 @@ def read_bits(model: bytes, source: ImageSource, encoder: TFLiteEncoder) -> npt.
         if graph.tensors[operation.inputs[0]].shape[2] <= 16
     )
     size, crop = encoder.image_size, encoder.center_crop
-    dataset = labeled_dataset(source, image_size=size, batch_size=len(source), center_crop=crop)
+    dataset = labeled_dataset(
+        source,
+        image_size=size,
+        batch_size=len(source),
+        center_crop=crop,
+        channels=encoder.channels,
+    )
     images = next(iter(dataset.as_numpy_iterator()))[0]
     instrumented = with_outputs(model, [*graph.outputs, chosen])
     return unpack_signs(run_file(instrumented, images, "indirect")[1], channels)

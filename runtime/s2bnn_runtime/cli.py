@@ -16,7 +16,7 @@ from s2bnn_runtime.delegate import kernels, read_profile
 from s2bnn_runtime.errors import PictureError, S2bnnError
 from s2bnn_runtime.files import open_model, read_labels
 from s2bnn_runtime.hosts import MODULES, find_host
-from s2bnn_runtime.images import Preprocessing, load_image, picture_files
+from s2bnn_runtime.images import Preprocessing, load_image, picture_files, takes_a_picture
 from s2bnn_runtime.interpreter import Interpreter
 from s2bnn_runtime.verbs import VERBS, make_parser, run_verb
 
@@ -180,8 +180,8 @@ def _classify(
     interpreter: Interpreter, path: Path, options: argparse.Namespace, labels: list[str] | None
 ) -> dict[str, Any]:
     details = interpreter.input_details
-    if len(details) != 1 or len(details[0]["shape"]) != 4 or details[0]["shape"][3] != 3:
-        raise S2bnnError(f"the model does not take one RGB image; {FROM_PYTHON}")
+    if not takes_a_picture(details):
+        raise S2bnnError(f"the model does not take one RGB or gray image; {FROM_PYTHON}")
     image = load_image(path, details[0], Preprocessing(options.preprocessing))
     scores = interpreter.predict(image)
     if isinstance(scores, list) or scores.ndim != 2:
@@ -218,7 +218,7 @@ def _benchmark(interpreter: Interpreter, runs: int) -> dict[str, Any]:
 
 
 def _print(result: dict[str, Any]) -> None:
-    threads = f"{result['threads']} thread(s)"
+    threads = "1 thread" if result["threads"] == 1 else f"{result['threads']} threads"
     print(f"{result['model']}: {result['host']}, {result['kernels']} kernels, {threads}")
     for image in result.get("images", []):
         if "error" in image:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from s2bnn_runtime.errors import PictureError, S2bnnError, one_line
 from s2bnn_runtime.files import open_model
-from s2bnn_runtime.images import KEPT_BY_CENTER_CROP, as_input, read_picture
+from s2bnn_runtime.images import KEPT_BY_CENTER_CROP, as_input, read_picture, takes_a_picture
 from s2bnn_runtime.reading import read_bytes, read_json
 from s2bnn_runtime.regions import Regions
 
@@ -53,8 +53,8 @@ class Embedder:
         self.model = model
         self.interpreter = open_model(model, threads)
         details = self.interpreter.input_details
-        if len(details) != 1 or len(details[0]["shape"]) != 4 or details[0]["shape"][3] != 3:
-            raise S2bnnError(f"{model} does not take one RGB image")
+        if not takes_a_picture(details):
+            raise S2bnnError(f"{model} does not take one RGB or gray image")
         self.detail = details[0]
         ranks = sorted(len(detail["shape"]) for detail in self.interpreter.output_details)
         if ranks not in ([2], [4], [2, 4]):

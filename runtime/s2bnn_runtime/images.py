@@ -14,15 +14,21 @@ from s2bnn_runtime.errors import PictureError, S2bnnError
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
+GRAY_MEAN, GRAY_STD = np.float32(0.449), np.float32(0.226)  # the means of the three
 KEPT_BY_CENTER_CROP = 0.875  # of the shorter side, as in 224 of 256
 
 
 class Preprocessing(Enum):
-    """The range of RGB values that a model expects."""
+    """The range of RGB or gray values that a model expects."""
 
     RAW = "raw"  # 0 to 255
     SYMMETRIC = "symmetric"  # -1 to 1
     IMAGENET = "imagenet"  # normalized by ImageNet's mean and standard deviation
+
+
+def takes_a_picture(details: list[dict[str, Any]]) -> bool:
+    """Whether a model's inputs are one picture, RGB or gray."""
+    return len(details) == 1 and len(details[0]["shape"]) == 4 and details[0]["shape"][3] in (1, 3)
 
 
 def picture_files(paths: Iterable[Path]) -> list[Path]:
@@ -51,12 +57,13 @@ def load_image(
 
     Args:
         path: A picture in a format of `pictures`.
-        detail: The host's description of the input, with shape (1, H, W, 3).
+        detail: The host's description of the input, with shape (1, H, W, C); of one channel, the
+            picture becomes gray.
         preprocessing: The range of values that the model expects.
         kept: The share of what the input covers that is kept, above 0 and at most 1.
 
     Returns:
-        An array (1, H, W, 3) with the input's data type.
+        An array (1, H, W, C) with the input's data type.
 
     Raises:
         PictureError: If the file cannot be read or is not a picture; the message names it.
@@ -94,24 +101,25 @@ def as_input(
 
     Args:
         whole: RGB, uint8 `(H, W, 3)`.
-        detail: The host's description of the input, with shape (1, H, W, 3).
+        detail: The host's description of the input, with shape (1, H, W, C); of one channel, the
+            picture becomes gray.
         preprocessing: The range of values that the model expects.
         kept: The share of what the input covers that is kept, as for `load_image`; None resizes
             the whole picture, whatever its shape.
 
     Returns:
-        An array (1, H, W, 3) with the input's data type.
+        An array (1, H, W, C) with the input's data type.
     """
     pictures = _pictures()
-    _, height, width, _ = (int(size) for size in detail["shape"])
+    _, height, width, channels = (int(size) for size in detail["shape"])
     if kept is None:
-        pixels = pictures.resize(whole, (height, width)).astype(np.float32)
-    else:
-        pixels = pictures.center_crop(whole, (height, width), kept).astype(np.float32)
+        whole, kept = pictures.resize(whole, (height, width)), 1.0
+    pixels = pictures.see(whole, (height, width, channels), kept).astype(np.float32)
     if preprocessing is Preprocessing.SYMMETRIC:
         pixels = pixels / 127.5 - 1
     elif preprocessing is Preprocessing.IMAGENET:
-        pixels = (pixels / 255 - IMAGENET_MEAN) / IMAGENET_STD
+        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else (GRAY_MEAN, GRAY_STD)
+        pixels = (pixels / 255 - mean) / std
     dtype = np.dtype(detail["dtype"])
     if dtype == np.int8:
         scale, zero_point = detail["quantization"]

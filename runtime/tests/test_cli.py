@@ -5,6 +5,7 @@ sentence each.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,15 +21,18 @@ COLOR = (200, 100, 50)
 CLASSES = 7
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    network = Network((1, 12, 8, 3))
+def small_model(path: Path, channels: int) -> Path:
+    network = Network((1, 12, 8, channels))
     y = network.bconv(network.conv(network.x, 32, (3, 3), (2, 2), "SAME"), CLASSES)
     axes = network.constant(np.array([1, 2], np.int32))
     scores = network.op("MEAN", [y[0], axes], (1, CLASSES), schema.ReducerOptionsT())
-    path = tmp_path_factory.mktemp("cli") / "model.tflite"
     path.write_bytes(network.build([network.x[0]], [scores[0]]))
     return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return small_model(tmp_path_factory.mktemp("cli") / "model.tflite", 3)
 
 
 @pytest.fixture
@@ -66,6 +70,22 @@ def test_scores_of_a_folder(model, pictures, capsys, preprocessing, prepare):
             "label": f"class {index}",
             "score": pytest.approx(float(wanted[index])),
         }
+
+
+@pytest.mark.parametrize(
+    "preprocessing, prepare",
+    [("raw", lambda luma: luma), ("imagenet", lambda luma: (luma / 255 - 0.449) / 0.226)],
+)
+def test_a_model_of_one_channel_sees_gray(tmp_path, pictures, capsys, preprocessing, prepare):
+    model = small_model(tmp_path / "gray.tflite", 1)
+    arguments = [pictures / "b.png", "--preprocessing", preprocessing, "--json"]
+    result = json.loads(say(capsys, model, *arguments).splitlines()[-1])
+    luma = np.array(Image.new("RGB", (1, 1), COLOR).convert("L"), float)
+    pixels = np.broadcast_to(prepare(luma), (1, 12, 8, 1)).astype(np.float32)
+    (wanted,) = Interpreter(model).predict(pixels)
+    best = result["images"][0]["top"][0]
+    assert best["class"] == wanted.argmax()
+    assert best["score"] == pytest.approx(float(wanted.max()))
 
 
 def test_text_names_the_picture_and_its_best_class(model, pictures, capsys):

@@ -55,7 +55,7 @@ def reactnet(
     """Build ReActNet-A, without its classifier.
 
     Args:
-        input_shape: `(height, width, 3)` in pixels.
+        input_shape: `(height, width, channels)`, in pixels.
         stem: `"imagenet"` reduces height and width 32 times, for images of 128 pixels or
             more. `"medium"` reduces them 16 times, for images of 64 to 128 pixels: the last
             downsampling block has no stride. `"small"` reduces them 8 times, for images of 32 to
@@ -195,6 +195,6 @@ def _check_stem(name: str, stem: str, input_shape: tuple[int, int, int]) -> None
             stem, ""
         )
         raise ModelError(
-            f"{name} with stem {stem!r} needs images of {smallest} pixels or more, "
-            f"not {min(input_shape[:2])}: choose a larger image_size{hint}."
+            f"{name} with stem {stem!r} needs images of {smallest} pixels or more on each side, "
+            f"not {input_shape[0]}x{input_shape[1]}: choose a larger image_size{hint}."
         )

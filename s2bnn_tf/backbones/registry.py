@@ -75,7 +75,7 @@ def build_backbone(name: str, input_shape: tuple[int, int, int], **options: Any)
 
     Args:
         name: One of `backbone_names()`.
-        input_shape: `(height, width, 3)` in pixels.
+        input_shape: `(height, width, channels)`, in pixels.
         **options: Options of this backbone, see `backbone_options`. An option that is None
             keeps the backbone's default.
 

@@ -54,7 +54,7 @@ def resnet50(
     and has biases.
 
     Args:
-        input_shape: `(height, width, 3)` in pixels.
+        input_shape: `(height, width, channels)`, in pixels.
         stem: `"imagenet"` is a 7x7 convolution of stride 2 and max pooling; `"small"` is a
             3x3 convolution of stride 1, for images of 64 pixels or less; `"medium"` is a 3x3
             convolution of stride 2, for a quarter of the work of `"small"`.

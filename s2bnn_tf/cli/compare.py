@@ -18,6 +18,9 @@ from s2bnn_tf.cli.output import print_result
 def compare(runs_or_models: tuple[Path, ...], report: Path | None, as_json: bool) -> None:
     """Show what `s2bnn eval` has measured for several runs or .tflite files, side by side.
 
+    Those that were not measured are named. Numbers that were measured in different ways are marked
+    as such in the report.
+
     \b
     Example:
       s2bnn compare runs/digits/teacher runs/digits/step2 student.tflite --report compare.html

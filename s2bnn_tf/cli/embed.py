@@ -23,8 +23,8 @@ def embed(
 ) -> None:
     """Embed IMAGES, which are files or folders.
 
-    The output holds the arrays paths, features and embeddings. Files that cannot be read are
-    skipped and listed.
+    The output holds the arrays paths, features and embeddings; of a .tflite, the one that it
+    computes. Files that cannot be read are skipped and listed.
 
     \b
     Example:

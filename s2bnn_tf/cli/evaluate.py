@@ -269,7 +269,8 @@ def _after_eval(
 
 
 def _describe_accuracy(result: dict[str, Any]) -> str:
-    return (
+    accuracy = (
         f"{result['metric']} accuracy of {result['model']} on {result['data']}: "
         f"{100 * result['top1']:.2f} % (top 5: {100 * result['top5']:.2f} %)"
     )
+    return f"{accuracy}\n{result['hint']}" if result.get("hint") else accuracy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,5 +97,6 @@ def _describe(result: dict[str, Any]) -> str:
     lines = [f"Done in {result['minutes']:.1f} minutes. Open {paths['report']}"]
     if paths["bundle"]:
         lines.append("Next, on a device:")
-        lines.append(f"  s2bnn deploy {paths['bundle']} ssh://pi@raspberrypi/~/encoder --benchmark")
+        bundle = shlex.quote(paths["bundle"])
+        lines.append(f"  s2bnn deploy {bundle} ssh://pi@raspberrypi/~/encoder --benchmark")
     return "\n".join(lines)

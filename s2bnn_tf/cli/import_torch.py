@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from s2bnn_tf.cli.group import main
-from s2bnn_tf.cli.options import FILE, RUN, json_option
+from s2bnn_tf.cli.options import FILE, RUN, SIZE, json_option
 from s2bnn_tf.cli.output import print_result
+from s2bnn_tf.image_size import ImageSize
 from s2bnn_tf.progress import show_progress
 
 
@@ -46,7 +47,11 @@ from s2bnn_tf.progress import show_progress
     help="Images for later commands: digits, idx:DIR or folder:DIR.",
 )
 @click.option(
-    "--image-size", default=224, type=click.IntRange(8), help="Side of the input, in pixels."
+    "--image-size",
+    metavar="SIZE",
+    default="224",
+    type=SIZE,
+    help="Side of the input in pixels, or height and width, as in 96x320.",
 )
 @json_option
 def import_torch(
@@ -57,7 +62,7 @@ def import_torch(
     prefix: str | None,
     ema: bool,
     data: str,
-    image_size: int,
+    image_size: ImageSize,
     as_json: bool,
 ) -> None:
     """Turn a PyTorch CHECKPOINT into a run directory, tensor by tensor.

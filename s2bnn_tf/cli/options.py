@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from s2bnn_tf.image_size import ImageSize, image_size
+
+
+class _Size(click.ParamType):
+    """The side of a square in pixels, or height and width joined by an x."""
+
+    name = "size"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> ImageSize:
+        sides = str(value).split("x")
+        if len(sides) > 2 or not all(side.isdecimal() and int(side) >= 8 for side in sides):
+            self.fail(f"expected 224 or 96x320, at least 8 pixels each, not {value!r}.")
+        return image_size((int(sides[0]), int(sides[-1])))
+
+
+SIZE = _Size()
 RUN = click.Path(path_type=Path, file_okay=False)
 RUN_OR_MODEL = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)

@@ -14,7 +14,13 @@ Read the files in this order:
 """
 
 from s2bnn_tf.data.array_source import ArraySource
-from s2bnn_tf.data.augment import IMAGENET_MEAN, IMAGENET_STD, Augmentation, normalize
+from s2bnn_tf.data.augment import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Augmentation,
+    channel_statistics,
+    normalize,
+)
 from s2bnn_tf.data.decode import load_image
 from s2bnn_tf.data.decoded_source import DecodedSource
 from s2bnn_tf.data.file_source import FileSource
@@ -24,7 +30,7 @@ from s2bnn_tf.data.labeled import PROBE_FLIP_PROBABILITY, labeled_dataset
 from s2bnn_tf.data.list_file import Listed, read_list, write_list
 from s2bnn_tf.data.order import batch_indices, steps_per_epoch
 from s2bnn_tf.data.pack import pack
-from s2bnn_tf.data.pictures import center_crop
+from s2bnn_tf.data.pictures import center_crop, see, to_gray
 from s2bnn_tf.data.sources import open_images, open_source
 from s2bnn_tf.data.views import view_dataset
 
@@ -41,6 +47,7 @@ __all__ = [
     "Listing",
     "batch_indices",
     "center_crop",
+    "channel_statistics",
     "labeled_dataset",
     "list_splits",
     "load_image",
@@ -49,7 +56,9 @@ __all__ = [
     "open_source",
     "pack",
     "read_list",
+    "see",
     "steps_per_epoch",
+    "to_gray",
     "view_dataset",
     "write_list",
 ]

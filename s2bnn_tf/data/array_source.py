@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,9 @@ from s2bnn_tf.data.augment import Augmentation, augment_view
 from s2bnn_tf.data.crop import random_resized_crop
 from s2bnn_tf.data.image_source import CropCenters, CropRandomly, ImageSource, ViewMaker
 from s2bnn_tf.data.order import most_in_a_chunk
-from s2bnn_tf.data.pictures import center_offset, resized_shape
+from s2bnn_tf.data.pictures import center_offset, covering_shape, to_gray
 from s2bnn_tf.data.resample import interpolation_matrix, resample
+from s2bnn_tf.image_size import Shape
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -49,8 +51,8 @@ class ArraySource(ImageSource):
         yield repr(self.images.shape).encode()
         yield np.ascontiguousarray(self.images).tobytes()
 
-    def view_maker(self, size: int, augmentation: Augmentation, views: int) -> ViewMaker:
-        pixels = tf.constant(self.images)
+    def view_maker(self, shape: Shape, augmentation: Augmentation, views: int) -> ViewMaker:
+        pixels, size = self._pixels(shape), shape[:2]
 
         def make(indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
             crop_seed, view_seed = tf.unstack(tf.random.split(seed), axis=0)
@@ -59,21 +61,20 @@ class ArraySource(ImageSource):
             crops = random_resized_crop(chosen, size, augmentation.crop_scale, crop_seed)
             return tuple(tf.split(augment_view(crops, augmentation, view_seed), views))
 
-        return ViewMaker(make, most_in_a_chunk(size * size * 3 * views), in_bytes=False)
+        return ViewMaker(make, most_in_a_chunk(math.prod(shape) * views), in_bytes=False)
 
-    def random_crops(self, size: int, crop_scale: tuple[float, float]) -> CropRandomly:
-        pixels = tf.constant(self.images)
+    def random_crops(self, shape: Shape, crop_scale: tuple[float, float]) -> CropRandomly:
+        pixels, size = self._pixels(shape), shape[:2]
 
         def crop(indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return random_resized_crop(tf.gather(pixels, indices), size, crop_scale, seed), indices
 
         return crop
 
-    def center_crops(self, size: int, shorter_side: int) -> CropCenters:
-        pixels = tf.constant(self.images)
-        shape = self.images.shape[1:3]
+    def center_crops(self, shape: Shape, kept: float) -> CropCenters:
+        pixels, lengths = self._pixels(shape), self.images.shape[1:3]
         matrices = []
-        for length, resized in zip(shape, resized_shape(shape, shorter_side)):
+        for length, resized, size in zip(lengths, covering_shape(lengths, shape[:2], kept), shape):
             whole = tf.zeros(1), tf.constant([float(length)])
             matrix = interpolation_matrix(*whole, length, resized)
             offset = center_offset(resized, size)
@@ -83,3 +84,9 @@ class ArraySource(ImageSource):
             return resample(tf.gather(pixels, indices), *matrices), indices
 
         return crop
+
+    def _pixels(self, shape: Shape) -> tf.Tensor:
+        """All images, with the channels of a shape."""
+        if shape[2] == 3:
+            return tf.constant(self.images)
+        return tf.constant(np.stack([to_gray(image) for image in self.images])[..., np.newaxis])

@@ -1,7 +1,8 @@
 """Random image operations on batches, as torchvision defines them, in TensorFlow.
 
-Images are RGB float32 `(B, H, W, 3)` in 0-255. Every operation is a pure function of its images
-and a seed, int32 `(2,)`, and draws separately for each image of the batch.
+Images are RGB float32 `(B, H, W, 3)` in 0-255, or gray `(B, H, W, 1)`, which have no hue and no
+saturation to change. Every operation is a pure function of its images and a seed, int32 `(2,)`,
+and draws separately for each image of the batch.
 
 TensorFlow is several times slower to broadcast over the three channels than along rows, so the
 hot operations see an image as one row of numbers (`_rows`).
@@ -17,6 +18,9 @@ from s2bnn_tf.data.resample import gaussian_matrix, resample
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# Of one channel: the means of those of the three.
+GRAY_MEAN = 0.449
+GRAY_STD = 0.226
 GRAY_WEIGHTS = (0.2989, 0.587, 0.114)
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
@@ -44,17 +48,30 @@ class Augmentation:
     flip_probability: float
 
 
+def channel_statistics(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation of each channel, for values from 0 to 1.
+
+    Three channels have those of ImageNet. One channel has their means, so that a gray picture is
+    nearly the same numbers in one channel as in three.
+    """
+    return (IMAGENET_MEAN, IMAGENET_STD) if channels == 3 else ((GRAY_MEAN,), (GRAY_STD,))
+
+
 def normalize(images: tf.Tensor) -> tf.Tensor:
-    """Turn RGB 0-255 into what the networks take: `(x / 255 - mean) / std` of ImageNet."""
-    width = tf.shape(images)[2]
-    scale = tf.tile(tf.constant([1 / (255 * std) for std in IMAGENET_STD]), [width])
-    offset = tf.constant([mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD)])
-    lines = tf.reshape(tf.cast(images, tf.float32), (-1, 3 * width))
+    """Turn 0-255 `(B, H, W, C)` into what the networks take: `(x / 255 - mean) / std`.
+
+    See `channel_statistics`.
+    """
+    width, channels = tf.shape(images)[2], images.shape[-1]
+    means, stds = channel_statistics(channels)
+    scale = tf.tile(tf.constant([1 / (255 * std) for std in stds]), [width])
+    offset = tf.constant([mean / std for mean, std in zip(means, stds)])
+    lines = tf.reshape(tf.cast(images, tf.float32), (-1, channels * width))
     return tf.reshape(lines * scale - tf.tile(offset, [width]), tf.shape(images))
 
 
 def augment_view(images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:
-    """Turn crops, RGB 0-255 `(B, S, S, 3)`, into normalized views of the same shape."""
+    """Turn crops, 0-255 `(B, H, W, C)`, into normalized views of the same shape."""
     seeds = tf.unstack(tf.random.split(seed, 4), axis=0)
     images = color_jitter(images, augmentation.jitter_probability, seeds[0])
     images = random_grayscale(images, augmentation.grayscale_probability, seeds[1])
@@ -112,6 +129,8 @@ def apply_jitter(images: tf.Tensor, amounts: tf.Tensor, order: tf.Tensor) -> tf.
         operation = order[:, turn]
         amount = tf.gather(amounts, operation, batch_dims=1)
         blended = _blend(images, operation, amount)
+        if _is_gray(images):
+            return turn + 1, blended
         hue_rows = tf.where(operation == HUE)
         shifted = shift_hue(tf.gather_nd(blended, hue_rows), tf.gather_nd(amount, hue_rows))
         return turn + 1, tf.tensor_scatter_nd_update(blended, hue_rows, shifted)
@@ -131,12 +150,16 @@ def shift_hue(images: tf.Tensor, shift: tf.Tensor) -> tf.Tensor:
 
 
 def to_gray(images: tf.Tensor) -> tf.Tensor:
-    """Return the luma, with torchvision's weights, on all three channels, `(B, H, W, 3)`."""
+    """Return the luma, with torchvision's weights, on all channels, of the same shape."""
+    if _is_gray(images):
+        return images
     return tf.tensordot(images, tf.constant([[weight] * 3 for weight in GRAY_WEIGHTS]), axes=1)
 
 
 def random_grayscale(images: tf.Tensor, probability: float, seed: tf.Tensor) -> tf.Tensor:
     """Replace some images with their luma on all three channels."""
+    if _is_gray(images):
+        return images
     chosen = _choose(images, probability, seed)
     return tf.tensor_scatter_nd_update(images, chosen, to_gray(tf.gather_nd(images, chosen)))
 
@@ -173,6 +196,10 @@ def random_flip(images: tf.Tensor, probability: float, seed: tf.Tensor) -> tf.Te
     chosen = _choose(images, probability, seed)
     mirrored = tf.reverse(tf.gather_nd(images, chosen), axis=[2])
     return tf.tensor_scatter_nd_update(images, chosen, mirrored)
+
+
+def _is_gray(images: tf.Tensor) -> bool:
+    return bool(images.shape[-1] == 1)
 
 
 def _uniform(

@@ -59,11 +59,12 @@ def change_view(image: pixels.Pixels, changes: Changes) -> pixels.Pixels:
     """Apply the changes of one view, in torchvision's order.
 
     Args:
-        image: RGB, uint8 `(S, S, 3)`.
+        image: RGB, uint8 `(H, W, 3)`, or gray `(H, W)`, which has no hue, no saturation, and
+            no colors to lose.
         changes: The draws for this view alone, as arrays.
 
     Returns:
-        RGB, uint8 `(S, S, 3)`.
+        uint8, of the same shape.
     """
     if changes.jitter:
         for operation in changes.order:

@@ -20,10 +20,10 @@ from s2bnn_tf.data.changes import Changes, change_view, sample_changes
 from s2bnn_tf.data.crop import sample_crop_boxes
 from s2bnn_tf.data.image_source import CropCenters, CropRandomly, ImageSource, ViewMaker
 from s2bnn_tf.data.numpy_op import numpy_op
-from s2bnn_tf.data.pictures import center_offset, failure_reason, resized_shape
-from s2bnn_tf.data.pictures import resize as resize_whole
+from s2bnn_tf.data.pictures import failure_reason, see, to_gray
 from s2bnn_tf.data.pixels import resize
 from s2bnn_tf.errors import DataError
+from s2bnn_tf.image_size import Shape
 
 logger = logging.getLogger(__name__)
 
@@ -64,13 +64,17 @@ class DecodedSource(ImageSource):
         """
 
     def decode_or_note(
-        self, index: int, minimum_size: tuple[float, float] | None
+        self, index: int, minimum_size: tuple[float, float] | None, channels: int = 3
     ) -> NDArray[np.uint8] | None:
-        """Decode one image as `decode` does, or note why it cannot be read and return None."""
+        """Decode one image as `decode` does, or note why it cannot be read and return None.
+
+        With one channel, the result is gray, uint8 `(H, W)`.
+        """
         if self.failure(index) is not None:
             return None
         try:
-            return self.decode(index, minimum_size)
+            image = self.decode(index, minimum_size)
+            return image if channels == 3 else to_gray(image)
         except Exception as error:  # noqa: BLE001  a broken file can raise nearly anything
             self.note_failure(index, failure_reason(error))
             if len(self.unreadable) <= _NAMED_WHILE_READING:
@@ -93,44 +97,44 @@ class DecodedSource(ImageSource):
             reason = failure_reason(error)
             raise DataError(f"Cannot read the image {self.identify(index)}: {reason}.") from error
 
-    def view_maker(self, size: int, augmentation: Augmentation, views: int) -> ViewMaker:
+    def view_maker(self, shape: Shape, augmentation: Augmentation, views: int) -> ViewMaker:
         sizes = tf.constant(self.sizes)
 
         def make(indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
             crop_seed, view_seed = tf.unstack(tf.random.split(seed), axis=0)
             image_sizes = tf.gather(sizes, tf.repeat(indices, views))
-            boxes = sample_crop_boxes(image_sizes, augmentation.crop_scale, crop_seed)
+            boxes = sample_crop_boxes(
+                image_sizes, augmentation.crop_scale, crop_seed, view=shape[:2]
+            )
             changes = sample_changes(indices.shape[0] * views, augmentation, view_seed)
-            shape = (indices.shape[0], size, size, 3)
+            batch = (indices.shape[0], *shape)
             made = numpy_op(
-                lambda index, box, *draws: self._make_views(index, box, Changes(*draws), size),
-                lambda *_: [np.zeros(shape, np.uint8)] * views,
+                lambda index, box, *draws: self._make_views(index, box, Changes(*draws), shape),
+                lambda *_: [np.zeros(batch, np.uint8)] * views,
                 [indices, tf.reshape(boxes, (-1, views, 4)), *changes],
                 [tf.uint8] * views,
             )
-            return tuple(tf.ensure_shape(view, shape) for view in made)
+            return tuple(tf.ensure_shape(view, batch) for view in made)
 
         return ViewMaker(make, _DRAWN_TOGETHER, in_bytes=True)
 
-    def random_crops(self, size: int, crop_scale: tuple[float, float]) -> CropRandomly:
+    def random_crops(self, shape: Shape, crop_scale: tuple[float, float]) -> CropRandomly:
         sizes = tf.constant(self.sizes)
 
         def crop(indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            boxes = sample_crop_boxes(tf.gather(sizes, indices), crop_scale, seed)
-            return _readable_op(lambda i, b: self._crop(i, b, size), [indices, boxes], size)
+            boxes = sample_crop_boxes(tf.gather(sizes, indices), crop_scale, seed, view=shape[:2])
+            return _readable_op(lambda i, b: self._crop(i, b, shape), [indices, boxes], shape)
 
         return crop
 
-    def center_crops(self, size: int, shorter_side: int) -> CropCenters:
+    def center_crops(self, shape: Shape, kept: float) -> CropCenters:
         def crop(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return _readable_op(
-                lambda i: self._crop_centers(i, shorter_side, size), [indices], size
-            )
+            return _readable_op(lambda i: self._crop_centers(i, shape, kept), [indices], shape)
 
         return crop
 
     def _make_views(
-        self, indices: Indices, boxes: NDArray[np.int32], changes: Changes, size: int
+        self, indices: Indices, boxes: NDArray[np.int32], changes: Changes, shape: Shape
     ) -> list[NDArray[np.uint8]]:
         """Cut V boxes out of each image and make views of them, decoding each image once.
 
@@ -141,64 +145,63 @@ class DecodedSource(ImageSource):
             indices: `(B,)`.
             boxes: `(B, V, 4)`: top, left, height and width of V boxes in each image.
             changes: What happens to each crop, `(B * V, ...)`.
-            size: The side S of the views.
+            shape: Height, width and channels of the views, `(H, W, C)`.
 
         Returns:
-            V arrays, uint8 `(B, S, S, 3)`.
+            V arrays, uint8 `(B, H, W, C)`.
 
         Raises:
             DataError: If no image of the source can be read.
         """
         count, views, _ = boxes.shape
-        result = [np.empty((count, size, size, 3), np.uint8) for _ in range(views)]
+        result = [np.empty((count, *shape), np.uint8) for _ in range(views)]
         for row, (index, relative) in enumerate(zip(indices, self._relative(indices, boxes))):
-            for view, crop in enumerate(self._read_or_replace(index, relative, size)):
-                result[view][row] = change_view(crop, changes.of(row * views + view))
+            for view, crop in enumerate(self._read_or_replace(index, relative, shape)):
+                changed = change_view(crop, changes.of(row * views + view))
+                result[view][row] = changed.reshape(shape)
         return result
 
     def _crop(
-        self, indices: Indices, boxes: NDArray[np.int32], size: int
+        self, indices: Indices, boxes: NDArray[np.int32], shape: Shape
     ) -> tuple[NDArray[np.uint8], Indices]:
         """Cut one box, of `boxes` `(B, 4)`, out of each image that can be read."""
         relative = self._relative(indices, boxes[:, np.newaxis])
-        crops = [self._read_crops(index, box, size) for index, box in zip(indices, relative)]
-        return _stack_readable([None if crop is None else crop[0] for crop in crops], indices, size)
+        crops = [self._read_crops(index, box, shape) for index, box in zip(indices, relative)]
+        images = [None if crop is None else crop[0] for crop in crops]
+        return _stack_readable(images, indices, shape)
 
     def _crop_centers(
-        self, indices: Indices, shorter_side: int, size: int
+        self, indices: Indices, shape: Shape, kept: float
     ) -> tuple[NDArray[np.uint8], Indices]:
         """Resize each image that can be read, and keep its center."""
 
         def read(index: int) -> NDArray[np.uint8] | None:
             image = self.decode_or_note(index, None)
-            if image is None:
-                return None
-            shape = resized_shape(image.shape, shorter_side)
             # Pillow gives torchvision's pixels, with which published scores are measured.
-            top, left = (center_offset(length, size) for length in shape)
-            return resize_whole(image, shape, (top, left, size, size))
+            return None if image is None else see(image, shape, kept)
 
-        return _stack_readable(list(map(read, indices)), indices, size)
+        return _stack_readable(list(map(read, indices)), indices, shape)
 
     def _read_or_replace(
-        self, index: int, relative: NDArray[np.float64], size: int
+        self, index: int, relative: NDArray[np.float64], shape: Shape
     ) -> list[NDArray[np.uint8]]:
         for step in range(len(self)):
-            crops = self._read_crops((index + step) % len(self), relative, size)
+            crops = self._read_crops((index + step) % len(self), relative, shape)
             if crops is not None:
                 return crops
         raise DataError(f"None of the images in {self.name} can be read; replace them.")
 
     def _read_crops(
-        self, index: int, relative: NDArray[np.float64], size: int
+        self, index: int, relative: NDArray[np.float64], shape: Shape
     ) -> list[NDArray[np.uint8]] | None:
         smallest = relative[:, 2:].min(axis=0)
-        image = self.decode_or_note(index, (size / smallest[0], size / smallest[1]))
+        enough = shape[0] / smallest[0], shape[1] / smallest[1]
+        image = self.decode_or_note(index, enough, shape[2])
         if image is None:
             return None
         boxes = np.round(relative * np.tile(image.shape[:2], 2)).astype(int).tolist()
         return [
-            resize(image[top : top + max(height, 1), left : left + max(width, 1)], size)
+            resize(image[top : top + max(height, 1), left : left + max(width, 1)], shape[:2])
             for top, left, height, width in boxes
         ]
 
@@ -209,22 +212,22 @@ class DecodedSource(ImageSource):
 
 
 def _stack_readable(
-    images: list[NDArray[np.uint8] | None], indices: Indices, size: int
+    images: list[NDArray[np.uint8] | None], indices: Indices, shape: Shape
 ) -> tuple[NDArray[np.uint8], Indices]:
-    """Return the images that are there, uint8 `(M, size, size, 3)`, and their indices `(M,)`."""
+    """Return the images that are there, uint8 `(M, H, W, C)`, and their indices `(M,)`."""
     kept = [i for i, image in enumerate(images) if image is not None]
     stacked = np.array([images[i] for i in kept], dtype=np.uint8)
-    return stacked.reshape(-1, size, size, 3), indices[kept]
+    return stacked.reshape(-1, *shape), indices[kept]
 
 
 def _readable_op(
-    read: Callable[..., Any], inputs: list[tf.Tensor], size: int
+    read: Callable[..., Any], inputs: list[tf.Tensor], shape: Shape
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Run a function that returns images and their indices inside a graph."""
 
     def blank(indices: Indices, *_: Any) -> tuple[NDArray[np.uint8], Indices]:
-        return np.zeros((len(indices), size, size, 3), np.uint8), indices
+        return np.zeros((len(indices), *shape), np.uint8), indices
 
     images, kept = numpy_op(read, blank, inputs, (tf.uint8, tf.int64))
-    images = tf.cast(tf.ensure_shape(images, (None, size, size, 3)), tf.float32)
+    images = tf.cast(tf.ensure_shape(images, (None, *shape)), tf.float32)
     return images, tf.ensure_shape(kept, (None,))

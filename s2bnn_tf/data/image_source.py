@@ -16,6 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from s2bnn_tf.data.augment import Augmentation
+from s2bnn_tf.image_size import Shape
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -31,9 +32,9 @@ class ViewMaker:
 
     Attributes:
         make: A function from indices, int64 `(B,)`, and a seed, int32 `(2,)`, to a tuple of V
-            tensors `(B, S, S, 3)`: V views of each image.
+            tensors `(B, H, W, C)`: V views of each image.
         most_at_once: The largest number of images B that is efficient in one call.
-        in_bytes: True if the views are RGB 0-255 in uint8, made image by image in NumPy;
+        in_bytes: True if the views are 0-255 in uint8, made image by image in NumPy;
             False if they are normalized float32, made by TensorFlow's own operations.
     """
 
@@ -89,32 +90,36 @@ class ImageSource(ABC):
         """Yield bytes that change whenever an image does, for a hash of the source."""
 
     @abstractmethod
-    def view_maker(self, size: int, augmentation: Augmentation, views: int) -> ViewMaker:
-        """Return how `views` random views of side `size` are made of each image."""
+    def view_maker(self, shape: Shape, augmentation: Augmentation, views: int) -> ViewMaker:
+        """Return how `views` random views of a shape `(H, W, C)` are made of each image.
 
-    @abstractmethod
-    def random_crops(self, size: int, crop_scale: tuple[float, float]) -> CropRandomly:
-        """Return how random crops of images are made, for training a classifier.
-
-        Args:
-            size: The side S of the crops.
-            crop_scale: The smallest and largest share of the area that a crop keeps.
-
-        Returns:
-            A function from indices, int64 `(B,)`, and a seed, int32 `(2,)`, to crops, RGB 0-255
-            float32 `(M, S, S, 3)`, and the indices `(M,)` of the images that could be read.
+        With one channel, each image becomes gray before anything else happens to it.
         """
 
     @abstractmethod
-    def center_crops(self, size: int, shorter_side: int) -> CropCenters:
+    def random_crops(self, shape: Shape, crop_scale: tuple[float, float]) -> CropRandomly:
+        """Return how random crops of images are made, for training a classifier.
+
+        Args:
+            shape: Height, width and channels of the crops, `(H, W, C)`.
+            crop_scale: The smallest and largest share of the area that a crop keeps.
+
+        Returns:
+            A function from indices, int64 `(B,)`, and a seed, int32 `(2,)`, to crops, 0-255 in
+            float32 `(M, H, W, C)`, and the indices `(M,)` of the images that could be read.
+        """
+
+    @abstractmethod
+    def center_crops(self, shape: Shape, kept: float) -> CropCenters:
         """Return how images are resized and their centers cut out, for evaluation.
 
         Args:
-            size: The side S of the centers.
-            shorter_side: The length of the shorter side after resizing, at least `size`.
+            shape: Height, width and channels of the centers, `(H, W, C)`.
+            kept: The fraction that is kept, in (0, 1]: an image is resized until it just covers
+                the height and width divided by it.
 
         Returns:
-            A function from indices, int64 `(B,)`, to centers, RGB 0-255 float32 `(M, S, S, 3)`,
+            A function from indices, int64 `(B,)`, to centers, 0-255 in float32 `(M, H, W, C)`,
             and the indices `(M,)` of the images that could be read.
         """
 

@@ -1,4 +1,4 @@
-"""Picture files become upright RGB, and squares of a network's size.
+"""Picture files become upright RGB, or gray, of a network's size.
 
 This file is in two packages, s2bnn_tf.data and s2bnn_runtime, with the same bytes, so that a
 device sees what the host saw. It needs NumPy and Pillow alone. Where simplejpeg is installed,
@@ -191,35 +191,52 @@ def upright_size(file: io.BufferedIOBase | io.BytesIO | Any) -> tuple[int, int]:
         return (width, height) if _orientation(image) in _SIDEWAYS else (height, width)
 
 
+def see(pixels: Pixels, shape: tuple[int, int, int], kept: float) -> Pixels:
+    """What a network sees of a picture: its center, gray if the network has one channel.
+
+    Args:
+        pixels: RGB `(H, W, 3)`.
+        shape: Height, width and channels of the network's input, 3 or 1.
+        kept: The fraction that is kept, as for `center_crop`.
+
+    Returns:
+        uint8, of that shape.
+    """
+    height, width, channels = shape
+    seen = center_crop(to_gray(pixels) if channels == 1 else pixels, (height, width), kept)
+    return seen.reshape(shape)
+
+
 def center_crop(pixels: Pixels, shape: tuple[int, int], kept: float) -> Pixels:
     """Resize a picture until it just covers `shape / kept`, and keep its center.
 
     For a square, to the byte what torchvision's Resize and CenterCrop make of it by Pillow.
 
     Args:
-        pixels: RGB `(H, W, 3)`.
+        pixels: RGB `(H, W, 3)`, or gray `(H, W)`.
         shape: Height and width of the result.
         kept: The fraction of the covered part that is kept, in (0, 1].
 
     Returns:
-        uint8, of the height and width of `shape` and 3 channels.
+        uint8, of the height and width of `shape` and the channels of the picture.
     """
-    height, width = pixels.shape[:2]
-    high, wide = (round(side / kept) for side in shape)
-    if high * width >= wide * height:  # the height decides
-        whole = high, int(high * width / height)
-    else:
-        whole = int(wide * height / width), wide
+    whole = covering_shape(pixels.shape, shape, kept)
     top, left = (center_offset(length, side) for length, side in zip(whole, shape))
     return resize(pixels, whole, (top, left, *shape))
 
 
-def resized_shape(shape: tuple[int, ...], shorter_side: int) -> tuple[int, int]:
-    """Return the height and width after a resize of the shorter side, rounded as in torchvision."""
-    height, width = (int(side) for side in shape[:2])
-    if height <= width:
-        return shorter_side, int(shorter_side * width / height)
-    return int(shorter_side * height / width), shorter_side
+def covering_shape(
+    picture: tuple[int, ...], shape: tuple[int, int], kept: float
+) -> tuple[int, int]:
+    """Return the height and width at which a picture just covers `shape / kept`.
+
+    Rounded as in torchvision, whose Resize takes the length of the shorter side.
+    """
+    height, width = (int(side) for side in picture[:2])
+    high, wide = (round(side / kept) for side in shape)
+    if high * width >= wide * height:  # the height decides
+        return high, int(high * width / height)
+    return int(wide * height / width), wide
 
 
 def center_offset(length: int, size: int) -> int:
@@ -236,12 +253,12 @@ def resize(
     window where a picture is so elongated that it would not fit into memory.
 
     Args:
-        pixels: RGB `(H, W, 3)`.
+        pixels: RGB `(H, W, 3)`, or gray `(H, W)`.
         shape: Height and width of the whole result.
         box: Top, left, height and width of the window in it; by default the whole.
 
     Returns:
-        uint8, the height and width of the window and 3 channels.
+        uint8, the height and width of the window and the channels of the picture.
     """
     top, left, height, width = box or (0, 0, *shape)
     if max(shape) <= _MOST_ELONGATED * max(min(shape), height, width):
@@ -268,6 +285,14 @@ def image_to_rgb(image: Image.Image) -> Pixels:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def to_gray(pixels: Pixels) -> Pixels:
+    """The luma of RGB `(H, W, 3)`, uint8 `(H, W)`, by the integers of Pillow's `convert("L")`.
+
+    A picture that is gray already keeps every value.
+    """
+    return np.asarray(Image.fromarray(pixels).convert("L"))
 
 
 def failure_reason(error: BaseException) -> str:

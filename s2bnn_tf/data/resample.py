@@ -20,7 +20,8 @@ def resample(images: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor) -> tf.Tenso
     Returns:
         float32 `(B, H', W', C)`.
     """
-    batch, height, width, channels = tf.unstack(tf.shape(images))
+    batch, height, width, _ = tf.unstack(tf.shape(images))
+    channels = images.shape[-1]
     new_height, new_width = tf.shape(rows)[1], tf.shape(columns)[1]
     # (B, H, C, W), since each image then takes two large products, not two for each channel.
     lines = tf.cast(tf.transpose(images, (0, 1, 3, 2)), tf.float32)

@@ -12,6 +12,7 @@ from s2bnn_tf.data.image_source import ImageSource, ViewMaker
 from s2bnn_tf.data.numpy_op import numpy_op
 from s2bnn_tf.data.order import VIEWS, epoch_order, fold_seed, largest_divisor, steps_per_epoch
 from s2bnn_tf.data.pixels import normalize_batch
+from s2bnn_tf.image_size import ImageSize, height_width
 
 PARALLEL_CALLS = os.cpu_count() or 1
 
@@ -20,10 +21,11 @@ def view_dataset(
     source: ImageSource,
     augmentation: Augmentation,
     *,
-    image_size: int,
+    image_size: ImageSize,
     batch_size: int,
     views: int,
     seed: int,
+    channels: int = 3,
     first_step: int = 0,
     replicas: int = 1,
     pipeline: int = 0,
@@ -37,23 +39,24 @@ def view_dataset(
     Args:
         source: The images.
         augmentation: How views are drawn.
-        image_size: The side S of a view.
+        image_size: The side of a view in pixels, or its height H and width W.
         batch_size: The number of images in a batch, B.
         views: The number of views of each image.
         seed: The seed of the order and the views, any integer.
+        channels: The number of channels C: 3, or 1 for gray views.
         first_step: The batch to start from.
         replicas: The number of devices R that share each batch; it divides B.
         pipeline: The number of this dataset among those that feed the devices, from 0.
         pipelines: The number of those datasets; each feeds R / pipelines devices, in turn.
 
     Returns:
-        A dataset of tuples of `views` tensors, normalized float32 `(B / R, S, S, 3)`.
+        A dataset of tuples of `views` tensors, normalized float32 `(B / R, H, W, C)`.
 
     Raises:
         DataError: If the source has fewer images than a batch.
     """
     steps = steps_per_epoch(source, batch_size)
-    maker = source.view_maker(image_size, augmentation, views)
+    maker = source.view_maker((*height_width(image_size), channels), augmentation, views)
     # Views are drawn and made in chunks of the whole batch, which gives any number of devices
     # the same ones; the part of a chunk outside this pipeline's share of the batch is cut off.
     chunk = largest_divisor(batch_size, maker.most_at_once)

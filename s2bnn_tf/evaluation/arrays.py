@@ -23,7 +23,7 @@ TextArray = NDArray[np.str_]
 
 @dataclass(frozen=True)
 class ArrayRecord:
-    """A record whose fields are all arrays.
+    """A record whose fields are all arrays, or None where a file may be without one.
 
     Each field has an `Array` in its metadata, which says what is accepted when a file is read. It
     is stored under its own name, or under the "key" in its metadata.
@@ -32,6 +32,7 @@ class ArrayRecord:
     def save(self, path: Path | str) -> None:
         """Write an .npz without pickle."""
         arrays = {_key(field): getattr(self, field.name) for field in fields(self)}
+        arrays = {key: array for key, array in arrays.items() if array is not None}
         replace_file(Path(path), lambda file: np.savez_compressed(file, **arrays))
 
     @classmethod
@@ -46,7 +47,7 @@ class ArrayRecord:
             arrays = read_npz(path, wanted, cure="remove it, or run the evaluation again")
         except FileNotFoundError:
             return None
-        return cls(**{field.name: arrays[_key(field)] for field in fields(cls)})
+        return cls(**{field.name: arrays.get(_key(field)) for field in fields(cls)})
 
 
 def stored(array: Array, key: str | None = None) -> Any:
@@ -56,7 +57,8 @@ def stored(array: Array, key: str | None = None) -> Any:
         array: What is accepted when a file is read.
         key: The name in the file, if it is not that of the field.
     """
-    return field(metadata={"array": array} | ({"key": key} if key else {}))
+    metadata = {"array": array} | ({"key": key} if key else {})
+    return field(default=None, metadata=metadata) if array.optional else field(metadata=metadata)
 
 
 def _key(field: Field[Any]) -> str:

@@ -9,11 +9,15 @@ from typing import Any
 import numpy as np
 
 from s2bnn_tf.data import ImageSource, open_images
+from s2bnn_tf.evaluation.arrays import FloatArray
 from s2bnn_tf.evaluation.feature_cache import FeatureCache
 from s2bnn_tf.evaluation.features import ImageEncoder, extract_features, readable
 from s2bnn_tf.files import replace_file
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.runs import open_encoder
+
+# The array in an `.npz` by the head of a `.tflite`.
+_OUTPUTS = {"none": "features", "projection": "embeddings", "linear": "logits"}
 
 
 def embed_images(
@@ -26,8 +30,10 @@ def embed_images(
 ) -> dict[str, Any]:
     """Write the features and embeddings of images to an `.npz`.
 
-    The file holds `paths` (N,), `features` float32 (N, C) and `embeddings` float32 (N, D) of unit
-    length, all in the same order; `numpy.load` reads it without pickle.
+    The file holds `paths` (N,) and, in the same order, `features` float32 (N, C) and `embeddings`
+    float32 (N, D) of unit length; `numpy.load` reads it without pickle. A `.tflite` has one output,
+    so its file holds one of these, or `logits` float32 (N, K), by the head that it was converted
+    with.
 
     Args:
         path: A run directory or a `.tflite`.
@@ -37,8 +43,8 @@ def embed_images(
         progress: Called after each batch.
 
     Returns:
-        "output", "images" (N), "skipped" (the number of unreadable files), "feature_dim",
-        "embedding_dim", and, for a `.tflite`, "runtime".
+        "output", "images" (N), "skipped" (the number of unreadable files), the width of each array
+        as "feature_dim", "embedding_dim" or "logit_dim", and, for a `.tflite`, "runtime".
 
     Raises:
         DataError: If no image can be read.
@@ -80,20 +86,26 @@ def embed_sources(
     extract = FeatureCache(path).extract if keep else extract_features
     parts = [extract(encoder, source, progress=progress)[0] for source in sources]
     features = np.concatenate(parts)
-    embeddings = encoder.project(features)
+    arrays = _arrays(encoder, features)
     encoded = [readable(source) for source in sources]
     paths = np.array([str(part.identify(i)) for part in encoded for i in range(len(part))])
 
     def write(file: Path) -> None:
         with file.open("wb") as stream:
-            np.savez(stream, paths=paths, features=features, embeddings=embeddings)
+            np.savez(stream, paths=paths, **arrays)
 
     replace_file(output, write)
     return {
         "output": str(output),
         "images": len(paths),
         "skipped": sum(len(source.unreadable) for source in sources),
-        "feature_dim": features.shape[1],
-        "embedding_dim": embeddings.shape[1],
+        **{f"{name.removesuffix('s')}_dim": v.shape[1] for name, v in arrays.items()},
         **({"runtime": encoder.runtime} if encoder.runtime is not None else {}),
     }
+
+
+def _arrays(encoder: ImageEncoder, outputs: FloatArray) -> dict[str, FloatArray]:
+    """What a model computes, by name; the output of a `.tflite` is one of them and not two."""
+    if encoder.head is None:
+        return {"features": outputs, "embeddings": encoder.project(outputs)}
+    return {_OUTPUTS[encoder.head]: outputs}

@@ -10,10 +10,9 @@ import numpy as np
 
 from s2bnn_tf.config import Config, ObjectiveConfig, TeacherConfig
 from s2bnn_tf.data import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     Augmentation,
     ImageSource,
+    channel_statistics,
     open_source,
     view_dataset,
 )
@@ -110,10 +109,12 @@ def _compare(
     config = run.config if run.exists() else None
     temperature, teacher_temperature = _temperatures(config, temperature)
     guide = _teacher_of(config, teacher)
-    size = session.encoder.image_size
-    network = load_teacher(guide, image_size=size) if guide.weights else None
+    network = None
+    if guide.weights:
+        encoder = session.encoder
+        network = load_teacher(guide, image_size=encoder.image_size, channels=encoder.channels)
     images = _views(session, config, views, seed)
-    student = np.concatenate([session.encoder.embed(_to_rgb(batch)) for batch in images])
+    student = np.concatenate([session.encoder.embed(_to_bytes(batch)) for batch in images])
     p_student = coordinate_distribution(student, temperature)
     result: dict[str, Any] = {
         "temperature": temperature,
@@ -182,7 +183,7 @@ def _describe(distribution: FloatArray, lowest: float | None = None) -> dict[str
 
 
 def _views(session: Session, config: Config | None, views: int, seed: int) -> list[FloatArray]:
-    """Draw normalized views (B, S, S, 3) as the run drew them, or nearly whole images."""
+    """Draw normalized views (B, H, W, C) as the run drew them, or nearly whole images."""
     source: ImageSource = open_source(session.data, "test")
     batch = min(BATCH, len(source), views)
     dataset = view_dataset(
@@ -192,6 +193,7 @@ def _views(session: Session, config: Config | None, views: int, seed: int) -> li
         batch_size=batch,
         views=1,
         seed=seed,
+        channels=session.encoder.channels,
     )
     batches = min(views, len(source)) // batch
     drawn = []
@@ -202,11 +204,11 @@ def _views(session: Session, config: Config | None, views: int, seed: int) -> li
     return drawn
 
 
-def _to_rgb(views: FloatArray) -> FloatArray:
-    """Turn normalized views back into RGB 0-255, which encoders take."""
-    std, mean = np.array(IMAGENET_STD, views.dtype), np.array(IMAGENET_MEAN, views.dtype)
-    rgb: FloatArray = 255 * (views * std + mean)
-    return rgb
+def _to_bytes(views: FloatArray) -> FloatArray:
+    """Turn normalized views back into 0-255, which encoders take."""
+    mean, std = (np.array(part, views.dtype) for part in channel_statistics(views.shape[-1]))
+    values: FloatArray = 255 * (views * std + mean)
+    return values
 
 
 def _reliability(session: Session) -> dict[str, Any] | None:

@@ -7,7 +7,9 @@ from typing import Any
 
 from s2bnn_tf.errors import ModelError
 from s2bnn_tf.evaluation.finetune import finetune
+from s2bnn_tf.evaluation.hints import training_hint
 from s2bnn_tf.evaluation.low_label import draw_labeled
+from s2bnn_tf.evaluation.results import read_results, results_dir
 from s2bnn_tf.evaluation.session import Session
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.runs import load_encoder
@@ -41,7 +43,8 @@ def evaluate_finetune(
         progress: Called after each step.
 
     Returns:
-        The content of finetune.json: "top1" and "top5" in [0, 1], and every parameter.
+        The content of finetune.json: "top1" and "top5" in [0, 1], every parameter, and "hint": a
+        sentence if training was too short to judge by, otherwise None.
 
     Raises:
         ModelError: If the model is a deployed file.
@@ -69,4 +72,19 @@ def evaluate_finetune(
         seed=seed,
         progress=progress,
     )
-    return session.write("finetune", {**measured, "labels": labels})
+    hint = training_hint(
+        steps=measured["steps"],
+        loss=measured["final_training_loss"],
+        classes=len(session.train.class_names),
+        top1=measured["top1"],
+        remedy="give more --epochs or a smaller --batch-size",
+        linear=_linear_probe(session, labels),
+    )
+    return session.write("finetune", {**measured, "labels": labels, "hint": hint})
+
+
+def _linear_probe(session: Session, labels: str) -> float | None:
+    """The accuracy of the run's linear probe where it saw the same labels."""
+    if labels != "100%" or session.directory != results_dir(session.path):
+        return None
+    return (read_results(session.path, "linear") or {}).get("top1")

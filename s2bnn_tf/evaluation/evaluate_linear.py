@@ -8,6 +8,7 @@ from typing import Any, Literal
 from s2bnn_tf.errors import DataError
 from s2bnn_tf.evaluation.arrays import FloatArray, IntArray
 from s2bnn_tf.evaluation.features import readable
+from s2bnn_tf.evaluation.hints import training_hint
 from s2bnn_tf.evaluation.knn import top_accuracies
 from s2bnn_tf.evaluation.linear_lbfgs import fit_linear_probe
 from s2bnn_tf.evaluation.linear_sgd import train_linear_probe
@@ -48,7 +49,8 @@ def evaluate_linear(
         progress: Called after each batch.
 
     Returns:
-        The content of linear.json: "top1" and "top5" in [0, 1], and every parameter.
+        The content of linear.json: "top1" and "top5" in [0, 1], every parameter, and
+        "hint": a sentence if training was too short to judge by.
 
     Raises:
         DataError: If the images cannot be read, have no labels, or have other classes than the
@@ -82,6 +84,19 @@ def evaluate_linear(
         features, labels = session.extract(session.test)
         logits = probe.logits(features)
         measured = {**probe.metrics, **probe.parameters}
+        if measured.get("converged") is False:
+            measured["hint"] = (
+                f"It did not converge in {measured['max_iterations']} iterations, so a longer "
+                "fit may be better."
+            )
+        if protocol == "paper":
+            measured["hint"] = training_hint(
+                steps=epochs * -(-measured["n_train"] // batch_size),
+                loss=measured["final_training_loss"],
+                classes=len(probe.class_names),
+                top1=measured["top1"],
+                remedy="give more --epochs",
+            )
     find_mistakes(readable(session.test), logits).save(session.directory / "mistakes.npz")
     return session.write("linear", measured)
 

@@ -55,6 +55,7 @@ class FeatureCache:
             source,
             __version__,
             encoder.image_size,
+            encoder.channels,
             encoder.center_crop,
             output,
             encoder.runtime,  # two runtimes agree only up to rounding

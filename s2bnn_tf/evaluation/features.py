@@ -11,6 +11,7 @@ import numpy as np
 from s2bnn_tf.data import ImageSource, labeled_dataset
 from s2bnn_tf.errors import DataError, ModelError
 from s2bnn_tf.evaluation.arrays import FloatArray, IntArray
+from s2bnn_tf.image_size import ImageSize
 from s2bnn_tf.progress import Progress
 
 Output = Literal["features", "embedding"]
@@ -22,9 +23,10 @@ class ImageEncoder(Protocol):
     Attributes:
         name: The name that the user sees.
         path: The run directory or the `.tflite`.
-        image_size: The side S of the square input, in pixels.
+        image_size: The side of the input in pixels, or its height and width.
+        channels: The channels of the input: 3 for RGB, 1 for gray.
         center_crop: The fraction of the shorter side that evaluation keeps, in (0, 1].
-        feature_dim: The number of channels C of the features.
+        feature_dim: The number of features F.
         data_source: The images it was trained on, as for `open_source`; None if unknown.
         size_bytes: The size of the file, or of a backbone's weights: 1 bit each where binary.
         head: What the output of a `.tflite` is: "none" (features), "projection" or "linear";
@@ -40,7 +42,10 @@ class ImageEncoder(Protocol):
     def path(self) -> Path: ...
 
     @property
-    def image_size(self) -> int: ...
+    def image_size(self) -> ImageSize: ...
+
+    @property
+    def channels(self) -> int: ...
 
     @property
     def center_crop(self) -> float: ...
@@ -64,15 +69,15 @@ class ImageEncoder(Protocol):
     def runtime(self) -> str | None: ...
 
     def features(self, images: FloatArray) -> FloatArray:
-        """Encode RGB images 0-255 `(B, S, S, 3)` as features, float32 `(B, C)`."""
+        """Encode images 0-255 `(B, H, W, C)` as features, float32 `(B, F)`."""
         ...
 
     def embed(self, images: FloatArray) -> FloatArray:
-        """Encode RGB images 0-255 `(B, S, S, 3)` as embeddings of unit length `(B, D)`."""
+        """Encode images 0-255 `(B, H, W, C)` as embeddings of unit length `(B, D)`."""
         ...
 
     def project(self, features: FloatArray) -> FloatArray:
-        """Turn features `(B, C)` into embeddings of unit length `(B, D)`."""
+        """Turn features `(B, F)` into embeddings of unit length `(B, D)`."""
         ...
 
 
@@ -106,6 +111,7 @@ def extract_features(
         image_size=encoder.image_size,
         batch_size=batch_size,
         center_crop=encoder.center_crop,
+        channels=encoder.channels,
     )
     encode = encoder.features if output == "features" else encoder.embed
     features, labels, done = [], [], 0

@@ -12,6 +12,7 @@ from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.evaluation.features import ImageEncoder
 from s2bnn_tf.evaluation.knn import top_accuracies
 from s2bnn_tf.evaluation.linear_lbfgs import require_two_classes
+from s2bnn_tf.image_size import height_width
 from s2bnn_tf.progress import Progress
 
 keras = tf.keras
@@ -56,7 +57,7 @@ def finetune(
     """
     require_two_classes(train.labels)
     crop_scale = (min_crop, 1.0)
-    classifier = _classifier(backbone, encoder.image_size, len(train.class_names), seed)
+    classifier = _classifier(backbone, encoder, len(train.class_names), seed)
     loss = _train(
         classifier, encoder, train, epochs, batch_size, learning_rate, crop_scale, seed, progress
     )
@@ -64,6 +65,7 @@ def finetune(
         **_test(classifier, encoder, test, batch_size),
         "n_train": len(train),
         "epochs": epochs,
+        "steps": epochs * -(-len(train) // batch_size),
         "batch_size": batch_size,
         "optimizer": "adam",
         "learning_rate": learning_rate,
@@ -78,9 +80,11 @@ def finetune(
     }
 
 
-def _classifier(backbone: keras.Model, image_size: int, classes: int, seed: int) -> keras.Model:
-    """Put a classifier on a backbone: RGB 0-255 `(B, S, S, 3)` to logits `(B, K)`."""
-    image = keras.Input((image_size, image_size, 3))
+def _classifier(
+    backbone: keras.Model, encoder: ImageEncoder, classes: int, seed: int
+) -> keras.Model:
+    """Put a classifier on a backbone: images 0-255 `(B, H, W, C)` to logits `(B, K)`."""
+    image = keras.Input((*height_width(encoder.image_size), encoder.channels))
     features = backbone(normalize(image))
     initializer = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
     return keras.Model(image, keras.layers.Dense(classes, kernel_initializer=initializer)(features))
@@ -110,6 +114,7 @@ def _train(
             image_size=encoder.image_size,
             batch_size=batch_size,
             center_crop=encoder.center_crop,
+            channels=encoder.channels,
             crop_scale=crop_scale,
             seed=seed + epoch,
         )
@@ -133,6 +138,7 @@ def _test(
         image_size=encoder.image_size,
         batch_size=batch_size,
         center_crop=encoder.center_crop,
+        channels=encoder.channels,
     )
     logits, labels = zip(
         *(

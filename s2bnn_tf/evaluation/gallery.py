@@ -29,29 +29,35 @@ THUMBNAIL = 64  # pixels, at most
 class Gallery(ArrayRecord):
     """A sample of a model's features, and the nearest neighbors of a few test images.
 
+    A label is -1 where an image has none.
+
     Attributes:
         places: (N, 2) float32, test images in the plane, similar features close together.
         place_labels: (N,) int64.
-        query_images: (Q, T, T, 3) uint8, thumbnails of the first test image of each of Q classes.
+        query_images: (Q, T, T, 3) uint8, thumbnails of the first test image of each of Q classes,
+            or of Q test images where none has a label.
         query_labels: (Q,) int64.
         neighbor_images: (Q, 8, T, T, 3) uint8, training images, most similar first.
         neighbor_labels: (Q, 8) int64.
         similarities: (Q, 8) float32, cosines.
         class_names: (K,) text.
+        class_counts: (K,) int64, the number of test images of each class; (1,) for all of them
+            where none has a label. None in a file of an earlier version.
     """
 
     places: FloatArray = stored(Array("f", ("places", 2)))
-    place_labels: IntArray = stored(Array("iu", ("places",), low=0, below="classes"))
+    place_labels: IntArray = stored(Array("iu", ("places",), low=-1, below="classes"))
     query_images: PixelArray = stored(Array("u", ("queries", "side", "side", 3), high=255))
-    query_labels: IntArray = stored(Array("iu", ("queries",), low=0, below="classes"))
+    query_labels: IntArray = stored(Array("iu", ("queries",), low=-1, below="classes"))
     neighbor_images: PixelArray = stored(
         Array("u", ("queries", "neighbors", "side", "side", 3), high=255), "neighbour_images"
     )
     neighbor_labels: IntArray = stored(
-        Array("iu", ("queries", "neighbors"), low=0, below="classes"), "neighbour_labels"
+        Array("iu", ("queries", "neighbors"), low=-1, below="classes"), "neighbour_labels"
     )
     similarities: FloatArray = stored(Array("f", ("queries", "neighbors")))
     class_names: TextArray = stored(Array("U", ("classes",)))
+    class_counts: IntArray | None = stored(Array("iu", ("counted",), low=0, optional=True))
 
 
 def make_gallery(
@@ -60,20 +66,22 @@ def make_gallery(
     """Choose what is shown, by rule and never by how well it looks.
 
     Args:
-        train: Labeled images, in the order of the rows of `train_features`.
-        test: Labeled images, in the order of the rows of `test_features`.
+        train: Images, in the order of the rows of `train_features`.
+        test: Images, in the order of the rows of `test_features`.
         train_features: (N, D).
         test_features: (M, D).
 
     Returns:
         At most 1,500 places, evenly spaced over the test images of the 20 most frequent classes
         (none if there are fewer than 10), and one query for each of 10 classes, evenly spaced
-        too.
+        too. Without labels, both are evenly spaced over all test images.
     """
-    assert train.labels is not None and test.labels is not None
-    classes, first, counts = np.unique(test.labels, return_index=True, return_counts=True)
+    labels, train_labels = (_labels(source) for source in (test, train))
+    classes, first, counts = np.unique(labels, return_index=True, return_counts=True)
+    if labels.max() < 0:
+        first = np.arange(len(test))
     frequent = classes[np.argsort(-counts, kind="stable")[:MAPPED_CLASSES]]
-    sample = _evenly(np.flatnonzero(np.isin(test.labels, frequent)), PLACES)
+    sample = _evenly(np.flatnonzero(np.isin(labels, frequent)), PLACES)
     if len(sample) < 10:
         sample = sample[:0]
     queries = _evenly(first, QUERIES)
@@ -81,16 +89,25 @@ def make_gallery(
     size = min(THUMBNAIL, max(train.read(0).shape[:2]))
     return Gallery(
         places=flatten(test_features[sample]) if len(sample) else np.zeros((0, 2), np.float32),
-        place_labels=test.labels[sample],
+        place_labels=labels[sample],
         query_images=np.stack([thumbnail(test.read(i), size) for i in queries]),
-        query_labels=test.labels[queries],
+        query_labels=labels[queries],
         neighbor_images=np.stack(
             [[thumbnail(train.read(i), size) for i in row] for row in neighbors]
         ),
-        neighbor_labels=train.labels[neighbors],
+        neighbor_labels=train_labels[neighbors],
         similarities=similarities,
         class_names=np.array(train.class_names, dtype=np.str_),
+        class_counts=(
+            np.array([len(test)])
+            if labels.max() < 0
+            else np.bincount(labels[labels >= 0], minlength=len(train.class_names))
+        ),
     )
+
+
+def _labels(source: ImageSource) -> IntArray:
+    return np.full(len(source), -1, np.int64) if source.labels is None else source.labels
 
 
 def flatten(features: FloatArray) -> FloatArray:

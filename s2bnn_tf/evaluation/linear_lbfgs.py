@@ -34,7 +34,8 @@ def fit_linear_probe(
     """Fit a multinomial logistic regression to standardized features by L-BFGS (the fast form).
 
     The regularization is the best of three on a tenth of the training split, and the classifier
-    is then fitted to all of it. The test split decides nothing.
+    is then fitted to all of it. The test split decides nothing. Where the training split is too
+    small to hold out a tenth, the regularization is the middle one, and "C_chosen_on" is None.
 
     Args:
         train_features: (N, C) floats.
@@ -56,7 +57,8 @@ def fit_linear_probe(
     scaler = StandardScaler().fit(train_features.astype(np.float64))
     standardized = scaler.transform(train_features).astype(np.float32)
     fewer, back = _in_own_space(standardized)
-    best = _choose_regularization(fewer, train_labels, seed)
+    chosen = _choose_regularization(fewer, train_labels, seed)
+    best = REGULARIZATION[1] if chosen is None else chosen
     model, converged = _logistic_regression(fewer, train_labels, best)
     scaled_kernel, scaled_bias = _per_class(model, len(class_names))
     scaled_kernel = back @ scaled_kernel / scaler.scale_[:, None]
@@ -72,7 +74,7 @@ def fit_linear_probe(
             "standardised": True,
             "C": best,
             "C_candidates": list(REGULARIZATION),
-            "C_chosen_on": f"{HELD_OUT:.0%} of the training split",
+            "C_chosen_on": None if chosen is None else f"{HELD_OUT:.0%} of the training split",
             "max_iterations": MAX_ITERATIONS,
             "converged": converged,
             "augmentation": None,
@@ -108,13 +110,17 @@ def _in_own_space(features: FloatArray) -> tuple[FloatArray, FloatArray]:
     return (left * values).astype(np.float32), right.T
 
 
-def _choose_regularization(features: FloatArray, labels: IntArray, seed: int) -> float:
-    """Return the C with the best accuracy on a held-out part; among equal ones the smallest."""
+def _choose_regularization(features: FloatArray, labels: IntArray, seed: int) -> float | None:
+    """Return the C with the best accuracy on a held-out part; among equal ones the smallest.
+
+    Returns:
+        None if there are too few images to hold any out.
+    """
     from sklearn.model_selection import train_test_split
 
     counts = np.unique(labels, return_counts=True)[1]
     if len(labels) * HELD_OUT < len(counts) or min(counts) < 2:
-        return REGULARIZATION[1]  # too few images to hold any out
+        return None
     fit, held, fit_labels, held_labels = train_test_split(
         features, labels, test_size=HELD_OUT, random_state=seed, stratify=labels
     )

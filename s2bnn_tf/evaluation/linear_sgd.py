@@ -131,6 +131,7 @@ def _train(
             image_size=encoder.image_size,
             batch_size=batch_size,
             center_crop=encoder.center_crop,
+            channels=encoder.channels,
             crop_scale=CROP_SCALE,
             seed=seed + epoch,
         )

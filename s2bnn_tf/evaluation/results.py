@@ -37,16 +37,21 @@ _FIELDS: dict[str, dict[str, Field]] = {
         "k": _COUNT,
         "temperature": Number(above=0),
         "n_train": _COUNT,
-        "n_test": _COUNT,
+        "n_test": Number(low=1, whole=True),
         "classes": Number(low=1, whole=True, optional=True),
         "size_bytes": Number(low=0, whole=True, optional=True),
     },
     "linear": {
         "top1": _SHARE,
         "C_chosen_on": Text(optional=True),
+        "hint": Text(optional=True),
         "size_bytes": Number(low=0, whole=True, optional=True),
     },
-    "finetune": {"top1": _SHARE, "size_bytes": Number(low=0, whole=True, optional=True)},
+    "finetune": {
+        "top1": _SHARE,
+        "hint": Text(optional=True),
+        "size_bytes": Number(low=0, whole=True, optional=True),
+    },
     "low_label": {"draws": _COUNT, "amounts": Object(values=_AMOUNT)},
     "calibration": {
         "student": _DISTRIBUTION,

@@ -15,6 +15,7 @@ from s2bnn_tf.evaluation.feature_cache import FeatureCache
 from s2bnn_tf.evaluation.features import ImageEncoder, Output
 from s2bnn_tf.evaluation.results import results_dir
 from s2bnn_tf.files import write_json
+from s2bnn_tf.image_size import plain_size
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.runs import open_encoder
 
@@ -105,7 +106,8 @@ class Session:
             "unreadable_images": sum(len(source.unreadable) for source in opened),
             "size_bytes": encoder.size_bytes,
             "feature_dim": encoder.feature_dim,
-            "image_size": encoder.image_size,
+            "image_size": plain_size(encoder.image_size),
+            "channels": encoder.channels,
             "center_crop": encoder.center_crop,
             **({"runtime": encoder.runtime} if encoder.runtime is not None else {}),
             "version": __version__,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from s2bnn_tf.errors import DeviceError
 from s2bnn_tf.export import benchmark_worker
 from s2bnn_tf.export.operations import file_operations, operation_table
+from s2bnn_tf.image_size import describe_size, plain_size
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.tflite import (
     RUNTIMES,
@@ -73,7 +74,7 @@ def benchmark(
         "kernel": measured["kernel"],
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
         **conditions,
-        "image_size": encoder.image_size,
+        "image_size": plain_size(encoder.image_size),
         "size_bytes": encoder.size_bytes,
         "latency_ms": _statistics(1000 * np.array(measured["seconds"], np.float64)),
         "load_ms": 1000 * measured["load_seconds"],
@@ -89,15 +90,16 @@ def benchmark(
 def describe_benchmark(result: dict[str, Any]) -> str:
     """Describe the result of `benchmark` in a few lines and a table."""
     latency, memory = result["latency_ms"], result["memory"]
+    threads = "1 thread" if result["threads"] == 1 else f"{result['threads']} threads"
     lines = [
         (
             f"{result['model']}: {result['size_bytes'] / 1024:.0f} KiB, "
-            f"{result['image_size']}x{result['image_size']} pixels"
+            f"{describe_size(result['image_size'])} pixels"
         ),
         (
             f"latency: median {latency['median']:.2f} ms, min {latency['min']:.2f}, "
             f"p90 {latency['p90']:.2f}, spread {latency['spread']:.2f} "
-            f"({result['runs']} runs, {result['threads']} thread(s), {result['kernel']} kernel of "
+            f"({result['runs']} runs, {threads}, {result['kernel']} kernel of "
             f"{result['engine']}, {result['machine']})"
         ),
         (

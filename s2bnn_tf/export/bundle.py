@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from s2bnn_tf import __version__
-from s2bnn_tf.data import center_crop, load_image, open_source
+from s2bnn_tf.data import load_image, open_source, see
 from s2bnn_tf.errors import ConfigError, UserError
 from s2bnn_tf.export.convert import convert_run
 from s2bnn_tf.export.wheels import find_wheel
 from s2bnn_tf.files import flush, replaced, sha256, write_json
+from s2bnn_tf.image_size import height_width
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import read_json
 from s2bnn_tf.runs import LinearProbe, RunDirectory
@@ -108,9 +109,9 @@ def _write_samples(folder: Path, run: RunDirectory, probe: LinearProbe | None) -
     encoder = TFLiteEncoder(folder / "encoder.tflite")
     results = []
     for name in names:
-        size = encoder.image_size
-        square = center_crop(load_image(folder / name), (size, size), encoder.center_crop)
-        features = encoder.features(square[np.newaxis].astype(np.float32))[0]
+        shape = (*height_width(encoder.image_size), encoder.channels)
+        seen = see(load_image(folder / name), shape, encoder.center_crop)
+        features = encoder.features(seen[np.newaxis].astype(np.float32))[0]
         named = None
         if probe is not None:
             named = probe.class_names[int(probe.logits(features).argmax())]
@@ -154,7 +155,7 @@ def _write_scripts(folder: Path, name: str, target: str) -> None:
 def _card(
     run: RunDirectory, folder: Path, converted: dict[str, Any], target: str
 ) -> dict[str, Any]:
-    metrics = {}
+    metrics, channels = {}, run.config.data.channels
     for name in ("knn", "linear"):
         path = run.eval_dir / f"{name}.json"
         with contextlib.suppress(FileNotFoundError):
@@ -164,8 +165,8 @@ def _card(
         "target": target,
         "input": converted["input"],
         "preprocessing": {
-            "square": f"the central {converted['center_crop']:g} of the shorter side, bilinear",
-            "values": "RGB, 0 to 255; normalized inside",
+            "crop": f"the central {converted['center_crop']:g} of what covers the input, bilinear",
+            "values": f"{'RGB' if channels == 3 else 'gray'}, 0 to 255; normalized inside",
         },
         "operations": converted["operations"],
         "parity": converted["parity"],

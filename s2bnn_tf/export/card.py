@@ -13,6 +13,7 @@ from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.export.deployment import Probe
 from s2bnn_tf.export.operations import file_operations
 from s2bnn_tf.export.verify import ParityReport, run_keras
+from s2bnn_tf.image_size import image_size, plain_size
 from s2bnn_tf.tflite import TFLiteGraph
 
 
@@ -36,11 +37,11 @@ def describe_model(
             "name": image.name,
             "shape": list(image.shape),
             "dtype": str(image.dtype),
-            "range": "RGB 0-255",
+            "range": "RGB 0-255" if image.shape[3] == 3 else "gray 0-255",
         },
         "output": {"name": output.name, "shape": list(output.shape), "dtype": str(output.dtype)},
         "head": head,
-        "image_size": image.shape[1],
+        "image_size": plain_size(image_size(image.shape[1:3])),
         "center_crop": center_crop,
         "size_bytes": len(model),
         "float_weights_bytes": graph.constant_bytes(np.float32),
@@ -71,7 +72,7 @@ def describe_rounding(
     Args:
         exact: The encoder and the classifier before rounding.
         rounded: The encoder and the classifier after rounding.
-        images: RGB images 0-255, `(N, S, S, 3)`.
+        images: Images 0-255, `(N, H, W, C)`.
         head: `"projection"` or `"linear"`.
 
     Returns:

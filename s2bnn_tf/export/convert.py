@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from s2bnn_tf.export.lce import convert_model
 from s2bnn_tf.export.quantize_head import round_to_8_bits, store_8_bit_weights, with_rounded_head
 from s2bnn_tf.export.verify import verify
 from s2bnn_tf.files import replaced, write_json
+from s2bnn_tf.image_size import ImageSize, height_width
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.runs import LinearProbe, RunDirectory, load_encoder
 from s2bnn_tf.tflite import OUTPUT_NAMES
@@ -30,7 +32,7 @@ NamedProbe = tuple[NDArray[np.float32], NDArray[np.float32], tuple[str, ...]]
 
 # The number of images to verify on. An image of 224 pixels takes about a second.
 _IMAGES_SMALL, _IMAGES_LARGE = 64, 16
-_SMALL = 64  # pixels
+_SMALL = 64 * 64  # pixels
 
 
 def convert_run(
@@ -82,7 +84,12 @@ def convert_run(
         head_bits=head_bits,
         map_stride=map_stride,
         probe=probe,
-        images=sample_images(data or settings.source, settings.image_size, settings.center_crop),
+        images=sample_images(
+            data or settings.source,
+            settings.image_size,
+            settings.center_crop,
+            channels=settings.channels,
+        ),
         source=settings.source,
         progress=progress,
     )
@@ -92,7 +99,7 @@ def export_encoder(
     encoder: Encoder,
     output: Path,
     *,
-    image_size: int,
+    image_size: ImageSize,
     center_crop: float,
     images: NDArray[np.float32],
     head: str = "none",
@@ -110,9 +117,9 @@ def export_encoder(
     Args:
         encoder: A model from normalized images to embeddings.
         output: The `.tflite` to write. The card has the same name, ending in `.json`.
-        image_size: The side S of the square input, in pixels.
+        image_size: The side of the input in pixels, or its height and width.
         center_crop: The fraction of the shorter side that evaluation keeps, for the card.
-        images: Real images to verify on, RGB 0-255, `(N, S, S, 3)`.
+        images: Real images to verify on, 0-255, `(N, H, W, C)`.
         head: `"none"`, `"projection"`, `"linear"`, `"map"` or `"features+map"`; see
             `deployment_model`.
         fold: Whether to fold shifts; see `deployment_model`.
@@ -176,18 +183,24 @@ def export_encoder(
 
 
 def sample_images(
-    source: str, image_size: int, center_crop: float, count: int | None = None
+    source: str,
+    image_size: ImageSize,
+    center_crop: float,
+    count: int | None = None,
+    *,
+    channels: int = 3,
 ) -> NDArray[np.float32]:
     """Read images spread evenly over the test split of a source, or over its only split.
 
     Args:
         source: A data source, as for `open_source`.
-        image_size: The side S of the square images, in pixels.
+        image_size: The side of the images in pixels, or their height H and width W.
         center_crop: The fraction of the shorter side to keep.
-        count: The number of images N. Defaults to 64, or to 16 above 64 pixels.
+        count: The number of images N. Defaults to 64, or to 16 above 64 by 64 pixels.
+        channels: The number of channels C: 3, or 1 for gray images.
 
     Returns:
-        RGB images 0-255, float32 `(N, S, S, 3)`; fewer if the source has fewer.
+        Images 0-255, float32 `(N, H, W, C)`; fewer if the source has fewer.
 
     Raises:
         DataError: If the source cannot be opened, or none of its images can be read.
@@ -201,10 +214,16 @@ def sample_images(
             raise DataError(
                 f"{str(error).rstrip('.')}; or name other images to verify on with --data."
             ) from error
-    count = count or (_IMAGES_SMALL if image_size <= _SMALL else _IMAGES_LARGE)
+    if count is None:
+        small = math.prod(height_width(image_size)) <= _SMALL
+        count = _IMAGES_SMALL if small else _IMAGES_LARGE
     chosen = np.unique(np.linspace(0, len(images) - 1, count).astype(int))
     dataset = labeled_dataset(
-        images.select(chosen), image_size=image_size, batch_size=count, center_crop=center_crop
+        images.select(chosen),
+        image_size=image_size,
+        batch_size=count,
+        center_crop=center_crop,
+        channels=channels,
     )
     batches = [batch for batch, _ in dataset.as_numpy_iterator()]
     if not batches:

@@ -1,4 +1,4 @@
-"""The deployment network: frozen, in float32, from RGB 0-255, with its shifts folded away."""
+"""The deployment network: frozen, in float32, from 0-255, with its shifts folded away."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from s2bnn_tf.backbones import Encoder, ReverseImage
-from s2bnn_tf.data import IMAGENET_MEAN, IMAGENET_STD
+from s2bnn_tf.data import channel_statistics
 from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError
 from s2bnn_tf.export.fold import fold_shifts
 from s2bnn_tf.export.freeze import frozen_copy, in_float32, reverses_image
 from s2bnn_tf.export.maps import with_map
+from s2bnn_tf.image_size import ImageSize, describe_size, height_width
 from s2bnn_tf.tflite import OUTPUT_NAMES
 
 keras = tf.keras
@@ -22,7 +23,7 @@ Probe = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 def deployment_model(
     encoder: Encoder,
-    image_size: int,
+    image_size: ImageSize,
     head: str = "none",
     probe: Probe | None = None,
     *,
@@ -43,7 +44,7 @@ def deployment_model(
 
     Args:
         encoder: A model from normalized images to embeddings.
-        image_size: The side S of the square input, in pixels.
+        image_size: The side of the input in pixels, or its height and width.
         head: `"none"` for pooled features, `"projection"` for embeddings of unit length,
             `"linear"` for the logits of `probe`, `"map"` for the features of places, or
             `"features+map"` for both.
@@ -52,9 +53,9 @@ def deployment_model(
         map_stride: The pixels to one place of the map; see `with_map`.
 
     Returns:
-        A Keras model from RGB images 0-255, float32 `(1, S, S, 3)`, to `(1, C)`, to the map
-        `(1, h, w, C)`, or to a list of both. Its layer
-        with the name of the encoder's backbone is the frozen backbone.
+        A Keras model from images 0-255, float32 `(1, H, W, C)`, to `(1, F)`, to the map
+        `(1, h, w, F)`, or to a list of both. Its layer with the name of the encoder's backbone is
+        the frozen backbone.
 
     Raises:
         ConfigError: If there is no such head, or no map of that stride.
@@ -66,13 +67,15 @@ def deployment_model(
     backbone = frozen_copy(encoder.backbone)
     if fold:
         fold_shifts(backbone)
-    image = keras.Input((image_size, image_size, 3), 1, name="image", dtype="float32")
+    channels = int(encoder.backbone.input_shape[-1])
+    image = keras.Input((*height_width(image_size), channels), 1, name="image", dtype="float32")
+    means, stds = channel_statistics(channels)
     x = image
     if reverses_image(encoder.backbone):
         x = ReverseImage(name="reverse_image", dtype="float32")(x)
     x = keras.layers.Rescaling(
-        [1 / (255 * std) for std in IMAGENET_STD],
-        [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD)],
+        [1 / (255 * std) for std in stds],
+        [-mean / std for mean, std in zip(means, stds)],
         name="normalize",
         dtype="float32",
     )(x)
@@ -93,12 +96,13 @@ def _with_head(features: tf.Tensor, encoder: Encoder, head: str, probe: Probe | 
     return features
 
 
-def _check(encoder: Encoder, image_size: int, head: str, probe: Probe | None) -> None:
+def _check(encoder: Encoder, image_size: ImageSize, head: str, probe: Probe | None) -> None:
     expected = encoder.backbone.input_shape[1:3]
-    if not all(size in (None, image_size) for size in expected):
+    wanted = height_width(image_size)
+    if not all(side in (None, given) for side, given in zip(expected, wanted)):
         raise ModelError(
             f"The encoder was built for images of {expected[0]}x{expected[1]} pixels and cannot "
-            f"be converted for {image_size}: build it with that image_size."
+            f"be converted for {describe_size(image_size)}: build it with that image_size."
         )
     if head not in OUTPUT_NAMES:
         raise ConfigError(f"head must be one of {', '.join(OUTPUT_NAMES)}, not {head!r}.")

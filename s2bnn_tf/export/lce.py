@@ -19,6 +19,7 @@ from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.errors import ModelError, ParityError
 from s2bnn_tf.export.deployment import Probe, deployment_model
 from s2bnn_tf.export.terminal import captured_terminal
+from s2bnn_tf.image_size import ImageSize
 from s2bnn_tf.tflite import OUTPUT_NAMES, TFLiteGraph
 
 keras = tf.keras
@@ -34,19 +35,19 @@ KERNELS: dict[str, dict[str, bool]] = {
 
 
 def convert(
-    encoder: Encoder, *, image_size: int, head: str = "none", probe: Probe | None = None
+    encoder: Encoder, *, image_size: ImageSize, head: str = "none", probe: Probe | None = None
 ) -> bytes:
     """Convert an encoder without verifying the result; `export_encoder` does both.
 
     Args:
         encoder: A model from normalized images to embeddings.
-        image_size: The side S of the square input, in pixels.
+        image_size: The side of the input in pixels, or its height and width.
         head: `"none"`, `"projection"` or `"linear"`.
         probe: The kernel `(C, K)` and bias `(K,)` of the classifier, for `"linear"`.
 
     Returns:
-        A `.tflite`: input "image", RGB 0-255, float32 `(1, S, S, 3)`; output "features",
-        "embedding" or "logits", float32 `(1, C)`.
+        A `.tflite`: input "image", 0-255, float32 `(1, H, W, C)`; output "features",
+        "embedding" or "logits", float32 `(1, F)`.
 
     Raises:
         UserError: If the deployment network cannot be built; see `deployment_model`.
@@ -104,7 +105,7 @@ def run_kernels(model: bytes, images: NDArray[np.float32]) -> dict[str, list[NDA
 
     Args:
         model: The `.tflite`.
-        images: Inputs, `(N, S, S, 3)`.
+        images: Inputs, `(N, H, W, C)`.
 
     Returns:
         For each kernel all outputs, each `(N, ...)`.

@@ -104,7 +104,7 @@ def verify(
     Args:
         encoder: The encoder, in float32.
         model: The `.tflite`.
-        images: Real images, RGB 0-255, `(N, S, S, 3)`.
+        images: Real images, 0-255, `(N, H, W, C)`.
         deployed: The result of `deployment_model` that was converted.
         head: The head it was converted with.
         probe: The classifier it was converted with, for the head `"linear"`.
@@ -153,13 +153,13 @@ def run_keras(
 
     Args:
         encoder: The encoder; for a head with a map, the result of `with_map`.
-        images: RGB images 0-255, `(N, S, S, 3)`.
+        images: Images 0-255, `(N, H, W, C)`.
         head: A key of `OUTPUT_NAMES`.
         probe: The classifier, for `"linear"`.
 
     Returns:
-        All outputs of the head: features, embeddings or logits, `(N, C)`, and maps,
-        `(N, h, w, C)`.
+        All outputs of the head: features, embeddings or logits, `(N, F)`, and maps,
+        `(N, h, w, F)`.
     """
     outputs: list[list[tf.Tensor]] = []
     for start in range(0, len(images), _BATCH):

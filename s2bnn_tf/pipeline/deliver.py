@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from s2bnn_tf.export import bundle, convert_run, count_operations
 from s2bnn_tf.pipeline.plan import Plan
 from s2bnn_tf.pipeline.results import PIXELS
 from s2bnn_tf.progress import Progress
-from s2bnn_tf.report import ReportColumn, read_column, read_gallery, write_report
+from s2bnn_tf.report import ReportColumn, read_column, read_gallery, read_mistakes, write_report
 from s2bnn_tf.runs import RunDirectory, load_encoder
 
 _HEADINGS = {"teacher": "Teacher", "step1": "Student, step 1", "student": "Student, step 2"}
@@ -51,31 +52,42 @@ def write_features(plan: Plan, output_dir: Path, progress: Progress) -> Path:
 
 
 def next_commands(plan: Plan, output_dir: Path) -> list[tuple[str, str]]:
-    """The next three steps, as (command, its purpose)."""
+    """The next three steps, as (command for a shell, its purpose)."""
+    bundle, model = (shlex.quote(str(output_dir / n)) for n in ("bundle.zip", "student.tflite"))
+    on_a_device = (
+        f"s2bnn deploy {bundle} ssh://pi@raspberrypi/~/encoder --benchmark",
+        "Install the encoder on a device, test it there and measure its speed",
+    )
+    if not (output_dir / "bundle.zip").exists():
+        student = shlex.quote(str(output_dir / "student"))
+        on_a_device = (
+            f"s2bnn bundle {student} {bundle} --target {plan.options.target}",
+            "Make the bundle for a device, which could not be made so far",
+        )
     return [
+        on_a_device,
         (
-            f"s2bnn deploy {output_dir / 'bundle.zip'} ssh://pi@raspberrypi/~/encoder --benchmark",
-            "Install the encoder on a device, test it there and measure its speed",
-        ),
-        (
-            f"s2bnn embed {output_dir / 'student.tflite'} photos/ --output embeddings.npz",
+            f"s2bnn embed {model} photos/ --output embeddings.npz",
             "Embed other pictures",
         ),
-        (f"s2bnn benchmark {output_dir / 'student.tflite'}", "Measure its speed on this machine"),
+        (f"s2bnn benchmark {model}", "Measure its speed on this machine"),
     ]
 
 
 def report(plan: Plan, output_dir: Path, results: dict[str, Any]) -> Path:
     """Write `report.html`."""
     runs = {name: RunDirectory(output_dir / name) for name in plan.recipes}
+    shown = {name: output_dir / name for name in ("teacher", "student") if name in runs}
     path = output_dir / "report.html"
     write_report(
         path,
         title=f"s2bnn fit: {output_dir.resolve().name}",
         headline=headline(results),
         columns=_columns(plan, output_dir, results),
+        notes=plan.look.said,
         curves={_HEADINGS[name]: run.metrics_path for name, run in runs.items()},
-        galleries={"Student": read_gallery(runs["student"].path)},
+        galleries={_HEADINGS[name]: read_gallery(run) for name, run in shown.items()},
+        mistakes={_HEADINGS["student"]: read_mistakes(shown["student"])},
         commands=next_commands(plan, output_dir),
         configs={_HEADINGS[name]: run.config_path.read_text("utf-8") for name, run in runs.items()},
     )
@@ -86,46 +98,86 @@ def _columns(plan: Plan, output_dir: Path, results: dict[str, Any]) -> list[Repo
     def operations(name: str) -> dict[str, int]:
         return count_operations(load_encoder(output_dir / name))
 
-    columns = [
-        read_column(output_dir / "student", "1-bit student", "student", **operations("student")),
+    kept, rank = results["neighbors_kept"], results["rank"]
+    own = {"rank": rank["student"], "neighbors_kept": kept and kept["top1"]}
+    if "teacher" in plan.recipes:
+        run = output_dir / "teacher"
+        teacher = read_column(
+            run, "Teacher", "teacher", rank=rank["teacher"], **operations("teacher")
+        )
+    else:
+        teacher = _measured_here("Teacher", "teacher", results, rank=rank["teacher"])
+    return [
+        teacher,
+        read_column(
+            output_dir / "student", "1-bit student", "student", **own, **operations("student")
+        ),
         read_column(output_dir / "student.tflite", "student.tflite", "tflite"),
         read_column(output_dir / "untrained", "Untrained student", "untrained"),
+        *(
+            _measured_here(f"Raw pixels, {side}x{side}", f"pixels_{side}x{side}", results)
+            for side in PIXELS
+            if results["knn"][f"pixels_{side}x{side}"] is not None
+        ),
     ]
-    if "teacher" in plan.recipes:
-        columns.insert(
-            0, read_column(output_dir / "teacher", "Teacher", "teacher", **operations("teacher"))
-        )
-    for side in PIXELS:
-        name = f"pixels_{side}x{side}"
-        if results["knn"][name] is not None:
-            knn, linear = ({"top1": results[metric][name]} for metric in ("knn", "linear"))
-            columns.append(ReportColumn(f"Raw pixels, {side}x{side}", knn=knn, linear=linear))
-    return columns
+
+
+def _measured_here(name: str, key: str, results: dict[str, Any], **more: Any) -> ReportColumn:
+    """The column of what has no directory of results of its own."""
+    found: dict[str, Any] = {
+        metric: {"top1": results[metric][key]}
+        for metric in ("knn", "linear")
+        if results[metric][key] is not None
+    }
+    return ReportColumn(name, **found, **more)
 
 
 def headline(results: dict[str, Any]) -> str:
-    """The result in a sentence or two, good or bad, with what to do about it."""
-    knn, kept = results["knn"], results["neighbors_kept"]
+    """The result in a few sentences, good or bad; where it is bad, what to do about it is first.
+
+    Args:
+        results: As from `measure`.
+    """
+    knn, linear, kept = results["knn"], results["linear"], results["neighbors_kept"]
     if knn["student"] is None:
         if kept is None:
-            return "Nothing was held out, so nothing was measured."
+            return (
+                "Nothing was held out, so nothing was measured; without --hold-out 0, a fifth of "
+                "the pictures is."
+            )
         return (
             f"The student keeps {_percent(kept['top1'])} of its teacher's nearest neighbors, and "
             f"{_percent(kept['top5'])} of the nearest five; without labels, nobody can say how "
             "often they are right."
         )
-    pixels = max(knn[f"pixels_{side}x{side}"] for side in PIXELS)
-    numbers = (
+    pixels = max(PIXELS, key=lambda side: knn[f"pixels_{side}x{side}"])
+    said = [
         f"{_percent(knn['student'])} of the held-out pictures are recognized by their nearest "
-        f"neighbors; by raw pixels it is {_percent(pixels)}, by the teacher "
-        f"{_percent(knn['teacher'])}, and untrained {_percent(knn['untrained'])}"
-    )
-    if knn["student"] <= pixels:
-        return (
-            "The student does not beat comparing raw pixels, so do not use it: give it more time "
-            f"with --minutes, more pictures, or a better teacher with --teacher. {numbers}."
+        f"neighbors; by raw pixels it is {_percent(knn[f'pixels_{pixels}x{pixels}'])}, by the "
+        f"teacher {_percent(knn['teacher'])}, and untrained {_percent(knn['untrained'])}."
+    ]
+    if linear["student"] is not None:
+        said.append(
+            f"By a linear probe, it is {_percent(linear['student'])}{_others(linear, pixels)}."
         )
-    return f"{numbers}."
+    return " ".join([*_verdict(knn), *said])
+
+
+def _verdict(knn: dict[str, float]) -> list[str]:
+    """What is wrong with a student, and what to do about it; empty if it is worth using."""
+    remedy = "give it more time with --minutes, more pictures, or a better teacher with --teacher"
+    if knn["student"] <= max(knn[f"pixels_{side}x{side}"] for side in PIXELS):
+        return [f"The student does not beat comparing raw pixels, so do not use it: {remedy}."]
+    if knn["student"] <= knn["untrained"]:
+        return [f"The student is no better than before training, so do not use it: {remedy}."]
+    return []
+
+
+def _others(linear: dict[str, float | None], pixels: int) -> str:
+    """The others' linear probes, those that could be fitted."""
+    names = {f"pixels_{pixels}x{pixels}": "raw pixels", "teacher": "the teacher"}
+    known = [f"{words} {_percent(top1)}" for n, words in names.items() if (top1 := linear[n])]
+    return f" ({', '.join(known)})" if known else ""
 
 
 def _percent(share: float) -> str:

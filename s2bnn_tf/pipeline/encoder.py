@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from s2bnn_tf.data import center_crop, load_image
+from s2bnn_tf.data import load_image, see
 from s2bnn_tf.errors import DataError, ModelError
 from s2bnn_tf.evaluation import evaluate_knn, evaluate_linear
 from s2bnn_tf.export import bundle, convert_run
+from s2bnn_tf.image_size import ImageSize, describe_size, height_width
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import read_json
 from s2bnn_tf.runs import locate_run, open_encoder
@@ -26,7 +27,8 @@ class FittedEncoder:
 
     Attributes:
         path: What it was opened from.
-        image_size: Height and width of its input in pixels.
+        image_size: The side of its input in pixels, or height and width.
+        channels: The channels of its input: 3 for RGB, 1 for gray.
         feature_dim: The number of features D.
         results: What `fit` has measured; empty for other runs and files.
 
@@ -40,7 +42,8 @@ class FittedEncoder:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self._encoder: Any = open_encoder(locate_run(path))
-        self.image_size: int = self._encoder.image_size
+        self.image_size: ImageSize = self._encoder.image_size
+        self.channels: int = self._encoder.channels
         self.feature_dim: int = self._encoder.feature_dim
         self.results: dict[str, Any] = {}
         if (self.path / "fit.json").is_file():
@@ -52,20 +55,21 @@ class FittedEncoder:
         Args:
             images: An array (N, H, W, 3) uint8, or a sequence of picture files and arrays
                 (H, W, 3). What has the network's own size is used as it is; anything else is
-                scaled and cropped as a file is.
+                scaled and cropped as a file is. Gray arrays (H, W, 1) are taken as well; what
+                has other channels than the network becomes gray, or is repeated.
 
         Returns:
             float32 `(N, D)`.
 
         Raises:
-            DataError: If an array is no RGB image in bytes, or a file cannot be read.
+            DataError: If an array is no image in bytes, or a file cannot be read.
         """
-        squares = [self._prepare(image) for image in _each(images)]
-        if not squares:
+        inputs = [self._prepare(image) for image in _each(images)]
+        if not inputs:
             return np.zeros((0, self.feature_dim), np.float32)
         parts = [
-            self._encoder.features(np.stack(squares[begin : begin + _BATCH]).astype(np.float32))
-            for begin in range(0, len(squares), _BATCH)
+            self._encoder.features(np.stack(inputs[begin : begin + _BATCH]).astype(np.float32))
+            for begin in range(0, len(inputs), _BATCH)
         ]
         result: NDArray[np.float32] = np.concatenate(parts)
         return result
@@ -109,7 +113,8 @@ class FittedEncoder:
         return bundle(self._run(), output, target=target, progress=progress)
 
     def __repr__(self) -> str:
-        size = f"{self.image_size}x{self.image_size}"
+        gray = " gray" if self.channels == 1 else ""
+        size = f"{describe_size(self.image_size)}{gray}"
         text = f"FittedEncoder({str(self.path)!r}: {size} pixels to {self.feature_dim} features"
         knn = (self.results.get("knn") or {}).get("student")
         return text + (f", kNN {100 * knn:.1f} %)" if knn is not None else ")")
@@ -122,15 +127,18 @@ class FittedEncoder:
 
     def _prepare(self, image: ArrayLike | str | Path) -> NDArray[np.uint8]:
         pixels = load_image(image) if isinstance(image, (str, Path)) else np.asarray(image)
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+        if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.dtype != np.uint8:
             raise DataError(
-                f"An image is an array (H, W, 3) of uint8, not {pixels.shape} of {pixels.dtype}; "
-                "convert it, or give the path of its file."
+                f"An image is an array (H, W, 3) of uint8, or (H, W, 1), not {pixels.shape} of "
+                f"{pixels.dtype}; convert it, or give the path of its file."
             )
-        size = self.image_size
-        if not isinstance(image, (str, Path)) and pixels.shape[:2] == (size, size):
+        shape = (*height_width(self.image_size), self.channels)
+        if not isinstance(image, (str, Path)) and pixels.shape == shape:
             return pixels
-        return center_crop(pixels, (size, size), self._encoder.center_crop)
+        if pixels.shape[2] == 1:
+            pixels = np.repeat(pixels, 3, axis=2)
+        own_size = not isinstance(image, (str, Path)) and pixels.shape[:2] == shape[:2]
+        return see(pixels, shape, 1.0 if own_size else self._encoder.center_crop)
 
 
 def _each(images: Images) -> Iterable[Any]:

@@ -5,17 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from s2bnn_tf.data import ImageSource, labeled_dataset
 from s2bnn_tf.evaluation import knn_accuracy, nearest_neighbors
+from s2bnn_tf.image_size import Shape
 
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
 
 
 def pixel_features(
-    train: ImageSource, test: ImageSource, side: int, center_crop: float
+    train: ImageSource,
+    test: ImageSource,
+    side: int,
+    center_crop: float,
+    seen: Shape | None = None,
 ) -> tuple[FloatArray, IntArray, FloatArray, IntArray]:
     """Take the pixels of small pictures as features, less their mean over the training pictures.
 
@@ -24,22 +30,38 @@ def pixel_features(
         test: M test images.
         side: Height and width of the small pictures.
         center_crop: The fraction of the shorter side that is kept, as for the encoder.
+        seen: Height, width and channels C of the encoder's input, whose part of a picture the
+            small one shows; defaults to a square in color.
 
     Returns:
-        float32 `(N, 3 * side**2)`, labels `(N,)`, and the same of the test images.
+        float32 `(N, C * side**2)`, labels `(N,)`, and the same of the test images.
     """
     (bank, bank_labels), (queries, query_labels) = (
-        _pixels(source, side, center_crop) for source in (train, test)
+        _pixels(source, side, center_crop, seen or (side, side, 3)) for source in (train, test)
     )
     mean = bank.mean(axis=0)
     return bank - mean, bank_labels, queries - mean, query_labels
 
 
-def _pixels(source: ImageSource, side: int, center_crop: float) -> tuple[FloatArray, IntArray]:
-    dataset = labeled_dataset(source, image_size=side, batch_size=256, center_crop=center_crop)
+def _pixels(
+    source: ImageSource, side: int, center_crop: float, seen: Shape
+) -> tuple[FloatArray, IntArray]:
+    height, width, channels = seen
+    size = side if height == width else (height, width)
+    dataset = labeled_dataset(
+        source, image_size=size, batch_size=256, center_crop=center_crop, channels=channels
+    )
     batches = list(dataset.as_numpy_iterator())
-    images = np.concatenate([images for images, _ in batches])
+    images = np.concatenate([_shrink(images, side) for images, _ in batches])
     return images.reshape(len(images), -1), np.concatenate([labels for _, labels in batches])
+
+
+def _shrink(images: FloatArray, side: int) -> FloatArray:
+    """Resize images `(B, H, W, C)` to squares, antialiased; those of that side stay."""
+    if images.shape[1:3] == (side, side):
+        return images
+    small: FloatArray = tf.image.resize(images, (side, side), antialias=True).numpy()
+    return small
 
 
 def pixel_knn(

@@ -6,20 +6,23 @@ import dataclasses
 import json
 import math
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2bnn_tf.config import Config, TeacherConfig, load_config
+from s2bnn_tf.config import Config, DataConfig, TeacherConfig, load_config
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import write_json
+from s2bnn_tf.image_size import describe_size
 from s2bnn_tf.pipeline.look import Look
+from s2bnn_tf.pipeline.room import count_memory
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import ListOf, Number, Object, Text, read_json
 from s2bnn_tf.recipes import config_path
 from s2bnn_tf.runs import leave_untrained
 from s2bnn_tf.teachers import load_teacher
-from s2bnn_tf.training import Cost, time_steps
+from s2bnn_tf.training import Cost, StepMemory, describe_refusal, room_to_train, time_steps
 
 STAGES = ("teacher", "step1", "student")
 _FILES = {
@@ -30,10 +33,11 @@ _FILES = {
 # What each size of the student is; medium unless the pictures are smaller.
 SIZES: dict[str, tuple[str, ...]] = {
     "small": ("data.image_size=32", "student.stem=small", "student.width=0.25"),
-    "medium": ("data.image_size=64", "student.stem=small", "student.width=0.25"),
+    "medium": ("data.image_size=64", "student.stem=medium", "student.width=0.25"),
     "large": ("data.image_size=128", "student.stem=medium", "student.width=0.5"),
 }
 _MANY = 10_000  # pictures
+_SMALL_STEM = 64  # pixels; a quarter of the work on inputs that are larger on both sides
 _SMALL_SIDE = 48  # pixels; the median of smaller pictures is not enlarged to 64
 # The share of the time that is trained in; measuring, conversion and the report take the rest.
 _SHARES = {"teacher": 0.25, "step1": 0.45, "student": 0.30}
@@ -42,6 +46,7 @@ _REST_SECONDS = 60.0  # measuring, conversion and the report, with few pictures
 _REST_PER_PICTURE = 0.02
 _FEWEST_STEPS = 100
 _LARGEST_QUEUE = 16384  # keys
+_SMALLEST_BATCH = 16  # of the teacher; the student's are half of them
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,7 @@ class Plan:
         look: What was found.
         recipes: The changes to the shipped recipe of each stage.
         minutes: The expected time of each stage; empty if no steps were timed.
-        memory_mib: The largest memory that was needed while the steps were timed.
+        memory_mib: The expected peak of memory, as `s2bnn summary` counts it.
     """
 
     options: Options
@@ -102,7 +107,7 @@ class Plan:
             f"pictures   {look.train:,} to learn from, {look.test:,} to measure with",
             f"classes    {len(look.class_names) or 'none'}"
             + (", used to measure and never to learn" if look.class_names else ""),
-            f"input      {data.image_size}x{data.image_size} pixels, "
+            f"input      {describe_size(data.image_size)} {'gray ' * (data.channels == 1)}pixels, "
             f"crops of {100 * (data.crop_scale or (0, 0))[0]:.0f} to 100 % of a picture",
             f"color      {'can tell' if look.color else 'cannot tell'} the pictures apart: "
             f"{100 * (data.jitter_probability or 0):.0f} % of the crops are changed in it",
@@ -124,7 +129,8 @@ class Plan:
         if self.minutes:
             rest, total = self.minutes["rest"], sum(self.minutes.values())
             lines.append(f"rest       {rest:.1f} minutes to measure, convert, and report")
-            lines.append(f"in all     {total:.0f} minutes, {self.memory_mib:,} MiB of memory")
+            lines.append(f"in all     {total:.0f} minutes")
+        lines.append(f"memory     {self.memory_mib:,} MiB")
         return lines
 
 
@@ -146,13 +152,14 @@ def make_plan(
         timed: Whether to time steps; without, `options.overrides` names their number.
 
     Raises:
-        ConfigError: If the time allows nothing, or an override is not possible.
+        ConfigError: If the time or the memory allows nothing, or an override is not possible.
         UserError: If the teacher cannot be used.
     """
-    recipes = _choose(look, options)
+    recipes, memory = choose_what_fits(look, options, room_to_train())
     given = tuple(o for o in options.overrides if o.startswith("steps="))
     if not timed:
-        return Plan(options, look, {s: (*r, *given) for s, r in recipes.items()}, {}, 0)
+        recipes = {stage: (*changes, *given) for stage, changes in recipes.items()}
+        return Plan(options, look, recipes, {}, memory // 2**20)
     costs = _time(recipes, options, progress or no_progress)
     rest = _REST_SECONDS + _REST_PER_PICTURE * (look.train + look.test)
     begin = sum(cost.start_seconds for cost in costs.values())
@@ -173,8 +180,7 @@ def make_plan(
             config = dataclasses.replace(config, steps=steps)
         recipes[stage] = (*recipes[stage], f"steps={config.steps}")
         minutes[stage] = ((config.steps or 0) * cost.seconds + cost.start_seconds) / 60
-    memory = max(cost.memory_mib for cost in costs.values())
-    return Plan(options, look, recipes, {**minutes, "rest": rest / 60}, memory)
+    return Plan(options, look, recipes, {**minutes, "rest": rest / 60}, memory // 2**20)
 
 
 def _time(
@@ -195,14 +201,63 @@ def _time(
     return costs
 
 
-def _choose(look: Look, options: Options) -> dict[str, tuple[str, ...]]:
+def choose_what_fits(
+    look: Look, options: Options, room: int | None
+) -> tuple[dict[str, tuple[str, ...]], int]:
+    """Choose the changes to each stage's recipe, but for the number of steps.
+
+    The batch is halved, and then a smaller size taken, until they fit; what the user has chosen
+    stays as it is.
+
+    Args:
+        look: The pictures.
+        options: What was asked for.
+        room: The bytes of memory that there are; None if that is not known.
+
+    Returns:
+        The changes, and the bytes of memory that they need.
+
+    Raises:
+        ConfigError: If nothing fits, or an override is not possible.
+        UserError: If a given teacher cannot be used.
+    """
+    counted: dict[str, dict[str, StepMemory]] = {}
+    for size, batch in _sizes_and_batches(look, options):
+        recipes = _choose(look, options, size, batch)
+        configs = {stage: _load(stage, changes) for stage, changes in recipes.items()}
+        memories = counted.get(size) or count_memory(configs)
+        counted[size] = memories
+        needed = {
+            stage: memory.total(configs[stage].data.batch_size)
+            for stage, memory in memories.items()
+        }
+        if room is None or max(needed.values()) <= room:
+            return recipes, max(needed.values())
+    worst = max(needed, key=lambda stage: needed[stage])
+    last = dataclasses.replace(memories[worst], batch_size=configs[worst].data.batch_size)
+    raise ConfigError(describe_refusal(last, room or 0))
+
+
+def _sizes_and_batches(look: Look, options: Options) -> Iterator[tuple[str, int]]:
+    """The choices that are left to us, the best first."""
+    small = look.side < _SMALL_SIDE
+    sizes = (options.size,) if options.size else ("small",) if small else ("medium", "small")
+    largest = 2 ** int(math.log2(max(2, min(_largest_batch(look), look.train // 4))))
+    given = any(override.startswith("data.batch_size=") for override in options.overrides)
+    for size in sizes:
+        batch = largest
+        yield size, batch
+        while not given and batch > _SMALLEST_BATCH:
+            batch //= 2
+            yield size, batch
+
+
+def _choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tuple[str, ...]]:
     """The changes to each stage's recipe, but for the number of steps."""
-    size = options.size or ("small" if look.side < _SMALL_SIDE else "medium")
     source = json.dumps(look.source)
     image_size, *student = SIZES[size]
     given = tuple(o for o in options.overrides if not o.startswith("steps="))
     everywhere = [o for o in given if o.split(".")[0] in ("data", "seed", "precision", "monitor")]
-    batch = 2 ** int(math.log2(max(2, min(_largest_batch(look), look.train // 4))))
     shared = (f"data.source={source}", image_size, *_augmentation(look))
     recipes = {}
     teacher = options.teacher
@@ -214,8 +269,10 @@ def _choose(look: Look, options: Options) -> dict[str, tuple[str, ...]]:
             f"objective.queue_size={queue}",
             *everywhere,
         )
-    width = _feature_width(teacher, _load("step1", (*shared, *everywhere)).data.image_size)
+    data = _load("step1", (*shared, *everywhere)).data
+    width = _feature_width(teacher, data)
     own = (*shared, f"data.batch_size={max(2, batch // 2)}", *student)
+    own += ("student.stem=medium",) if min(data.shape[:2]) > _SMALL_STEM else ()
     own += (f"student.embedding_dim={width}",) if width else ()
     own += (f"teacher.weights={json.dumps(teacher)}",) if teacher else ()
     first = (f"student.init_from={json.dumps(options.init)}",) if options.init else ()
@@ -241,12 +298,13 @@ def _largest_batch(look: Look) -> int:
     return 64 if look.train < _MANY else 128
 
 
-def _feature_width(teacher: str | None, image_size: int) -> int | None:
+def _feature_width(teacher: str | None, data: DataConfig) -> int | None:
     """The number of features of a given teacher."""
     if teacher is None:
         return None
     config = TeacherConfig(weights=teacher, output="features")
-    return int(load_teacher(config, image_size=image_size).embedding_dim)
+    network = load_teacher(config, image_size=data.image_size, channels=data.channels)
+    return int(network.embedding_dim)
 
 
 def _load(stage: str, overrides: tuple[str, ...]) -> Config:

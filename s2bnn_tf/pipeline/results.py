@@ -18,6 +18,9 @@ from s2bnn_tf.evaluation import (
     extract_features,
     fit_linear_probe,
     knn_accuracy,
+    make_gallery,
+    readable,
+    results_dir,
 )
 from s2bnn_tf.files import write_json
 from s2bnn_tf.pipeline.measure import (
@@ -61,6 +64,8 @@ def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
     if test is not None:
         progress("Comparing the neighbors that student and teacher find")
         kept = neighbors_kept(*((f["train"][0], f["test"][0]) for f in features.values()))
+        if not can_be_measured(train, test):
+            _show_without_labels(output_dir, train, test, features)
     results = {
         "knn": _accuracies(plan, output_dir, train, test, features["teacher"], "knn", progress),
         "linear": _accuracies(
@@ -71,6 +76,15 @@ def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
     }
     write_json(output_dir / "results.json", results)
     return results
+
+
+def _show_without_labels(
+    output_dir: Path, train: ImageSource, test: ImageSource, features: dict[str, dict[str, Any]]
+) -> None:
+    """Keep pictures of what the student finds alike, which `evaluate_knn` does with labels."""
+    found = features["student"]
+    gallery = make_gallery(readable(train), readable(test), found["train"][0], found["test"][0])
+    gallery.save(results_dir(output_dir / "student") / "gallery.npz")
 
 
 def _features(
@@ -99,7 +113,8 @@ def _teacher(plan: Plan, output_dir: Path) -> Extract:
         return _kept(output_dir / "teacher")
     config = plan.config("student")
     assert config.teacher is not None
-    network = load_teacher(config.teacher, image_size=config.data.image_size)
+    data = config.data
+    network = load_teacher(config.teacher, image_size=data.image_size, channels=data.channels)
     encoder = LoadedEncoder(network, config, "teacher")
     return lambda source: extract_features(encoder, source)
 
@@ -126,10 +141,10 @@ def _accuracies(
         else:
             result = evaluate_knn(path) if metric == "knn" else evaluate_linear(path)
             found[name] = result["top1"]
-    crop = plan.config("student").data.center_crop
+    data = plan.config("student").data
     for side in PIXELS:
         progress(f"Measuring {metric}: raw pixels, {side}x{side}")
-        pixels = pixel_features(train, test, side, crop)
+        pixels = pixel_features(train, test, side, data.center_crop, data.shape)
         found[f"pixels_{side}x{side}"] = _score(metric, pixels[:2], pixels[2:], train.class_names)
     return found
 

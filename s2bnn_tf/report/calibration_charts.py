@@ -49,6 +49,8 @@ def entropy_chart(result: Mapping[str, Any]) -> Chart | None:
             curves[name] = (middles, counts, width)
     if not curves:
         return None
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = new_figure(4.6, 2.9)
     legend = []
     for index, (name, (middles, counts, width)) in enumerate(curves.items()):
@@ -57,6 +59,7 @@ def entropy_chart(result: Mapping[str, Any]) -> Chart | None:
         part = width / len(curves)
         places = [x + (index - (len(curves) - 1) / 2) * part for x in middles]
         axes.bar(places, counts, width=part, color=color)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, min_n_ticks=1))
     axes.axvline(result["uniform_entropy"], color=MUTED, linewidth=1, linestyle="dashed")
     axes.set_xlabel("entropy of a view in nats (dashed: uniform)")
     return Chart(to_svg(figure, "Number of views by entropy"), tuple(legend))

@@ -6,13 +6,11 @@ import html
 import io
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from s2bnn_tf.config import OBJECTIVES
 from s2bnn_tf.reading import Number, read_json_lines
@@ -71,46 +69,26 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return [epochs[epoch] for epoch in sorted(epochs)]
 
 
-def loss_chart(metrics: Sequence[dict[str, Any]]) -> Chart | None:
-    """Draw the loss of one run over its epochs, and its parts if there are several."""
+def loss_chart(metrics: Sequence[dict[str, Any]], mark: float | None = None) -> Chart | None:
+    """Draw the loss of one run over its epochs, and its parts if there are several.
+
+    Args:
+        metrics: The lines of metrics.jsonl.
+        mark: An epoch to mark by a dashed line.
+    """
     parts = [name for name in OBJECTIVES if _series(metrics, name)]
     names = ["loss", *parts] if len(parts) > 1 else ["loss"]
-    return line_chart({name: _series(metrics, name) for name in names})
+    return line_chart({name: _series(metrics, name) for name in names}, mark=mark)
 
 
 def knn_chart(runs: Mapping[str, Sequence[dict[str, Any]]]) -> Chart | None:
     """Draw the kNN accuracy of several runs over their epochs, in percent."""
     curves = {name: _series(metrics, "knn") for name, metrics in runs.items()}
     return line_chart(
-        {name: [(x, 100 * y) for x, y in curve] for name, curve in curves.items()}, unit=" %"
+        {name: [(x, 100 * y) for x, y in curve] for name, curve in curves.items()},
+        unit=" %",
+        limits=(0, 100),
     )
-
-
-def embedding_map(places: NDArray[Any], labels: NDArray[Any], names: Sequence[str]) -> Chart | None:
-    """Draw points (N, 2) with labels (N,); None if there are none.
-
-    Classes differ by color and by marker, and their names are written in their middle.
-    """
-    if not len(places):
-        return None
-    figure, axes = new_figure(4.6, 4.6)
-    axes.set_axis_off()
-    legend = []
-    for index, label in enumerate(np.unique(labels)):
-        chosen = places[labels == label]
-        color, marker = style(index, per_marker=COLORS)
-        legend.append(LegendEntry(str(names[label]), index % COLORS, MARKERS[marker]))
-        axes.plot(*chosen.T, marker, color=color, markersize=3.4, markeredgewidth=0, alpha=0.8)
-        middle = chosen[np.argmin(np.abs(chosen - np.median(chosen, axis=0)).sum(axis=1))]
-        axes.annotate(
-            _shorten(str(names[label])),
-            middle,
-            ha="center",
-            va="center",
-            color=INK,
-            parse_math=False,
-        )
-    return Chart(to_svg(figure, "Map of the embeddings"), tuple(legend))
 
 
 def _series(metrics: Sequence[dict[str, Any]], key: str) -> list[tuple[int, float]]:
@@ -135,8 +113,19 @@ def line_chart(
     unit: str = "",
     x_label: str = "epoch",
     log: bool = False,
+    limits: tuple[float, float] | None = None,
+    mark: float | None = None,
 ) -> Chart | None:
-    """Draw named curves of (x, y) points; None if all are empty."""
+    """Draw named curves of (x, y) points; None if all are empty.
+
+    Args:
+        curves: The points by name; x are whole numbers.
+        unit: What follows the numbers of the vertical axis.
+        x_label: What x is.
+        log: Whether the vertical axis is logarithmic.
+        limits: The smallest and the largest possible y, which no axis goes beyond.
+        mark: An x to mark by a dashed line, if it lies among those of the curves.
+    """
     if not any(curves.values()):
         return None
     from matplotlib.ticker import LogLocator, MaxNLocator
@@ -151,7 +140,17 @@ def line_chart(
         every = max(1, len(curve) // MARKED)
         x, y = zip(*curve, strict=True)
         axes.plot(x, y, color=color, marker=marker, markersize=4.5, markevery=every)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
+    xs = [x for curve in curves.values() for x, _ in curve]
+    if min(xs) == max(xs):  # a lone point has no range that fractions could be read from
+        axes.set_xlim(xs[0] - 0.5, xs[0] + 0.5)
+    if mark is not None and min(xs) < mark < max(xs):
+        axes.axvline(mark, color=MUTED, linewidth=1, linestyle="dashed")
+    axes.xaxis.set_major_locator(
+        MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10], min_n_ticks=1)
+    )
+    if limits is not None:
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, limits[0]), min(high, limits[1]))
     if log:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -187,7 +186,12 @@ def to_svg(figure: Figure, title: str) -> str:
         patch.set_visible(False)
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": None}):
+    with (
+        warnings.catch_warnings(),
+        matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": None}),
+    ):
+        # Text stays text, so what matters is the reader's font and not the one that is here.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
         figure.savefig(buffer, format="svg", metadata=nothing)
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
@@ -203,7 +207,3 @@ def to_svg(figure: Figure, title: str) -> str:
     for color, variable in _VARIABLES.items():
         svg = svg.replace(color, f"var({variable})")
     return re.sub(r"#02010(\d)", r"var(--c\1)", svg)
-
-
-def _shorten(name: str, length: int = 18) -> str:
-    return name if len(name) <= length else name[: length - 1] + "…"

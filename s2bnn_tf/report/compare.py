@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from s2bnn_tf.report.page import write_report
 from s2bnn_tf.report.stored import read_column, read_gallery, read_mistakes
 from s2bnn_tf.report.table import MEASURES, ReportColumn, make_table
 from s2bnn_tf.runs import RunDirectory
+
+_MEASURED = (*MEASURES, "latency")
 
 
 def compare_models(paths: Sequence[Path], report: Path | str | None = None) -> dict[str, Any]:
@@ -22,10 +24,10 @@ def compare_models(paths: Sequence[Path], report: Path | str | None = None) -> d
 
     Returns:
         {"models": {name: {measure: the content of its JSON file}}, "table": {heading: [the text
-        of each model]}}.
+        of each model]}, "unmeasured": {name: its path}}; a benchmark counts as a measurement.
 
     Raises:
-        CheckpointError: If a path is not a model, or a model has no results yet.
+        CheckpointError: If a path is not a model, or no model has results yet.
         ConfigError: If the same model is named twice.
     """
     for path in paths:
@@ -35,15 +37,18 @@ def compare_models(paths: Sequence[Path], report: Path | str | None = None) -> d
             )
     named = _distinct_names(paths)
     columns = [read_column(path, name) for name, path in named.items()]
-    for column, path in zip(columns, paths, strict=True):
-        if not any(getattr(column, measure) for measure in MEASURES):
-            raise CheckpointError(f"{path} has no results yet; run `s2bnn eval knn {path}` first.")
+    results = {c.name: {m: r for m in _MEASURED if (r := getattr(c, m))} for c in columns}
+    unmeasured = {name: str(path) for name, path in named.items() if not results[name]}
+    if len(unmeasured) == len(named):
+        raise CheckpointError(
+            f"{paths[0]} has no results yet; run `s2bnn eval knn {paths[0]}` first."
+        )
     if report is not None:
         runs = {name: RunDirectory(path) for name, path in named.items() if path.is_dir()}
         write_report(
             report,
             title="Comparison",
-            headline=_headline(columns),
+            headline=_headline(columns, unmeasured),
             columns=columns,
             curves={name: run.metrics_path for name, run in runs.items()},
             galleries={name: read_gallery(path) for name, path in named.items()},
@@ -52,8 +57,9 @@ def compare_models(paths: Sequence[Path], report: Path | str | None = None) -> d
         )
     table = make_table(columns)
     return {
-        "models": {c.name: {m: getattr(c, m) for m in MEASURES if getattr(c, m)} for c in columns},
+        "models": results,
         "table": {heading: [cell.text for cell in row] for heading, row in table.items()},
+        "unmeasured": unmeasured,
     }
 
 
@@ -70,16 +76,25 @@ def describe_comparison(compared: dict[str, Any], report: Path | str | None = No
         "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
         for line in lines
     )
+    for name, path in compared["unmeasured"].items():
+        text += f"\n\n{name} has not been measured; run `s2bnn eval knn {path}`."
     return f"{text}\n\nThe report is {report}" if report else text
 
 
-def _headline(columns: Sequence[ReportColumn]) -> str | None:
-    """Name the best model by linear probe, or by kNN if not all of them have a probe."""
-    for measure, words in (("linear", "linear probe"), ("knn", "nearest neighbors")):
-        if all(getattr(c, measure) for c in columns):
-            best = max(columns, key=lambda c: float(getattr(c, measure)["top1"]))
-            return f"Best by {words}: {best.name}, {100 * getattr(best, measure)['top1']:.1f} %."
-    return None
+def _headline(columns: Sequence[ReportColumn], unmeasured: Mapping[str, str]) -> str | None:
+    """Name the best model by the measure that most of them have, by linear probe among equals."""
+    measures = (("linear", "linear probe"), ("knn", "nearest neighbors"))
+    having = {words: [c for c in columns if getattr(c, m)] for m, words in measures}
+    measure, words = max(measures, key=lambda pair: len(having[pair[1]]))  # the first of equals
+    known = having[words]
+    if not known:
+        return None
+    best = max(known, key=lambda c: float(getattr(c, measure)["top1"]))
+    among = f" of the {len(known)} that have one" if len(known) < len(columns) else ""
+    sentence = f"Best by {words}{among}: {best.name}, {100 * getattr(best, measure)['top1']:.1f} %."
+    if unmeasured:
+        sentence += f" Not measured yet: {', '.join(unmeasured)}."
+    return sentence
 
 
 def _distinct_names(paths: Sequence[Path]) -> dict[str, Path]:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from s2bnn_tf import __version__
+from s2bnn_tf.config import load_config
+from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.evaluation import Gallery, Mistakes
 from s2bnn_tf.files import write_text
 from s2bnn_tf.report.calibration_charts import (
@@ -18,12 +20,12 @@ from s2bnn_tf.report.calibration_charts import (
 )
 from s2bnn_tf.report.charts import (
     Chart,
-    embedding_map,
     knn_chart,
     loss_chart,
     palette,
     read_metrics,
 )
+from s2bnn_tf.report.maps import describe_maps, draw_maps
 from s2bnn_tf.report.pictures import error_view, neighbor_rows
 from s2bnn_tf.report.stored import read_column, read_gallery, read_mistakes
 from s2bnn_tf.report.table import (
@@ -66,6 +68,7 @@ def write_report(
     title: str,
     columns: Sequence[ReportColumn] = (),
     headline: str | None = None,
+    notes: Sequence[str] = (),
     curves: Mapping[str, Path] | None = None,
     galleries: Mapping[str, Gallery | None] | None = None,
     mistakes: Mapping[str, Mistakes | None] | None = None,
@@ -79,7 +82,9 @@ def write_report(
         title: The title of the page.
         columns: The models of the table.
         headline: The result in one sentence; defaults to one made from the columns.
-        curves: The metrics.jsonl of each run, by name, in the order of training.
+        notes: Sentences about the images, below the table.
+        curves: The metrics.jsonl of each run, by name, in the order of training; each is beside
+            the recipe of its run.
         galleries: The embeddings and neighbors of each model, by name.
         mistakes: The mistakes of each model's classifier, by name.
         commands: The next steps, as (command, its purpose).
@@ -95,24 +100,25 @@ def write_report(
         lstrip_blocks=True,
     )
     metrics = {name: read_metrics(path) for name, path in (curves or {}).items()}
-    losses = {name: loss_chart(epochs) for name, epochs in metrics.items()}
+    filled = {name: _queue_filled(path, metrics[name]) for name, path in (curves or {}).items()}
+    losses = {name: loss_chart(epochs, filled[name]) for name, epochs in metrics.items()}
     shown = {name: gallery for name, gallery in (galleries or {}).items() if gallery}
-    maps = {
-        name: embedding_map(gallery.places, gallery.place_labels, gallery.class_names.tolist())
-        for name, gallery in shown.items()
-    }
+    neighbors = {name: neighbor_rows(gallery) for name, gallery in shown.items()}
     page = environment.get_template("report.html.j2").render(
         palette=palette(),
         title=title,
         headline=headline or summarize(columns),
         columns=columns,
         rows=make_table(columns),
-        protocol=describe_protocol(columns),
+        protocol=[*notes, *describe_protocol(columns)],
         parameters={c.name: _as_json(c) for c in columns if any(_results(c).values())},
         losses={name: chart for name, chart in losses.items() if chart},
+        rising=[name for name, epoch in filled.items() if epoch and losses[name]],
         knn=knn_chart(metrics),
-        maps={name: chart for name, chart in maps.items() if chart},
-        neighbors={name: neighbor_rows(gallery) for name, gallery in shown.items()},
+        maps=draw_maps(shown),
+        map_notes=describe_maps(shown),
+        neighbors=neighbors,
+        labeled=any(row["found"] for rows in neighbors.values() for row in rows),
         calibrations=_calibration_charts(columns),
         errors={name: error_view(m) for name, m in (mistakes or {}).items() if m},
         commands=commands,
@@ -121,6 +127,23 @@ def write_report(
         date=datetime.date.today().isoformat(),
     )
     write_text(Path(output), page)
+
+
+def _queue_filled(path: Path, metrics: Sequence[dict[str, Any]]) -> float | None:
+    """The epoch in which the queue of a run was full, where that shows in the means of epochs."""
+    recipe = path.parent / "config.yaml"
+    if not metrics or not recipe.is_file():
+        return None
+    first = metrics[0]
+    steps = first.get("step")
+    if not isinstance(steps, int) or steps < 1 or first["epoch"] < 1:
+        return None
+    try:
+        config = load_config(recipe)
+    except ConfigError:  # of a run that this version cannot train: the page says less
+        return None
+    epochs = config.steps_to_fill_queue * first["epoch"] / steps
+    return epochs if epochs > 0.1 else None
 
 
 def _results(column: ReportColumn) -> dict[str, Mapping[str, Any] | None]:

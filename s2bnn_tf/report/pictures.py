@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -13,18 +14,26 @@ from s2bnn_tf.evaluation import Gallery, Mistakes
 from s2bnn_tf.report.table import NBSP
 
 SHOWN_CLASSES = 20  # of a confusion matrix; more cannot be read
+SHOWN_PAIRS = 15  # of classes that are confused, where there is no matrix
 
 
 def neighbor_rows(gallery: Gallery) -> list[dict[str, Any]]:
-    """Return, for each query of a gallery, its tile and those of its neighbors."""
+    """Return, for each query of a gallery, its tile, those of its neighbors, and their classes."""
+
+    def named(label: int) -> str:
+        return str(gallery.class_names[label]) if label >= 0 else ""
 
     def tile(image: NDArray[np.uint8], label: int) -> dict[str, Any]:
-        return {"image": _data_uri(image), "label": str(gallery.class_names[label])}
+        return {"image": _data_uri(image), "label": named(label)}
 
     rows = []
     for query, label in enumerate(gallery.query_labels):
         neighbors = [
-            {**tile(image, other), "similarity": f"{cosine:.2f}", "wrong": bool(other != label)}
+            {
+                **tile(image, other),
+                "similarity": f"{cosine:.2f}",
+                "wrong": bool(other != label and min(other, label) >= 0),
+            }
             for image, other, cosine in zip(
                 gallery.neighbor_images[query],
                 gallery.neighbor_labels[query],
@@ -32,25 +41,26 @@ def neighbor_rows(gallery: Gallery) -> list[dict[str, Any]]:
                 strict=True,
             )
         ]
-        rows.append({"query": tile(gallery.query_images[query], label), "neighbors": neighbors})
+        counts = Counter(gallery.neighbor_labels[query].tolist())
+        found = [
+            {"name": named(other), "count": count, "wrong": bool(other != label)}
+            for other, count in counts.most_common()
+            if other >= 0
+        ]
+        rows.append(
+            {
+                "query": tile(gallery.query_images[query], label),
+                "neighbors": neighbors,
+                "found": found if label >= 0 else [],
+            }
+        )
     return rows
 
 
 def error_view(mistakes: Mistakes) -> dict[str, Any]:
-    """Return the confusion matrix, if it can be read, and tiles of the worst mistakes."""
+    """Return the confusion matrix or, of many classes, its largest numbers; and the worst tiles."""
     confusion = mistakes.confusion
     names = [str(name) for name in mistakes.class_names]
-    totals = np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    rows = [
-        {
-            "name": names[i],
-            "cells": [
-                {"count": int(count), "share": float(share), "right": i == j}
-                for j, (count, share) in enumerate(zip(row, row / total, strict=True))
-            ],
-        }
-        for i, (row, total) in enumerate(zip(confusion, totals, strict=True))
-    ]
     tiles = [
         {
             "image": _data_uri(image),
@@ -62,7 +72,41 @@ def error_view(mistakes: Mistakes) -> dict[str, Any]:
             mistakes.images, mistakes.labels, mistakes.predicted, mistakes.confidence, strict=True
         )
     ]
-    return {"rows": rows if len(names) <= SHOWN_CLASSES else [], "names": names, "tiles": tiles}
+    few = len(names) <= SHOWN_CLASSES
+    wrong, tested = int(confusion.sum() - np.trace(confusion)), int(confusion.sum())
+    return {
+        "rows": _confusion_rows(confusion, names) if few else [],
+        "pairs": [] if few else _confused_pairs(confusion, names),
+        "names": names,
+        "tiles": tiles,
+        "wrong": f"{wrong:,} of {tested:,}",
+    }
+
+
+def _confusion_rows(confusion: NDArray[np.integer[Any]], names: list[str]) -> list[dict[str, Any]]:
+    totals = np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    return [
+        {
+            "name": names[i],
+            "cells": [
+                {"count": int(count), "share": float(share), "right": i == j}
+                for j, (count, share) in enumerate(zip(row, row / total, strict=True))
+            ],
+        }
+        for i, (row, total) in enumerate(zip(confusion, totals, strict=True))
+    ]
+
+
+def _confused_pairs(confusion: NDArray[np.integer[Any]], names: list[str]) -> list[dict[str, str]]:
+    """The pairs of classes that are confused most often, by number and then by share."""
+    totals = np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    wrong = confusion * (1 - np.eye(len(names), dtype=confusion.dtype))
+    order = np.lexsort((-(wrong / totals).ravel(), -wrong.ravel()))[:SHOWN_PAIRS]
+    return [
+        {"name": names[i], "predicted": names[j], "count": f"{wrong[i, j]:,} of {totals[i, 0]:,}"}
+        for i, j in zip(*np.unravel_index(order, wrong.shape), strict=True)
+        if wrong[i, j]
+    ]
 
 
 def _data_uri(image: NDArray[np.uint8]) -> str:

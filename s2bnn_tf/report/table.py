@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -29,6 +31,8 @@ class ReportColumn:
         finetune: The result of `evaluate_finetune`.
         calibration: The result of `evaluate_calibration`.
         latency: The result of `s2bnn benchmark`.
+        neighbors_kept: The share of test images whose nearest training image is the teacher's.
+        rank: The effective rank of the features.
     """
 
     name: str
@@ -43,34 +47,48 @@ class ReportColumn:
     finetune: Mapping[str, Any] | None = None
     calibration: Mapping[str, Any] | None = None
     latency: Mapping[str, Any] | None = None
+    neighbors_kept: float | None = None
+    rank: float | None = None
 
 
 def summarize(columns: Sequence[ReportColumn]) -> str | None:
     """Sum up the results in one sentence, good or bad; None if there is no accuracy yet.
 
-    The student is judged by its deployed file if there is one.
+    The student is judged by its deployed file if there is one. Where a linear probe was measured,
+    it comes first, since it says what a user can get out of the features; all models are then
+    compared by it. Nearest neighbors follow, which need no training.
     """
-    measured = {column.role: column for column in reversed(columns) if column.knn}
+    known = [c for c in columns if _top1(c, "knn") is not None or _top1(c, "linear") is not None]
+    measured = {column.role: column for column in reversed(known)}
     student = measured.get("tflite") or measured.get("student")
-    if student is None or student.knn is None:
-        return next((f"{c.name} {_knn_words(c.knn)}." for c in columns if c.knn), None)
-    sentence = f"A 1-bit encoder{_of_size(student)} {_knn_words(student.knn)}"
+    if student is None:
+        return f"{known[0].name} recognizes {_accuracies(known[0])}." if known else None
+    sentence = f"A 1-bit encoder{_of_size(student)} recognizes {_accuracies(student)}"
+    measure = "knn" if _top1(student, "linear") is None else "linear"
     teacher, untrained = measured.get("teacher"), measured.get("untrained")
-    if teacher is not None and teacher.knn is not None:
-        sentence += f"; its teacher{_of_size(teacher)}, {_percent(teacher.knn['top1'])}"
-    if untrained is not None and untrained.knn is not None:
-        better = student.knn["top1"] > untrained.knn["top1"]
+    if teacher is not None and (top1 := _top1(teacher, measure)) is not None:
+        sentence += f"; its teacher{_of_size(teacher)}, {_percent(top1)}"
+    if untrained is not None and (top1 := _top1(untrained, measure)) is not None:
+        better = (_top1(student, measure) or 0.0) > top1
         words = "before training, it was" if better else "that is no better than before training,"
-        sentence += f"; {words} {_percent(untrained.knn['top1'])}"
+        sentence += f"; {words} {_percent(top1)}"
     return sentence + "."
+
+
+def _top1(column: ReportColumn, measure: str) -> float | None:
+    return (getattr(column, measure) or {}).get("top1")
 
 
 def _of_size(column: ReportColumn) -> str:
     return f" of {_bytes(column.size_bytes)}" if column.size_bytes else ""
 
 
-def _knn_words(knn: Mapping[str, Any]) -> str:
-    return f"recognizes {_percent(knn['top1'])} of test images by their nearest neighbors"
+def _accuracies(column: ReportColumn) -> str:
+    knn, linear = _top1(column, "knn"), _top1(column, "linear")
+    if linear is None:
+        return f"{_percent(knn or 0.0)} of test images by their nearest neighbors"
+    words = f"{_percent(linear)} of test images by a linear probe"
+    return words + (f" and {_percent(knn)} by nearest neighbors" if knn is not None else "")
 
 
 @dataclass(frozen=True)
@@ -92,7 +110,7 @@ def make_table(columns: Sequence[ReportColumn]) -> dict[str, list[Cell]]:
     for heading, values, text, scale in _rows(columns):
         known = [value for value in values if value is not None]
         if known:
-            longest = scale or (max(known) if len(columns) > 1 else 0)
+            longest = scale or (max(known) if len(known) > 1 else 0)
             rows[heading] = [
                 Cell("–", None) if v is None else Cell(text(v), v / longest if longest else None)
                 for v in values
@@ -128,6 +146,8 @@ def _rows(columns: Sequence[ReportColumn]) -> list[Row]:
             for amount in _amounts(columns)
         ),
         ("Fine-tuned", of("finetune", "top1"), _percent, 1.0),
+        ("Teacher's nearest neighbor kept", [c.neighbors_kept for c in columns], _percent, 1.0),
+        ("Effective rank", [c.rank for c in columns], _rank, None),
         ("Expected calibration error", reliability, _percent, None),
         ("Entropy over coordinates", students, _nats, None),
         ("KL from the teacher", of("calibration", "kl_mean"), _nats, None),
@@ -177,13 +197,17 @@ def describe_parity(parity: Mapping[str, Any]) -> str:
 def describe_protocol(columns: Sequence[ReportColumn]) -> list[str]:
     """Describe how the first model was measured; the details are under "Parameters"."""
     sentences = []
-    knn = next((c.knn for c in columns if c.knn), None)
+    knn = next((c.knn for c in columns if c.knn and "k" in c.knn), None)
     linear = next((c.linear for c in columns if c.linear and "C" in c.linear), None)
     if knn:
         sentences.append(
             f"kNN: each of {knn['n_test']:,} test images gets the class that its {knn['k']} "
             f"nearest of {knn['n_train']:,} training images vote for, by cosine similarity with "
             f"weights exp(similarity / {knn['temperature']:g}). Nothing is trained on labels."
+        )
+        sentences.append(
+            f"With {knn['n_test']:,} test images, {_percent(knn['top1'])} are uncertain by about "
+            f"± {100 * _uncertainty(knn['top1'], knn['n_test']):.1f} points (95{NBSP}%)."
         )
         if "classes" in knn:
             sentences.append(
@@ -193,7 +217,7 @@ def describe_protocol(columns: Sequence[ReportColumn]) -> list[str]:
     if linear:
         sentences.append(
             "Linear probe: logistic regression on frozen, standardized features (L-BFGS), with "
-            f"its regularization chosen on {linear['C_chosen_on']}. Test images decide nothing."
+            f"{_regularization(linear)}. Test images decide nothing."
         )
     few = next((c.low_label for c in columns if c.low_label), None)
     if few:
@@ -205,13 +229,83 @@ def describe_protocol(columns: Sequence[ReportColumn]) -> list[str]:
     if latency:
         sentences.append(
             f"Latency: the median of {latency['runs']} runs of one image each, with "
-            f"{latency['threads']} thread(s), on {latency['machine']} by {latency['engine']}."
+            f"{_threads(latency)}, on {latency['machine']} by {latency['engine']}."
         )
-    return sentences
+    return sentences + _differences(columns) + _hints(columns)
+
+
+def _uncertainty(share: float, count: int) -> float:
+    """Half of Wilson's 95 % interval of a share that was counted, 0 to 0.5.
+
+    References:
+        Wilson 1927, Probable inference, the law of succession, and statistical inference.
+    """
+    z = 1.96
+    spread = math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
+    return z * spread / (1 + z**2 / count)
+
+
+def _regularization(linear: Mapping[str, Any]) -> str:
+    if linear["C_chosen_on"] is None:
+        return "a fixed regularization, since there are too few images to choose it"
+    return f"its regularization chosen on {linear['C_chosen_on']}"
+
+
+def _threads(latency: Mapping[str, Any]) -> str:
+    return "1 thread" if latency["threads"] == 1 else f"{latency['threads']} threads"
+
+
+# What two numbers of a row have to share to be compared, and how it is said.
+_CONDITIONS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
+    "knn": (
+        "kNN accuracies",
+        lambda r: (
+            f"{r['n_test']:,} test images of {r['data']} with k {r['k']} at temperature "
+            f"{r['temperature']:g}"
+        ),
+    ),
+    "linear": (
+        "linear probes",
+        lambda r: f"{r['n_test']:,} test images of {r['data']} by the protocol {r['protocol']!r}",
+    ),
+    "finetune": (
+        "fine-tuned accuracies",
+        lambda r: (
+            f"{r['n_test']:,} test images of {r['data']} after {r['epochs']} epochs on "
+            f"{r['labels']} of the labels"
+        ),
+    ),
+    "latency": ("latencies", lambda r: f"{_threads(r)} on {r['machine']} by {r['engine']}"),
+}
+
+
+def _differences(columns: Sequence[ReportColumn]) -> list[str]:
+    """Warn of numbers that stand in one row and were measured in different ways."""
+    said = []
+    for measure, (heading, describe) in _CONDITIONS.items():
+        ways: dict[str, list[str]] = {}
+        for column in columns:
+            with contextlib.suppress(KeyError):  # of an earlier version, which did not write it
+                if result := getattr(column, measure):
+                    ways.setdefault(describe(result), []).append(column.name)
+        if len(ways) > 1:
+            each = "; ".join(f"{', '.join(names)}: {way}" for way, names in ways.items())
+            said.append(f"The {heading} cannot be compared directly. {each}.")
+    return said
+
+
+def _hints(columns: Sequence[ReportColumn]) -> list[str]:
+    """What the measures themselves say about a number that is lower than it has to be."""
+    results = [(c.name, r) for c in columns for r in (c.linear, c.finetune) if r]
+    return [f"{name}: {r['hint']}" for name, r in results if r.get("hint")]
 
 
 def _percent(value: float) -> str:
     return f"{100 * value:.1f}{NBSP}%"
+
+
+def _rank(value: float) -> str:
+    return f"{value:.1f}"
 
 
 def _nats(value: float) -> str:

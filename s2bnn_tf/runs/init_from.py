@@ -49,6 +49,12 @@ def restore_run(
         ConfigError: If that run has another network or a queue of another size.
     """
     run = RunDirectory(config.student.init_from or "")
+    if run.config.data.channels != config.data.channels:
+        theirs = run.config.data.channels
+        raise ConfigError(
+            f"student.init_from: {run.path} was trained with data.channels {theirs}, this recipe "
+            f"has {config.data.channels}; make them the same: --set data.channels={theirs}."
+        )
     _check_same_network(run, config)
     student.set_weights(load_encoder(run.path, image_size=config.data.image_size).get_weights())
     if queue is None:

@@ -16,6 +16,7 @@ from s2bnn_tf.config import Config, StudentConfig, dump_config, load_config
 from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import refuse_links, replace_file, write_text
+from s2bnn_tf.image_size import ImageSize, Shape, height_width
 from s2bnn_tf.layers import is_binary, leaf_layers
 from s2bnn_tf.runs.weights_files import count_weights
 
@@ -97,22 +98,23 @@ class RunDirectory:
         return self._config
 
 
-def build_encoder(config: Config, *, image_size: int | None = None) -> Encoder:
+def build_encoder(config: Config, *, image_size: ImageSize | None = None) -> Encoder:
     """Build the student of a recipe, with fresh weights.
 
     Args:
         config: The recipe.
-        image_size: Height and width of the images in pixels; defaults to the recipe's.
+        image_size: The side of the images in pixels, or height and width; defaults to the
+            recipe's.
 
     Raises:
         ConfigError: If the backbone does not take the options, or the head does not fit it.
         ModelError: If the images are too small for the backbone.
     """
-    size = image_size or config.data.image_size
+    shape = (*height_width(image_size or config.data.image_size), config.data.channels)
     student = config.student
     backbone = build_backbone(
         student.backbone,
-        (size, size, 3),
+        shape,
         stem=student.stem,
         width=student.width,
         binarize_weights=student.binarize_weights,
@@ -121,7 +123,7 @@ def build_encoder(config: Config, *, image_size: int | None = None) -> Encoder:
     )
     encoder = Encoder(backbone, _build_head(backbone, student), name="encoder")
     if not encoder.built:
-        encoder.build((None, size, size, 3))
+        encoder.build((None, *shape))
     return encoder
 
 
@@ -152,17 +154,17 @@ def leave_untrained(config: Config, run_dir: str | Path) -> RunDirectory:
     return run
 
 
-def load_encoder(run_dir: str | Path, *, image_size: int | None = None) -> Encoder:
+def load_encoder(run_dir: str | Path, *, image_size: ImageSize | None = None) -> Encoder:
     """Load the trained encoder of a run.
 
     Args:
         run_dir: A run directory.
-        image_size: Height and width of the images in pixels; defaults to the recipe's. The
-            weights do not depend on it.
+        image_size: The side of the images in pixels, or height and width; defaults to the
+            recipe's. The weights do not depend on it.
 
     Returns:
-        A Keras model from normalized images `(B, H, W, 3)` to embeddings `(B, D)` of
-        unit length; its `.backbone` gives the features `(B, C)`.
+        A Keras model from normalized images `(B, H, W, C)` to embeddings `(B, D)` of
+        unit length; its `.backbone` gives the features `(B, F)`.
 
     Raises:
         CheckpointError: If this is no run directory, or the run has no weights yet, or they
@@ -193,9 +195,10 @@ class LoadedEncoder:
     Attributes:
         name: Name of the run directory.
         path: The run directory.
-        image_size: Height and width of the input in pixels.
+        image_size: The side of the input in pixels, or its height and width.
+        channels: The channels of the input: 3 for RGB, 1 for gray.
         center_crop: Fraction of the shorter side that evaluation keeps.
-        feature_dim: Number of channels C of the features.
+        feature_dim: Number of features F.
         data_source: The data source it was trained on.
         size_bytes: Size of the backbone's weights, at 1 bit each where they are binary, else in
             float32. The head serves training alone.
@@ -214,7 +217,8 @@ class LoadedEncoder:
         self.encoder = encoder
         self.path = Path(path)
         self.name = self.path.resolve().name
-        self.image_size = config.data.image_size
+        self.image_size: ImageSize = config.data.image_size
+        self.channels: int = config.data.channels
         self.center_crop = config.data.center_crop
         self.feature_dim = int(encoder.backbone.output_shape[-1])
         self.data_source: str | None = config.data.source
@@ -222,7 +226,7 @@ class LoadedEncoder:
         self.head: str | None = None
         self.labels: list[str] | None = None
         self.runtime: str | None = None
-        self._features = _on_images(encoder.backbone, self.image_size)
+        self._features = _on_images(encoder.backbone, config.data.shape)
 
     @classmethod
     def open(cls, run_dir: str | Path) -> LoadedEncoder:
@@ -231,16 +235,16 @@ class LoadedEncoder:
         return cls(load_encoder(run.path), run.config, run.path)
 
     def features(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """Compute features `(B, C)` from RGB images 0-255 `(B, S, S, 3)`."""
+        """Compute features `(B, F)` from images 0-255 `(B, H, W, C)`."""
         features: NDArray[np.float32] = self._features(tf.cast(images, tf.float32)).numpy()
         return features
 
     def embed(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """Compute embeddings `(B, D)` of unit length from RGB images 0-255 `(B, S, S, 3)`."""
+        """Compute embeddings `(B, D)` of unit length from images 0-255 `(B, H, W, C)`."""
         return self.project(self.features(images))
 
     def project(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Compute embeddings `(B, D)` of unit length from the features `(B, C)`."""
+        """Compute embeddings `(B, D)` of unit length from the features `(B, F)`."""
         embeddings: NDArray[np.float32] = self.encoder.project(tf.constant(features)).numpy()
         return embeddings
 
@@ -251,13 +255,13 @@ def _size(network: tf.keras.Model) -> int:
     return 4 * (int(network.count_params()) - bits) + math.ceil(bits / 8)
 
 
-def _on_images(model: tf.keras.Model, size: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Compile a model, with the normalization of RGB images 0-255 before it."""
+def _on_images(model: tf.keras.Model, shape: Shape) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Compile a model, with the normalization of images 0-255 before it."""
 
     def call(images: tf.Tensor) -> tf.Tensor:
         return model(normalize(images), training=False)
 
     compiled: Callable[[tf.Tensor], tf.Tensor] = tf.function(
-        call, input_signature=[tf.TensorSpec((None, size, size, 3), tf.float32)]
+        call, input_signature=[tf.TensorSpec((None, *shape), tf.float32)]
     )
     return compiled

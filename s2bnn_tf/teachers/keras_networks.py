@@ -7,8 +7,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from s2bnn_tf.data import IMAGENET_MEAN, IMAGENET_STD
+from s2bnn_tf.data import IMAGENET_MEAN, IMAGENET_STD, channel_statistics
 from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError
+from s2bnn_tf.image_size import ImageSize, height_width
 from s2bnn_tf.runs import count_weights
 from s2bnn_tf.teachers.keras_files import read_keras_file
 
@@ -41,13 +42,13 @@ def load_keras_file(path: Path) -> keras.Model:
     return keras.Model(model.input, output)
 
 
-def load_application(name: str, weights: str | None, image_size: int) -> keras.Model:
+def load_application(name: str, weights: str | None, image_size: ImageSize) -> keras.Model:
     """Load a network of `keras.applications`, with its own preprocessing.
 
     Args:
         name: The name of its function, such as `"ResNet50"`.
         weights: `"imagenet"`, a weights file without the classifier, or None for random weights.
-        image_size: Height and width of the images in pixels.
+        image_size: The side of the images in pixels, or height and width.
 
     Returns:
         A model from our normalized images `(B, H, W, 3)` to pooled features `(B, D)`.
@@ -62,7 +63,7 @@ def load_application(name: str, weights: str | None, image_size: int) -> keras.M
         raise ConfigError(
             f"teacher.backbone: keras.applications has no {name!r}; it has {', '.join(known)}."
         )
-    image = keras.Input((image_size, image_size, 3), name="image")
+    image = keras.Input((*height_width(image_size), 3), name="image")
     std, mean = (tf.constant(v, tf.float32) * 255.0 for v in (IMAGENET_STD, IMAGENET_MEAN))
     preprocess = sys.modules[network.__module__].preprocess_input
     try:
@@ -76,6 +77,26 @@ def load_application(name: str, weights: str | None, image_size: int) -> keras.M
             f"teacher.weights: cannot load {weights} for {name}: {reason}"
         ) from error
     return keras.Model(image, body(preprocess(image * std + mean)), name=name)
+
+
+def on_gray(network: keras.Model, shape: tuple[int, int, int]) -> keras.Model:
+    """Let a network of three channels see gray images, as the gray pictures that they are.
+
+    Args:
+        network: A model from normalized images `(B, H, W, 3)`.
+        shape: Height, width and 1.
+
+    Returns:
+        A model from images `(B, H, W, 1)`, normalized as one channel is, to the same output as of
+        the picture on all three channels.
+
+    Raises:
+        ValueError: If the network does not take images of that height and width.
+    """
+    image = keras.Input(shape, name="gray")
+    (mean,), (std,) = channel_statistics(1)
+    means, stds = (tf.constant(part, tf.float32) for part in channel_statistics(3))
+    return keras.Model(image, network((image * std + (mean - means)) / stds), name=network.name)
 
 
 def _check_weights(path: str) -> None:

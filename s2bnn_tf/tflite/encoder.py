@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from s2bnn_tf.defaults import CENTER_CROP
 from s2bnn_tf.errors import ModelError
+from s2bnn_tf.image_size import ImageSize, image_size
 from s2bnn_tf.reading import Field, ListOf, Number, Object, Text, read_bytes, read_json
 from s2bnn_tf.tflite.flatbuffer import FlatbufferError
 from s2bnn_tf.tflite.graph import TFLiteGraph
@@ -57,9 +58,10 @@ class TFLiteEncoder:
     Attributes:
         name: Name of the file.
         path: The file.
-        image_size: Height and width of the input in pixels.
+        image_size: The side of the input in pixels, or its height and width.
+        channels: The channels of the input: 3 for RGB, 1 for gray.
         center_crop: Fraction of the shorter side that evaluation keeps.
-        feature_dim: Width C of the output; of a map alone, its channels.
+        feature_dim: Width F of the output; of a map alone, its channels.
         map_shape: Height, width and channels of the map, or None if the file has none.
         data_source: The data source it was trained on, or None if it is not known.
         size_bytes: Size of the file.
@@ -70,8 +72,8 @@ class TFLiteEncoder:
         card: The JSON card, empty if there is none; a `LoadedEncoder` has none.
 
     Args:
-        path: A `.tflite` that takes one RGB image 0-255, float32 `(1, S, S, 3)`,
-            and returns one float32 vector, one float32 map `(1, h, w, C)`, or one of each.
+        path: A `.tflite` that takes one image 0-255, RGB or gray, float32 `(1, H, W, C)`, and
+            returns one float32 vector, one float32 map `(1, h, w, F)`, or one of each.
         runtime: The runtime, see `choose_runtime`.
 
     Raises:
@@ -86,7 +88,9 @@ class TFLiteEncoder:
         data = _read(self.path)
         graph = _open_graph(self.path, data)
         self.card = _matching_card(self.path, data)
-        self.image_size = graph.tensors[graph.inputs[0]].shape[1]
+        _, *sides, channels = graph.tensors[graph.inputs[0]].shape
+        self.image_size: ImageSize = image_size(sides)
+        self.channels: int = channels
         outputs = [graph.tensors[index] for index in graph.outputs]
         vectors = [i for i, output in enumerate(outputs) if len(output.shape) == 2]
         maps = [i for i, output in enumerate(outputs) if len(output.shape) == 4]
@@ -105,7 +109,7 @@ class TFLiteEncoder:
         self._predict = open_interpreter(self.path, graph, self.runtime)
 
     def features(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """Compute the output `(B, C)` from RGB images 0-255 `(B, S, S, 3)`.
+        """Compute the output `(B, F)` from images 0-255 `(B, H, W, C)`.
 
         Of a map alone, it is the mean over all places.
         """
@@ -120,7 +124,7 @@ class TFLiteEncoder:
         return means
 
     def maps(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """Compute the map `(B, h, w, C)` from RGB images 0-255 `(B, S, S, 3)`.
+        """Compute the map `(B, h, w, F)` from images 0-255 `(B, H, W, C)`.
 
         Raises:
             ModelError: If the file has none.
@@ -135,11 +139,11 @@ class TFLiteEncoder:
         return self._predict(batch)[self._map]
 
     def embed(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """Compute the output `(B, C)`, scaled to unit length, from RGB images 0-255."""
+        """Compute the output `(B, F)`, scaled to unit length, from images 0-255."""
         return self.project(self.features(images))
 
     def project(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Scale an output `(B, C)` to unit length; zeros remain zeros."""
+        """Scale an output `(B, F)` to unit length; zeros remain zeros."""
         lengths = np.linalg.norm(features, axis=-1, keepdims=True)
         embeddings: NDArray[np.float32] = features / np.maximum(lengths, np.finfo(np.float32).tiny)
         return embeddings
@@ -180,15 +184,18 @@ def _open_graph(path: Path, data: bytes) -> TFLiteGraph:
         len(graph.inputs) == 1
         and all(tensor.dtype == np.float32 for tensor in tensors)
         and len(shapes[0]) == 4
-        and shapes[0] == (1, shapes[0][1], shapes[0][1], 3)
+        and shapes[0][0] == 1
+        and min(shapes[0][1:3]) > 0
+        and shapes[0][3] in (1, 3)
         and sorted(map(len, shapes[1:])) in ([2], [4], [2, 4])
         and all(shape[0] == 1 and min(shape) > 0 for shape in shapes[1:])
     )
     if not is_encoder:
         described = " to ".join(f"{tensor.dtype} {tensor.shape}" for tensor in tensors)
         raise ModelError(
-            f"{path} is a model from {described}, not from one float32 RGB image (1, S, S, 3) "
-            "to one vector, one map, or one of each; name a file made by `s2bnn convert`."
+            f"{path} is a model from {described}, not from one float32 image (1, H, W, 3) or "
+            "(1, H, W, 1) to one vector, one map, or one of each; name a file made by `s2bnn "
+            "convert`."
         )
     return graph
 

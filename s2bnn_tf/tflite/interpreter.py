@@ -47,7 +47,7 @@ def open_interpreter(path: Path, graph: TFLiteGraph, runtime: str) -> Predict:
         runtime: A key of `RUNTIMES`.
 
     Returns:
-        A function from a batch `(B, S, S, 3)` to the list of the model's outputs, each `(B, ...)`.
+        A function from a batch `(B, H, W, C)` to the list of the model's outputs, each `(B, ...)`.
         Several threads may call it; they take turns.
 
     Raises:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, StudentConfig
 from s2bnn_tf.errors import ConfigError, ModelError
+from s2bnn_tf.image_size import ImageSize
 from s2bnn_tf.objectives import KeyQueue
 from s2bnn_tf.runs import build_encoder
 from s2bnn_tf.torch_import.naming import (
@@ -98,7 +99,7 @@ def import_tensors(
     step: int | None = None,
     prefix: str | None = None,
     data: str = "folder:/data/imagenet",
-    image_size: int = 224,
+    image_size: ImageSize = 224,
 ) -> Imported:
     """Build the networks of a state dict and fill them with its tensors.
 

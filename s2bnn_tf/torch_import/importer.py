@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from s2bnn_tf import __version__
 from s2bnn_tf.errors import CheckpointError, file_reason
 from s2bnn_tf.files import sha256, write_json
+from s2bnn_tf.image_size import ImageSize
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.runs import CheckpointStore, LinearProbe, RunDirectory, save_encoder
 from s2bnn_tf.torch_import.assembly import Imported, import_tensors
@@ -27,7 +28,7 @@ def import_torch(
     prefix: str | None = None,
     ema: bool = False,
     data: str = "folder:/data/imagenet",
-    image_size: int = 224,
+    image_size: ImageSize = 224,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Make a run directory from a PyTorch checkpoint.
@@ -47,7 +48,7 @@ def import_torch(
             one network; what wrappers add, such as `module.`, may be left out.
         ema: Whether to take the averaged weights, such as `model_ema`, if the file has them.
         data: The data source of the run, as for `open_source`.
-        image_size: Height and width of the images in pixels.
+        image_size: The side of the images in pixels, or height and width.
         progress: Called with a message at the start of each part of the work.
 
     Returns:

@@ -7,6 +7,14 @@ from s2bnn_tf.training.optimizers import SGD, Adam
 from s2bnn_tf.training.pretrain import pretrain
 from s2bnn_tf.training.pretrainer import Pretrainer
 from s2bnn_tf.training.schedules import EpochSchedule
+from s2bnn_tf.training.step_memory import (
+    StepMemory,
+    check_step_fits,
+    count_step_memory,
+    describe_refusal,
+    gibibytes,
+    room_to_train,
+)
 from s2bnn_tf.training.stopping import NotFiniteError, TrainingStopped
 from s2bnn_tf.training.timing import Cost, time_steps
 
@@ -17,11 +25,17 @@ __all__ = [
     "EpochSchedule",
     "NotFiniteError",
     "Pretrainer",
+    "StepMemory",
     "TrainingStopped",
     "build_pretrainer",
+    "check_step_fits",
+    "count_step_memory",
+    "describe_refusal",
+    "gibibytes",
     "is_chief",
     "open_strategy",
     "pretrain",
+    "room_to_train",
     "time_steps",
     "update_momentum",
 ]

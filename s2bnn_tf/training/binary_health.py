@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import larq as lq
@@ -12,6 +12,9 @@ import tensorflow as tf
 keras = tf.keras
 
 log = logging.getLogger(__name__)
+
+_LOW_RATE = 0.1  # of the highest learning rate; below, signs come to rest as they should
+_EXPECTED = 100.0  # flips; where so many are expected, none is no chance
 
 
 def binary_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
@@ -98,9 +101,13 @@ class DeadChannels:
 class BinaryHealth(keras.callbacks.Callback):
     """Log `flip_rate` and `dead_channels` of each epoch, for the whole network and by layer.
 
+    A layer whose signs stand still is warned of once, where that is no chance: at the end of a
+    schedule nothing flips, and in a layer of 256 weights often nothing flips in a short epoch.
+
     Args:
         flips: The signs at the beginning of the epoch, which the checkpoint holds too.
         images: A function, called once, that returns the images to count dead channels on.
+        learning_rate: The learning rate at its highest.
         steps_per_epoch: The number of steps in an epoch; part of an epoch is not logged.
         epoch_begun: Whether the first epoch was begun by the run that is resumed.
     """
@@ -110,12 +117,15 @@ class BinaryHealth(keras.callbacks.Callback):
         flips: SignFlips,
         images: Callable[[], tf.Tensor],
         *,
+        learning_rate: float,
         steps_per_epoch: int,
         epoch_begun: bool,
     ):
         super().__init__()
         self.flips = flips
         self.make_images = images
+        self.highest_rate = learning_rate
+        self.warned: set[str] = set()
         self.steps_per_epoch = steps_per_epoch
         self.epoch_begun = epoch_begun
         self.dead: DeadChannels | None = None
@@ -131,9 +141,7 @@ class BinaryHealth(keras.callbacks.Callback):
         rates = self.flips.rates()
         if rates:
             logs.update(flip_rate=sum(rates.values()) / len(rates), flip_rates=rates)
-            still = [name for name, rate in rates.items() if rate == 0.0]
-            if still:
-                log.warning("No sign flipped in epoch %d in: %s.", epoch + 1, ", ".join(still))
+            self._warn(rates, epoch)
         student = self.model.student_to_read()
         if self.dead is None:
             self.dead = DeadChannels(student.backbone)
@@ -141,3 +149,38 @@ class BinaryHealth(keras.callbacks.Callback):
         counts = self.dead.count(self.images)
         if counts:
             logs.update(dead_channels=sum(counts.values()), dead_channels_by_layer=counts)
+
+    def _warn(self, rates: dict[str, float], epoch: int) -> None:
+        if float(self.model.learning_rate()) < _LOW_RATE * self.highest_rate:
+            return
+        sizes = {name: int(tf.size(kernel)) for name, kernel in self.flips.kernels}
+        still = set(frozen_layers(rates, sizes)) - self.warned
+        if still:
+            self.warned |= still
+            names = ", ".join(name for name in rates if name in still)
+            log.warning(
+                "No sign flipped in epoch %d in: %s; raise optimizer.learning_rate, or start from "
+                "student.kernel_initializer=small_positive.",
+                epoch + 1,
+                names,
+            )
+
+
+def frozen_layers(rates: Mapping[str, float], sizes: Mapping[str, int]) -> list[str]:
+    """Name the layers without a flip, where that is no chance.
+
+    Args:
+        rates: The share of weights that flipped, by layer.
+        sizes: The number of weights, by layer.
+
+    Returns:
+        All layers if nothing flipped anywhere; otherwise those of which 100 weights or more would
+        have flipped at the rate of the whole network.
+    """
+    flipped = sum(rates[name] * sizes[name] for name in rates)
+    overall = flipped / sum(sizes[name] for name in rates)
+    return [
+        name
+        for name, rate in rates.items()
+        if rate == 0.0 and (flipped == 0.0 or overall * sizes[name] >= _EXPECTED)
+    ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
@@ -37,18 +38,24 @@ def build_pretrainer(
         UserError: If the teacher or `student.init_from` cannot be loaded or does not fit.
     """
     strategy = strategy or tf.distribute.get_strategy()
+    with precision(config), strategy.scope():
+        pretrainer = _build(config, steps_per_epoch)
+    if strategy.cluster_resolver or strategy.num_replicas_in_sync > 1:
+        pretrainer.student_to_read = _copier(config, pretrainer)
+    return pretrainer
+
+
+@contextlib.contextmanager
+def precision(config: Config) -> Iterator[None]:
+    """Build networks that compute in the precision of a recipe."""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(_POLICIES[config.precision])
     try:
-        with strategy.scope():
-            pretrainer = _build(config, steps_per_epoch)
+        yield
     finally:
         # None is what Keras has before anybody chooses a policy: it follows floatx().
         chosen = before.name != keras.backend.floatx()
         keras.mixed_precision.set_global_policy(before if chosen else None)
-    if strategy.cluster_resolver or strategy.num_replicas_in_sync > 1:
-        pretrainer.student_to_read = _copier(config, pretrainer)
-    return pretrainer
 
 
 def _copier(config: Config, pretrainer: Pretrainer) -> Callable[[], Encoder]:
@@ -101,7 +108,9 @@ def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
 def _load_teacher(config: Config, student: Encoder) -> Encoder | None:
     if config.teacher is None:
         return None
-    teacher = load_teacher(config.teacher, image_size=config.data.image_size)
+    teacher = load_teacher(
+        config.teacher, image_size=config.data.image_size, channels=config.data.channels
+    )
     if teacher.embedding_dim != student.embedding_dim:
         raise ConfigError(
             f"The teacher's embedding has {teacher.embedding_dim} dimensions and the "

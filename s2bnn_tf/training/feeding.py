@@ -40,6 +40,7 @@ def distributed_views(
             batch_size=config.data.batch_size,
             views=views,
             seed=config.seed,
+            channels=config.data.channels,
             first_step=first_step,
             replicas=context.num_replicas_in_sync,
             pipeline=context.input_pipeline_id,
@@ -52,7 +53,7 @@ def distributed_views(
 
 
 def health_images(source: ImageSource, config: Config) -> tf.Tensor:
-    """Return views of the first images of the first batch, normalized `(B, S, S, 3)`."""
+    """Return views of the first images of the first batch, normalized `(B, H, W, C)`."""
     views = view_dataset(
         source,
         build_augmentation(config.data),
@@ -60,6 +61,7 @@ def health_images(source: ImageSource, config: Config) -> tf.Tensor:
         batch_size=min(_HEALTH_IMAGES, config.data.batch_size),
         views=1,
         seed=config.seed,
+        channels=config.data.channels,
     )
     return next(iter(views))[0]
 

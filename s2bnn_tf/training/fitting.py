@@ -181,6 +181,7 @@ class Training:
             BinaryHealth(
                 self.flips,
                 partial(health_images, self.source, config),
+                learning_rate=config.optimizer.learning_rate,
                 steps_per_epoch=self.steps_per_epoch,
                 epoch_begun=bool(done),
             ),

@@ -23,6 +23,7 @@ from s2bnn_tf.training.distribution import is_chief, open_strategy
 from s2bnn_tf.training.fitting import Training
 from s2bnn_tf.training.monitors import Monitor
 from s2bnn_tf.training.resuming import check_resumable, check_same_images
+from s2bnn_tf.training.step_memory import check_step_fits
 from s2bnn_tf.training.stopping import TrainingStopped
 
 log = logging.getLogger(__name__)
@@ -54,7 +55,8 @@ def pretrain(
         The run directory, with `encoder.weights.h5`.
 
     Raises:
-        ConfigError: If the recipe is not possible here, or not that of the run in the directory.
+        ConfigError: If the recipe is not possible here, does not fit into the memory, or is not
+            that of the run in the directory.
         CheckpointError: If the directory cannot be written to, or its run cannot be resumed.
         DataError: If the images cannot be used.
         NotFiniteError: If the loss became infinite or not a number.
@@ -72,6 +74,8 @@ def pretrain(
         _check_divisible(config, strategy)
         counted = replace(config, epochs=epochs)
         pretrainer = build_pretrainer(counted, steps_per_epoch=steps, strategy=strategy)
+        if strategy.num_replicas_in_sync == 1 and strategy.cluster_resolver is None:
+            check_step_fits(counted, student=pretrainer.student, teacher=pretrainer.teacher)
         _say_what_is_left_out(config, len(source))
         training = Training(
             config=counted,
@@ -84,6 +88,7 @@ def pretrain(
             strategy=strategy,
         )
         _restore(training, run)
+        _explain_rising_loss(counted, steps, done=pretrainer.steps_done())
         place.create(config)
         training.store.clean()
         if training.fit(monitors or {}):
@@ -155,6 +160,19 @@ def _check_divisible(config: Config, strategy: tf.distribute.Strategy) -> None:
         raise ConfigError(
             f"data.batch_size is {config.data.batch_size}, which cannot be divided by {parts} "
             "(devices times optimizer.accumulation_steps); choose a multiple of that."
+        )
+
+
+def _explain_rising_loss(config: Config, steps_per_epoch: int, *, done: int) -> None:
+    """Say why the loss rises at first, where that shows in the mean of an epoch."""
+    filling = config.steps_to_fill_queue
+    if filling > max(done, steps_per_epoch // 10):
+        log.info(
+            "The queue of %d keys starts with random ones and is full after step %d (epoch %.3g); "
+            "the loss rises until then, since keys of images are harder to tell apart.",
+            config.objective.queue_size,
+            filling,
+            filling / steps_per_epoch,
         )
 
 

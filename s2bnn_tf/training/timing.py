@@ -1,8 +1,7 @@
-"""How long a step of a recipe takes here, and how much memory it needs."""
+"""How long a step of a recipe takes here."""
 
 from __future__ import annotations
 
-import resource
 import time
 from typing import Any, NamedTuple
 
@@ -22,12 +21,10 @@ class Cost(NamedTuple):
     Attributes:
         seconds: The time of a step, the median of a few.
         start_seconds: The time until the first step is done: networks are built and traced.
-        memory_mib: The largest memory of this process so far.
     """
 
     seconds: float
     start_seconds: float
-    memory_mib: int
 
 
 class _Times(keras.callbacks.Callback):
@@ -57,5 +54,4 @@ def time_steps(config: Config, *, steps: int = 6) -> Cost:
     times = _Times()
     pretrainer.fit(views, epochs=1, steps_per_epoch=steps + 2, callbacks=[times], verbose=0)
     seconds = sorted(b - a for a, b in zip(times.moments[1:], times.moments[2:]))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    return Cost(seconds[len(seconds) // 2], times.moments[0] - started, memory)
+    return Cost(seconds[len(seconds) // 2], times.moments[0] - started)

@@ -58,6 +58,8 @@ def complaint(command: str, folder, *overrides: str) -> str:
     ("command", "words"),
     [
         ("train @/none.yaml --output-dir @/new", "Cannot read the recipe"),
+        ("import-torch @/file @/new --image-size 4x320", "expected 224 or 96x320, at least 8"),
+        ("import-torch @/file @/new --image-size wide", "expected 224 or 96x320, at least 8"),
         ("train @/misspelled.yaml --output-dir @/new", "epoch: unknown key; expected one of seed"),
         ("train @/list.yaml --output-dir @/new", "expected keys and values"),
         ("train @/file --output-dir @/new", "expected keys and values"),

@@ -109,6 +109,10 @@ def test_embed_photographs(s2bnn, student, classifier, tmp_path):
     with np.load(output) as arrays:
         assert [Path(path).name for path in arrays["paths"]] == ["0.jpg", "1.jpg"]
         np.testing.assert_allclose(np.linalg.norm(arrays["embeddings"], axis=1), 1, rtol=1e-5)
+    done = s2bnn("embed", classifier, tmp_path, "--output", output, "--json")
+    assert (done.json["logit_dim"], "feature_dim" in done.json) == (10, False)
+    with np.load(output) as arrays:  # a file has one output, which is not written twice
+        assert sorted(arrays.files) == ["logits", "paths"]
 
 
 def test_summary(s2bnn, student):
@@ -116,3 +120,5 @@ def test_summary(s2bnn, student):
     table = s2bnn("summary", student).stdout
     assert counts["binary_macs"] == 2162688  # as the converted file's operations have it
     assert "block13_conv1x1" in table
+    assert counts["memory"]["teacher_left_out"] is None
+    assert "of memory without a GPU" in table

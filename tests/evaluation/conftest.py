@@ -20,6 +20,7 @@ class PixelEncoder:
         self.name = "pixels"
         self.path = Path("pixels.tflite")
         self.image_size = image_size
+        self.channels = 3
         self.center_crop = 1.0
         self.data_source = "digits"
         self.projection = projection

@@ -103,6 +103,9 @@ def test_the_papers_protocol_on_another_source(tmp_path, model):
     )
     expected = {"protocol": "paper", "epochs": 1, "learning_rate": 0.3, "batch_size": 4, "seed": 5}
     assert {**expected, "data": data, "n_train": 8}.items() <= result.items()
+    assert result["hint"] == (
+        "It was trained for 2 steps, which is too short to judge by; give more --epochs."
+    )
     (written,) = (tmp_path / "model.eval" / "transfer").glob("*/linear.json")
     assert json.loads(written.read_text()) == result
     assert not (tmp_path / "model.eval" / "linear.json").exists(), "for its own images only"
@@ -227,6 +230,8 @@ def test_fine_tuning_trains_everything_and_leaves_the_run_alone(tmp_path, tiny_b
     assert expected.items() <= result.items()
     assert result["augmentation"]["crop_scale"] == [0.6, 1.0]
     assert 0.2 < result["top1"] < 1, "far above chance"
+    assert result["steps"] == 6 * 15
+    assert "trained for 90 steps" in result["hint"]
     standing = {"labels": "50%", "epochs": 1, "batch_size": 718, "learning_rate": 1e-9}
     whole, again, parts = (
         evaluate_finetune(tmp_path, min_crop=share, **standing)["final_training_loss"]

@@ -53,6 +53,20 @@ def test_large_images_and_many_classes_are_cut_down():
     assert gallery.query_images.shape == (10, 64, 64, 3)
     assert gallery.neighbor_images.shape == (10, 8, 64, 64, 3)
     assert len(np.unique(gallery.place_labels)) == 20
+    assert gallery.class_counts.tolist() == [2] * 30, "so that it can be said what is left out"
+
+
+def test_images_without_labels(tmp_path):
+    test = digits("test", 40)
+    bare = ArraySource("x", "test", None, (), test.images)
+    gallery = make_gallery(bare, bare, flat(test), flat(test))
+    gallery.save(tmp_path / "gallery.npz")
+    gallery = Gallery.load(tmp_path / "gallery.npz")
+    assert gallery.places.shape == (40, 2)
+    assert gallery.query_images.shape == (10, *test.images.shape[1:])
+    np.testing.assert_array_equal(gallery.query_images[0], test.images[0])
+    assert set(gallery.neighbor_labels.ravel()) == set(gallery.place_labels) == {-1}
+    assert gallery.class_counts.tolist() == [40]
 
 
 def test_few_images_have_neighbors_but_no_map():
@@ -72,7 +86,7 @@ def test_save_and_load(tmp_path):
     with np.load(tmp_path / "gallery.npz") as arrays:  # the keys of a file never change
         np.testing.assert_array_equal(arrays["neighbour_images"], gallery.neighbor_images)
         np.testing.assert_array_equal(arrays["neighbour_labels"], gallery.neighbor_labels)
-        assert len(arrays.files) == 8
+        assert len(arrays.files) == 9
 
 
 def test_a_missing_file_is_no_gallery_and_a_damaged_one_says_so(tmp_path):

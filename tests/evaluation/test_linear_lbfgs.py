@@ -49,6 +49,15 @@ def test_says_how_it_was_fitted(blobs):
     assert probe.metrics["top1"] > 0.9
 
 
+def test_too_few_images_to_choose_the_regularization_are_no_choice(blobs):
+    """A tenth of 30 images cannot hold one of each of four classes."""
+    train, test = blobs(30, 5, 4, seed=0), blobs(40, 5, 4, seed=1)
+    probe = fit_linear_probe(*train, *test, class_names="abcd")
+    assert (probe.parameters["C"], probe.parameters["C_chosen_on"]) == (0.1, None)
+    chosen = fit_linear_probe(*blobs(200, 5, 4, seed=0), *test, class_names="abcd")
+    assert chosen.parameters["C_chosen_on"] == "10% of the training split"
+
+
 def test_the_test_split_decides_nothing(blobs):
     train, test = blobs(200, 5, 4, seed=0, spread=3.0), blobs(40, 5, 4, seed=1)
     names = "abcd"

@@ -56,9 +56,29 @@ def test_everything_is_there(fitted, crops):
         *("teacher", "untrained", "step1", "student", "student.tflite", "student.json"),
         *("bundle.zip", "features.npz", "report.html"),
     }
-    assert "raw pixels" in (output / "report.html").read_text("utf-8")
+    page = (output / "report.html").read_text("utf-8")
+    assert "raw pixels" in page
+    assert 'id="mistakes"' in page and "Effective rank" in page
+    assert " pictures to learn from and " in page, "and what is left out, if anything is"
     with np.load(result["paths"]["features"]) as arrays:
         assert len(arrays["paths"]) == len(list(crops.rglob("*.png")))
+
+
+@pytest.mark.slow
+def test_without_labels_the_report_shows_what_can_be_shown(crops, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for path in crops.rglob("*.png"):
+        shutil.copy(path, tmp_path / "photos" / f"{path.parent.name}-{path.name}")
+    output = tmp_path / "out"
+    done = fit(tmp_path / "photos", "--output-dir", output, "--target", TARGET, *BRIEF, "--json")
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert set(result["knn"].values()) == set(result["linear"].values()) == {None}
+    page = (output / "report.html").read_text("utf-8").replace("\N{NO-BREAK SPACE}", " ")
+    kept = f"{100 * result['neighbors_kept']['top1']:.1f} %"
+    assert f"<h1>The student keeps {kept} of its teacher&#39;s nearest neighbors" in page
+    assert "Effective rank" in page and f"{result['rank']['teacher']:.1f}" in page
+    assert page.count("<img ") == 10 * 9, "ten pictures with eight neighbors each"
 
 
 @pytest.mark.slow
@@ -205,3 +225,12 @@ def test_importing_the_package_imports_nothing_large():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
     assert callable(s2bnn_tf.fit) and callable(s2bnn_tf.load)
+
+
+@pytest.mark.slow
+def test_a_size_and_channels_of_ones_own_win(crops, tmp_path):
+    options = Options(
+        size="small", overrides=("data.image_size=[32,48]", "data.channels=1", "steps=30")
+    )
+    planned = run_fit(crops, tmp_path / "out", options, dry_run=True)["plan"]
+    assert any("32x48 gray pixels" in line for line in planned)

@@ -62,4 +62,32 @@ def test_what_cannot_be_compared(runs, tmp_path):
         compare_models([runs[0], tmp_path / "nothing"])
     (runs[0] / "eval" / "knn.json").unlink()
     with pytest.raises(UserError, match="has no results yet; run `s2bnn eval knn"):
-        compare_models(runs)
+        compare_models(runs[:1])
+
+
+def test_one_model_without_results_is_named_and_the_others_are_compared(runs, tmp_path):
+    (runs[0] / "eval" / "knn.json").unlink()
+    report = tmp_path / "compare.html"
+    compared = compare_models(runs, report)
+    assert compared["unmeasured"] == {"first/student": str(runs[0])}
+    assert [
+        text.replace("\N{NO-BREAK SPACE}", " ") for text in compared["table"]["kNN accuracy"]
+    ] == [
+        "–",
+        "75.0 %",
+        "70.0 %",
+    ]
+    said = describe_comparison(compared)
+    assert f"first/student has not been measured; run `s2bnn eval knn {runs[0]}`." in said
+    page = report.read_text(encoding="utf-8")
+    assert "Best by nearest neighbors of the 2 that have one: second/student, 75.0 %." in page
+    assert "Not measured yet: first/student." in page
+
+
+def test_a_benchmark_alone_is_a_result(runs):
+    (runs[2].parent / "student.eval" / "knn.json").unlink()
+    compared = compare_models(runs)
+    assert compared["unmeasured"] == {}
+    assert compare_models(runs[2:])["table"].keys() == {"Latency"}
+    (model,) = (found for name, found in compared["models"].items() if name.endswith(".tflite"))
+    assert model["latency"]["latency_ms"]["median"] == 2.5

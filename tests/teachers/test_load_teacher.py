@@ -159,3 +159,36 @@ def test_weights_that_do_not_fit_a_network_of_keras(tmp_path):
 def test_a_pytorch_file_is_to_be_imported_first(name):
     with pytest.raises(CheckpointError, match=f"s2bnn import-torch {name} runs/teacher"):
         load_teacher(TeacherConfig(weights=name), image_size=SIZE)
+
+
+@pytest.mark.parametrize("output", ["embedding", "features"])
+@pytest.mark.parametrize("kind", ["run", "keras"])
+def test_a_teacher_of_colors_sees_a_gray_picture_in_three_channels(kind, output, tmp_path):
+    size = (SIZE, 24)
+    if kind == "run":
+        config = Config(
+            data=DataConfig(image_size=32),
+            student=StudentConfig(backbone="colors", embedding_dim=8),
+            objective=ObjectiveConfig(contrastive_weight=1.0, distillation_weight=0.0),
+        )
+        RunDirectory(tmp_path / "run").create(config)
+        save_encoder(build_encoder(config), RunDirectory(tmp_path / "run"))
+        weights = str(tmp_path / "run")
+    else:
+        weights = str(tmp_path / "network.keras")
+        layers = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+        keras.Sequential([keras.Input((*size, 3)), *layers]).save(weights)
+    gray = np.random.default_rng(0).integers(0, 256, (3, *size, 1)).astype(np.float32)
+    one, three = (
+        load_teacher(TeacherConfig(weights=weights, output=output), image_size=size, channels=c)
+        for c in (1, 3)
+    )
+    assert one.trainable_variables == [] and one.embedding_dim == three.embedding_dim
+    expected = three(normalize(np.repeat(gray, 3, axis=3)))
+    np.testing.assert_allclose(one(normalize(gray)), expected, atol=1e-5)
+
+
+def test_a_teacher_of_another_shape_is_refused(tmp_path):
+    file = keras_file(tmp_path / "network.keras", keras.layers.GlobalAveragePooling2D())
+    with pytest.raises(ModelError, match="does not take images of 16x24 pixels in 1 channel;"):
+        load_teacher(TeacherConfig(weights=file), image_size=(SIZE, 24), channels=1)

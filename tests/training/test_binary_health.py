@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from s2bnn_tf.layers import BinaryConv2D
 from s2bnn_tf.training import pretrain
-from s2bnn_tf.training.binary_health import DeadChannels, SignFlips
+from s2bnn_tf.training.binary_health import BinaryHealth, DeadChannels, SignFlips, frozen_layers
 
 keras = tf.keras
 
@@ -64,4 +65,33 @@ def test_a_run_logs_them_and_warns_of_a_layer_that_no_longer_flips(
     (name,) = row["flip_rates"]
     assert row["flip_rate"] == 0.0
     assert f"No sign flipped in epoch 1 in: {name}" in caplog.text
+    assert caplog.text.count("No sign flipped") == 1
     assert row["dead_channels"] == row["dead_channels_by_layer"][name]
+
+
+def test_a_layer_is_warned_of_where_standing_still_is_no_chance():
+    sizes = {"small": 256, "large": 100_000, "other": 100_000}
+    assert frozen_layers({"small": 0.0, "large": 0.01, "other": 0.01}, sizes) == []
+    assert frozen_layers({"small": 0.0, "large": 0.0, "other": 0.01}, sizes) == ["large"]
+    nothing = dict.fromkeys(sizes, 0.0)
+    assert frozen_layers(nothing, sizes) == list(sizes), "nothing flips anywhere"
+
+
+@pytest.mark.parametrize(("rate", "times"), [(1e-3, 1), (1e-5, 0)])
+def test_it_is_said_once_and_not_at_the_end_of_a_schedule(model, rate, times, caplog):
+    """The signs of a network that nobody trains stand still."""
+    model.learning_rate = lambda: rate
+    model.steps_done = lambda: 5
+    model.student_to_read = lambda: SimpleNamespace(backbone=model)
+    health = BinaryHealth(
+        SignFlips(model),
+        lambda: tf.zeros((2, 6, 6, 3)),
+        learning_rate=1e-3,
+        steps_per_epoch=5,
+        epoch_begun=False,
+    )
+    health.set_model(model)
+    for epoch in range(3):
+        health.on_epoch_begin(epoch, {})
+        health.on_epoch_end(epoch, {})
+    assert caplog.text.count("No sign flipped") == times

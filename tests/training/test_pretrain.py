@@ -24,6 +24,30 @@ from s2bnn_tf.training.stopping import StopOnNotFinite
 STEPS = 5  # per epoch: 1437 digits in batches of 256
 
 
+def test_a_loss_that_rises_while_the_queue_fills_is_explained(
+    contrast, change, tmp_path, metrics, caplog
+):
+    """Of 5 steps an epoch, the queue of 1,400 keys takes 6, and those of 256 keys take one."""
+    caplog.set_level(logging.INFO, "s2bnn_tf")
+    long = change(contrast, objective={"queue_size": 1400}, optimizer={"learning_rate": 1e-6})
+    first, second = metrics(pretrain(long, tmp_path / "long"))
+    assert second["loss"] > first["loss"] + 0.1, "although nothing was unlearned"
+    assert "queue of 1400 keys starts with random ones and is full after step 6 (epoch 1.2)" in (
+        caplog.text
+    )
+    caplog.clear()
+    pretrain(change(long, epochs=3), tmp_path / "long")
+    assert "The queue of" not in caplog.text, "it is full when the run is resumed"
+
+
+def test_the_steps_to_fill_a_queue(contrast, change):
+    assert change(contrast, objective={"queue_size": 1025}).steps_to_fill_queue == 5
+    begun = change(contrast, student={"init_from": "step1"})
+    assert begun.steps_to_fill_queue == 0, "it comes with its queue"
+    guided = {"contrastive_weight": 0.0, "distillation_weight": 1.0}
+    assert change(contrast, objective=guided).steps_to_fill_queue == 0
+
+
 class Crash(Exception):
     """An exception that no code of ours expects."""
 

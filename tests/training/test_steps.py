@@ -62,4 +62,4 @@ def test_a_run_ends_after_its_steps(contrast, change, tmp_path):
 
 def test_steps_are_timed_and_forgotten(contrast):
     cost = time_steps(contrast, steps=2)
-    assert cost.seconds > 0 and cost.start_seconds > 0 and cost.memory_mib > 100
+    assert cost.seconds > 0 and cost.start_seconds > 0

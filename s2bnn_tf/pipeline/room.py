@@ -1,0 +1,41 @@
+"""The memory of the stages of a fit, counted before any of them is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.config import Config
+from s2bnn_tf.runs import build_encoder
+from s2bnn_tf.teachers import load_teacher
+from s2bnn_tf.training import StepMemory, count_step_memory
+
+
+def count_memory(configs: Mapping[str, Config]) -> dict[str, StepMemory]:
+    """Count the memory of the teacher and of the student; both steps of the student need as much.
+
+    Args:
+        configs: The recipe of each stage. Where there is one for the teacher, the student's
+            teacher need not exist yet.
+
+    Raises:
+        UserError: If a given teacher cannot be used.
+    """
+    found = {}
+    student = configs["step1"]
+    if "teacher" in configs:
+        network = build_encoder(configs["teacher"])
+        found["teacher"] = count_step_memory(_measured(configs["teacher"]), student=network)
+        teacher = Encoder(network.backbone)
+    else:
+        assert student.teacher is not None
+        data = student.data
+        teacher = load_teacher(student.teacher, image_size=data.image_size, channels=data.channels)
+    found["step1"] = count_step_memory(_measured(student), teacher=teacher)
+    return found
+
+
+def _measured(config: Config) -> Config:
+    """A recipe whose network is scored, since a fit measures each in the process that trains."""
+    return replace(config, monitor=replace(config.monitor, knn_every=1))
