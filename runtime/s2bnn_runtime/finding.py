@@ -17,7 +17,7 @@ from s2bnn_runtime.embedder import Embedder
 from s2bnn_runtime.errors import PictureError, S2bnnError
 from s2bnn_runtime.images import picture_files
 from s2bnn_runtime.index import PRECISIONS, PictureIndex, changes
-from s2bnn_runtime.page import write_page
+from s2bnn_runtime.page import check_page, write_page
 from s2bnn_runtime.rows import Clock, Row, Rows, add_arguments, read_count, read_share
 
 _INDEX = ".npz"  # how the name of an index ends, which tells it from pictures
@@ -241,6 +241,8 @@ def _cluster(options: argparse.Namespace) -> Rows:
 
 def _gather(options: argparse.Namespace) -> tuple[PictureIndex, list[Row]]:
     """All pictures of the places in one index."""
+    if options.page is not None:
+        check_page(options.page)
     embedder = Embedder(options.model)
     named = [path for path in options.places if path.suffix != _INDEX]
     whole = PictureIndex(embedder.space)

@@ -30,8 +30,7 @@ def write_page(path: Path, title: str, groups: list[tuple[str, list[str]]]) -> N
     Raises:
         S2bnnError: If the file cannot be written.
     """
-    if path.suffix != ".html":
-        raise S2bnnError(f"the page must be named *.html, not {path.name}")
+    check_page(path)
     parts = [
         "<!doctype html><meta charset='utf-8'>",
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style><h1>{html.escape(title)}</h1>",
@@ -46,6 +45,16 @@ def write_page(path: Path, title: str, groups: list[tuple[str, list[str]]]) -> N
         # Names of files may hold bytes that are not UTF-8.
         partial.write_bytes("\n".join(parts).encode(errors="backslashreplace"))
         os.replace(partial, path)
+
+
+def check_page(path: Path) -> None:
+    """Check the name of a page.
+
+    Raises:
+        S2bnnError: If it is not named *.html.
+    """
+    if path.suffix != ".html":
+        raise S2bnnError(f"the page must be named *.html, not {path.name}")
 
 
 def _figure(member: str) -> str:
