@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from s2bnn_runtime.codes import BITS, encode, hamming
+from s2bnn_runtime.codes import BITS, encode
+from s2bnn_runtime.delegate import hamming
 from s2bnn_runtime.errors import S2bnnError
 from s2bnn_runtime.files import write_arrays
 from s2bnn_runtime.reading import map_arrays

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from s2bnn_runtime import S2bnnError
-from s2bnn_runtime.codes import BITS, encode, hamming
+from s2bnn_runtime.codes import BITS, encode
+from s2bnn_runtime.delegate import hamming
 from s2bnn_runtime.index import PRECISIONS, PictureIndex, changes
 
 
@@ -64,6 +65,20 @@ def test_distances_of_codes_are_counts_of_bits_and_grow_with_angles():
     assert found[7] == 0
     angles = np.arccos(np.clip(units @ units[7], -1, 1)) / np.pi
     assert np.abs(found / BITS - angles).mean() < 0.06
+
+
+@pytest.mark.parametrize("words", [1, 2, 3, 4, 17])
+@pytest.mark.parametrize("count", [0, 1, 7, 1001])
+def test_distances_of_any_number_of_words_wherever_they_lie(words, count):
+    rng = np.random.default_rng(words)
+    data = rng.integers(0, 256, 8 * words * (count + 1) + 3, np.uint8)
+    codes = np.frombuffer(data, np.uint64, words * count, 3).reshape(count, words)  # not aligned
+    query = rng.integers(0, 2**63, words, np.uint64)
+    found = hamming(codes, query)
+    bits = np.unpackbits((codes ^ query).view(np.uint8).reshape(count, -1), axis=1)
+    np.testing.assert_array_equal(found, bits.sum(axis=1))
+    with pytest.raises(S2bnnError, match="codes have shape"):
+        hamming(np.zeros((3, words + 1), np.uint64), query)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
