@@ -112,10 +112,11 @@ def _map(file: BinaryIO, member: zipfile.ZipInfo, size: int) -> NDArray[Any]:
     name, extra = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
     begin = member.header_offset + _LOCAL_HEADER + name + extra
     file.seek(begin)
-    version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
+    headers: Any = np.lib.format  # its functions have no types
+    version = headers.read_magic(file)
     if version != (1, 0):
         raise ValueError(f"an array has a header of version {version[0]}.{version[1]}")
-    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)  # type: ignore[no-untyped-call]
+    shape, by_columns, dtype = headers.read_array_header_1_0(file)
     count = math.prod(shape)
     end = file.tell() + count * dtype.itemsize
     if dtype.hasobject or by_columns or end > min(size, begin + member.file_size):
