@@ -12,9 +12,13 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from s2bnn_tf.environment import choose_keras_2
+
 __all__ = ["__version__", "fit", "load"]
 
 __version__ = "0.1.0"
+
+choose_keras_2()
 
 
 def __getattr__(name: str) -> Any:

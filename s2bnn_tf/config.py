@@ -19,6 +19,7 @@ from s2bnn_tf.config_loader import apply_override, build, read_tree
 from s2bnn_tf.defaults import CENTER_CROP
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.image_size import ImageSize, Shape, height_width
+from s2bnn_tf.plugins import expect, is_module_name
 
 
 def _number(
@@ -43,7 +44,7 @@ def _image_size(default: int, *, at_least: int, at_most: int) -> Any:
 
 
 # The losses by their names in metrics.jsonl; `objective.NAME_weight` is the weight of each.
-OBJECTIVES = ("contrastive", "distillation", "similarity", "regression")
+OBJECTIVES = ("contrastive", "distillation", "similarity", "regression", "custom")
 
 # The fields of DataConfig that `data.augmentation` fills in if they are not set.
 # light: section 3 of the S2-BNN paper; moco_v2: https://arxiv.org/abs/2003.04297.
@@ -69,7 +70,8 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
 class DataConfig:
     """The images, and how views are made from them."""
 
-    source: str = "digits"  # digits | a folder | list:FILE | idx:DIR | tfrecord:DIR | tfds:NAME
+    # digits | a folder | list:FILE | video:PATH | idx:DIR | tfrecord:DIR | tfds:NAME
+    source: str = "digits"
     # Pixels per side of a view, or its height and width, as in [96, 320].
     image_size: ImageSize = _image_size(224, at_least=8, at_most=4096)
     channels: int = _choice(3, 3, 1)  # 1: the pictures become gray
@@ -124,12 +126,14 @@ class TeacherConfig:
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """What is minimized: the weighted sum of four losses (s2bnn_tf.objectives)."""
+    """What is minimized: the weighted sum of these losses (s2bnn_tf.objectives)."""
 
     contrastive_weight: float = _number(0.0, at_least=0.0)
     distillation_weight: float = _number(1.0, at_least=0.0)
     similarity_weight: float = _number(0.0, at_least=0.0)
     regression_weight: float = _number(0.0, at_least=0.0)
+    custom_weight: float = _number(0.0, at_least=0.0)
+    custom: str | None = None  # the name of a registered objective
     temperature: float = _number(0.2, above=0.0, at_most=1e3)  # for all losses
     teacher_temperature: float | None = _number(None, above=0.0)  # default: temperature
     queue_size: int = _number(65536, at_least=1, at_most=2**24)  # keys
@@ -174,6 +178,8 @@ class Config:
     deterministic: bool = False  # sum in a fixed order, so that runs are equal bit for bit
     distribution: str = _choice("none", "none", "mirrored", "multi_worker")
     precision: str = _choice("float32", "float32", "float16", "bfloat16")  # of the arithmetic
+    # The modules that have registered what the recipe names; none is imported because of this.
+    plugins: tuple[str, ...] = ()
     data: DataConfig = field(default_factory=DataConfig)
     student: StudentConfig = field(default_factory=StudentConfig)
     teacher: TeacherConfig | None = None
@@ -214,6 +220,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         apply_override(tree, override)
     config = build(Config, tree, path="")
     _check_together(config)
+    expect(config.plugins)
     return config
 
 
@@ -236,6 +243,9 @@ def dump_config(config: Config) -> str:
 def _check_together(config: Config) -> None:
     """Refuse keys that are valid alone but not together."""
     _check_objective(config.objective, config.teacher)
+    for plugin in config.plugins:
+        if not is_module_name(plugin):
+            raise ConfigError(f"plugins: expected names of modules, not {plugin!r}.")
     if config.data.batch_size % config.optimizer.accumulation_steps:
         raise ConfigError(
             f"optimizer.accumulation_steps: expected a divisor of data.batch_size "
@@ -255,6 +265,11 @@ def _check_objective(objective: ObjectiveConfig, teacher: TeacherConfig | None) 
     if not used:
         raise ConfigError(
             f"objective: {', '.join(weights)} are all 0; expected at least one above it."
+        )
+    if (objective.custom is None) != (objective.custom_weight == 0):
+        raise ConfigError(
+            "objective: expected custom, the name of a registered objective, together with a "
+            "custom_weight above 0, or neither."
         )
     guided = [name for name in used if name != "contrastive_weight"]
     if guided and (teacher is None or teacher.weights is None):

@@ -151,6 +151,8 @@ def _convert(hint: Any, spec: dataclasses.Field[Any], value: Any, path: str) -> 
         return None
     if dataclasses.is_dataclass(hint):
         return build(typing.cast(type, hint), value, f"{path}.")
+    if hint == tuple[str, ...]:
+        return _convert_names(spec, value, path)
     if typing.get_origin(hint) is tuple:
         return _convert_range(spec, value, path)
     value = _convert_scalar(hint, value, path)
@@ -194,6 +196,14 @@ def _convert_image_size(spec: dataclasses.Field[Any], value: Any, path: str) -> 
     for side in sides:
         _check_limits(spec, side, path)
     return image_size(sides)
+
+
+def _convert_names(spec: dataclasses.Field[Any], value: Any, path: str) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple):
+        raise ConfigError(f"{path}: expected a list of names, as in [a, b], not {_shown(value)}.")
+    for name in value:
+        _check_limits(spec, _convert_scalar(str, name, path), path)
+    return tuple(dict.fromkeys(value))
 
 
 def _check_limits(spec: dataclasses.Field[Any], value: Any, path: str) -> None:

@@ -110,9 +110,12 @@ def test_the_examples_in_python_run(page: Path, monkeypatch: pytest.MonkeyPatch)
     )
     blocks = [block for needs, block in found if not needs]
     if blocks:
-        from s2bnn_tf.backbones import registry
+        from s2bnn_tf.backbones.registry import _BACKBONES
+        from s2bnn_tf.data.registry import _SOURCES
+        from s2bnn_tf.objectives.registry import _OBJECTIVES
 
-        monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+        for registry in (_BACKBONES, _OBJECTIVES, _SOURCES):
+            monkeypatch.setattr(registry, "entries", dict(registry.entries))
         exec("\n".join(blocks), {})
 
 
@@ -126,7 +129,8 @@ def test_the_links_of_the_readme_lead_somewhere() -> None:
 def test_the_symptoms_are_messages_that_exist() -> None:
     """An ellipsis in a quoted message is a part that varies."""
     code = [*ROOT.glob("s2bnn_tf/**/*.py"), *ROOT.glob("runtime/s2bnn_runtime/*.py")]
-    messages = [*FOREIGN_MESSAGES, (ROOT / "Makefile").read_text("utf-8")]
+    scripts = [(ROOT / name).read_text("utf-8") for name in ("Makefile", ".ci/find-python")]
+    messages = [*FOREIGN_MESSAGES, *scripts]
     for path in code:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):

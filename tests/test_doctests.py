@@ -13,7 +13,9 @@ import tensorflow as tf
 import s2bnn_tf.layers
 import s2bnn_tf.objectives
 from s2bnn_tf.backbones import build_backbone
-from s2bnn_tf.backbones.registry import _BUILDERS
+from s2bnn_tf.backbones.registry import _BACKBONES
+from s2bnn_tf.data.registry import _SOURCES
+from s2bnn_tf.objectives.registry import _OBJECTIVES
 
 PACKAGE = Path(s2bnn_tf.layers.__file__).parents[1]
 MODULES = sorted(
@@ -25,7 +27,8 @@ MODULES = sorted(
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name, monkeypatch, tmp_path):
-    monkeypatch.setattr("s2bnn_tf.backbones.registry._BUILDERS", dict(_BUILDERS))
+    for registry in (_BACKBONES, _OBJECTIVES, _SOURCES):
+        monkeypatch.setattr(registry, "entries", dict(registry.entries))
     monkeypatch.chdir(tmp_path)
     shared = {"keras": tf.keras, "lq": larq, "tf": tf, "build_backbone": build_backbone}
     module = importlib.import_module(name)

@@ -17,10 +17,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ORDER = (
     ("errors", "text"),
     (
-        *("environment", "files", "interrupts", "locks", "progress", "reading", "recipes"),
-        *("defaults", "image_size"),
+        *("environment", "files", "interrupts", "locks", "plugins", "progress", "reading"),
+        *("defaults", "image_size", "recipes"),
     ),
-    ("config_loader",),
+    ("checked", "config_loader", "registry"),
     ("config", "data", "layers", "objectives", "tflite"),
     ("backbones",),
     ("runs",),
@@ -29,7 +29,8 @@ ORDER = (
     ("training", "evaluation", "export"),
     ("report",),
     ("pipeline",),
-    ("demo", "demo_pictures"),
+    ("demo_pictures",),
+    ("demo",),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
@@ -38,7 +39,7 @@ ONLY_IN = {
     "torch": {"torch_import"},
     "larq_compute_engine": {"export", "tflite"},
     "larq_zoo": {"backbones/zoo.py"},
-    "tensorflow_addons": {"training"},
+    "tensorflow_addons": set(),  # it serves the tests alone
     "s2bnn_runtime": {"export", "tflite"},
 }
 TOP_LEVEL = {"__init__", "__main__"}
@@ -103,6 +104,16 @@ def test_a_package_is_imported_through_its_public_names(path):
     """What another package uses is in that package's `__init__`, where a reader finds it."""
     deep = [f"{target}.{rest}" for target, rest in ours(path) if rest]
     assert not deep, f"imports {deep} past the package's __init__"
+
+
+def test_a_package_with_tensorflow_first_checks_the_environment():
+    """A missing or wrong package is one sentence then, and not TensorFlow's or Larq's traceback."""
+    heavy = {"tensorflow", "larq", "larq_compute_engine"}
+    for package in PACKAGE.glob("*/__init__.py"):
+        files = package.parent.rglob("*.py")
+        modules = {module.split(".")[0] for path in files for module in top_level_imports(path)}
+        if modules & heavy and package.parent.name != "cli":
+            assert top_level_imports(package)[0] == "s2bnn_tf.checked", package
 
 
 def test_every_package_has_a_place_in_the_order():

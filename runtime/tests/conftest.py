@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if find_spec("tf_keras"):  # Larq needs Keras 2, which TensorFlow 2.20 has in this package
+    os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 import numpy as np
 import pytest

@@ -1,11 +1,13 @@
 """Networks from images to features, by name, and the head from features to embeddings."""
 
+import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.backbones import zoo as _zoo  # noqa: F401  (registers the networks of Larq Zoo)
 from s2bnn_tf.backbones.heads import Encoder, projection_head
 from s2bnn_tf.backbones.reactnet import reactnet
 from s2bnn_tf.backbones.registry import (
     backbone_names,
     backbone_options,
+    backbone_plugin,
     build_backbone,
     register_backbone,
 )
@@ -17,6 +19,7 @@ __all__ = [
     "ReverseImage",
     "backbone_names",
     "backbone_options",
+    "backbone_plugin",
     "build_backbone",
     "projection_head",
     "reactnet",

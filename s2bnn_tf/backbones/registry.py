@@ -9,12 +9,13 @@ from typing import Any
 import tensorflow as tf
 
 from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.registry import Registry
 
 keras = tf.keras
 
 BackboneBuilder = Callable[..., keras.Model]
 
-_BUILDERS: dict[str, BackboneBuilder] = {}
+_BACKBONES: Registry[BackboneBuilder] = Registry("backbone")
 
 
 def register_backbone(name: str) -> Callable[[BackboneBuilder], BackboneBuilder]:
@@ -36,14 +37,11 @@ def register_backbone(name: str) -> Callable[[BackboneBuilder], BackboneBuilder]
         name: The name to use in a configuration.
 
     Raises:
-        ValueError: If another function has the name.
+        ConfigError: If another function has the name.
     """
 
     def register(builder: BackboneBuilder) -> BackboneBuilder:
-        taken = _BUILDERS.get(name)
-        if taken is not None and taken.__qualname__ != builder.__qualname__:
-            raise ValueError(f"A backbone named {name!r} is registered already.")
-        _BUILDERS[name] = builder
+        _BACKBONES.register(name, builder)
         return builder
 
     return register
@@ -51,7 +49,12 @@ def register_backbone(name: str) -> Callable[[BackboneBuilder], BackboneBuilder]
 
 def backbone_names() -> list[str]:
     """The names that `build_backbone` takes, sorted."""
-    return sorted(_BUILDERS)
+    return _BACKBONES.names()
+
+
+def backbone_plugin(name: str) -> str | None:
+    """The plugin that has registered a backbone; None if it is ours, or unknown."""
+    return _BACKBONES.plugin_of(name)
 
 
 def backbone_options(name: str) -> dict[str, Any]:
@@ -66,7 +69,7 @@ def backbone_options(name: str) -> dict[str, Any]:
     Raises:
         ConfigError: If there is no backbone of that name.
     """
-    parameters = inspect.signature(_builder(name)).parameters.values()
+    parameters = inspect.signature(_BACKBONES.get(name)).parameters.values()
     return {p.name: p.default for p in parameters if p.name != "input_shape"}
 
 
@@ -87,7 +90,7 @@ def build_backbone(name: str, input_shape: tuple[int, int, int], **options: Any)
             has an impossible value.
         ModelError: If the images are too small for the backbone.
     """
-    builder = _builder(name)
+    builder = _BACKBONES.get(name)
     given = {key: value for key, value in options.items() if value is not None}
     supported = backbone_options(name).keys()
     surplus = sorted(given.keys() - supported)
@@ -95,11 +98,3 @@ def build_backbone(name: str, input_shape: tuple[int, int, int], **options: Any)
         known = f"it takes {', '.join(sorted(supported))}" if supported else "it takes no options"
         raise ConfigError(f"Backbone {name!r} has no option {surplus[0]!r}; {known}.")
     return builder(input_shape=tuple(input_shape), **given)
-
-
-def _builder(name: str) -> BackboneBuilder:
-    if name not in _BUILDERS:
-        raise ConfigError(
-            f"There is no backbone named {name!r}; choose one of: {', '.join(backbone_names())}."
-        )
-    return _BUILDERS[name]

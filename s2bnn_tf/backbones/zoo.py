@@ -25,8 +25,13 @@ _NETWORKS = {
 def _register(name: str, network: str) -> None:
     def build(input_shape: tuple[int, int, int]) -> keras.Model:
         # Imported here, since it takes two seconds that only its users should wait.
-        from larq_zoo import literature, sota
-
+        try:
+            from larq_zoo import literature, sota
+        except ImportError as error:
+            raise ModelError(
+                f"{name} is a network of Larq Zoo, which is not installed or not whole "
+                f"({error}): run `make zoo`."
+            ) from error
         builder = getattr(sota, network, None) or getattr(literature, network)
         try:
             body = builder(input_shape=input_shape, weights=None, include_top=False)

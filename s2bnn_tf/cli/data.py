@@ -38,7 +38,9 @@ def pack(source: str, output_dir: Path) -> None:
     from s2bnn_tf.data import open_source
     from s2bnn_tf.data import pack as pack_source
 
-    if not (source.startswith(("folder:", "list:")) or Path(source).expanduser().is_dir()):
+    if not (
+        source.startswith(("folder:", "list:", "video:")) or Path(source).expanduser().is_dir()
+    ):
         raise DataError(
             f"Only a folder or a list can be packed, and {source} is neither; write a path."
         )

@@ -59,7 +59,7 @@ def fit(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Make a 1-bit encoder of IMAGES, a folder, for a device: one command, resumable.
+    """Make a 1-bit encoder of IMAGES, a folder of pictures or videos, for a device; resumable.
 
     It looks at the pictures, plans, trains a teacher and the student, measures the student
     against raw pixels, and writes the .tflite, a bundle for the device, and a report. Subfolders

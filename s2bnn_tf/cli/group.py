@@ -11,6 +11,7 @@ from s2bnn_tf.cli.output import shown_log
 from s2bnn_tf.environment import quiet_tensorflow
 from s2bnn_tf.errors import UserError, describe_os_error
 from s2bnn_tf.interrupts import EXIT_CODE, answered_interrupts
+from s2bnn_tf.plugins import load_plugin
 from s2bnn_tf.text import printable
 
 _MORE_MEMORY = (
@@ -52,7 +53,14 @@ def _is_out_of_memory(error: Exception) -> bool:
     context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
 @click.version_option(__version__)
-def main() -> None:
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="MODULE",
+    help="Import a module that registers backbones, objectives or sources. May be repeated.",
+)
+def main(plugins: tuple[str, ...]) -> None:
     """Train 1-bit vision encoders without labels, and run them on small devices.
 
     \b
@@ -60,3 +68,5 @@ def main() -> None:
       s2bnn demo
       s2bnn train configs/digits/teacher.yaml --output-dir runs/digits/teacher
     """
+    for module in plugins:
+        load_plugin(module)

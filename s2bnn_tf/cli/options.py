@@ -39,7 +39,7 @@ runtime_option = click.option(
 data_option = click.option(
     "--data",
     metavar="SOURCE",
-    help="Images: a folder, list:FILE, digits, idx:DIR, tfrecord:DIR or tfds:NAME. "
+    help="Images: a folder, list:FILE, video:PATH, digits, idx:DIR, tfrecord:DIR or tfds:NAME. "
     "Default: the images that the model was trained on.",
 )
 target_option = click.option(

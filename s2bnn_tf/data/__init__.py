@@ -2,9 +2,9 @@
 
 Read the files in this order:
 
-1. Where images are: `sources` opens them by name; `digits`, `idx`, `folder`, `list_file` and
-   `records` know the formats; `decode` turns files into pixels and `readable` leaves out broken
-   ones.
+1. Where images are: `sources` opens them by name; `digits`, `idx`, `folder`, `list_file`,
+   `records` and `video`, with `video_worker`, know the formats; `decode` turns files into pixels
+   and `readable` leaves out broken ones. `registry` is for sources of one's own.
 2. What a source is: `image_source` is the interface; `array_source` holds images in memory;
    `decoded_source` decodes them one at a time, in `file_source` from files.
 3. What happens to images: `crop` and `augment` for batches of small ones, by the matrices of
@@ -13,6 +13,7 @@ Read the files in this order:
 5. `pack` writes a folder of images into a few large files.
 """
 
+import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.data.array_source import ArraySource
 from s2bnn_tf.data.augment import (
     IMAGENET_MEAN,
@@ -24,14 +25,16 @@ from s2bnn_tf.data.augment import (
 from s2bnn_tf.data.decode import load_image
 from s2bnn_tf.data.decoded_source import DecodedSource
 from s2bnn_tf.data.file_source import FileSource
-from s2bnn_tf.data.folder import Listing, list_splits
+from s2bnn_tf.data.folder import Listing, list_splits, list_video
 from s2bnn_tf.data.image_source import ImageSource
 from s2bnn_tf.data.labeled import PROBE_FLIP_PROBABILITY, labeled_dataset
 from s2bnn_tf.data.list_file import Listed, read_list, write_list
 from s2bnn_tf.data.order import batch_indices, steps_per_epoch
 from s2bnn_tf.data.pack import pack
 from s2bnn_tf.data.pictures import center_crop, see, to_gray
+from s2bnn_tf.data.registry import register_source, source_names, source_plugin
 from s2bnn_tf.data.sources import open_images, open_source
+from s2bnn_tf.data.video import Video, default_frames_dir, is_video, sample_video
 from s2bnn_tf.data.views import view_dataset
 
 __all__ = [
@@ -45,18 +48,26 @@ __all__ = [
     "ImageSource",
     "Listed",
     "Listing",
+    "Video",
     "batch_indices",
     "center_crop",
     "channel_statistics",
+    "default_frames_dir",
+    "is_video",
     "labeled_dataset",
     "list_splits",
+    "list_video",
     "load_image",
     "normalize",
     "open_images",
     "open_source",
     "pack",
     "read_list",
+    "register_source",
+    "sample_video",
     "see",
+    "source_names",
+    "source_plugin",
     "steps_per_epoch",
     "to_gray",
     "view_dataset",

@@ -91,12 +91,17 @@ class Found:
     repeated: int = 0
 
 
-def find_pictures(root: Path) -> Found:
+def find_pictures(root: Path, others: tuple[str, ...] = ()) -> Found:
     """List the pictures under a folder by the endings of their names.
 
     Hidden files and folders, and those that archives of a Mac leave (`__MACOSX`), are passed over
     in silence. Links are followed, and every file and folder counts once.
+
+    Args:
+        root: The folder.
+        others: Further endings of files to list, in lower case.
     """
+    endings = extensions() + others
     found, folders = Found(), set()
 
     def note(error: OSError) -> None:
@@ -113,7 +118,7 @@ def find_pictures(root: Path) -> Found:
         candidates += [Path(directory, name) for name in names if not _is_hidden(name)]
     known: set[tuple[int, int]] = set()
     for path in sorted(candidates, key=lambda path: (path.is_symlink(), path)):
-        reason, identity = _look(path)
+        reason, identity = _look(path, endings)
         if reason:
             found.left_out[reason] += 1
         elif identity in known:
@@ -319,10 +324,10 @@ def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
 
 
-def _look(path: Path) -> tuple[str, tuple[int, int]]:
+def _look(path: Path, endings: tuple[str, ...]) -> tuple[str, tuple[int, int]]:
     """Why a file is no picture, or nothing; and what tells it from every other file."""
     suffix = path.suffix.lower()
-    if suffix not in extensions():
+    if suffix not in endings:
         return suffix or "without an ending", (0, 0)
     try:
         status = path.stat()

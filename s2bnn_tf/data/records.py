@@ -239,8 +239,13 @@ def open_tfds(name: str, split: str) -> Index:
         DataError: If the data set is unknown, is not prepared here, or has no such split.
     """
     # Imported here: it takes seconds, and only its users should wait for it.
-    import tensorflow_datasets as tfds
-
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise DataError(
+            f"tfds:{name} needs TensorFlow Datasets, which is not installed ({error}): install it "
+            "with `make zoo`, or `pip install tensorflow-datasets`."
+        ) from error
     try:
         builder = tfds.builder(name)
     except (ValueError, tfds.core.registered.DatasetNotFoundError) as error:

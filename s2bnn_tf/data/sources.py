@@ -11,14 +11,17 @@ import numpy as np
 from s2bnn_tf.data.array_source import ArraySource
 from s2bnn_tf.data.digits import load_digits
 from s2bnn_tf.data.file_source import FileSource, RecordSource
-from s2bnn_tf.data.folder import Listing, list_folder
+from s2bnn_tf.data.folder import Listing, list_folder, list_video
 from s2bnn_tf.data.idx import load_idx
 from s2bnn_tf.data.image_source import ImageSource
 from s2bnn_tf.data.list_file import read_list
 from s2bnn_tf.data.pictures import find_pictures
 from s2bnn_tf.data.readable import keep_readable, require_one_readable
 from s2bnn_tf.data.records import Index, open_index, open_tfds
+from s2bnn_tf.data.registry import open_registered
+from s2bnn_tf.data.video import default_frames_dir
 from s2bnn_tf.errors import DataError
+from s2bnn_tf.registry import needed_plugins
 from s2bnn_tf.text import printable
 
 logger = logging.getLogger(__name__)
@@ -28,6 +31,7 @@ KNOWN_SOURCES = (
     "idx:DIR (for example idx:/usr/share/datasets/fashion-mnist), "
     "a folder (for example photos, or folder:photos), "
     "list:FILE (one path per line), "
+    "video:PATH (frames of a video, or of the videos in a folder), "
     "tfrecord:DIR (written by s2bnn data pack) or tfds:NAME (from TensorFlow Datasets)"
 )
 
@@ -41,12 +45,15 @@ def open_source(spec: str, split: str = "train") -> ImageSource:
             `folder:DIR`, or the path of a folder alone: a folder of JPEG, PNG, BMP, GIF, WebP,
             TIFF or AVIF files; `list_folder` describes how classes and splits are found. Files
             are checked by their headers; those that cannot be read are left out, with one
-            warning.
+            warning. Frames are taken of the videos in it, as `sample_video` does, and kept in
+            `default_frames_dir()`.
+            `video:FILE`: the frames of one video; `video:DIR` is a folder.
             `list:FILE`: a text file with a path, a class and a split per line; see `read_list`.
             `tfrecord:DIR`: a folder written by `s2bnn data pack`.
             `tfrecord:PATTERN`: files of `tf.train.Example`s with the features `image` and `label`;
             see `records.open_index`.
             `tfds:NAME`: a prepared data set of TensorFlow Datasets.
+            `NAME:LOCATION`: what `register_source` knows by that name.
         split: `train` or `test`.
 
     Returns:
@@ -65,7 +72,9 @@ def open_source(spec: str, split: str = "train") -> ImageSource:
         images, labels, names = load_idx(Path(location).expanduser(), split)
         return ArraySource(spec, split, labels, names, images)
     if kind == "folder" and location:
-        return _open_listing(spec, split, list_folder(Path(location).expanduser(), split))
+        return _open_folder(spec, split, Path(location).expanduser())
+    if kind == "video" and location:
+        return _open_video(spec, split, Path(location).expanduser())
     if kind == "list" and location:
         return _open_listing(spec, split, read_list(Path(location).expanduser(), split))
     if kind == "tfrecord" and location:
@@ -73,8 +82,11 @@ def open_source(spec: str, split: str = "train") -> ImageSource:
     if kind == "tfds" and location:
         return _open_records(spec, split, open_tfds(location, split))
     if spec and Path(spec).expanduser().is_dir():
-        return _open_listing(spec, split, list_folder(Path(spec).expanduser(), split))
-    raise DataError(f"Unknown data source {spec!r}; write {KNOWN_SOURCES}.")
+        return _open_folder(spec, split, Path(spec).expanduser())
+    registered = open_registered(spec, split)
+    if registered is not None:
+        return registered
+    raise DataError(f"Unknown data source {spec!r}{needed_plugins()}; write {KNOWN_SOURCES}.")
 
 
 def open_images(paths: Sequence[Path]) -> FileSource:
@@ -98,6 +110,21 @@ def open_images(paths: Sequence[Path]) -> FileSource:
     if not files:
         raise DataError(f"There is no image in {name}; expected files such as JPEG or PNG.")
     return _open_files(name, "train", files, None, ())
+
+
+def _open_folder(spec: str, split: str, folder: Path) -> FileSource:
+    return _open_listing(spec, split, list_folder(folder, split, default_frames_dir()))
+
+
+def _open_video(spec: str, split: str, path: Path) -> FileSource:
+    if path.is_dir():
+        return _open_folder(spec, split, path)
+    if split == "test":
+        raise DataError(
+            f"{spec} is one video, of which no part is held out to test; put several into one "
+            "subfolder per class, or let s2bnn fit hold out a part."
+        )
+    return _open_listing(spec, split, list_video(path, default_frames_dir()))
 
 
 def _open_listing(spec: str, split: str, listing: Listing) -> FileSource:

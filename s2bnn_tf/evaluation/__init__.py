@@ -1,5 +1,6 @@
 """From a checkpoint to numbers: kNN, linear probes, few labels, fine-tuning, calibration."""
 
+import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.evaluation.embed import embed_images, embed_sources
 from s2bnn_tf.evaluation.evaluate_calibration import evaluate_calibration
 from s2bnn_tf.evaluation.evaluate_finetune import evaluate_finetune

@@ -1,5 +1,6 @@
 """From a checkpoint to a device: convert, verify, measure, bundle and deploy."""
 
+import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.errors import ParityError
 from s2bnn_tf.export.benchmark import benchmark, describe_benchmark
 from s2bnn_tf.export.bundle import bundle

@@ -4,14 +4,11 @@ They can be saved in `.keras` and `.h5` files, `larq.models.summary` counts thei
 Compute Engine converts them.
 """
 
-from s2bnn_tf.environment import require_keras_2
-
-require_keras_2()
-
-from s2bnn_tf.layers.activations import ChannelBias, RPReLU, RSign  # noqa: E402
-from s2bnn_tf.layers.conv import BinaryConv2D  # noqa: E402
-from s2bnn_tf.layers.quantizers import ScaledSign, scaled_sign  # noqa: E402
-from s2bnn_tf.layers.structure import is_binary, leaf_layers  # noqa: E402
+import s2bnn_tf.checked  # noqa: F401
+from s2bnn_tf.layers.activations import ChannelBias, RPReLU, RSign
+from s2bnn_tf.layers.conv import BinaryConv2D
+from s2bnn_tf.layers.quantizers import ScaledSign, scaled_sign
+from s2bnn_tf.layers.structure import is_binary, leaf_layers
 
 __all__ = [
     "BinaryConv2D",

@@ -9,12 +9,13 @@ from typing import Any
 
 import larq as lq
 import tensorflow as tf
-from keras.src.mixed_precision import autocast_variable
 
+from s2bnn_tf.environment import keras_module
 from s2bnn_tf.layers.activations import RSign
 from s2bnn_tf.layers.quantizers import ScaledSign
 
 keras = tf.keras
+autocast_variable = keras_module("src.mixed_precision.autocast_variable")
 
 
 @keras.utils.register_keras_serializable(package="s2bnn_tf")

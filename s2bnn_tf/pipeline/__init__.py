@@ -4,6 +4,7 @@ Read `stages` first, which calls the others in this order: `look` with `groups`,
 with `measure`, and `deliver`. `api` and `encoder` are what Python programs use.
 """
 
+import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.pipeline.api import fit, load
 from s2bnn_tf.pipeline.encoder import FittedEncoder
 from s2bnn_tf.pipeline.groups import find_groups

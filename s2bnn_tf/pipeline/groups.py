@@ -1,4 +1,4 @@
-"""Which pictures show the same thing: near-duplicates, and those of one burst of a camera.
+"""Which pictures show the same thing: near-duplicates, those of one burst, frames of one video.
 
 What is held out to measure an encoder must not be known to it from a neighbor in time or from a
 copy: others measured 93 % with such leaks, and 82 % without.
@@ -7,6 +7,7 @@ copy: others measured 93 % with such leaks, and 82 % without.
 from __future__ import annotations
 
 import calendar
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -131,6 +132,61 @@ def capture_moment(path: Path) -> tuple[str, float] | None:
         return None
 
 
+def join_videos(groups: NDArray[np.int64], videos: Sequence[Path | None]) -> NDArray[np.int64]:
+    """Join the groups that have frames of the same video.
+
+    Args:
+        groups: `(N,)`, the group of each picture.
+        videos: The video of each of the N pictures; None for those that are no frame of one.
+
+    Returns:
+        int64 `(N,)`, the number of the joined group of each picture, from 0.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    last: dict[Path | int, int] = {}
+    pairs = [(i, i) for i in range(len(groups))]
+    for i, (group, video) in enumerate(zip(groups.tolist(), videos)):
+        for name in (group, video):
+            if name is not None:
+                pairs.append((last.get(name, i), i))
+                last[name] = i
+    first, second = np.array(pairs, np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(first), bool), (first, second)), shape=(len(groups),) * 2)
+    numbers: NDArray[np.int64] = connected_components(graph, directed=False)[1].astype(np.int64)
+    return numbers
+
+
+def cut_videos(
+    test: NDArray[np.bool_], videos: Sequence[Path | None], share: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Hold out the end of each video, where whole videos cannot be held out.
+
+    Args:
+        test: bool `(N,)`, what is held out already. Its videos are left whole.
+        videos: The video of each of the N pictures, whose frames are in the order of time; None
+            for those that are no frame of one.
+        share: The share of each video, 0 to 1.
+
+    Returns:
+        bool `(N,)`, what is held out; and bool `(N,)`, False for the frames in the gap before the
+        end, a twentieth of the video and at least two frames, which are not used at all.
+    """
+    test, kept = test.copy(), np.ones(len(test), bool)
+    frames: dict[Path, list[int]] = {}
+    for i, video in enumerate(videos):
+        if video is not None and not test[i]:
+            frames.setdefault(video, []).append(i)
+    for indices in frames.values():
+        held_out, gap = round(share * len(indices)), max(2, math.ceil(len(indices) / 20))
+        begin = len(indices) - held_out
+        if held_out and begin - gap >= held_out:
+            test[indices[begin:]] = True
+            kept[indices[begin - gap : begin]] = False
+    return test, kept
+
+
 def hold_out(
     groups: NDArray[np.int64], labels: NDArray[np.int64], keys: Sequence[bytes], share: float
 ) -> NDArray[np.bool_]:
@@ -144,7 +200,9 @@ def hold_out(
         share: The share of each class, 0 to 1.
 
     Returns:
-        bool `(N,)`. Each class has at least one picture on the other side.
+        bool `(N,)`. Each class has at least one picture on the other side. Where what fits into
+        the share is less than half of it, the smallest other group is held out too, if it is not
+        most of its class.
     """
     order = sorted(range(len(keys)), key=keys.__getitem__)
     ranks = np.empty(len(keys), np.int64)
@@ -155,10 +213,13 @@ def hold_out(
     for label in set(labels.tolist()) - ({-1} if (labels >= 0).any() else set()):
         members, counts = np.unique(groups[labels == label], return_counts=True)
         total = int(counts.sum())
-        wanted = round(share * total)
+        wanted = share_of_it = round(share * total)
         for index in np.argsort(first[members]):
             group, inside = members[index], int(counts[index])
             if inside <= wanted and inside < total:
                 chosen[group] = True
                 wanted -= inside
+        left = [index for index in np.argsort(counts) if not chosen[members[index]]]
+        if 2 * wanted > share_of_it and left and 2 * counts[left[0]] <= total:
+            chosen[members[left[0]]] = True
     return chosen[groups]

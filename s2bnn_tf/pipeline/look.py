@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,19 +15,23 @@ from numpy.typing import NDArray
 from s2bnn_tf.data import (
     Listed,
     Listing,
+    is_video,
     list_splits,
+    list_video,
     open_images,
     open_source,
     read_list,
+    source_names,
     write_list,
 )
 from s2bnn_tf.errors import ConfigError, DataError
 from s2bnn_tf.pipeline.color import have_color
-from s2bnn_tf.pipeline.groups import find_groups, hold_out
+from s2bnn_tf.pipeline.groups import cut_videos, find_groups, hold_out, join_videos
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.text import printable
 
 FEWEST = 32  # pictures that differ
+FRAMES = "frames"  # the folder in the output directory for frames of videos
 _SOME = 64  # pictures are looked at closely
 _ENOUGH = (64.0, 64.0)  # height and width that a large JPEG is decoded to for that
 
@@ -88,7 +93,7 @@ def look_at(
                 f"{output_dir} is inside of {root}, whose pictures are read; choose an "
                 "--output-dir elsewhere."
             )
-    listings = _list(data)
+    listings = _list(data, output_dir / FRAMES, report)
     for line in {listing.said: None for listing in listings.values() if listing.said}:
         report(line)
     name = str(_root(data)) if isinstance(data, (str, Path)) else f"{len(data)} files"
@@ -113,8 +118,14 @@ def check_unchanged(data: str | Path | Sequence[str | Path], look: Look, output_
         for split in ("train", "test")[: 2 if look.test else 1]
         for path in read_list(output_dir / "images.tsv", split).paths
     }
-    gone = sum(not path.exists() for path in known)
-    there = {path.resolve() for listing in _list(data).values() for path in listing.paths}
+    frames_dir = (output_dir / FRAMES).resolve()
+    listings = _list(data, frames_dir).values()
+    there = {path.resolve() for listing in listings for path in listing.paths}
+    # Frames outlive their video.
+    gone = sum(
+        not path.exists() or (path.is_relative_to(frames_dir) and path not in there)
+        for path in known
+    )
     came = max(0, len(there - known) - look.left_out)
     if gone or came:
         raise DataError(
@@ -127,17 +138,25 @@ def _has_own_splits(data: object) -> bool:
     """Whether this names another kind of source than picture files."""
     if not isinstance(data, str) or Path(data).expanduser().is_dir():
         return False
-    return data == "digits" or data.split(":")[0] in ("idx", "list", "tfrecord", "tfds")
+    kinds = ("idx", "list", "tfrecord", "tfds", *source_names())
+    return data == "digits" or data.split(":")[0] in kinds
 
 
-def _list(data: str | Path | Sequence[str | Path]) -> dict[str, Listing]:
+def _list(
+    data: str | Path | Sequence[str | Path], frames_dir: Path, progress: Progress | None = None
+) -> dict[str, Listing]:
     if isinstance(data, (str, Path)):
-        return list_splits(_root(data))
+        root = _root(data)
+        if not root.is_dir() and (is_video(root) or str(data).startswith("video:")):
+            return {"train": list_video(root, frames_dir, progress)}
+        if not root.is_dir() and ":" in str(root):
+            open_source(str(data))  # says which sources there are, and which plugin is missing
+        return list_splits(root, frames_dir, progress)
     return {"train": Listing([Path(path) for path in data], None, ())}
 
 
-def _root(folder: str | Path) -> Path:
-    return Path(str(folder).removeprefix("folder:")).expanduser()
+def _root(data: str | Path) -> Path:
+    return Path(str(data).removeprefix("folder:").removeprefix("video:")).expanduser()
 
 
 def _as_it_is(spec: str) -> Look:
@@ -164,26 +183,28 @@ def _divide(
     """Group the pictures, hold some of them out, and write the list."""
     paths, labels, given = _join(listings)
     source = open_images(list(paths))
-    groups = find_groups(source, report)
+    alike = find_groups(source, report)
     whole = [i for i in range(len(source)) if source.failure(i) is None]
-    source, groups = source.select(whole), groups[whole]
+    source, alike = source.select(whole), alike[whole]
     readable = list(source.paths)
+    known = dict(chain.from_iterable(listing.videos.items() for listing in listings.values()))
+    videos = [known.get(path) for path in readable]
+    single = np.array([video is None for video in videos])
     names = tuple(sorted({labels[path] for path in readable} - {""}))
     numbers = np.array([names.index(labels[p]) if labels[p] else -1 for p in readable], np.int64)
-    different = len(np.unique(groups))
+    # The frames of a video were chosen because they differ.
+    different = len(np.unique(alike[single])) + int((~single).sum())
     if different < FEWEST:
-        alike = "" if different == len(readable) else f", of which {different} differ"
+        differ = "" if different == len(readable) else f", of which {different} differ"
         raise DataError(
-            f"{printable(name)} has {len(readable)} readable pictures{alike}; at least {FEWEST} "
+            f"{printable(name)} has {len(readable)} readable pictures{differ}; at least {FEWEST} "
             "that differ are needed to learn anything: add pictures."
         )
     if given:
         test = np.array([path in given for path in readable])
-        kept = ~(test & np.isin(groups, groups[~test]))
+        kept = ~(test & np.isin(alike, alike[~test]))
     else:
-        root = os.path.commonpath([path.parent for path in readable])
-        keys = [_digest(path, root) for path in readable]
-        test, kept = hold_out(groups, numbers, keys, share), np.ones(len(readable), bool)
+        test, kept = _hold_out(readable, videos, alike, numbers, share)
     images = [
         Listed(path.resolve(), labels[path], "test" if held_out else "train")
         for path, held_out, keep in zip(readable, test, kept)
@@ -191,14 +212,37 @@ def _divide(
     ]
     output_dir.mkdir(parents=True, exist_ok=True)
     write_list(output_dir / "images.tsv", images)
-    counts = int((~test).sum()), int((test & kept).sum())
-    said = _describe(counts, names, groups, int((~kept).sum()), len(source.unreadable))
+    counts = int((~test & kept).sum()), int((test & kept).sum())
+    unused = int((~test & ~kept).sum()), int((test & ~kept).sum())
+    said = _describe(counts, names, alike[single], unused, len(source.unreadable))
     report(said)
     side = int(np.median(source.sizes.min(axis=1)))
     spec = f"list:{(output_dir / 'images.tsv').resolve()}"
     some = (source.decode(int(i), _ENOUGH) for i in _spread(len(source)))
     left_out = len(paths) - len(images)
     return Look(spec, *counts, names, side, (said,), left_out, have_color(some))
+
+
+def _hold_out(
+    paths: list[Path],
+    videos: list[Path | None],
+    alike: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    share: float,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """What is held out, in whole videos if possible, and what is used at all, bool `(N,)` both."""
+    places = [video / path.name if video else path for path, video in zip(paths, videos)]
+    root = os.path.commonpath([place.parent for place in places])
+    keys = [_digest(place, root) for place in places]
+    test = hold_out(join_videos(alike, videos), labels, keys, share)
+    kept = np.ones(len(paths), bool)
+    # Beside classes, what has none measures nothing.
+    asked = labels >= 0 if (labels >= 0).any() else np.ones(len(paths), bool)
+    to_cut = [video if ask else None for video, ask in zip(videos, asked)]
+    if any(to_cut) and test.sum() < share * asked.sum() / 2:
+        test, kept = cut_videos(test, to_cut, share)
+        kept &= ~(test & np.isin(alike, alike[kept & ~test]))
+    return test, kept
 
 
 def _join(listings: dict[str, Listing]) -> tuple[list[Path], dict[Path, str], set[Path]]:
@@ -221,7 +265,7 @@ def _describe(
     counts: tuple[int, int],
     names: tuple[str, ...],
     groups: NDArray[np.int64],
-    left_out: int,
+    unused: tuple[int, int],
     unreadable: int,
 ) -> str:
     train, test = counts
@@ -231,8 +275,16 @@ def _describe(
     alike = len(groups) - len(np.unique(groups))
     if alike:
         line += f"; near-duplicates and pictures of one burst, which stay together: {alike:,}"
-    if left_out:
-        line += f"; left out: {left_out:,} test pictures that resemble training pictures"
+    gap, resembling = unused
+    if resembling:
+        line += f"; left out: {resembling:,} test pictures that resemble training pictures"
     if unreadable:
         line += f"; pictures that cannot be read: {unreadable:,}"
-    return line + "."
+    line += "."
+    if gap:
+        line += (
+            " There are too few videos to hold out whole ones, so the end of each is held out, and "
+            f"{gap:,} frames before it are left out; one part of a video is like another, so other "
+            "videos would measure better."
+        )
+    return line

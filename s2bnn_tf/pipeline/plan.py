@@ -20,7 +20,7 @@ from s2bnn_tf.pipeline.room import count_memory
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import ListOf, Number, Object, Text, read_json
 from s2bnn_tf.recipes import config_path
-from s2bnn_tf.runs import leave_untrained
+from s2bnn_tf.runs import leave_untrained, plugins_of
 from s2bnn_tf.teachers import load_teacher
 from s2bnn_tf.training import Cost, StepMemory, describe_refusal, room_to_train, time_steps
 
@@ -178,7 +178,8 @@ def make_plan(
                     f"--minutes {math.ceil((spent + rest + begin + needed) / 60)}."
                 )
             config = dataclasses.replace(config, steps=steps)
-        recipes[stage] = (*recipes[stage], f"steps={config.steps}")
+        plugins = [f"plugins={json.dumps(names)}" for names in [plugins_of(config)] if names]
+        recipes[stage] = (*recipes[stage], f"steps={config.steps}", *plugins)
         minutes[stage] = ((config.steps or 0) * cost.seconds + cost.start_seconds) / 60
     return Plan(options, look, recipes, {**minutes, "rest": rest / 60}, memory // 2**20)
 

@@ -11,7 +11,7 @@ from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import write_json
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.pipeline import deliver
-from s2bnn_tf.pipeline.look import check_unchanged, look_at
+from s2bnn_tf.pipeline.look import FRAMES, check_unchanged, look_at
 from s2bnn_tf.pipeline.plan import (
     Options,
     Plan,
@@ -49,7 +49,7 @@ def run_fit(
         data: A folder, picture files, or another source as for `open_source`.
         output_dir: The directory for everything: the run directories `teacher`, `untrained`,
             `step1` and `student`, `student.tflite` with its card, `bundle.zip`, `features.npz`,
-            `report.html`, `plan.json` and `results.json`.
+            `report.html`, `plan.json` and `results.json`; `frames` of videos.
         options: What is asked for.
         dry_run: Whether to stop after the plan, which is not kept then.
         timed: Whether to time steps for the plan; without, `options.overrides` says `steps=N`.
@@ -73,6 +73,7 @@ def run_fit(
             plan = _plan(data, output, options, started, report, timed)
         else:
             check_same(plan, options, output)
+            plan.config("student")  # names the plugins that the source may need
             check_unchanged(data, plan.look, output)
         for line in plan.lines():
             report(f"  {line}")
@@ -108,7 +109,8 @@ def _plan(
     report: Progress,
     timed: bool,
 ) -> Plan:
-    others = [path.name for path in output.iterdir() if path.name not in (".lock", "images.tsv")]
+    ours = (".lock", "images.tsv", FRAMES)
+    others = [path.name for path in output.iterdir() if path.name not in ours]
     if others:
         raise ConfigError(
             f"{output} holds other files ({', '.join(sorted(others)[:3])}); choose another "

@@ -1,5 +1,6 @@
 """A run directory and its contents: recipe, checkpoints, weights and linear probes."""
 
+import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.runs.augmentation import build_augmentation
 from s2bnn_tf.runs.checkpoints import CheckpointStore
 from s2bnn_tf.runs.init_from import restore_run
@@ -12,6 +13,7 @@ from s2bnn_tf.runs.run_directory import (
     leave_untrained,
     load_encoder,
     locate_run,
+    plugins_of,
     save_encoder,
 )
 from s2bnn_tf.runs.weights_files import count_weights
@@ -28,6 +30,7 @@ __all__ = [
     "load_encoder",
     "locate_run",
     "open_encoder",
+    "plugins_of",
     "restore_run",
     "save_encoder",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from s2bnn_tf.backbones import Encoder, build_backbone, projection_head
+from s2bnn_tf.backbones import Encoder, backbone_plugin, build_backbone, projection_head
 from s2bnn_tf.config import Config, StudentConfig, dump_config, load_config
-from s2bnn_tf.data import normalize
+from s2bnn_tf.data import normalize, source_plugin
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import refuse_links, replace_file, write_text
 from s2bnn_tf.image_size import ImageSize, Shape, height_width
 from s2bnn_tf.layers import is_binary, leaf_layers
+from s2bnn_tf.objectives import objective_plugin
 from s2bnn_tf.runs.weights_files import count_weights
 
 
@@ -66,11 +68,12 @@ class RunDirectory:
         return self.config_path.is_file()
 
     def create(self, config: Config) -> None:
-        """Make the directory and write the recipe into it.
+        """Make the directory and write the recipe into it, with the plugins that it needs.
 
         Raises:
             CheckpointError: If it cannot be written.
         """
+        config = replace(config, plugins=plugins_of(config))
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             write_text(self.config_path, dump_config(config))
@@ -96,6 +99,16 @@ class RunDirectory:
                 )
             self._config = load_config(self.config_path)
         return self._config
+
+
+def plugins_of(config: Config) -> tuple[str, ...]:
+    """The plugins that a recipe names, and those that have registered what it names."""
+    found = (
+        backbone_plugin(config.student.backbone),
+        objective_plugin(config.objective.custom),
+        source_plugin(config.data.source),
+    )
+    return tuple(dict.fromkeys((*config.plugins, *(plugin for plugin in found if plugin))))
 
 
 def build_encoder(config: Config, *, image_size: ImageSize | None = None) -> Encoder:

@@ -21,11 +21,11 @@ keras = tf.keras
 # The parts of Keras whose layers compute on images and maps. Those that are missing here run
 # functions (core.lambda_layer, rnn) or read files (the lookups of words).
 _LAYER_MODULES = re.compile(
-    r"keras\.src\.layers\."
+    r"(tf_)?keras\.src\.layers\."
     r"(activation|attention|convolutional|merging|normalization|pooling|regularization|reshaping"
     r"|core\.(activation|dense|einsum_dense|embedding|identity|masking)"
     r"|preprocessing\.(image_preprocessing|normalization))(\.|$)"
-    r"|keras\.src\.engine\.input_layer$"
+    r"|(tf_)?keras\.src\.engine\.input_layer$"
 )
 _OPERATION_LAYERS = ("TFOpLambda", "SlicingOpLambda")
 # Functions of TensorFlow that return numbers computed from their arguments and do nothing else.
@@ -237,18 +237,25 @@ def _classes(module: Any) -> dict[str, type]:
 def _built_in() -> dict[str, set[str]]:
     """The modules under which Keras finds each of its classes that are accepted."""
     known: dict[str, set[str]] = {
-        "Functional": {"keras.src.engine.functional"},
-        "LayerScale": {"keras.src.applications.convnext"},  # of keras.applications.ConvNeXt*
+        "Functional": _names("keras.src.engine.functional"),
+        "LayerScale": _names("keras.src.applications.convnext"),  # of keras.applications.ConvNeXt*
         "Model": {"keras", "keras.models"},
         "Policy": {"keras.mixed_precision"},
         "Sequential": {"keras", "keras.models"},
-        **dict.fromkeys(_OPERATION_LAYERS, {"keras.src.layers.core.tf_op_layer"}),
+        **dict.fromkeys(_OPERATION_LAYERS, _names("keras.src.layers.core.tf_op_layer")),
     }
     for part in ("layers", "initializers", "regularizers", "constraints"):
         for name, kind in _classes(getattr(keras, part)).items():
             if part != "layers" or _LAYER_MODULES.match(kind.__module__):
-                known.setdefault(name, set()).update({f"keras.{part}", kind.__module__})
+                known.setdefault(name, set()).update({f"keras.{part}", *_names(kind.__module__)})
     return known
+
+
+def _names(module: str) -> set[str]:
+    """A module of Keras 2 as files name it: the package tf_keras also finds what keras wrote."""
+    name = module.removeprefix("tf_")
+    running = keras.layers.Layer.__module__.split(".")[0]
+    return {name, f"tf_{name}"} if running == "tf_keras" else {name}
 
 
 def _identifiers(part: Any) -> set[str]:

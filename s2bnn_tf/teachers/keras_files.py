@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from keras.src.applications.convnext import LayerScale
-from keras.src.saving.serialization_lib import ObjectSharingScope
 
+from s2bnn_tf.environment import keras_module
 from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.reading import ARRAY_LIMIT, check_member, open_regular, parse_json
 from s2bnn_tf.runs import count_weights
 from s2bnn_tf.teachers.keras_configs import check_config, without_compilation
 
 keras = tf.keras
+LayerScale = keras_module("src.applications.convnext").LayerScale
+ObjectSharingScope = keras_module("src.saving.serialization_lib").ObjectSharingScope
 
-_NEWEST = [2, 15]  # of the versions of Keras whose files are read: the one that runs here
+# Of the versions of Keras whose files are read: the one that runs here.
+_NEWEST = [int(number) for number in keras_module("src").__version__.split(".")[:2]]
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _CONFIG_LIMIT = 16 * 2**20  # bytes; the largest network of keras.applications has 1
 _LAYERS_OF_APPLICATIONS = {"LayerScale": LayerScale}  # Keras does not find it by itself
@@ -87,8 +89,9 @@ def _read_json(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
 def _check_version(version: Any) -> None:
     major_minor = [int(number) for number in re.findall(r"\d+", str(version))[:2]]
     if not major_minor or major_minor > _NEWEST:
+        here = ".".join(map(str, _NEWEST))
         raise ValueError(
-            f"it was saved by Keras {version}, and Keras 2.15 runs here; build the same network "
+            f"it was saved by Keras {version}, and Keras {here} runs here; build the same network "
             "with tf.keras, load into it what model.save_weights('x.weights.h5') of the other "
             "Keras writes, and save it with model.save('x.keras')"
         )

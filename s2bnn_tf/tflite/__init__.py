@@ -1,5 +1,6 @@
 """A `.tflite` file: reading and checking its graph, and opening it as an encoder."""
 
+import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.tflite.encoder import OUTPUT_NAMES, TFLiteEncoder, read_card, read_graph
 from s2bnn_tf.tflite.flatbuffer import FlatbufferError
 from s2bnn_tf.tflite.graph import (

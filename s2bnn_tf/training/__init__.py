@@ -1,9 +1,10 @@
 """From losses to a checkpoint: the one train_step and everything around it."""
 
+import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.training.build import build_pretrainer
 from s2bnn_tf.training.distribution import is_chief, open_strategy
 from s2bnn_tf.training.momentum import update_momentum
-from s2bnn_tf.training.optimizers import SGD, Adam
+from s2bnn_tf.training.optimizers import LAMB, SGD, Adam
 from s2bnn_tf.training.pretrain import pretrain
 from s2bnn_tf.training.pretrainer import Pretrainer
 from s2bnn_tf.training.schedules import EpochSchedule
@@ -19,6 +20,7 @@ from s2bnn_tf.training.stopping import NotFiniteError, TrainingStopped
 from s2bnn_tf.training.timing import Cost, time_steps
 
 __all__ = [
+    "LAMB",
     "SGD",
     "Adam",
     "Cost",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from s2bnn_tf.config import Config
 from s2bnn_tf.data import ImageSource
-from s2bnn_tf.errors import DeviceError
+from s2bnn_tf.errors import CheckpointError, DeviceError
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.runs import CheckpointStore, RunDirectory
 from s2bnn_tf.training.binary_health import BinaryHealth, SignFlips
@@ -79,8 +80,20 @@ class Training:
         self.checkpoint = _checkpoint(self.pretrainer, self.flips)
 
     def restore(self, prefix: str) -> None:
-        """Restore everything from a checkpoint."""
-        self.checkpoint.read(prefix).assert_existing_objects_matched()
+        """Restore everything from a checkpoint.
+
+        Raises:
+            CheckpointError: If it lacks something, as those do that TensorFlow Addons' LAMB, which
+                was used before, has written.
+        """
+        try:
+            self.checkpoint.read(prefix).assert_existing_objects_matched()
+        except AssertionError as error:
+            raise CheckpointError(
+                f"{prefix} holds the state of another optimizer, as LAMB's of earlier versions, "
+                "and cannot be resumed; choose another --output-dir and start from its weights "
+                f"with --set student.init_from={Path(prefix).parents[1]}."
+            ) from error
 
     def fit(self, monitors: Mapping[str, Monitor]) -> bool:
         """Train to the end: first the rest of an epoch that was begun, then whole epochs.

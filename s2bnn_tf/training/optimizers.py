@@ -97,6 +97,55 @@ class SGD(keras.optimizers.SGD):
         return {**super().get_config(), "l2": self.l2}
 
 
+@keras.utils.register_keras_serializable(package="s2bnn_tf")
+class LAMB(keras.optimizers.Adam):
+    """LAMB: Adam's step with decoupled weight decay, at each layer as long as the layer's weights.
+
+    With `m` and `v` the moving averages of `g` and `g^2`:
+    `u = m / (1 - beta_1^t) / (sqrt(v / (1 - beta_2^t)) + epsilon) + decay * w`
+    `w -= learning_rate * (|w| / |u|) * u`, where the ratio is 1 if a norm is 0.
+
+    Args:
+        learning_rate: A number or a schedule.
+        decay: The weight decay. Keras's own `weight_decay` acts outside of the ratio.
+        epsilon: The constant that keeps the denominator above 0.
+        **kwargs: The other arguments of `keras.optimizers.Adam`.
+
+    References:
+        LAMB, https://arxiv.org/abs/1904.00962, algorithm 2.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 1e-3,
+        *,
+        decay: float = 0.0,
+        epsilon: float = 1e-6,
+        **kwargs: Any,
+    ):
+        kwargs.setdefault("jit_compile", False)  # as in Adam above: compiling takes long
+        super().__init__(learning_rate, epsilon=epsilon, **kwargs)
+        self.decay = decay
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable) -> None:
+        dtype = variable.dtype
+        beta_1, beta_2 = (tf.constant(beta, dtype) for beta in (self.beta_1, self.beta_2))
+        step = tf.cast(self.iterations + 1, dtype)
+        index = self._index_dict[self._var_key(variable)]
+        m, v = self._momentums[index], self._velocities[index]
+        m.assign(beta_1 * m + (1 - beta_1) * gradient)
+        v.assign(beta_2 * v + (1 - beta_2) * tf.square(gradient))
+        root = tf.sqrt(v / (1 - tf.pow(beta_2, step)))
+        update = m / (1 - tf.pow(beta_1, step)) / (root + self.epsilon) + self.decay * variable
+        length, update_length = tf.norm(variable), tf.norm(update)
+        both = tf.logical_and(length > 0, update_length > 0)
+        ratio = tf.where(both, tf.math.divide_no_nan(length, update_length), 1.0)
+        variable.assign_sub(ratio * tf.cast(self.learning_rate, dtype) * update)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "decay": self.decay}
+
+
 def _with_l2(gradient: tf.Tensor, variable: tf.Variable, l2: float) -> tf.Tensor:
     return gradient + l2 * variable if l2 else gradient
 
@@ -105,7 +154,7 @@ def build_optimizer(
     config: OptimizerConfig,
     learning_rate: keras.optimizers.schedules.LearningRateSchedule,
     variables: Sequence[tf.Variable],
-) -> keras.optimizers.Optimizer | keras.optimizers.legacy.Optimizer:
+) -> keras.optimizers.Optimizer:
     """Build the optimizer of a recipe: Adam, SGD with momentum 0.9, or LAMB.
 
     LAMB is for batches of thousands of images, where Adam's steps are too uneven from layer to
@@ -115,16 +164,10 @@ def build_optimizer(
         config: The optimizer section of the recipe.
         learning_rate: The schedule of the learning rate.
         variables: The variables to train.
-
-    References:
-        LAMB, https://arxiv.org/abs/1904.00962.
     """
     if config.name == "lamb":
-        # Imported here because it takes a second that only its users should wait for.
-        import tensorflow_addons as tfa
-
-        return tfa.optimizers.LAMB(learning_rate, weight_decay=config.weight_decay)
-    if config.name == "adam":
+        optimizer = LAMB(learning_rate, decay=config.weight_decay)
+    elif config.name == "adam":
         optimizer = Adam(learning_rate, l2=config.weight_decay)
     else:
         optimizer = SGD(learning_rate, momentum=0.9, l2=config.weight_decay)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.objectives import (
     KeyQueue,
+    custom_loss,
     distillation_loss,
     info_nce_loss,
     regression_loss,
@@ -44,6 +45,8 @@ class Pretrainer(keras.Model):
         distillation_weight: The weight of `distillation_loss`.
         similarity_weight: The weight of `similarity_loss`.
         regression_weight: The weight of `regression_loss`.
+        custom: The name of an objective of `register_objective`.
+        custom_weight: The weight of that objective.
         temperature: The temperature T of all losses.
         teacher_temperature: The temperature of the teacher's distributions; defaults to
             `temperature`.
@@ -78,6 +81,8 @@ class Pretrainer(keras.Model):
         distillation_weight: float = 1.0,
         similarity_weight: float = 0.0,
         regression_weight: float = 0.0,
+        custom: str | None = None,
+        custom_weight: float = 0.0,
         temperature: float = 0.2,
         teacher_temperature: float | None = None,
         momentum: float = 0.999,
@@ -93,6 +98,7 @@ class Pretrainer(keras.Model):
             weights["distillation"] = distillation_weight
             weights["similarity"] = similarity_weight
             weights["regression"] = regression_weight
+            weights["custom"] = custom_weight if custom is not None else 0.0
         self.objective_weights = {name: weight for name, weight in weights.items() if weight > 0}
         if not self.objective_weights:
             raise ValueError("A Pretrainer needs a loss with a weight above 0.")
@@ -105,6 +111,7 @@ class Pretrainer(keras.Model):
         self.teacher = teacher
         self.momentum_encoder = momentum_encoder
         self.queue = queue
+        self.custom = custom
         self.temperature = temperature
         self.teacher_temperature = teacher_temperature
         self.momentum = momentum
@@ -129,9 +136,7 @@ class Pretrainer(keras.Model):
 
     def learning_rate(self) -> tf.Tensor:
         """Return the learning rate of the last step."""
-        rate = self.optimizer.learning_rate  # TensorFlow Addons' optimizers keep the schedule
-        rate = rate(self.optimizer.iterations - 1) if callable(rate) else rate
-        return tf.convert_to_tensor(rate)
+        return tf.convert_to_tensor(self.optimizer.learning_rate)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -224,6 +229,7 @@ class Pretrainer(keras.Model):
             "distillation": lambda: distillation_loss(query, target, *temperatures),
             "similarity": lambda: similarity_loss(query, target, keys, *temperatures),
             "regression": lambda: regression_loss(query, target),
+            "custom": lambda: custom_loss(str(self.custom), query, target),
         }
         return {name: losses[name]() for name in self.objective_weights}
 

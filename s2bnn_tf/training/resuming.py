@@ -10,7 +10,7 @@ from s2bnn_tf.errors import CheckpointError, ConfigError, DataError
 from s2bnn_tf.runs import RunDirectory
 
 # These change nothing that is learned.
-_FREE = {"distribution", "deterministic", "monitor"}
+_FREE = {"distribution", "deterministic", "monitor", "plugins"}
 # These change what is learned from here on. Everything else fixes the state that was saved, or
 # the order of the images. `data.source` may name another copy of the same images.
 _MAY_CHANGE = {

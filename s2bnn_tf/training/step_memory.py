@@ -146,7 +146,7 @@ def count_step_memory(
         with precision(config):
             student = build_encoder(config)
     counted = _counted(config, student, teacher)
-    shape = (config.data.image_size, config.data.image_size, 3)
+    shape = config.data.shape
     backward, forward = live_tensors(lambda images: _step(counted, images), shape)
     operations = backward.operations
     frozen = None

@@ -12,6 +12,8 @@ from s2bnn_tf.backbones import build_backbone, reactnet
 from s2bnn_tf.errors import ConfigError, ModelError
 from s2bnn_tf.layers import BinaryConv2D, RPReLU
 
+pytestmark = pytest.mark.both_sets
+
 keras = tf.keras
 
 # Input channels of the 13 blocks, and the output of the last.

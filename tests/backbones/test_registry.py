@@ -16,6 +16,8 @@ from s2bnn_tf.backbones import (
 )
 from s2bnn_tf.errors import ConfigError, ModelError
 
+pytestmark = pytest.mark.both_sets
+
 keras = tf.keras
 
 ZOO = [
@@ -34,7 +36,7 @@ ZOO = [
 @pytest.fixture
 def own_registry(monkeypatch):
     """Names that a test registers are gone after it."""
-    monkeypatch.setattr(registry, "_BUILDERS", dict(registry._BUILDERS))
+    monkeypatch.setattr(registry._BACKBONES, "entries", dict(registry._BACKBONES.entries))
 
 
 def test_names():
@@ -84,7 +86,7 @@ def test_a_name_that_is_taken_keeps_its_network(own_registry):
     def second(input_shape):
         return pooled(input_shape, 7)
 
-    with pytest.raises(ValueError, match="'taken' is registered already"):
+    with pytest.raises(ConfigError, match="'taken' is registered already"):
         register_backbone("taken")(second)
     assert build_backbone("taken", (8, 8, 3)).output_shape == (None, 5)
 
@@ -103,7 +105,7 @@ def test_the_options_of_a_backbone_and_their_defaults():
 
 
 def test_a_module_that_is_loaded_twice_may_register_again(own_registry):
-    builder = registry._BUILDERS["resnet18"]
+    builder = registry._BACKBONES.entries["resnet18"]
     assert register_backbone("resnet18")(builder) is builder
 
 

@@ -22,6 +22,8 @@ from s2bnn_tf.data import open_source
 from s2bnn_tf.report import write_run_report
 from s2bnn_tf.runs import open_encoder
 
+pytestmark = pytest.mark.both_sets
+
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = sorted((Path(__file__).parent / "data").iterdir())
 ONE_IMAGE = 1 / 18 + 1e-6  # of the test split: sums may be rounded differently elsewhere

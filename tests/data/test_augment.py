@@ -216,6 +216,7 @@ def test_flip_mirrors_left_to_right():
     np.testing.assert_array_equal(augment.random_flip(images, 1.0, SEED), images[:, :, ::-1])
 
 
+@pytest.mark.only_with("2.15", "TensorFlow Addons")
 def test_blur_is_that_of_tensorflow_addons():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TensorFlow Addons announces its end of life

@@ -18,6 +18,8 @@ from s2bnn_tf.data import Augmentation, open_source, pack, view_dataset
 from s2bnn_tf.errors import CheckpointError, DataError, UserError
 from s2bnn_tf.locks import DirectoryLock
 
+pytestmark = pytest.mark.both_sets
+
 PLAIN = Augmentation((1.0, 1.0), 0.0, 0.0, 0.0, 0.0)
 
 

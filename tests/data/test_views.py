@@ -31,6 +31,8 @@ from s2bnn_tf.data.crop import random_resized_crop
 from s2bnn_tf.data.order import VIEWS, epoch_order, fold_seed
 from s2bnn_tf.errors import UserError
 
+pytestmark = pytest.mark.both_sets
+
 LIGHT = Augmentation((0.2, 1.0), 0.6, 0.2, 0.2, 0.5)
 PLAIN = Augmentation((1.0, 1.0), 0.0, 0.0, 0.0, 0.0)
 

@@ -80,4 +80,4 @@ def tiny_backbone():
         )
 
     yield
-    del registry._BUILDERS["tiny_real"]
+    del registry._BACKBONES.entries["tiny_real"]

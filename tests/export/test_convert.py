@@ -17,6 +17,8 @@ from s2bnn_tf.layers import BinaryConv2D
 from s2bnn_tf.runs import LinearProbe, RunDirectory, build_encoder, save_encoder
 from s2bnn_tf.tflite import TFLiteEncoder
 
+pytestmark = pytest.mark.both_sets
+
 keras = tf.keras
 
 CONFIG = """

@@ -14,6 +14,8 @@ from s2bnn_tf.export.lce import run_file
 from s2bnn_tf.layers import BinaryConv2D, RPReLU
 from s2bnn_tf.tflite.graph import TFLiteGraph
 
+pytestmark = pytest.mark.both_sets
+
 keras = tf.keras
 
 

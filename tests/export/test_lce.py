@@ -15,6 +15,8 @@ from s2bnn_tf.export.terminal import captured_terminal
 from s2bnn_tf.layers import BinaryConv2D
 from s2bnn_tf.tflite.graph import TFLiteGraph
 
+pytestmark = pytest.mark.both_sets
+
 keras = tf.keras
 
 

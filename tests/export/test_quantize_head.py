@@ -9,6 +9,8 @@ from s2bnn_tf.export.lce import run_file
 from s2bnn_tf.export.quantize_head import round_to_8_bits, store_8_bit_weights, with_rounded_head
 from s2bnn_tf.tflite.graph import TFLiteGraph
 
+pytestmark = pytest.mark.both_sets
+
 
 def test_rounding_is_to_the_nearest_of_255_steps():
     kernel = np.random.default_rng(0).normal(size=(40, 7)).astype(np.float32)

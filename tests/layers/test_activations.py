@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from s2bnn_tf.layers import ChannelBias, RPReLU, RSign
 
+pytestmark = pytest.mark.both_sets
+
 SHAPES = [(2, 4, 5, 3), (6, 3)]
 
 

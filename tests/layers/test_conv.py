@@ -12,6 +12,8 @@ import tensorflow as tf
 from s2bnn_tf.layers import BinaryConv2D, RSign
 from s2bnn_tf.layers.quantizers import ScaledSign
 
+pytestmark = pytest.mark.both_sets
+
 
 def convolve(images: np.ndarray, kernel: np.ndarray, strides: int) -> np.ndarray:
     """Cross-correlation with zero padding; the output size is ceil(size / strides)."""

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from s2bnn_tf.layers import ScaledSign, scaled_sign
 
+pytestmark = pytest.mark.both_sets
+
 keras = tf.keras
 
 

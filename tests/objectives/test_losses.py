@@ -15,6 +15,8 @@ from s2bnn_tf.objectives import (
     similarity_loss,
 )
 
+pytestmark = pytest.mark.both_sets
+
 
 def unit_rows(count: int, dim: int, seed: int) -> np.ndarray:
     rows = np.random.default_rng(seed).normal(size=(count, dim))

@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from s2bnn_tf.objectives import KeyQueue
 
+pytestmark = pytest.mark.both_sets
+
 DIM = 3
 
 

@@ -21,6 +21,8 @@ from s2bnn_tf.runs import (
     open_encoder,
 )
 
+pytestmark = pytest.mark.both_sets
+
 keras = tf.keras
 
 SIZE = 8

@@ -24,6 +24,8 @@ from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.layers import BinaryConv2D, ChannelBias, RPReLU
 from s2bnn_tf.teachers import load_teacher
 
+pytestmark = pytest.mark.both_sets
+
 keras = tf.keras
 
 SIZE = 16

@@ -17,6 +17,8 @@ from s2bnn_tf.tflite.encoder import TFLiteEncoder
 from s2bnn_tf.tflite.graph import TFLiteGraph
 from s2bnn_tf.tflite.interpreter import kernel_options
 
+pytestmark = pytest.mark.both_sets
+
 keras = tf.keras
 
 

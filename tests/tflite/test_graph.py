@@ -12,6 +12,8 @@ from s2bnn_tf.tflite.graph import (
     with_outputs,
 )
 
+pytestmark = pytest.mark.both_sets
+
 keras = tf.keras
 
 

@@ -21,6 +21,8 @@ from s2bnn_tf.tflite.encoder import TFLiteEncoder
 from s2bnn_tf.tflite.flatbuffer import FlatbufferError
 from s2bnn_tf.tflite.graph import TFLiteGraph
 
+pytestmark = pytest.mark.both_sets
+
 keras = tf.keras
 RUNTIME = Path(__file__).resolve().parents[2] / "runtime"
 

@@ -7,6 +7,8 @@ import pytest
 
 from s2bnn_tf.training import pretrain
 
+pytestmark = pytest.mark.both_sets
+
 LOSSES = ("loss", "contrastive", "distillation")
 
 

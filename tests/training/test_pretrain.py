@@ -13,13 +13,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from s2bnn_tf.config import TeacherConfig
 from s2bnn_tf.data import batch_indices, open_source
 from s2bnn_tf.errors import UserError
-from s2bnn_tf.runs import RunDirectory, load_encoder
-from s2bnn_tf.training import NotFiniteError, Pretrainer, TrainingStopped, pretrain
+from s2bnn_tf.runs import CheckpointStore, RunDirectory, load_encoder, save_encoder
+from s2bnn_tf.training import (
+    NotFiniteError,
+    Pretrainer,
+    TrainingStopped,
+    build_pretrainer,
+    fitting,
+    pretrain,
+)
+from s2bnn_tf.training.binary_health import SignFlips
 from s2bnn_tf.training.stopping import StopOnNotFinite
+
+pytestmark = pytest.mark.both_sets
 
 STEPS = 5  # per epoch: 1437 digits in batches of 256
 
@@ -263,6 +274,34 @@ def test_another_number_of_images_is_refused(step1, contrast, monkeypatch, tmp_p
     monkeypatch.setitem(pretrain.__globals__, "open_source", fewer)
     with pytest.raises(UserError, match="trained on 1437 images and data.source has 1300 now"):
         pretrain(contrast, tmp_path / "run")
+
+
+@pytest.mark.only_with("2.15", "TensorFlow Addons")
+def test_a_run_with_the_earlier_lamb_is_refused_and_can_be_started_from(contrast, change, tmp_path):
+    import tensorflow_addons as tfa
+
+    lamb = change(contrast, optimizer={"name": "lamb"})
+    run = RunDirectory(tmp_path / "earlier")
+    run.create(lamb)
+    pretrainer = build_pretrainer(lamb, steps_per_epoch=STEPS)
+    pretrainer.compile(optimizer=tfa.optimizers.LAMB(1e-3))
+    weights = pretrainer.student.trainable_variables
+    pretrainer.optimizer.apply_gradients([(tf.ones_like(weight), weight) for weight in weights])
+    state = fitting._checkpoint(pretrainer, SignFlips(pretrainer.student))
+    CheckpointStore(run.checkpoints).save(state, 1)
+    save_encoder(pretrainer.student, run)
+    with pytest.raises(UserError, match="holds the state of another optimizer") as told:
+        pretrain(lamb, run.path)
+    assert f"student.init_from={run.path}." in str(told.value)
+    again = change(lamb, epochs=1, student={"init_from": str(run.path)})
+    assert pretrain(again, tmp_path / "again").weights_path.is_file()
+
+
+def test_a_run_with_lamb_resumes(contrast, change, tmp_path, assert_same_run):
+    lamb = change(contrast, optimizer={"name": "lamb"})
+    whole = pretrain(lamb, tmp_path / "whole")
+    pretrain(change(lamb, epochs=1), tmp_path / "parts")
+    assert_same_run(pretrain(lamb, tmp_path / "parts"), whole, epochs=[1, 2])
 
 
 def test_a_damaged_checkpoint_costs_only_the_steps_since_the_one_before(

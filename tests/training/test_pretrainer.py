@@ -10,6 +10,8 @@ from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.objectives import KeyQueue
 from s2bnn_tf.training import SGD, Pretrainer
 
+pytestmark = pytest.mark.both_sets
+
 keras = tf.keras
 
 RECIPES = {

@@ -1,0 +1,108 @@
+"""Objectives by name: one registered function adds a loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.objectives.checks import paired
+from s2bnn_tf.registry import Registry
+
+Objective = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+# Those that have keys of their own in a recipe, and names in metrics.jsonl.
+_BUILT_IN = ("contrastive", "distillation", "similarity", "regression", "custom")
+_OBJECTIVES: Registry[Objective] = Registry("objective", reserved=_BUILT_IN)
+
+
+def register_objective(name: str) -> Callable[[Objective], Objective]:
+    """Make a loss available as `objective.custom: name`, with `objective.custom_weight`.
+
+    The decorated function takes the student's embeddings `query` and the teacher's embeddings
+    `target` of the same views, both float32 `(B, D)` of unit length, and returns a scalar that is
+    to be minimized. It consists of TensorFlow's operations, since it runs inside a graph. No
+    gradient reaches the target.
+
+    >>> @register_objective("angle")
+    ... def angle(query, target):
+    ...     return tf.reduce_mean(1 - tf.reduce_sum(query * target, axis=-1))
+    >>> custom_loss("angle", tf.constant([[1.0, 0.0]]), tf.constant([[0.0, 1.0]])).numpy()
+    1.0
+
+    Args:
+        name: The name to use in a recipe.
+
+    Raises:
+        ConfigError: If another function has the name.
+    """
+
+    def register(function: Objective) -> Objective:
+        _OBJECTIVES.register(name, function)
+        return function
+
+    return register
+
+
+def objective_names() -> list[str]:
+    """The names that were registered, sorted.
+
+    >>> register_objective("steep")(lambda query, target: query[0, 0]) is not None
+    True
+    >>> "steep" in objective_names()
+    True
+    """
+    return _OBJECTIVES.names()
+
+
+def objective_plugin(name: str | None) -> str | None:
+    """The plugin that has registered an objective; None if none has.
+
+    >>> objective_plugin("regression") is None
+    True
+    """
+    return None if name is None else _OBJECTIVES.plugin_of(name)
+
+
+def check_objective(name: str) -> None:
+    """Check that an objective is registered.
+
+    >>> register_objective("smooth")(lambda query, target: query[0, 0]) is not None
+    True
+    >>> check_objective("smooth")
+
+    Raises:
+        ConfigError: If it is not.
+    """
+    _OBJECTIVES.get(name)
+
+
+def custom_loss(name: str, query: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Compute the loss that was registered under a name; see `register_objective`.
+
+    >>> register_objective("first")(lambda query, target: query[0, 0]) is not None
+    True
+    >>> custom_loss("first", tf.ones((2, 3)), tf.ones((2, 3))).numpy()
+    1.0
+
+    Args:
+        name: The name of the objective.
+        query: The student's embeddings, `(B, D)`, unit length.
+        target: The teacher's embeddings of the same views, `(B, D)`, unit length.
+
+    Returns:
+        A scalar, float32.
+
+    Raises:
+        ConfigError: If there is no such objective, or it does not return a scalar.
+        ValueError: If the shapes differ, or the batch is empty.
+    """
+    query, target = paired(query, tf.stop_gradient(target))
+    loss = tf.convert_to_tensor(_OBJECTIVES.get(name)(query, target))
+    if loss.shape.rank != 0 or not loss.dtype.is_floating:
+        raise ConfigError(
+            f"The objective {name!r} returns {loss.dtype.name} of the shape {loss.shape} where a "
+            "single number is expected; end it with tf.reduce_mean."
+        )
+    return tf.cast(loss, query.dtype)
