@@ -75,7 +75,7 @@ def test_distances_of_any_number_of_words_wherever_they_lie(words, count):
     codes = np.frombuffer(data, np.uint64, words * count, 3).reshape(count, words)  # not aligned
     query = rng.integers(0, 2**63, words, np.uint64)
     found = hamming(codes, query)
-    bits = np.unpackbits((codes ^ query).view(np.uint8).reshape(count, -1), axis=1)
+    bits = np.unpackbits((codes ^ query).view(np.uint8).reshape(count, 8 * words), axis=1)
     np.testing.assert_array_equal(found, bits.sum(axis=1))
     with pytest.raises(S2bnnError, match="codes have shape"):
         hamming(np.zeros((3, words + 1), np.uint64), query)
