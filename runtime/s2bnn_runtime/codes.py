@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,8 +23,14 @@ def encode(units: NDArray[np.float32], center: NDArray[np.float32]) -> NDArray[n
     Returns:
         `(N, BITS / 64)`.
     """
-    rotation = np.random.default_rng(_SEED).normal(size=(len(center), BITS))
-    if BITS <= len(center):
-        rotation = np.linalg.qr(rotation)[0]
-    signs = (units - center) @ rotation.astype(np.float32) > 0
+    signs = (units - center) @ _rotation(len(center)) > 0
     return np.ascontiguousarray(np.packbits(signs, axis=1)).view(np.uint64)
+
+
+@functools.lru_cache(maxsize=4)
+def _rotation(dim: int) -> NDArray[np.float32]:
+    """Directions at right angles, as far as there are so many: `(D, BITS)`."""
+    rotation = np.random.default_rng(_SEED).normal(size=(dim, BITS))
+    if BITS <= dim:
+        rotation = np.linalg.qr(rotation)[0]
+    return rotation.astype(np.float32)

@@ -16,7 +16,7 @@ from s2bnn_runtime.files import write_arrays
 from s2bnn_runtime.reading import map_arrays
 
 PRECISIONS = ("float", "int8", "bits")
-_SHORTLIST = 200  # rows that are compared again in floats
+_SHORTLIST = 1000  # rows that are compared again in floats
 _BLOCK = 16_384  # rows that are worked on together
 _NAMES = ("space", "paths", "ends", "stamps", "vectors", "steps", "scales", "codes", "center")
 
@@ -29,14 +29,15 @@ class PictureIndex:
 
     Attributes:
         space: The space of the embeddings; see `Embedder.space`.
-        paths: Where each picture is.
         stamps: Size in bytes and time of change in nanoseconds of each file, `(N, 2)`.
         vectors: `(N, D)`, of unit length.
     """
 
     def __init__(self, space: str) -> None:
         self.space = space
-        self.paths: list[str] = []
+        self._paths: list[str] | None = []
+        self._names = np.zeros(0, np.uint8)  # those of a file, which are read when they are needed
+        self._ends = np.zeros(0, np.int64)
         self.stamps = np.zeros((0, 2), np.int64)
         self.vectors = np.zeros((0, 0), np.float32)
         self._steps = np.zeros((0, 0), np.int8)
@@ -45,7 +46,21 @@ class PictureIndex:
         self._center = np.zeros(0, np.float32)
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.vectors)
+
+    @property
+    def paths(self) -> list[str]:
+        """Where each picture is."""
+        if self._paths is None:
+            self._paths = [self._path(number) for number in range(len(self))]
+        return self._paths
+
+    def _path(self, number: int) -> str:
+        """Where a picture is, without reading where all others are."""
+        if self._paths is not None:
+            return self._paths[number]
+        begin = int(self._ends[number - 1]) if number else 0
+        return os.fsdecode(self._names[begin : int(self._ends[number])].tobytes())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PictureIndex:
@@ -81,8 +96,7 @@ class PictureIndex:
         if not fits:
             raise _no_index(path)
         index = cls(str(space))
-        whole, begins = paths.tobytes(), [0, *ends.tolist()]
-        index.paths = [os.fsdecode(whole[a:b]) for a, b in zip(begins, begins[1:])]
+        index._paths, index._names, index._ends = None, paths, ends
         index.stamps, index.vectors, index._steps = stamps, vectors, steps
         index._scales, index._codes, index._center = scales, codes, center
         return index
@@ -128,10 +142,11 @@ class PictureIndex:
             vectors: The vector of each, `(N, D)`, of any length.
         """
         gone = gone | set(paths)
-        kept = [number for number, path in enumerate(self.paths) if path not in gone]
+        before = self.paths
+        kept = [number for number, path in enumerate(before) if path not in gone]
         lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
         units = (vectors / lengths).astype(np.float32)
-        if len(self.paths) and len(paths) and self.vectors.shape[1] != units.shape[1]:
+        if len(self) and len(paths) and self.vectors.shape[1] != units.shape[1]:
             raise S2bnnError(
                 f"the index holds vectors of {self.vectors.shape[1]} numbers, and the model gives "
                 f"{units.shape[1]}; index into another file"
@@ -139,7 +154,7 @@ class PictureIndex:
         self.vectors = np.concatenate([self.vectors[kept], units]) if kept else units
         added = np.array(stamps, np.int64).reshape(-1, 2)
         self.stamps = np.concatenate([self.stamps[kept], added])
-        self.paths = [self.paths[number] for number in kept] + paths
+        self._paths = [before[number] for number in kept] + paths
 
     def search(
         self,
@@ -151,8 +166,8 @@ class PictureIndex:
     ) -> list[tuple[str, float]]:
         """The pictures most similar to a vector.
 
-        With int8 and bits, those that may be among them are compared again in floats: at least 200
-        rows, and all that are as near as the last of these, so that equal codes hide nothing.
+        With int8 and bits, those that may be among them are compared again in floats: at least
+        1,000 rows, and all that are as near as the last of these, so that equal codes hide nothing.
 
         Args:
             query: `(D,)`.
@@ -177,7 +192,7 @@ class PictureIndex:
         scores = _products(self.vectors, rows, unit)
         found: list[tuple[str, float]] = []
         for number in np.argsort(-scores, kind="stable"):
-            path = self.paths[rows[number]]
+            path = self._path(int(rows[number]))
             if leave_out is None or not leave_out(path):
                 found.append((path, float(scores[number])))
             if len(found) == count:
@@ -194,14 +209,13 @@ class PictureIndex:
             code = encode(unit[np.newaxis], np.asarray(self._center))[0]
             differing = hamming(self._codes, code)
             # Few values are possible, so counting finds the last one faster than sorting.
-            last = int(np.searchsorted(np.cumsum(np.bincount(differing)), count))
-            return np.flatnonzero(differing <= last)
+            most = int(np.searchsorted(np.cumsum(np.bincount(differing)), count))
+            return np.flatnonzero(differing <= most)
         distances = -_products(self._steps, np.arange(len(self)), unit) * self._scales
         # Rounding: seven deviations of the difference of two such products.
         uncertain = 3 * np.max(self._scales)
-        return np.flatnonzero(
-            distances <= np.partition(distances, count - 1)[count - 1] + uncertain
-        )
+        last = np.partition(distances, count - 1)[count - 1]
+        return np.flatnonzero(distances <= last + uncertain)
 
 
 def _products(
