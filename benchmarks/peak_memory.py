@@ -102,7 +102,9 @@ def predict(name: str, folder: Path) -> dict[str, float]:
 
     config = load_config(CONFIGS / RECIPES[name][0], changes_of(name, folder))
     started = time.process_time()
-    teacher = config.teacher and load_teacher(config.teacher, image_size=config.data.image_size)
+    teacher, data = None, config.data
+    if config.teacher is not None:
+        teacher = load_teacher(config.teacher, image_size=data.image_size, channels=data.channels)
     memory = count_step_memory(config, teacher=teacher)
     parts = memory.by_purpose()
     return {

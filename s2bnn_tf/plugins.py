@@ -38,7 +38,7 @@ def load_plugin(module: str) -> None:
         ConfigError: If there is no such module, it cannot be imported, or it registers a name
             that is taken.
     """
-    if not is_module_name(module):
+    if not is_module_name(module) or module.endswith(".py"):
         raise ConfigError(
             f"--plugin {printable(module)}: expected the name of a module, as in my_networks for "
             "my_networks.py."

@@ -59,7 +59,10 @@ def _memory(recipe: Config, encoder: Encoder) -> dict[str, Any]:
     teacher = reason = None
     if recipe.teacher is not None:
         try:
-            teacher = load_teacher(recipe.teacher, image_size=recipe.data.image_size)
+            data = recipe.data
+            teacher = load_teacher(
+                recipe.teacher, image_size=data.image_size, channels=data.channels
+            )
         except UserError as error:  # mostly, it has not been trained yet
             reason = str(error)
     student = encoder if recipe.precision == "float32" else None  # it computes in floats

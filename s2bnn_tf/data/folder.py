@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from s2bnn_tf.data.pictures import Found, extensions, find_pictures, read_file
-from s2bnn_tf.data.video import VIDEO_EXTENSIONS, is_video, sample_video
+from s2bnn_tf.data.video import VIDEO_EXTENSIONS, default_frames_dir, is_video, sample_video
 from s2bnn_tf.errors import DataError
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.text import printable
@@ -48,7 +48,7 @@ class Listing:
     videos: dict[Path, Path] = field(default_factory=dict)
 
 
-def list_folder(root: Path, split: str, frames_dir: Path) -> Listing:
+def list_folder(root: Path, split: str, frames_dir: Path | None = None) -> Listing:
     """Find the images of one split, in sorted order; frames of videos are among them.
 
     Three layouts are known. If there is a folder `train` or `training` and one named `val`,
@@ -62,7 +62,7 @@ def list_folder(root: Path, split: str, frames_dir: Path) -> Listing:
     Args:
         root: The folder.
         split: `train` or `test`.
-        frames_dir: Where frames of videos are kept; see `sample_video`.
+        frames_dir: Where frames of videos are kept; by default `default_frames_dir()`.
 
     Returns:
         The images of the split.
@@ -79,13 +79,13 @@ def list_folder(root: Path, split: str, frames_dir: Path) -> Listing:
 
 
 def list_splits(
-    root: Path, frames_dir: Path, progress: Progress | None = None
+    root: Path, frames_dir: Path | None = None, progress: Progress | None = None
 ) -> dict[str, Listing]:
     """Find the images of both splits, as `list_folder` finds those of one.
 
     Args:
         root: The folder.
-        frames_dir: Where frames of videos are kept; see `sample_video`.
+        frames_dir: Where frames of videos are kept; by default `default_frames_dir()`.
         progress: Called while videos are decoded.
 
     Returns:
@@ -116,13 +116,17 @@ def list_video(path: Path, frames_dir: Path, progress: Progress | None = None) -
 
 
 def _list(
-    root: Path, frames_dir: Path, progress: Progress | None = None, *, tell_chosen: bool = True
+    root: Path,
+    frames_dir: Path | None,
+    progress: Progress | None = None,
+    *,
+    tell_chosen: bool = True,
 ) -> tuple[dict[str, Listing], Found]:
     if not root.is_dir():
         raise DataError(f"There is no folder {root}; write folder: and the path of a folder.")
     inside = _see_through(root)
     found = find_pictures(inside, VIDEO_EXTENSIONS)
-    frames = _take_frames(found, frames_dir, progress)
+    frames = _take_frames(found, frames_dir or default_frames_dir(), progress)
     equal = _equal_files(found.paths, frames)
     # What has a class, and is held out or not: a picture, or a video with all of its frames.
     units = {path: path.parent if path in frames else path for path in found.paths}

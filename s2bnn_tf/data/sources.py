@@ -113,7 +113,7 @@ def open_images(paths: Sequence[Path]) -> FileSource:
 
 
 def _open_folder(spec: str, split: str, folder: Path) -> FileSource:
-    return _open_listing(spec, split, list_folder(folder, split, default_frames_dir()))
+    return _open_listing(spec, split, list_folder(folder, split))
 
 
 def _open_video(spec: str, split: str, path: Path) -> FileSource:

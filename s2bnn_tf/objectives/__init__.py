@@ -10,6 +10,7 @@ from s2bnn_tf.objectives.registry import (
     objective_names,
     objective_plugin,
     register_objective,
+    try_objective,
 )
 from s2bnn_tf.objectives.regression import regression_loss
 from s2bnn_tf.objectives.similarity import similarity_loss
@@ -25,4 +26,5 @@ __all__ = [
     "register_objective",
     "regression_loss",
     "similarity_loss",
+    "try_objective",
 ]

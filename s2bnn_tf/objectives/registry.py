@@ -14,6 +14,7 @@ Objective = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 # Those that have keys of their own in a recipe, and names in metrics.jsonl.
 _BUILT_IN = ("contrastive", "distillation", "similarity", "regression", "custom")
+_TRIED = 4  # pictures
 _OBJECTIVES: Registry[Objective] = Registry("objective", reserved=_BUILT_IN)
 
 
@@ -76,6 +77,33 @@ def check_objective(name: str) -> None:
         ConfigError: If it is not.
     """
     _OBJECTIVES.get(name)
+
+
+def try_objective(name: str, dim: int) -> None:
+    """Compute an objective once, so that its faults show before training.
+
+    >>> register_objective("flat")(lambda query, target: tf.reduce_sum(query - target)) is not None
+    True
+    >>> try_objective("flat", 8)
+
+    Args:
+        name: The name of the objective.
+        dim: The dimension D of the embeddings.
+
+    Raises:
+        ConfigError: If there is no such objective, or it fails, or does not return a scalar.
+    """
+    pair = tf.math.l2_normalize(tf.random.stateless_normal((2, _TRIED, dim), (0, dim)), axis=-1)
+    try:
+        custom_loss(name, pair[0], pair[1])
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"The objective {name!r} fails on embeddings of the shape ({_TRIED}, {dim}): "
+            f"{type(error).__name__}: {(str(error).strip() or 'no reason').splitlines()[0]}; mend "
+            "it."
+        ) from error
 
 
 def custom_loss(name: str, query: tf.Tensor, target: tf.Tensor) -> tf.Tensor:

@@ -16,6 +16,7 @@ from s2bnn_tf.progress import Progress
 from s2bnn_tf.report import ReportColumn, read_column, read_gallery, read_mistakes, write_report
 from s2bnn_tf.runs import RunDirectory, load_encoder
 
+NBSP = "\u00a0"  # a space that does not break, for pages
 _HEADINGS = {"teacher": "Teacher", "step1": "Student, step 1", "student": "Student, step 2"}
 
 
@@ -82,7 +83,7 @@ def report(plan: Plan, output_dir: Path, results: dict[str, Any]) -> Path:
     write_report(
         path,
         title=f"s2bnn fit: {output_dir.resolve().name}",
-        headline=headline(results),
+        headline=headline(results).replace(" %", f"{NBSP}%"),
         columns=_columns(plan, output_dir, results),
         notes=plan.look.said,
         curves={_HEADINGS[name]: run.metrics_path for name, run in runs.items()},

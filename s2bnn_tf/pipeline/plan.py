@@ -16,7 +16,7 @@ from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import write_json
 from s2bnn_tf.image_size import describe_size
 from s2bnn_tf.pipeline.look import Look
-from s2bnn_tf.pipeline.room import count_memory
+from s2bnn_tf.pipeline.room import count_memory, memory_of_all
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import ListOf, Number, Object, Text, read_json
 from s2bnn_tf.recipes import config_path
@@ -32,12 +32,12 @@ _FILES = {
 }
 # What each size of the student is; medium unless the pictures are smaller.
 SIZES: dict[str, tuple[str, ...]] = {
-    "small": ("data.image_size=32", "student.stem=small", "student.width=0.25"),
-    "medium": ("data.image_size=64", "student.stem=medium", "student.width=0.25"),
-    "large": ("data.image_size=128", "student.stem=medium", "student.width=0.5"),
+    "small": ("data.image_size=32", "student.width=0.25"),
+    "medium": ("data.image_size=64", "student.width=0.25"),
+    "large": ("data.image_size=128", "student.width=0.5"),
 }
 _MANY = 10_000  # pictures
-_SMALL_STEM = 64  # pixels; a quarter of the work on inputs that are larger on both sides
+_MEDIUM_STEM = 64  # pixels on each side; it does not take smaller inputs, and saves work on others
 _SMALL_SIDE = 48  # pixels; the median of smaller pictures is not enlarged to 64
 # The share of the time that is trained in; measuring, conversion and the report take the rest.
 _SHARES = {"teacher": 0.25, "step1": 0.45, "student": 0.30}
@@ -109,7 +109,8 @@ class Plan:
             + (", used to measure and never to learn" if look.class_names else ""),
             f"input      {describe_size(data.image_size)} {'gray ' * (data.channels == 1)}pixels, "
             f"crops of {100 * (data.crop_scale or (0, 0))[0]:.0f} to 100 % of a picture",
-            f"color      {'can tell' if look.color else 'cannot tell'} the pictures apart: "
+            f"color      {'can tell' if look.color and data.channels == 3 else 'cannot tell'} the "
+            "pictures apart: "
             f"{100 * (data.jitter_probability or 0):.0f} % of the crops are changed in it",
             f"student    {student.student.backbone}, width {student.student.width:g}, "
             f"{student.student.stem} stem, 1-bit weights and activations",
@@ -228,15 +229,14 @@ def choose_what_fits(
         configs = {stage: _load(stage, changes) for stage, changes in recipes.items()}
         memories = counted.get(size) or count_memory(configs)
         counted[size] = memories
-        needed = {
-            stage: memory.total(configs[stage].data.batch_size)
-            for stage, memory in memories.items()
-        }
-        if room is None or max(needed.values()) <= room:
-            return recipes, max(needed.values())
-    worst = max(needed, key=lambda stage: needed[stage])
-    last = dataclasses.replace(memories[worst], batch_size=configs[worst].data.batch_size)
-    raise ConfigError(describe_refusal(last, room or 0))
+        batches = {stage: config.data.batch_size for stage, config in configs.items()}
+        needed = memory_of_all(memories, batches)
+        if room is None or needed <= room:
+            return recipes, needed
+    worst = max(memories, key=lambda stage: memories[stage].total(batches[stage]))
+    last = dataclasses.replace(memories[worst], batch_size=batches[worst])
+    others = needed - last.total()  # what the graphs of the other stages take
+    raise ConfigError(describe_refusal(last, (room or 0) - others))
 
 
 def _sizes_and_batches(look: Look, options: Options) -> Iterator[tuple[str, int]]:
@@ -259,7 +259,9 @@ def _choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tu
     image_size, *student = SIZES[size]
     given = tuple(o for o in options.overrides if not o.startswith("steps="))
     everywhere = [o for o in given if o.split(".")[0] in ("data", "seed", "precision", "monitor")]
-    shared = (f"data.source={source}", image_size, *_augmentation(look))
+    source_and_size = (f"data.source={source}", image_size)
+    data = _load("step1", (*source_and_size, *everywhere)).data
+    shared = (*source_and_size, *_augmentation(look, color=look.color and data.channels == 3))
     recipes = {}
     teacher = options.teacher
     if teacher is None:
@@ -270,10 +272,9 @@ def _choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tu
             f"objective.queue_size={queue}",
             *everywhere,
         )
-    data = _load("step1", (*shared, *everywhere)).data
     width = _feature_width(teacher, data)
-    own = (*shared, f"data.batch_size={max(2, batch // 2)}", *student)
-    own += ("student.stem=medium",) if min(data.shape[:2]) > _SMALL_STEM else ()
+    stem = "medium" if min(data.shape[:2]) >= _MEDIUM_STEM else "small"
+    own = (*shared, f"data.batch_size={max(2, batch // 2)}", f"student.stem={stem}", *student)
     own += (f"student.embedding_dim={width}",) if width else ()
     own += (f"teacher.weights={json.dumps(teacher)}",) if teacher else ()
     first = (f"student.init_from={json.dumps(options.init)}",) if options.init else ()
@@ -282,14 +283,14 @@ def _choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tu
     return recipes
 
 
-def _augmentation(look: Look) -> tuple[str, ...]:
+def _augmentation(look: Look, *, color: bool) -> tuple[str, ...]:
     """How far training may change a picture, by what can be seen without labels.
 
     Brightness says nothing about gray pictures, while color often tells colored ones apart: see
     docs/results.md. What is small was cut out by somebody already, so that its borders belong to
     it and little of it may be missing.
     """
-    of_color = () if look.color else ("data.jitter_probability=0.9",)
+    of_color = () if color else ("data.jitter_probability=0.9",)
     of_size = ("data.crop_scale=[0.3, 1.0]", "data.center_crop=1.0")
     return (*of_color, *(of_size if look.side < _SMALL_SIDE else ()))
 

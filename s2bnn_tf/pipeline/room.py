@@ -36,6 +36,23 @@ def count_memory(configs: Mapping[str, Config]) -> dict[str, StepMemory]:
     return found
 
 
+def memory_of_all(memories: Mapping[str, StepMemory], batches: Mapping[str, int]) -> int:
+    """The bytes of a process that times and trains all stages, one after another.
+
+    The tensors of one stage take the place of those of another. What TensorFlow keeps of each
+    graph stays: that of the student is built three times, since its second step is another one.
+
+    Args:
+        memories: By stage, as from `count_memory`.
+        batches: The size of the batch of each stage.
+    """
+    totals = {stage: memory.total(batches[stage]) for stage, memory in memories.items()}
+    worst = max(totals, key=lambda stage: totals[stage])
+    times = {"teacher": 2, "step1": 3}
+    graphs = sum(times[stage] * memory.graphs for stage, memory in memories.items())
+    return totals[worst] + graphs - memories[worst].graphs
+
+
 def _measured(config: Config) -> Config:
     """A recipe whose network is scored, since a fit measures each in the process that trains."""
     return replace(config, monitor=replace(config.monitor, knn_every=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from s2bnn_tf.report.charts import (
     style,
     to_svg,
 )
+
+_LEGEND = 18.0  # height of the legend above a separate chart
 
 
 def calibration_chart(result: Mapping[str, Any]) -> Chart | None:
@@ -89,13 +92,20 @@ def save_chart(chart: Chart, path: Path) -> None:
     """Write a chart as a separate SVG file, which follows light and dark like the report."""
     spaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     names = (
-        f'<text x="{10 + 90 * i}" y="12" fill="var(--c{entry.color})">{entry.marker} '
+        f'<text x="{10 + 90 * i}" y="-4" fill="var(--c{entry.color})">{entry.marker} '
         f"{html.escape(entry.name)}</text>"
         for i, entry in enumerate(chart.legend)
     )
-    rules = f"<style>{palette()} text {{ font: 10px sans-serif }}</style>{''.join(names)}"
-    svg = chart.svg.replace("<svg ", f"<svg {spaces} width='660' ", 1).replace(">", f">{rules}", 1)
-    write_text(path, svg)
+    scheme = ":root { color-scheme: light dark }"  # the page behind it follows, too
+    rules = f"<style>{palette()} {scheme} text {{ font: 10px sans-serif }}</style>"
+    svg = chart.svg.replace("<svg ", f"<svg {spaces} width='660' ", 1)
+    svg = svg.replace(">", f">{rules}{''.join(names)}", 1)
+    write_text(path, re.sub(r'viewBox="0 0 ([0-9.]+) ([0-9.]+)"', _with_legend, svg, count=1))
+
+
+def _with_legend(match: re.Match[str]) -> str:
+    """A view box with room above the chart, so that its legend covers nothing."""
+    return f'viewBox="0 {-_LEGEND:g} {match[1]} {float(match[2]) + _LEGEND:g}"'
 
 
 def draw_calibration(result: Mapping[str, Any], directory: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.report.page import write_report
 from s2bnn_tf.report.stored import read_column, read_gallery, read_mistakes
-from s2bnn_tf.report.table import MEASURES, ReportColumn, make_table
+from s2bnn_tf.report.table import MEASURES, ReportColumn, make_table, ways_of_measuring
 from s2bnn_tf.runs import RunDirectory
 
 _MEASURED = (*MEASURES, "latency")
@@ -82,7 +82,10 @@ def describe_comparison(compared: dict[str, Any], report: Path | str | None = No
 
 
 def _headline(columns: Sequence[ReportColumn], unmeasured: Mapping[str, str]) -> str | None:
-    """Name the best model by the measure that most of them have, by linear probe among equals."""
+    """Name the best model by the measure that most of them have, by linear probe among equals.
+
+    There is no best among models that were measured in different ways, as on other images.
+    """
     measures = (("linear", "linear probe"), ("knn", "nearest neighbors"))
     having = {words: [c for c in columns if getattr(c, m)] for m, words in measures}
     measure, words = max(measures, key=lambda pair: len(having[pair[1]]))  # the first of equals
@@ -92,6 +95,8 @@ def _headline(columns: Sequence[ReportColumn], unmeasured: Mapping[str, str]) ->
     best = max(known, key=lambda c: float(getattr(c, measure)["top1"]))
     among = f" of the {len(known)} that have one" if len(known) < len(columns) else ""
     sentence = f"Best by {words}{among}: {best.name}, {100 * getattr(best, measure)['top1']:.1f} %."
+    if len(ways_of_measuring(known, measure)) > 1:
+        sentence = "These models were measured in different ways, so that none can be called best."
     if unmeasured:
         sentence += f" Not measured yet: {', '.join(unmeasured)}."
     return sentence

@@ -16,6 +16,7 @@ WIDTH = 331.2  # of a map, in the units of its SVG: 4.6 inches of 72 points
 _LOWEST, _HIGHEST = 0.4, 1.2  # its height, as a share of that
 _MARGIN = 8.0
 _CHARACTER, _LINE = 6.8, 14.0  # width and height of the style sheet's bold 11 pixels, generously
+_ABOVE = 9.0  # a point, which its name does not cover then
 _TRIED = 80  # places for a name, from the middle of its class outwards
 _LONGEST_NAME = 18  # characters
 
@@ -64,7 +65,7 @@ def align(places: Places, reference: Places) -> Places:
 def draw_map(places: Places, labels: NDArray[np.integer[Any]], names: Sequence[str]) -> Chart:
     """Draw points (N, 2), N at least 1, with labels (N,), -1 where there is none.
 
-    Classes differ by color and by marker, and their names are written inside of them.
+    Classes differ by color and by marker, and their names are written among their points.
     """
     from matplotlib.figure import Figure
 
@@ -100,7 +101,7 @@ def _fit(places: Places) -> tuple[Places, float]:
 
 
 def place_names(classes: Mapping[str, Places], height: float) -> dict[str, tuple[float, float]]:
-    """Choose where the name of each class is written: on one of its points, over no other name.
+    """Choose where the name of each class is written: above a point of it, over no other name.
 
     The largest classes choose first, the points nearest to their middle. A name that fits
     nowhere is left out; the legend has it.
@@ -117,7 +118,7 @@ def place_names(classes: Mapping[str, Places], height: float) -> dict[str, tuple
     for name, points in sorted(classes.items(), key=lambda item: -len(item[1])):
         from_middle = np.abs(points - np.median(points, axis=0)).sum(axis=1)
         for x, y in points[np.argsort(from_middle, kind="stable")[:_TRIED]]:
-            box = name_box(name, float(x), float(y), height)
+            box = name_box(name, float(x), float(y) + _ABOVE, height)
             if not any(_overlap(box, other) for other in taken):
                 taken.append(box)
                 chosen[name] = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
@@ -172,4 +173,5 @@ def _left_out(gallery: Gallery) -> str:
 
 
 def _shorten(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+    """Leave out the middle of a long name, since names of classes often differ at their ends."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 7]}…{name[-6:]}"

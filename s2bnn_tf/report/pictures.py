@@ -14,6 +14,7 @@ from s2bnn_tf.evaluation import Gallery, Mistakes
 from s2bnn_tf.report.table import NBSP
 
 SHOWN_CLASSES = 20  # of a confusion matrix; more cannot be read
+SHOWN_NEIGHBORS = 3  # classes that are named, of those of a picture's neighbors
 SHOWN_PAIRS = 15  # of classes that are confused, where there is no matrix
 
 
@@ -44,7 +45,7 @@ def neighbor_rows(gallery: Gallery) -> list[dict[str, Any]]:
         counts = Counter(gallery.neighbor_labels[query].tolist())
         found = [
             {"name": named(other), "count": count, "wrong": bool(other != label)}
-            for other, count in counts.most_common()
+            for other, count in counts.most_common(SHOWN_NEIGHBORS)
             if other >= 0
         ]
         rows.append(
@@ -52,6 +53,7 @@ def neighbor_rows(gallery: Gallery) -> list[dict[str, Any]]:
                 "query": tile(gallery.query_images[query], label),
                 "neighbors": neighbors,
                 "found": found if label >= 0 else [],
+                "others": max(0, len(counts) - SHOWN_NEIGHBORS),
             }
         )
     return rows

@@ -211,7 +211,7 @@ def describe_protocol(columns: Sequence[ReportColumn]) -> list[str]:
         )
         if "classes" in knn:
             sentences.append(
-                f"Guessing among {knn['classes']} classes would give "
+                f"Guessing among {knn['classes']:,} classes would give "
                 f"{_percent(1 / knn['classes'])}."
             )
     if linear:
@@ -282,16 +282,22 @@ _CONDITIONS: dict[str, tuple[str, Callable[[Mapping[str, Any]], str]]] = {
 def _differences(columns: Sequence[ReportColumn]) -> list[str]:
     """Warn of numbers that stand in one row and were measured in different ways."""
     said = []
-    for measure, (heading, describe) in _CONDITIONS.items():
-        ways: dict[str, list[str]] = {}
-        for column in columns:
-            with contextlib.suppress(KeyError):  # of an earlier version, which did not write it
-                if result := getattr(column, measure):
-                    ways.setdefault(describe(result), []).append(column.name)
+    for measure, (heading, _) in _CONDITIONS.items():
+        ways = ways_of_measuring(columns, measure)
         if len(ways) > 1:
             each = "; ".join(f"{', '.join(names)}: {way}" for way, names in ways.items())
             said.append(f"The {heading} cannot be compared directly. {each}.")
     return said
+
+
+def ways_of_measuring(columns: Sequence[ReportColumn], measure: str) -> dict[str, list[str]]:
+    """Return the conditions that a measure was taken in, in words, and the models of each."""
+    ways: dict[str, list[str]] = {}
+    for column in columns:
+        with contextlib.suppress(KeyError):  # of an earlier version, which did not write it
+            if result := getattr(column, measure):
+                ways.setdefault(_CONDITIONS[measure][1](result), []).append(column.name)
+    return ways
 
 
 def _hints(columns: Sequence[ReportColumn]) -> list[str]:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import Config
 from s2bnn_tf.errors import ConfigError
-from s2bnn_tf.objectives import KeyQueue, check_objective
+from s2bnn_tf.objectives import KeyQueue, try_objective
 from s2bnn_tf.runs import build_encoder, restore_run
 from s2bnn_tf.teachers import load_teacher
 from s2bnn_tf.training.optimizers import build_optimizer
@@ -73,7 +73,7 @@ def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
     keras.utils.set_random_seed(config.seed)
     objective = config.objective
     if objective.custom is not None:
-        check_objective(objective.custom)
+        try_objective(objective.custom, config.student.embedding_dim)
     student = build_encoder(config)
     momentum_encoder = queue = None
     if objective.contrastive_weight > 0:

@@ -31,9 +31,9 @@ from s2bnn_tf.training.pretrainer import Pretrainer
 keras = tf.keras
 
 # Fitted by benchmarks/peak_memory.py, whose results hold the errors.
-_PROGRAM_BYTES = 560 * 2**20
-_BYTES_PER_OPERATION = 24 * 2**10
-_IDLE = 1.05  # of the step's tensors: gaps between them, workspaces, operations out of order
+_PROGRAM_BYTES = 660 * 2**20
+_BYTES_PER_OPERATION = 63 * 2**10
+_IDLE = 1.12  # of the step's tensors: gaps between them, workspaces, operations out of order
 
 # For each weight that is trained: what the optimizer keeps, in weights.
 _SLOTS = {"adam": 2, "sgd": 1, "lamb": 2}
@@ -52,9 +52,9 @@ class StepMemory:
         weights: Weights, gradients, the optimizer's state and the queue.
         accumulated: What adding up the gradients of several parts takes.
         view: One image's views, in all the batches that exist at the same time.
-        student: The tensors of the student, forward and backward. The momentum encoder, which is
-            done before that, needs fewer of the same.
-        teacher: Those of the teacher, which is done before, too; None without one.
+        student: The tensors of the student, forward and backward.
+        others: Those of the teacher and of the momentum encoder, which run forward only, and at
+            the same time.
         scored: Those of the student where it is scored, which is `_SCORED` images at a time; None
             if it is not.
         batch_size: The batch of the recipe.
@@ -66,10 +66,15 @@ class StepMemory:
     accumulated: float
     view: float
     student: LiveTensors
-    teacher: LiveTensors | None
+    others: tuple[LiveTensors, ...]
     scored: LiveTensors | None
     batch_size: int
     parts: int
+
+    @property
+    def graphs(self) -> int:
+        """The bytes of the program that come with the operations of this step."""
+        return _BYTES_PER_OPERATION * self.operations
 
     def by_purpose(self, batch: int | None = None, parts: int | None = None) -> dict[str, int]:
         """Return the bytes of `program`, `weights`, `views` and `tensors`.
@@ -80,13 +85,11 @@ class StepMemory:
         """
         batch, parts = batch or self.batch_size, parts or self.parts
         part = -(-batch // parts)
-        tensors = self.student.peak(part)
-        if self.teacher is not None:
-            tensors = max(tensors, self.teacher.peak(part))
+        tensors = sum(live.peak(part) for live in (self.student, *self.others))
         if self.scored is not None:
             tensors = max(tensors, self.scored.peak(_SCORED))
         return {
-            "program": _PROGRAM_BYTES + _BYTES_PER_OPERATION * self.operations,
+            "program": _PROGRAM_BYTES + self.graphs,
             "weights": round(self.weights + (self.accumulated if parts > 1 else 0.0)),
             "views": round(batch * self.view),
             "tensors": round(_IDLE * tensors),
@@ -148,13 +151,9 @@ def count_step_memory(
     counted = _counted(config, student, teacher)
     shape = config.data.shape
     backward, forward = live_tensors(lambda images: _step(counted, images), shape)
-    operations = backward.operations
-    frozen = None
+    others = [forward] if counted.momentum_encoder is not None else []
     if teacher is not None:
-        (frozen,) = live_tensors(lambda images: [[teacher(images, training=False)]], shape)
-        operations += frozen.operations
-    if counted.momentum_encoder is not None:
-        operations += forward.operations
+        others += live_tensors(lambda images: [[teacher(images, training=False)]], shape)
     trained, whole = _bytes(student.trainable_variables), _bytes(student.variables)
     weights = whole + _SLOTS[config.optimizer.name] * trained
     weights += whole if counted.momentum_encoder is not None else 0
@@ -164,9 +163,9 @@ def count_step_memory(
         weights=weights,
         accumulated=trained,
         view=4 * math.prod(shape) * counted.views * _BATCHES,
-        operations=operations,
+        operations=sum(live.operations for live in (backward, *others)),
         student=backward,
-        teacher=frozen,
+        others=tuple(others),
         scored=forward if config.monitor.knn_every else None,
         batch_size=config.data.batch_size,
         parts=config.optimizer.accumulation_steps,

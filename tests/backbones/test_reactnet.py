@@ -126,9 +126,9 @@ def test_impossible_options(options, words):
 @pytest.mark.parametrize(
     ("shape", "stem", "words"),
     [
-        ((127, 224, 3), "imagenet", "128 pixels or more, not 127.*stem: medium or small"),
-        ((63, 64, 3), "medium", "64 pixels or more, not 63.*stem: small"),
-        ((32, 31, 3), "small", "32 pixels or more, not 31"),
+        ((127, 224, 3), "imagenet", "128 pixels or more .*not 127x224.*medium or small"),
+        ((63, 64, 3), "medium", "64 pixels or more on each side, not 63x64.*stem: small"),
+        ((32, 31, 3), "small", "32 pixels or more on each side, not 32x31"),
     ],
 )
 def test_images_that_are_too_small(shape, stem, words):

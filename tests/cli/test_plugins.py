@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
+from s2bnn_tf import plugins
+from s2bnn_tf.backbones.registry import _BACKBONES
+from s2bnn_tf.cli import main
 from s2bnn_tf.config import load_config
+from s2bnn_tf.data.registry import _SOURCES
+from s2bnn_tf.objectives.registry import _OBJECTIVES
 from s2bnn_tf.runs import leave_untrained
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "extend.md").read_text("utf-8")
 BRIEF = [
-    *("--set", "epochs=1", "--set", "data.batch_size=64", "--set", "data.image_size=32"),
-    *("--set", "student.width=0.0625", "--set", "monitor.knn_every=0", "--set", "steps=2"),
+    *("--set", "steps=2", "--set", "data.batch_size=64", "--set", "data.image_size=32"),
+    *("--set", "student.width=0.0625", "--set", "monitor.knn_every=0"),
 ]
+NOTHING = ("data", "pack", "x", "y")  # a verb that fails at once
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +55,31 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def run(folder: Path, *words: object, path: str = "") -> subprocess.CompletedProcess[str]:
-    """A command in a folder, as an installed `s2bnn` runs it: the folder is not on the path."""
-    code = f"import sys; sys.path.remove(''); sys.path.insert(0, {str(ROOT)!r}); "
-    code += "from s2bnn_tf.cli import main; main(sys.argv[1:])"
-    line = [sys.executable, "-c", code, *map(str, words)]
-    environment = {**os.environ, "PYTHONPATH": path}
-    return subprocess.run(
-        line, cwd=folder, env=environment, capture_output=True, text=True, check=False
-    )
+def run(folder: Path, *words: object, installed: Sequence[Path] = ()) -> Result:
+    """Run a command in a folder as a new process does: no plugin is imported or registered."""
+    with pytest.MonkeyPatch.context() as patch:
+        for registry in (_BACKBONES, _OBJECTIVES, _SOURCES):
+            patch.setattr(registry, "entries", dict(registry.entries))
+            patch.setattr(registry, "_plugins", dict(registry._plugins))
+        patch.setattr(plugins, "_expected", {})
+        patch.setattr(sys, "path", [*map(str, installed), *filter(None, sys.path)])
+        patch.chdir(folder)
+        plugins.load_installed.cache_clear()
+        before = set(sys.modules)
+        try:
+            return CliRunner().invoke(main, list(map(str, words)))
+        finally:
+            plugins.load_installed.cache_clear()
+            for name in set(sys.modules) - before:
+                if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == folder:
+                    del sys.modules[name]
+
+
+def one_sentence(done: Result) -> str:
+    assert done.exit_code == 1 and isinstance(done.exception, SystemExit), done.output
+    *_, last = done.output.strip().splitlines()
+    assert last.startswith("Error: "), done.output
+    return last
 
 
 def commands() -> list[list[str]]:
@@ -70,11 +93,11 @@ def runs(folder) -> Path:
     """The run directories, after all commands of the page."""
     for words in commands():
         done = run(folder, *words, *(BRIEF if "train" in words else ()))
-        assert done.returncode == 0, f"{words}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
+        assert done.exit_code == 0, f"{words}\n{done.output}\n{done.exception}"
     return folder / "runs"
 
 
+@pytest.mark.slow
 def test_the_page_shows_each_kind(runs):
     assert load_config(runs / "mine/config.yaml").student.backbone == "plain"
     row = json.loads((runs / "neighbors/metrics.jsonl").read_text().splitlines()[0])
@@ -83,6 +106,7 @@ def test_the_page_shows_each_kind(runs):
     assert json.loads((runs / "arrays/eval/knn.json").read_text())["top1"] == 1.0
 
 
+@pytest.mark.slow
 def test_a_run_remembers_its_plugins(runs):
     assert load_config(runs / "mine/config.yaml").plugins == ("my_network",)
     assert load_config(runs / "neighbors/config.yaml").plugins == ("my_objective",)
@@ -90,31 +114,61 @@ def test_a_run_remembers_its_plugins(runs):
     assert load_config(runs / "digits/teacher/config.yaml").plugins == ()
 
 
-def one_sentence(done: subprocess.CompletedProcess[str]) -> str:
-    assert done.returncode == 1, done.stderr
-    *_, last = done.stderr.strip().splitlines()
-    assert last.startswith("Error: ") and "Traceback" not in done.stderr, done.stderr
-    return last
-
-
+@pytest.mark.slow
 def test_a_run_that_is_opened_without_its_plugin(runs, folder):
     without = one_sentence(run(folder, "summary", "runs/mine"))
-    assert (
-        "There is no backbone named 'plain', and its recipe needs the plugin my_network, which is "
-        "not imported (write `s2bnn --plugin my_network ...`); choose one of: "
-    ) in without
+    assert "no backbone named 'plain', and its recipe needs the plugin my_network" in without
     without = one_sentence(run(folder, "eval", "knn", "runs/arrays"))
-    assert (
-        "Unknown data source 'npz:images.npz', and its recipe needs the plugin my_source" in without
-    )
+    assert "Unknown data source 'npz:images.npz', and its recipe needs the plugin my_sou" in without
     recipe = "runs/neighbors/config.yaml"
     without = one_sentence(run(folder, "train", recipe, "--output-dir", "runs/neighbors"))
     assert "no objective named 'neighbors', and its recipe needs the plugin my_objective" in without
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("student: {backbone: plain}", "There is no backbone named 'plain'"),
+        ("data: {source: 'npz:images.npz'}", "Unknown data source 'npz:images.npz'"),
+        (
+            "objective: {custom: neighbors, custom_weight: 1}\n"
+            "teacher: {weights: runs/digits/teacher}",
+            "There is no objective named 'neighbors'",
+        ),
+    ],
+)
+def test_a_recipe_without_its_plugin(text, words, folder):
+    contrast = "" if "objective" in text else "objective: {contrastive_weight: 1}\n"
+    (folder / "recipe.yaml").write_text(f"plugins: [absent]\n{contrast}{text}\n")
+    brief = ["data.image_size=32", "student.width=0.0625", "objective.distillation_weight=0"]
+    overrides = [word for change in brief for word in ("--set", change)]
+    said = one_sentence(
+        run(folder, "train", "recipe.yaml", "--output-dir", folder / "runs/without", *overrides)
+    )
+    assert (
+        f"{words}, and its recipe needs the plugin absent, which is not imported (write "
+        "`s2bnn --plugin absent ...`); "
+    ) in said
+
+
+def test_a_recipe_that_names_no_module(folder):
+    (folder / "recipe.yaml").write_text("plugins: ['../x']\nobjective: {distillation_weight: 0}\n")
+    said = one_sentence(
+        run(
+            folder,
+            "train",
+            "recipe.yaml",
+            "--output-dir",
+            "x",
+            "--set=objective.contrastive_weight=1",
+        )
+    )
+    assert "plugins: expected names of modules, not '../x'" in said
+
+
+@pytest.mark.slow
 def test_a_run_needs_its_objective_for_training_alone(runs, folder):
-    done = run(folder, "summary", "runs/neighbors")
-    assert done.returncode == 0, done.stderr
+    assert run(folder, "summary", "runs/neighbors").exit_code == 0
 
 
 @pytest.mark.parametrize(
@@ -128,57 +182,105 @@ def test_a_run_needs_its_objective_for_training_alone(runs, folder):
 )
 def test_a_plugin_that_cannot_be_imported(text, words, tmp_path):
     (tmp_path / "broken.py").write_text(text)
-    assert re.search(
-        words, one_sentence(run(tmp_path, "--plugin", "broken", "data", "pack", "x", "y"))
-    )
+    said = one_sentence(run(tmp_path, "--plugin", "broken", *NOTHING))
+    assert re.search(words, said), said
 
 
 def test_a_plugin_that_is_not_there(tmp_path):
-    said = one_sentence(run(tmp_path, "--plugin", "gone.away", "data", "pack", "x", "y"))
+    said = one_sentence(run(tmp_path, "--plugin", "gone.away", *NOTHING))
     assert f"There is no module gone in {tmp_path} or among the installed packages" in said
 
 
 @pytest.mark.parametrize("name", ["my_network.py", "../my_network", "", "a b"])
 def test_a_plugin_that_is_no_module(name, tmp_path):
-    said = one_sentence(run(tmp_path, "--plugin", name, "data", "pack", "x", "y"))
+    if name == "my_network.py":
+        (tmp_path / name).write_text("")
+    said = one_sentence(run(tmp_path, "--plugin", name, *NOTHING))
     assert "expected the name of a module, as in my_networks for my_networks.py" in said
 
 
 def test_a_name_that_is_taken(folder):
     text = (folder / "my_objective.py").read_text()
     (folder / "other.py").write_text(text.replace("def neighbors", "def others"))
-    said = one_sentence(
-        run(folder, "--plugin", "my_objective", "--plugin", "other", "data", "pack", "x", "y")
-    )
+    said = one_sentence(run(folder, "--plugin", "my_objective", "--plugin", "other", *NOTHING))
     assert (
         "An objective named 'neighbors' is registered already by the plugin my_objective; choose "
         "another name for others in other."
     ) in said
     (folder / "ours.py").write_text(text.replace('"neighbors"', '"regression"'))
-    said = one_sentence(run(folder, "--plugin", "ours", "data", "pack", "x", "y"))
+    said = one_sentence(run(folder, "--plugin", "ours", *NOTHING))
     assert "An objective named 'regression' is registered already" in said
 
 
-def test_help_imports_no_plugin(folder):
-    done = run(folder, "--plugin", "nothing_like_it", "--help")
-    assert done.returncode == 0 and "--plugin MODULE" in done.stdout
+def test_a_name_that_is_no_identifier(folder):
+    text = (folder / "my_source.py").read_text()
+    (folder / "spaced.py").write_text(text.replace('"npz"', '"n:z"'))
+    said = one_sentence(run(folder, "--plugin", "spaced", *NOTHING))
+    assert "A name of a source is made of letters, digits and _, unlike 'n:z'" in said
 
 
-def install(folder: Path, value: str) -> str:
-    """A package with an entry point, beside the modules of a folder; returns its path."""
-    packages = folder / f"site-{value.replace('.', '-')}"
+def test_an_objective_that_is_no_number(folder):
+    text = (folder / "my_objective.py").read_text()
+    (folder / "rows.py").write_text(text.replace("tf.reduce_mean(", "("))
+    words = next(words for words in commands() if "my_objective" in words)
+    words = ["rows" if word == "my_objective" else word for word in words]
+    words[words.index("runs/neighbors")] = "runs/rows"
+    said = one_sentence(run(folder, *words, *BRIEF))
+    assert "objective 'neighbors' returns float32 of the shape (4, 4) where a single number" in said
+    (folder / "rows.py").write_text(text.replace("target, target", "target, tf.ones((3, 5))"))
+    said = one_sentence(run(folder, *words, *BRIEF))
+    assert "The objective 'neighbors' fails on embeddings of the shape (4, 64): Invalid" in said
+
+
+def test_a_source_that_returns_no_images(folder):
+    text = (folder / "my_source.py").read_text()
+    words = ["train", "configs/digits/teacher.yaml", "--set", "data.source=npz:images.npz"]
+    (folder / "empty.py").write_text(
+        text.replace("    return ArraySource(", "    return None and (")
+    )
+    said = one_sentence(
+        run(folder, "--plugin", "empty", *words, "--output-dir", "runs/empty", *BRIEF)
+    )
+    assert "The source 'npz' has returned no train images; it is to return an ImageSource" in said
+
+
+def test_a_process_of_its_own(tmp_path):
+    """The folder that a command runs in is searched, and help imports nothing."""
+    (tmp_path / "told.py").write_text("print('imported')")
+    code = "import sys; sys.path.remove(''); from s2bnn_tf.cli import main; main(sys.argv[1:])"
+    for words, told in (
+        (["--plugin", "told", *NOTHING], True),
+        (["--plugin", "told", "-h"], False),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words],
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == told, done.stderr
+        assert ("imported" in done.stdout) == told and "Traceback" not in done.stderr
+
+
+def install(folder: Path, value: str) -> list[Path]:
+    """A package with an entry point, beside the modules of a folder; returns what is searched."""
+    packages = folder / f"site-{value}"
     info = packages / "my_package-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my_package\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(f"[s2bnn_tf.plugins]\nmine = {value}\n")
-    return f"{packages}{os.pathsep}{folder}"
+    return [packages, folder]
 
 
-def test_an_installed_plugin_needs_no_option(runs, folder):
-    done = run(folder, "summary", "runs/mine", path=install(folder, "my_network"))
-    assert done.returncode == 0, done.stderr
-    said = one_sentence(run(folder, "summary", "runs/mine", path=install(folder, "gone")))
-    assert (
-        "The plugin gone of my_package does not exist; install or uninstall the package again."
-        in said
+def test_an_installed_plugin_needs_no_option(folder):
+    recipe = ["summary", str(folder / "mine.yaml")]
+    (folder / "mine.yaml").write_text(
+        "student: {backbone: plain}\ndata: {image_size: 32}\n"
+        "objective: {contrastive_weight: 1, distillation_weight: 0}\n"
     )
+    done = run(folder, *recipe, installed=install(folder, "my_network"))
+    assert done.exit_code == 0, done.output
+    said = one_sentence(run(folder, *recipe, installed=install(folder, "gone")))
+    assert "The plugin gone of my_package does not exist; install or uninstall" in said

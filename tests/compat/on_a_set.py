@@ -17,6 +17,9 @@ from s2bnn_tf.environment import quiet_tensorflow
 
 quiet_tensorflow()
 
+import tensorflow as tf  # noqa: E402
+
+from s2bnn_tf.backbones import register_backbone  # noqa: E402
 from s2bnn_tf.config import (  # noqa: E402
     Config,
     DataConfig,
@@ -26,15 +29,30 @@ from s2bnn_tf.config import (  # noqa: E402
     StudentConfig,
 )
 from s2bnn_tf.export import convert_run  # noqa: E402
+from s2bnn_tf.layers import BinaryConv2D, RPReLU  # noqa: E402
 from s2bnn_tf.runs import open_encoder  # noqa: E402
 from s2bnn_tf.training import pretrain  # noqa: E402
 from s2bnn_tf.training.fitting import Training  # noqa: E402
+
+keras = tf.keras
+
+
+@register_backbone("two_convolutions")
+def two_convolutions(input_shape: tuple[int, int, int]) -> keras.Model:
+    """A real and a binary convolution: a network that is traced and converted in a second."""
+    image = keras.Input(input_shape)
+    x = keras.layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False)(image)
+    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+    x = BinaryConv2D(32, 3)(x)
+    x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5)(x)
+    return keras.Model(image, keras.layers.GlobalAveragePooling2D()(RPReLU()(x)))
+
 
 RECIPE = Config(
     seed=3,
     epochs=1,
     data=DataConfig(source="digits", image_size=32, batch_size=256),
-    student=StudentConfig(backbone="reactnet", stem="small", width=0.03125, embedding_dim=8),
+    student=StudentConfig(backbone="two_convolutions", embedding_dim=8),
     objective=ObjectiveConfig(contrastive_weight=1.0, distillation_weight=0.0, queue_size=400),
     optimizer=OptimizerConfig(learning_rate=3e-3, weight_decay=1e-4),
     monitor=MonitorConfig(knn_every=0),

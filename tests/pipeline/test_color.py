@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from s2bnn_tf.pipeline import Look, Options
 from s2bnn_tf.pipeline.color import have_color
@@ -37,3 +38,23 @@ def test_small_gray_pictures_are_changed_otherwise(tmp_path):
     assert [plan.config("student").data.jitter_probability for plan in plans] == [0.2, 0.9]
     assert "cannot tell the pictures apart: 90 %" in "\n".join(plans[1].lines())
     assert plans[0].config("student").steps == 9 and not plans[0].minutes
+
+
+@pytest.mark.parametrize(
+    ("given", "input_", "stem"),
+    [
+        ("data.image_size=[96,320]", "96x320 pixels", "medium"),
+        ("data.image_size=[48,320]", "48x320 pixels", "small"),
+        ("student.stem=small", "64x64 pixels", "small"),
+        ("data.channels=1", "64x64 gray pixels", "medium"),
+    ],
+)
+def test_a_size_and_channels_of_ones_own_win(given, input_, stem):
+    options = Options(overrides=(given, "steps=9"))
+    plan = make_plan(Look("digits", 500, 0, (), 200), options, 0.0, timed=False)
+    lines = "\n".join(plan.lines())
+    assert f"input      {input_}," in lines and f"{stem} stem" in lines
+    data = [plan.config(stage).data for stage in ("teacher", "step1", "student")]
+    assert len({part.shape for part in data}) == 1
+    gray = given == "data.channels=1"  # then color cannot tell the pictures apart
+    assert {part.jitter_probability for part in data} == {0.9 if gray else 0.2}

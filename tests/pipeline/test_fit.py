@@ -225,12 +225,3 @@ def test_importing_the_package_imports_nothing_large():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
     assert callable(s2bnn_tf.fit) and callable(s2bnn_tf.load)
-
-
-@pytest.mark.slow
-def test_a_size_and_channels_of_ones_own_win(crops, tmp_path):
-    options = Options(
-        size="small", overrides=("data.image_size=[32,48]", "data.channels=1", "steps=30")
-    )
-    planned = run_fit(crops, tmp_path / "out", options, dry_run=True)["plan"]
-    assert any("32x48 gray pixels" in line for line in planned)

@@ -84,6 +84,18 @@ def test_one_model_without_results_is_named_and_the_others_are_compared(runs, tm
     assert "Not measured yet: first/student." in page
 
 
+def test_no_best_is_named_of_models_that_were_measured_on_other_images(runs, tmp_path):
+    for run, data in zip(runs, ("folder:cats", "folder:dogs")):
+        path = run / "eval" / "knn.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "data": data}))
+    report = tmp_path / "compare.html"
+    compare_models(runs[:2], report)
+    page = report.read_text(encoding="utf-8")
+    assert "These models were measured in different ways, so that none can be called best." in page
+    assert "Best by" not in page
+    assert "first/student: 10 test images of folder:cats with k 20" in page
+
+
 def test_a_benchmark_alone_is_a_result(runs):
     (runs[2].parent / "student.eval" / "knn.json").unlink()
     compared = compare_models(runs)

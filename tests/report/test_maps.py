@@ -113,6 +113,13 @@ def test_names_never_cover_each_other_or_leave_the_map(spread):
     assert next(iter(chosen)).endswith(" 19"), "the largest class is named first"
 
 
+def test_a_name_does_not_cover_the_point_that_it_names():
+    point = np.array([[100.0, 100.0]])
+    ((x, y),) = place_names({"cat": point}, WIDTH).values()
+    _, bottom, _, _ = name_box("cat", x, y, WIDTH)
+    assert x == 100 and bottom > 100 + 1.7, "above the marker"
+
+
 def test_a_name_that_fits_nowhere_is_in_the_legend():
     places = np.concatenate([np.zeros((9, 2)), np.zeros((5, 2)), [[50.0, 50.0]]])
     chart = draw_map(places, np.repeat([0, 1, 2], [9, 5, 1]), ["same", "place", "elsewhere"])
@@ -126,4 +133,11 @@ def test_names_in_any_script_are_drawn_without_a_word():
     chart = draw_map(np.array([[0.0, 0.0], [9.0, 9.0]]), np.array([0, 1]), ["犬の写真", "γάτα"])
     assert ">犬の写真</text>" in chart.svg and ">γάτα</text>" in chart.svg
     wide, narrow = (name_box(name, 150, 150, 300) for name in ("犬の写真", "dogs"))
-    assert wide[2] - wide[0] == 2 * (narrow[2] - narrow[0])
+    assert wide[2] - wide[0] == pytest.approx(2 * (narrow[2] - narrow[0]))
+
+
+def test_long_names_stay_apart():
+    names = [f"golden retriever {i}" for i in (10, 19)]
+    chart = draw_map(np.array([[0.0, 0.0], [9.0, 9.0]]), np.array([0, 1]), names)
+    assert ">golden retr…ver 10</text>" in chart.svg and ">golden retr…ver 19</text>" in chart.svg
+    assert [entry.name for entry in chart.legend] == names

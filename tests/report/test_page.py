@@ -215,7 +215,7 @@ def test_of_many_classes_the_most_confused_pairs_are_listed(classes, tmp_path):
     write_report(tmp_path / "report.html", title="many", mistakes={"run": many})
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert f"wrong on 9 of {5 * classes + 4:,} test images." in page.text
-    assert f"Of the {classes} classes, these are confused most often." in page.text
+    assert f"Of the {classes:,} classes, these are confused most often." in page.text
     assert "each row is a class" not in page.text.lower(), "there is no matrix to describe"
     listed = page.text.split("class taken for images ")[1].split(" c0,")[0].split(" c0 ,")[0]
     assert listed == "c3 c7 4 of 4 c2 c1 4 of 9 c4 c5 1 of 6"
@@ -234,6 +234,12 @@ def test_neighbors_are_named(tmp_path):
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
     assert "cat , nearest: cat (8×)" in page.text
     assert "dog , nearest: dog (5×), cat (3×)" in page.text
+    of_all_kinds = dataclasses.replace(
+        gallery([f"c{i}" for i in range(9)]), neighbor_labels=np.array([[0, 0, *range(3, 9)]] * 2)
+    )
+    write_report(tmp_path / "report.html", title="many", galleries={"run": of_all_kinds})
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "c0 , nearest: c0 (2×), c3 (1×) , c4 (1×) , and 4 others" in page.text
 
 
 def test_pictures_without_labels_have_neighbors_and_a_map_of_one_color(tmp_path):

@@ -58,7 +58,7 @@ def public(encoder) -> set[str]:
 def test_both_have_the_same_attributes(run, file):
     opened, deployed = open_encoder(run.path), open_encoder(file)
     common = {
-        *("name", "path", "image_size", "center_crop", "feature_dim", "data_source"),
+        *("name", "path", "image_size", "channels", "center_crop", "feature_dim", "data_source"),
         *("size_bytes", "head", "labels", "runtime", "features", "embed", "project"),
     }
     assert public(opened) == common | {"encoder", "open"}

@@ -189,6 +189,7 @@ def test_a_teacher_of_colors_sees_a_gray_picture_in_three_channels(kind, output,
 
 
 def test_a_teacher_of_another_shape_is_refused(tmp_path):
-    file = keras_file(tmp_path / "network.keras", keras.layers.GlobalAveragePooling2D())
+    layers = [keras.layers.Flatten(), keras.layers.Dense(4)]
+    file = keras_file(tmp_path / "network.keras", *layers)
     with pytest.raises(ModelError, match="does not take images of 16x24 pixels in 1 channel;"):
         load_teacher(TeacherConfig(weights=file), image_size=(SIZE, 24), channels=1)

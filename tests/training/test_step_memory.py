@@ -80,7 +80,7 @@ def test_a_teacher_counts_and_so_does_its_absence(contrast, change, counted):
     both = count_step_memory(guided, teacher=teacher)
     weights = 4 * teacher.count_params()
     assert both.by_purpose()["weights"] == alone.by_purpose()["weights"] + weights
-    assert both.teacher.peak(1) > alone.student.peak(1) / 4
+    assert both.others[0].peak(1) > alone.student.peak(1) / 4
 
 
 def test_half_precision_needs_less(contrast, change, counted):
