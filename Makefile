@@ -18,7 +18,8 @@ PYTEST := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
 CPP = $$(find runtime -name build -prune -o -name '*.cc' -print -o -name '*.[ch]' -print)
 
 .DEFAULT_GOAL := help
-.PHONY: help .venv demo runtime zoo test test-all check format bench docs release replaced
+.PHONY: help .venv demo runtime zoo test test-all test-extras check format bench docs release \
+  replaced
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z.-]*\):.*##/\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -37,6 +38,9 @@ test: $(STAMP) $(RUNTIME)  ## run the fast tests (14 minutes)
 
 test-all: $(TORCH) $(RUNTIME)  ## run every test, including the comparisons with PyTorch (an hour)
 	@$(PYTEST)
+
+test-extras: $(STAMP) $(RUNTIME)  ## run the tests of the extras and the notebooks (5 minutes)
+	@.ci/extras $(BIN)/python
 
 check: $(STAMP)  ## check lint, format, types, line length and import directions (a minute)
 	@$(BIN)/ruff check .

@@ -37,6 +37,10 @@ def _choice(default: str | int | None, *choices: str | int) -> Any:
     return field(default=default, metadata={"choices": choices})
 
 
+def _choices(default: tuple[str, ...], *choices: str) -> Any:
+    return field(default=default, metadata={"choices": choices})
+
+
 def _image_size(default: int, *, at_least: int, at_most: int) -> Any:
     return field(
         default=default, metadata={"image_size": True, "at_least": at_least, "at_most": at_most}
@@ -178,6 +182,8 @@ class Config:
     deterministic: bool = False  # sum in a fixed order, so that runs are equal bit for bit
     distribution: str = _choice("none", "none", "mirrored", "multi_worker")
     precision: str = _choice("float32", "float32", "float16", "bfloat16")  # of the arithmetic
+    # Who gets the numbers of each epoch, beside metrics.jsonl.
+    loggers: tuple[str, ...] = _choices(("tensorboard",), "tensorboard", "mlflow", "wandb")
     # The modules that have registered what the recipe names; none is imported because of this.
     plugins: tuple[str, ...] = ()
     data: DataConfig = field(default_factory=DataConfig)

@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from s2bnn_tf.progress import in_notebook
+
 EXIT_CODE = 130  # as shells report a program that Ctrl-C has ended
 PATIENCE = 1.0  # seconds in which the main thread may react by itself
 
@@ -92,6 +94,12 @@ def say(message: str) -> None:
 
 
 def end(message: str) -> None:
-    """End the process at once, from any thread. What is on disk is whole at every moment."""
+    """End the process at once, from any thread. What is on disk is whole at every moment.
+
+    The kernel of a notebook goes on, since it holds more than this computation.
+    """
+    if in_notebook():
+        say("This ends when the computation is done; restarting the kernel ends it at once.")
+        return
     say(message)
     os._exit(EXIT_CODE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import importlib
 import re
 import subprocess
 import sys
@@ -194,3 +195,14 @@ def exported(package: str) -> list[str]:
             return typing.cast(list[str], ast.literal_eval(node.value))
     named = (node.name for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef))
     return [name for name in named if not name.startswith("_")]
+
+
+def test_every_verb_is_a_documented_call() -> None:
+    rows = re.findall(r"^\| `(s2bnn [^`]+)` \| (.*) \|$", (DOCS / "python.md").read_text(), re.M)
+    assert dict(rows).keys() == {verb for verb, _ in verbs(main)}
+    for _, calls in rows:
+        for call in re.findall(r"`([\w.]+)`", calls):
+            module, _, name = call.rpartition(".")
+            package = importlib.import_module(module)
+            assert name in getattr(package, "__all__", [name]), call
+            assert getattr(package, name).__doc__, call

@@ -16,8 +16,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # From below to above: a package imports those in earlier lines, never one in its own line or later.
 ORDER = (
     ("errors", "text"),
+    ("progress",),
     (
-        *("environment", "files", "interrupts", "locks", "plugins", "progress", "reading"),
+        *("environment", "files", "interrupts", "locks", "plugins", "reading"),
         *("defaults", "image_size", "recipes"),
     ),
     ("checked", "config_loader", "registry"),

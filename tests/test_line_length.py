@@ -10,7 +10,7 @@ COLUMNS = 100
 SUFFIXES = {
     *(".c", ".cc", ".cff", ".css", ".h", ".java", ".md", ".py", ".sh", ".toml", ".yaml", ".yml"),
 }
-NAMES = {"CMakeLists.txt", "Makefile", "run"}
+NAMES = {"CMakeLists.txt", "Makefile", "extras", "run"}
 
 
 def tracked_files() -> list[Path]:

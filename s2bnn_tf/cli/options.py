@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from s2bnn_tf.defaults import TARGETS
 from s2bnn_tf.image_size import ImageSize, image_size
 
 
@@ -44,7 +45,7 @@ data_option = click.option(
 )
 target_option = click.option(
     "--target",
-    type=click.Choice(["linux-aarch64", "linux-x86_64"]),
-    default="linux-aarch64",
+    type=click.Choice(TARGETS),
+    default=TARGETS[0],
     help="The kind of device. A Raspberry Pi with a 64-bit system is linux-aarch64.",
 )

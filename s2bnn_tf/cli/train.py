@@ -36,28 +36,13 @@ def train(config: Path, output_dir: Path, overrides: tuple[str, ...], resume: bo
       s2bnn train configs/digits/distillation_step1.yaml --output-dir runs/digits/step1 \\
           --set epochs=50 --set optimizer.learning_rate=1e-3
     """
-    from s2bnn_tf.config import load_config
+    from s2bnn_tf.pipeline import train_recipe
+    from s2bnn_tf.training import TrainingStopped
 
-    recipe = load_config(config, overrides)
-
-    from s2bnn_tf.evaluation import knn_monitor
-    from s2bnn_tf.report import write_run_report
-    from s2bnn_tf.training import TrainingStopped, is_chief, open_strategy, pretrain
-
-    strategy = open_strategy(recipe.distribution)  # before anything is computed
-    monitor = knn_monitor(recipe) if recipe.monitor.knn_every else None
     try:
-        run = pretrain(
-            recipe,
-            output_dir,
-            resume=resume,
-            monitors={"knn": monitor} if monitor else {},
-            strategy=strategy,
-        )
+        run = train_recipe(config, output_dir, overrides=overrides, resume=resume)
     except TrainingStopped as stopped:
         click.echo(f"{stopped} The same command resumes from there.", err=True)
         sys.exit(130)
-    if not is_chief(strategy):
-        return
-    write_run_report(run.path)
-    click.echo(f"Done. The encoder is in {run.path}; next, run: s2bnn eval knn {run.path}")
+    if run is not None:
+        click.echo(f"Done. The encoder is in {run.path}; next, run: s2bnn eval knn {run.path}")

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from s2bnn_tf.defaults import TARGETS
 from s2bnn_tf.errors import DeviceError
 from s2bnn_tf.export.ssh import Destination, copy_files, run_script
 from s2bnn_tf.files import refuse_links, sha256, write_json
@@ -28,7 +29,7 @@ _NEEDED_KIB = 400 * 1024  # for the environment, which is mostly numpy and LiteR
 _LARGEST_BUNDLE = 2**30  # bytes; the largest of ours are 30 MB
 _MOST_FILES = 1000
 _CARD: dict[str, Field] = {
-    "target": Text(("linux-aarch64", "linux-x86_64")),
+    "target": Text(TARGETS),
     "sha256": Object(values=Text()),
 }
 _TESTED: dict[str, Field] = {"cosine": Number(), "largest_difference": Number()}

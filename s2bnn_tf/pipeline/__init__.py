@@ -12,6 +12,7 @@ from s2bnn_tf.pipeline.look import Look, look_at
 from s2bnn_tf.pipeline.measure import effective_rank, neighbors_kept, pixel_knn
 from s2bnn_tf.pipeline.plan import Options, Plan
 from s2bnn_tf.pipeline.stages import check_output_dir, run_fit
+from s2bnn_tf.pipeline.train import train_recipe
 
 __all__ = [
     "FittedEncoder",
@@ -27,4 +28,5 @@ __all__ = [
     "neighbors_kept",
     "pixel_knn",
     "run_fit",
+    "train_recipe",
 ]

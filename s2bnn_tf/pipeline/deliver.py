@@ -78,6 +78,7 @@ def next_commands(plan: Plan, output_dir: Path) -> list[tuple[str, str]]:
 def report(plan: Plan, output_dir: Path, results: dict[str, Any]) -> Path:
     """Write `report.html`."""
     runs = {name: RunDirectory(output_dir / name) for name in plan.recipes}
+    headings = dict(_HEADINGS) if "step1" in runs else {**_HEADINGS, "student": "Student"}
     shown = {name: output_dir / name for name in ("teacher", "student") if name in runs}
     path = output_dir / "report.html"
     write_report(
@@ -86,11 +87,11 @@ def report(plan: Plan, output_dir: Path, results: dict[str, Any]) -> Path:
         headline=headline(results).replace(" %", f"{NBSP}%"),
         columns=_columns(plan, output_dir, results),
         notes=plan.look.said,
-        curves={_HEADINGS[name]: run.metrics_path for name, run in runs.items()},
-        galleries={_HEADINGS[name]: read_gallery(run) for name, run in shown.items()},
-        mistakes={_HEADINGS["student"]: read_mistakes(shown["student"])},
+        curves={headings[name]: run.metrics_path for name, run in runs.items()},
+        galleries={headings[name]: read_gallery(run) for name, run in shown.items()},
+        mistakes={headings["student"]: read_mistakes(shown["student"])},
         commands=next_commands(plan, output_dir),
-        configs={_HEADINGS[name]: run.config_path.read_text("utf-8") for name, run in runs.items()},
+        configs={headings[name]: run.config_path.read_text("utf-8") for name, run in runs.items()},
     )
     return path
 

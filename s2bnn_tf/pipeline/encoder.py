@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from s2bnn_tf.errors import DataError, ModelError
 from s2bnn_tf.evaluation import evaluate_knn, evaluate_linear
 from s2bnn_tf.export import bundle, convert_run
 from s2bnn_tf.image_size import ImageSize, describe_size, height_width
+from s2bnn_tf.pipeline.own_errors import own_errors
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import read_json
 from s2bnn_tf.runs import locate_run, open_encoder
@@ -54,9 +57,10 @@ class FittedEncoder:
 
         Args:
             images: An array (N, H, W, 3) uint8, or a sequence of picture files and arrays
-                (H, W, 3). What has the network's own size is used as it is; anything else is
-                scaled and cropped as a file is. Gray arrays (H, W, 1) are taken as well; what
-                has other channels than the network becomes gray, or is repeated.
+                (H, W, 3). An array of the network's own size is used as it is; anything else is
+                scaled and cropped as `s2bnn embed` does with a file. Gray arrays (H, W, 1) are
+                taken as well; what has other channels than the network becomes gray, or is
+                repeated.
 
         Returns:
             float32 `(N, D)`.
@@ -64,13 +68,11 @@ class FittedEncoder:
         Raises:
             DataError: If an array is no image in bytes, or a file cannot be read.
         """
-        inputs = [self._prepare(image) for image in _each(images)]
-        if not inputs:
-            return np.zeros((0, self.feature_dim), np.float32)
-        parts = [
-            self._encoder.features(np.stack(inputs[begin : begin + _BATCH]).astype(np.float32))
-            for begin in range(0, len(inputs), _BATCH)
-        ]
+        parts = [np.zeros((0, self.feature_dim), np.float32)]
+        left = iter(_each(images))
+        with own_errors():
+            while batch := [self._prepare(image) for image in islice(left, _BATCH)]:
+                parts.append(self._encoder.features(np.stack(batch).astype(np.float32)))
         result: NDArray[np.float32] = np.concatenate(parts)
         return result
 
@@ -94,14 +96,16 @@ class FittedEncoder:
             DataError: If the images have no labels.
         """
         source = None if data is None else str(data)
-        return {
-            "knn": float(evaluate_knn(locate_run(self.path), source)["top1"]),
-            "linear": float(evaluate_linear(locate_run(self.path), source)["top1"]),
-        }
+        with own_errors():
+            return {
+                "knn": float(evaluate_knn(locate_run(self.path), source)["top1"]),
+                "linear": float(evaluate_linear(locate_run(self.path), source)["top1"]),
+            }
 
     def convert(self, output: str | Path, head: str = "none") -> dict[str, Any]:
         """Convert to a verified `.tflite`, and return its card; see `convert_run`."""
-        return convert_run(self._run(), output, head=head)
+        with own_errors():
+            return convert_run(self._run(), output, head=head)
 
     def bundle(
         self,
@@ -110,14 +114,39 @@ class FittedEncoder:
         progress: Progress | None = None,
     ) -> dict[str, Any]:
         """Write what a device needs, and return its card; see `s2bnn_tf.export.bundle`."""
-        return bundle(self._run(), output, target=target, progress=progress)
+        with own_errors():
+            return bundle(self._run(), output, target=target, progress=progress)
 
     def __repr__(self) -> str:
-        gray = " gray" if self.channels == 1 else ""
-        size = f"{describe_size(self.image_size)}{gray}"
-        text = f"FittedEncoder({str(self.path)!r}: {size} pixels to {self.feature_dim} features"
+        text = f"FittedEncoder({str(self.path)!r}: {self._sizes()}"
         knn = (self.results.get("knn") or {}).get("student")
         return text + (f", kNN {100 * knn:.1f} %)" if knn is not None else ")")
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the sizes, and what was measured beside what to beat."""
+        lines = [f"<b>{html.escape(str(self.path))}</b>: {self._sizes()}"]
+        rows = []
+        for name in ("student", "tflite", "teacher", "untrained", "pixels_8x8", "pixels_32x32"):
+            shares = [(self.results.get(m) or {}).get(name) for m in ("knn", "linear")]
+            if shares != [None, None]:
+                cells = "".join(f"<td>{_percent(share)}</td>" for share in shares)
+                rows.append(f"<tr><td>{name.replace('_', ', ')}</td>{cells}</tr>")
+        if rows:
+            head = "<tr><th></th><th>kNN</th><th>linear probe</th></tr>"
+            lines.append(f"<table>{head}{''.join(rows)}</table>")
+        kept = self.results.get("neighbors_kept")
+        if kept:
+            lines.append(
+                f"The student keeps {_percent(kept['top1'])} of its teacher's nearest neighbors."
+            )
+        report = (self.results.get("paths") or {}).get("report")
+        if report:
+            lines.append(f"Report: <code>{html.escape(report)}</code>")
+        return "".join(f"<div>{line}</div>" for line in lines)
+
+    def _sizes(self) -> str:
+        gray = " gray" if self.channels == 1 else ""
+        return f"{describe_size(self.image_size)}{gray} pixels to {self.feature_dim} features"
 
     def _run(self) -> Path:
         run = locate_run(self.path)
@@ -139,6 +168,10 @@ class FittedEncoder:
             pixels = np.repeat(pixels, 3, axis=2)
         own_size = not isinstance(image, (str, Path)) and pixels.shape[:2] == shape[:2]
         return see(pixels, shape, 1.0 if own_size else self._encoder.center_crop)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"
 
 
 def _each(images: Images) -> Iterable[Any]:

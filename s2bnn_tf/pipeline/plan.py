@@ -11,18 +11,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2bnn_tf.config import Config, DataConfig, TeacherConfig, load_config
+from s2bnn_tf.config import Config, DataConfig, StudentConfig, TeacherConfig, load_config
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import write_json
 from s2bnn_tf.image_size import describe_size
+from s2bnn_tf.objectives import check_objective
 from s2bnn_tf.pipeline.look import Look
+from s2bnn_tf.pipeline.objects import is_binary_network
 from s2bnn_tf.pipeline.room import count_memory, memory_of_all
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import ListOf, Number, Object, Text, read_json
 from s2bnn_tf.recipes import config_path
-from s2bnn_tf.runs import leave_untrained, plugins_of
+from s2bnn_tf.runs import is_keras_file, leave_untrained, options_of, plugins_of
 from s2bnn_tf.teachers import load_teacher
-from s2bnn_tf.training import Cost, StepMemory, describe_refusal, room_to_train, time_steps
+from s2bnn_tf.training import (
+    Cost,
+    StepMemory,
+    check_loggers,
+    describe_refusal,
+    room_to_train,
+    time_steps,
+)
 
 STAGES = ("teacher", "step1", "student")
 _FILES = {
@@ -46,6 +55,10 @@ _REST_SECONDS = 60.0  # measuring, conversion and the report, with few pictures
 _REST_PER_PICTURE = 0.02
 _FEWEST_STEPS = 100
 _LARGEST_QUEUE = 16384  # keys
+# The keys that the teacher's recipe takes over, too.
+_EVERYWHERE = ("data", "seed", "precision", "monitor", "loggers")
+# The keys of the shipped recipe that another network may lack.
+_OPTIONS = ("stem", "width", "binarize_weights", "kernel_initializer")
 _SMALLEST_BATCH = 16  # of the teacher; the student's are half of them
 
 
@@ -61,6 +74,7 @@ class Options:
         overrides: Changes to the recipes, as `section.key=value`.
         share: The share of the pictures that is held out.
         target: The kind of device.
+        given: The names and digests of objects of the calling program; see `take_objects`.
     """
 
     minutes: float = 30.0
@@ -70,6 +84,7 @@ class Options:
     overrides: tuple[str, ...] = ()
     share: float = 0.2
     target: str = "linux-aarch64"
+    given: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -112,8 +127,7 @@ class Plan:
             f"color      {'can tell' if look.color and data.channels == 3 else 'cannot tell'} the "
             "pictures apart: "
             f"{100 * (data.jitter_probability or 0):.0f} % of the crops are changed in it",
-            f"student    {student.student.backbone}, width {student.student.width:g}, "
-            f"{student.student.stem} stem, 1-bit weights and activations",
+            f"student    {_describe(student.student, 'step1' in self.recipes)}",
             "teacher    its own, by contrast: enough to start with, and less than a network that "
             "has seen millions of pictures (--teacher)"
             if own
@@ -159,15 +173,16 @@ def make_plan(
     recipes, memory = choose_what_fits(look, options, room_to_train())
     given = tuple(o for o in options.overrides if o.startswith("steps="))
     if not timed:
-        recipes = {stage: (*changes, *given) for stage, changes in recipes.items()}
-        return Plan(options, look, recipes, {}, memory // 2**20)
+        complete = {s: (*r, *given, *_plugins(_load(s, r))) for s, r in recipes.items()}
+        return Plan(options, look, complete, {}, memory // 2**20)
     costs = _time(recipes, options, progress or no_progress)
     rest = _REST_SECONDS + _REST_PER_PICTURE * (look.train + look.test)
     begin = sum(cost.start_seconds for cost in costs.values())
     left = 60 * options.minutes - spent - rest - begin
     whole = sum(_SHARES[stage] for stage in recipes)
     minutes = {}
-    for stage, cost in costs.items():
+    for stage in recipes:
+        cost = costs[stage]
         config = _load(stage, (*recipes[stage], *given))
         if not given:
             most = math.ceil(_MOST_PASSES[stage] * look.train / config.data.batch_size)
@@ -179,10 +194,15 @@ def make_plan(
                     f"--minutes {math.ceil((spent + rest + begin + needed) / 60)}."
                 )
             config = dataclasses.replace(config, steps=steps)
-        plugins = [f"plugins={json.dumps(names)}" for names in [plugins_of(config)] if names]
-        recipes[stage] = (*recipes[stage], f"steps={config.steps}", *plugins)
+        recipes[stage] = (*recipes[stage], f"steps={config.steps}", *_plugins(config))
         minutes[stage] = ((config.steps or 0) * cost.seconds + cost.start_seconds) / 60
     return Plan(options, look, recipes, {**minutes, "rest": rest / 60}, memory // 2**20)
+
+
+def _plugins(config: Config) -> tuple[str, ...]:
+    """The change that names the plugins which a recipe needs, if it needs any."""
+    names = plugins_of(config)
+    return (f"plugins={json.dumps(names)}",) if names else ()
 
 
 def _time(
@@ -191,14 +211,15 @@ def _time(
     """Train a few steps of each stage; both steps of the student cost the same."""
     costs: dict[str, Cost] = {}
     with tempfile.TemporaryDirectory() as temporary:
-        teacher = Path(options.teacher or "")
+        teacher: str | Path = options.teacher or ""
         if "teacher" in recipes:
             report("Timing the teacher's steps")
             config = _load("teacher", recipes["teacher"])
             costs["teacher"] = time_steps(config)
             teacher = leave_untrained(config, Path(temporary) / "teacher").path
         report("Timing the student's steps")
-        timed = _load("step1", (*recipes["step1"], f"teacher.weights={json.dumps(str(teacher))}"))
+        stage = "step1" if "step1" in recipes else "student"
+        timed = _load(stage, (*recipes[stage], f"teacher.weights={json.dumps(str(teacher))}"))
         costs["step1"] = costs["student"] = time_steps(timed)
     return costs
 
@@ -258,7 +279,7 @@ def _choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tu
     source = json.dumps(look.source)
     image_size, *student = SIZES[size]
     given = tuple(o for o in options.overrides if not o.startswith("steps="))
-    everywhere = [o for o in given if o.split(".")[0] in ("data", "seed", "precision", "monitor")]
+    everywhere = [o for o in given if o.split("=")[0].split(".")[0] in _EVERYWHERE]
     source_and_size = (f"data.source={source}", image_size)
     data = _load("step1", (*source_and_size, *everywhere)).data
     shared = (*source_and_size, *_augmentation(look, color=look.color and data.channels == 3))
@@ -274,13 +295,48 @@ def _choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tu
         )
     width = _feature_width(teacher, data)
     stem = "medium" if min(data.shape[:2]) >= _MEDIUM_STEM else "small"
-    own = (*shared, f"data.batch_size={max(2, batch // 2)}", f"student.stem={stem}", *student)
+    network, two_steps = _choose_student(given, (f"student.stem={stem}", *student))
+    own = (*shared, f"data.batch_size={max(2, batch // 2)}", *network)
     own += (f"student.embedding_dim={width}",) if width else ()
     own += (f"teacher.weights={json.dumps(teacher)}",) if teacher else ()
     first = (f"student.init_from={json.dumps(options.init)}",) if options.init else ()
-    recipes["step1"] = (*own, *first, *given)
-    recipes["student"] = (*own, *given)
+    if two_steps:
+        recipes["step1"] = (*own, *first, *given)
+        recipes["student"] = (*own, *given)
+    else:
+        recipes["student"] = (*own, *(first or ("student.init_from=null",)), *given)
     return recipes
+
+
+def _choose_student(
+    given: tuple[str, ...], changes: tuple[str, ...]
+) -> tuple[tuple[str, ...], bool]:
+    """The changes that fit the student's network, and whether it trains in two steps.
+
+    A network without `binarize_weights` has one step: its weights are bits from the beginning, or
+    never.
+
+    Args:
+        given: The user's changes, which may name a network.
+        changes: The changes for the network of the recipe.
+    """
+    backbone = _load("student", given).student.backbone
+    options = options_of(backbone)
+    surplus = [f"student.{name}=null" for name in _OPTIONS if name not in options]
+    return (*changes, *surplus), "binarize_weights" in options
+
+
+def _describe(student: StudentConfig, two_steps: bool) -> str:
+    """The student in a line of the plan."""
+    if is_keras_file(student.backbone):
+        binary = is_binary_network(student.backbone)
+        kind = "1-bit layers" if binary else "real-valued, since it has no 1-bit layers"
+        return f"a Keras network of your own, {kind}; in one step, as it is"
+    parts = [student.backbone]
+    parts += [f"width {student.width:g}"] if student.width is not None else []
+    parts += [f"{student.stem} stem"] if student.stem is not None else []
+    parts += ["1-bit weights and activations"] if two_steps else ["in one step, as it is"]
+    return ", ".join(parts)
 
 
 def _augmentation(look: Look, *, color: bool) -> tuple[str, ...]:
@@ -318,10 +374,11 @@ def place(plan: Plan, output_dir: Path) -> Plan:
     recipes = dict(plan.recipes)
     if "teacher" in recipes:
         teacher = json.dumps(str(output_dir / "teacher"))
-        for stage in ("step1", "student"):
+        for stage in recipes.keys() - {"teacher"}:
             recipes[stage] = (*recipes[stage], f"teacher.weights={teacher}")
-    step1 = json.dumps(str(output_dir / "step1"))
-    recipes["student"] = (*recipes["student"], f"student.init_from={step1}")
+    if "step1" in recipes:
+        step1 = json.dumps(str(output_dir / "step1"))
+        recipes["student"] = (*recipes["student"], f"student.init_from={step1}")
     return dataclasses.replace(plan, recipes=recipes)
 
 
@@ -344,7 +401,7 @@ _PLAN: dict[str, Any] = {
             "left_out": Number(low=0, whole=True),
         }
     ),
-    "recipes": Object({"step1": _TEXTS, "student": _TEXTS}, values=_TEXTS),
+    "recipes": Object({"student": _TEXTS}, values=_TEXTS),
     "minutes": Object(values=Number(low=0)),
     "memory_mib": Number(low=0, whole=True),
 }
@@ -363,6 +420,7 @@ def read_plan(path: Path) -> Plan | None:
     try:
         options, look = content["options"], content["look"]
         options["overrides"] = tuple(options["overrides"])
+        options["given"] = tuple(options.get("given", ()))
         look["class_names"], look["said"] = tuple(look["class_names"]), tuple(look["said"])
         recipes = {stage: tuple(content["recipes"][stage]) for stage in content["recipes"]}
         numbers = content["minutes"], content["memory_mib"]
@@ -377,9 +435,14 @@ def check_overrides(options: Options) -> None:
     """Refuse changes that no recipe accepts, before anything is looked at.
 
     Raises:
-        ConfigError: If a key or a value is not accepted.
+        ConfigError: If a key or a value is not accepted, or a logger is not installed, or there
+            is no such network.
     """
-    _load("student", options.overrides)
+    config = _load("student", options.overrides)
+    options_of(config.student.backbone)
+    if config.objective.custom is not None:
+        check_objective(config.objective.custom)
+    check_loggers(config.loggers)
 
 
 def check_same(plan: Plan, options: Options, path: Path) -> None:

@@ -23,7 +23,8 @@ def count_memory(configs: Mapping[str, Config]) -> dict[str, StepMemory]:
         UserError: If a given teacher cannot be used.
     """
     found = {}
-    student = configs["step1"]
+    stage = "step1" if "step1" in configs else "student"
+    student = configs[stage]
     if "teacher" in configs:
         network = build_encoder(configs["teacher"])
         found["teacher"] = count_step_memory(_measured(configs["teacher"]), student=network)
@@ -32,7 +33,7 @@ def count_memory(configs: Mapping[str, Config]) -> dict[str, StepMemory]:
         assert student.teacher is not None
         data = student.data
         teacher = load_teacher(student.teacher, image_size=data.image_size, channels=data.channels)
-    found["step1"] = count_step_memory(_measured(student), teacher=teacher)
+    found[stage] = count_step_memory(_measured(student), teacher=teacher)
     return found
 
 

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import tensorflow as tf
+
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import write_json
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.pipeline import deliver
 from s2bnn_tf.pipeline.look import FRAMES, check_unchanged, look_at
+from s2bnn_tf.pipeline.objects import FOLDER
 from s2bnn_tf.pipeline.plan import (
     Options,
     Plan,
@@ -24,14 +27,15 @@ from s2bnn_tf.pipeline.plan import (
 )
 from s2bnn_tf.pipeline.results import measure
 from s2bnn_tf.progress import Progress, no_progress
+from s2bnn_tf.reading import Number, Object, read_json
 from s2bnn_tf.runs import CheckpointStore, RunDirectory, leave_untrained
 from s2bnn_tf.training import pretrain
 
-_WORDS = {
-    "teacher": "Training the teacher",
-    "step1": "Training the student, step 1",
-    "student": "Training the student, step 2",
-}
+keras = tf.keras
+
+_ENDED = "ended.json"  # the stages that a callback has ended, and their steps
+_STAGES = Object(values=Number(low=0, whole=True))
+_EARLY = (".lock", "images.tsv", FRAMES, FOLDER)  # may be there before the plan is
 
 
 def run_fit(
@@ -40,6 +44,7 @@ def run_fit(
     options: Options,
     *,
     dry_run: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     timed: bool = True,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -52,6 +57,7 @@ def run_fit(
             `report.html`, `plan.json` and `results.json`; `frames` of videos.
         options: What is asked for.
         dry_run: Whether to stop after the plan, which is not kept then.
+        callbacks: Callbacks of Keras for every stage; see `pretrain`.
         timed: Whether to time steps for the plan; without, `options.overrides` says `steps=N`.
         progress: Called with lines for the user.
 
@@ -81,7 +87,7 @@ def run_fit(
             (output / "images.tsv").unlink(missing_ok=True)
             return {"plan": plan.lines()}
         save_plan(plan, output / "plan.json")
-        _train(plan, output, report)
+        _train(plan, output, callbacks, report)
         paths, results = _finish(plan, output, report)
     minutes = (time.monotonic() - started) / 60
     done = {**results, "paths": paths, "minutes": round(minutes, 2), "plan": plan.lines()}
@@ -93,12 +99,20 @@ def check_output_dir(output: Path) -> None:
     """Refuse a directory that cannot hold a fit.
 
     Raises:
-        ConfigError: If it is a file or the directory of a single run.
+        ConfigError: If it is a file, or the directory of a single run, or holds files of others.
     """
     if output.is_file():
         raise ConfigError(f"{output} is a file; choose another --output-dir.")
     if (output / "config.yaml").exists():
         raise ConfigError(f"{output} is the directory of a single run; choose another.")
+    if not output.is_dir() or (output / "plan.json").exists():
+        return
+    others = [path.name for path in output.iterdir() if path.name not in _EARLY]
+    if others:
+        raise ConfigError(
+            f"{output} holds other files ({', '.join(sorted(others)[:3])}); choose another "
+            "--output-dir."
+        )
 
 
 def _plan(
@@ -109,31 +123,58 @@ def _plan(
     report: Progress,
     timed: bool,
 ) -> Plan:
-    ours = (".lock", "images.tsv", FRAMES)
-    others = [path.name for path in output.iterdir() if path.name not in ours]
-    if others:
-        raise ConfigError(
-            f"{output} holds other files ({', '.join(sorted(others)[:3])}); choose another "
-            "--output-dir."
-        )
     check_overrides(options)
     look = look_at(data, output, share=options.share, progress=report)
     spent = time.monotonic() - started
     return place(make_plan(look, options, spent, report, timed=timed), output)
 
 
-def _train(plan: Plan, output: Path, report: Progress) -> None:
+def _train(
+    plan: Plan,
+    output: Path,
+    callbacks: Sequence[keras.callbacks.Callback],
+    report: Progress,
+) -> None:
     """Train every stage that is not finished."""
     left = sum(plan.minutes.values())
+    words = _words(plan)
     for stage in plan.recipes:
         config, run = plan.config(stage), RunDirectory(output / stage)
-        if not _is_finished(run, config.steps or 0):
+        if not _is_finished(run, _steps(output, stage, config.steps or 0)):
             remaining = f" (about {left:.0f} minutes left in all)" if plan.minutes else ""
-            report(_WORDS[stage] + remaining)
-            pretrain(config, run.path)
+            report(f"Training the {words[stage]}{remaining}")
+            pretrain(config, run.path, callbacks=callbacks)
+            _note_end(run, output, stage, config.steps or 0)
         left -= plan.minutes.get(stage, 0)
     if not RunDirectory(output / "untrained").weights_path.is_file():
         leave_untrained(plan.config("student"), output / "untrained")
+
+
+def _words(plan: Plan) -> dict[str, str]:
+    """What each stage is called."""
+    words = {"teacher": "teacher", "step1": "student, step 1", "student": "student, step 2"}
+    if "step1" not in plan.recipes:
+        words["student"] = "student"
+    return {stage: words[stage] for stage in plan.recipes}
+
+
+def _note_end(run: RunDirectory, output: Path, stage: str, steps: int) -> None:
+    """Remember where a callback has ended a stage, so that resuming does not go on with it."""
+    newest = CheckpointStore(run.checkpoints).newest()
+    if newest is not None and newest.step < steps:
+        write_json(output / _ENDED, {"stages": {**_ended(output), stage: newest.step}})
+
+
+def _steps(output: Path, stage: str, planned: int) -> int:
+    return int(_ended(output).get(stage, planned))
+
+
+def _ended(output: Path) -> dict[str, Any]:
+    try:
+        content = read_json(output / _ENDED, {"stages": _STAGES}, cure="remove it")
+    except FileNotFoundError:
+        return {}
+    return dict(content["stages"])
 
 
 def _is_finished(run: RunDirectory, steps: int) -> bool:

@@ -4,6 +4,13 @@ import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.runs.augmentation import build_augmentation
 from s2bnn_tf.runs.checkpoints import CheckpointStore
 from s2bnn_tf.runs.init_from import restore_run
+from s2bnn_tf.runs.keras_backbone import (
+    identity_of,
+    is_keras_file,
+    options_of,
+    with_input_shape,
+)
+from s2bnn_tf.runs.keras_files import read_keras_file
 from s2bnn_tf.runs.linear_probe import LinearProbe
 from s2bnn_tf.runs.open_encoder import open_encoder
 from s2bnn_tf.runs.run_directory import (
@@ -26,11 +33,16 @@ __all__ = [
     "build_augmentation",
     "build_encoder",
     "count_weights",
+    "identity_of",
+    "is_keras_file",
     "leave_untrained",
     "load_encoder",
     "locate_run",
     "open_encoder",
+    "options_of",
     "plugins_of",
+    "read_keras_file",
     "restore_run",
     "save_encoder",
+    "with_input_shape",
 ]

@@ -7,11 +7,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from s2bnn_tf.backbones import Encoder, backbone_options
+from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import Config, StudentConfig
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.objectives import KeyQueue
 from s2bnn_tf.runs.checkpoints import CheckpointStore
+from s2bnn_tf.runs.keras_backbone import identity_of, options_of
 from s2bnn_tf.runs.run_directory import RunDirectory, load_encoder
 
 # Step 2 may change everything else about the student.
@@ -96,4 +97,6 @@ def _check_same_network(run: RunDirectory, config: Config) -> None:
 def _option(student: StudentConfig, key: str) -> Any:
     """The value of a key, which is the backbone's own default where the recipe has None."""
     value = getattr(student, key)
-    return backbone_options(student.backbone).get(key) if value is None else value
+    if key == "backbone":
+        return identity_of(student.backbone)
+    return options_of(student.backbone).get(key) if value is None else value

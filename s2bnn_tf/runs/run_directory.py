@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from s2bnn_tf.files import refuse_links, replace_file, write_text
 from s2bnn_tf.image_size import ImageSize, Shape, height_width
 from s2bnn_tf.layers import is_binary, leaf_layers
 from s2bnn_tf.objectives import objective_plugin
+from s2bnn_tf.runs.keras_backbone import build_keras_backbone, is_keras_file
 from s2bnn_tf.runs.weights_files import count_weights
 
 
@@ -33,7 +35,8 @@ def locate_run(path: str | Path) -> Path:
 class RunDirectory:
     """The files of one run, by name.
 
-    `config.yaml` `metrics.jsonl` `checkpoints/` `encoder.weights.h5` `eval/*.json` `report.html`
+    `config.yaml` `metrics.jsonl` `checkpoints/` `encoder.weights.h5` `eval/*.json` `report.html`,
+    and `backbone.keras` where the student is a network of one's own.
 
     Args:
         path: The directory, which need not exist yet. It may be a symbolic link; its parts may
@@ -49,19 +52,22 @@ class RunDirectory:
         self.metrics_path = self.path / "metrics.jsonl"
         self.checkpoints = self.path / "checkpoints"
         self.weights_path = self.path / "encoder.weights.h5"
+        self.backbone_path = self.path / "backbone.keras"
         self.eval_dir = self.path / "eval"
         self.report_path = self.path / "report.html"
         self.tensorboard = self.path / "tensorboard"
+        self.mlflow = self.path / "mlflow"
+        self.wandb = self.path / "wandb"
         self.imported_path = self.path / "imported.json"  # where imported weights come from
         self.lock_path = self.path / ".lock"
         self._config: Config | None = None
         refuse_links(*self._parts())
 
     def _parts(self) -> list[Path]:
-        files = [self.config_path, self.metrics_path, self.weights_path, self.report_path]
-        folders = [self.checkpoints, self.tensorboard, self.eval_dir]
+        files = [self.config_path, self.metrics_path, self.weights_path, self.backbone_path]
+        folders = [self.checkpoints, self.tensorboard, self.mlflow, self.wandb, self.eval_dir]
         below = [self.eval_dir / "features", self.eval_dir / "transfer"]
-        return [*files, *folders, *below, self.imported_path, self.lock_path]
+        return [*files, *folders, *below, self.report_path, self.imported_path, self.lock_path]
 
     def exists(self) -> bool:
         """Whether a run was started in this directory."""
@@ -76,6 +82,9 @@ class RunDirectory:
         config = replace(config, plugins=plugins_of(config))
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
+            if is_keras_file(config.student.backbone) and not self.backbone_path.exists():
+                source = config.student.backbone
+                replace_file(self.backbone_path, lambda path: shutil.copyfile(source, path))
             write_text(self.config_path, dump_config(config))
         except OSError as error:
             raise CheckpointError(
@@ -86,6 +95,8 @@ class RunDirectory:
     @property
     def config(self) -> Config:
         """The recipe of the run, read once.
+
+        A student that is a file means the copy in this directory, which may have been moved.
 
         Raises:
             CheckpointError: If there is no run in this directory.
@@ -98,6 +109,9 @@ class RunDirectory:
                     "name the --output-dir of an `s2bnn train`."
                 )
             self._config = load_config(self.config_path)
+        if self.backbone_path.is_file():
+            own = replace(self._config.student, backbone=str(self.backbone_path))
+            return replace(self._config, student=own)
         return self._config
 
 
@@ -112,7 +126,7 @@ def plugins_of(config: Config) -> tuple[str, ...]:
 
 
 def build_encoder(config: Config, *, image_size: ImageSize | None = None) -> Encoder:
-    """Build the student of a recipe, with fresh weights.
+    """Build the student of a recipe, with fresh weights or, from a `.keras` file, those in it.
 
     Args:
         config: The recipe.
@@ -121,23 +135,30 @@ def build_encoder(config: Config, *, image_size: ImageSize | None = None) -> Enc
 
     Raises:
         ConfigError: If the backbone does not take the options, or the head does not fit it.
+        CheckpointError: If the backbone is a `.keras` file that cannot be read.
         ModelError: If the images are too small for the backbone.
     """
     shape = (*height_width(image_size or config.data.image_size), config.data.channels)
     student = config.student
-    backbone = build_backbone(
+    backbone = _build_backbone(student, shape)
+    encoder = Encoder(backbone, _build_head(backbone, student), name="encoder")
+    if not encoder.built:
+        encoder.build((None, *shape))
+    return encoder
+
+
+def _build_backbone(student: StudentConfig, input_shape: tuple[int, int, int]) -> tf.keras.Model:
+    if is_keras_file(student.backbone):
+        return build_keras_backbone(student, input_shape)
+    return build_backbone(
         student.backbone,
-        shape,
+        input_shape,
         stem=student.stem,
         width=student.width,
         binarize_weights=student.binarize_weights,
         kernel_initializer=student.kernel_initializer,
         reverse_input=student.reverse_input,
     )
-    encoder = Encoder(backbone, _build_head(backbone, student), name="encoder")
-    if not encoder.built:
-        encoder.build((None, *shape))
-    return encoder
 
 
 def _build_head(backbone: tf.keras.Model, student: StudentConfig) -> tf.keras.Model | None:

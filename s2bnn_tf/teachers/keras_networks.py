@@ -10,8 +10,7 @@ import tensorflow as tf
 from s2bnn_tf.data import IMAGENET_MEAN, IMAGENET_STD, channel_statistics
 from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError
 from s2bnn_tf.image_size import ImageSize, height_width
-from s2bnn_tf.runs import count_weights
-from s2bnn_tf.teachers.keras_files import read_keras_file
+from s2bnn_tf.runs import count_weights, read_keras_file
 
 keras = tf.keras
 
@@ -30,7 +29,7 @@ def load_keras_file(path: Path) -> keras.Model:
         CheckpointError: If the file is missing, damaged, of Keras 3, or holds code.
         ModelError: If the output of the model has another rank.
     """
-    model = read_keras_file(path)
+    model = read_keras_file(path, "teacher.weights")
     output = model.output
     if len(output.shape) == 4:
         output = keras.layers.GlobalAveragePooling2D()(output)

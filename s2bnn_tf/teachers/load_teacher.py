@@ -9,6 +9,7 @@ from s2bnn_tf.config import TeacherConfig
 from s2bnn_tf.errors import CheckpointError, ModelError
 from s2bnn_tf.image_size import ImageSize, describe_size, height_width
 from s2bnn_tf.runs import RunDirectory, load_encoder
+from s2bnn_tf.teachers.given import PREFIX, load_given
 from s2bnn_tf.teachers.keras_networks import load_application, load_keras_file, on_gray
 
 _TORCH_SUFFIXES = (".pth", ".pt", ".tar", ".safetensors")
@@ -20,7 +21,8 @@ def load_teacher(teacher: TeacherConfig, *, image_size: ImageSize, channels: int
     Args:
         teacher: `weights` is a run directory, a `.keras` file, or, together with
             `backbone: NAME`, the weights of `keras.applications.NAME`: `imagenet`
-            or a weights file without its classifier.
+            or a weights file without its classifier; or `python:NAME`, a function that
+            `give_teacher` was called with.
         image_size: The side of the views in pixels, or their height and width.
         channels: The channels of the views, 3 or 1. For a network that takes three, a gray view
             becomes a gray picture in three channels, with their own normalization.
@@ -56,6 +58,8 @@ def load_teacher(teacher: TeacherConfig, *, image_size: ImageSize, channels: int
 
 def _load(teacher: TeacherConfig, image_size: ImageSize) -> Encoder:
     """Recognize the kind of teacher, and load it."""
+    if (teacher.weights or "").startswith(PREFIX):
+        return Encoder(load_given((teacher.weights or "").removeprefix(PREFIX), image_size))
     weights = Path(teacher.weights or "")
     if teacher.backbone is not None:
         return Encoder(load_application(teacher.backbone, teacher.weights, image_size))

@@ -3,6 +3,7 @@
 import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.training.build import build_pretrainer
 from s2bnn_tf.training.distribution import is_chief, open_strategy
+from s2bnn_tf.training.loggers import check_loggers
 from s2bnn_tf.training.momentum import update_momentum
 from s2bnn_tf.training.optimizers import LAMB, SGD, Adam
 from s2bnn_tf.training.pretrain import pretrain
@@ -30,6 +31,7 @@ __all__ = [
     "StepMemory",
     "TrainingStopped",
     "build_pretrainer",
+    "check_loggers",
     "check_step_fits",
     "count_step_memory",
     "describe_refusal",

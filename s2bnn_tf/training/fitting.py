@@ -16,8 +16,9 @@ from s2bnn_tf.errors import CheckpointError, DeviceError
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.runs import CheckpointStore, RunDirectory
 from s2bnn_tf.training.binary_health import BinaryHealth, SignFlips
-from s2bnn_tf.training.distribution import agreement
+from s2bnn_tf.training.distribution import agreement, is_chief
 from s2bnn_tf.training.feeding import distributed_views, health_images, images_of_step
+from s2bnn_tf.training.loggers import Logger, open_loggers
 from s2bnn_tf.training.metrics_log import MetricsLog
 from s2bnn_tf.training.monitors import Monitor, Monitors
 from s2bnn_tf.training.pretrainer import Pretrainer
@@ -95,11 +96,16 @@ class Training:
                 f"with --set student.init_from={Path(prefix).parents[1]}."
             ) from error
 
-    def fit(self, monitors: Mapping[str, Monitor]) -> bool:
+    def fit(
+        self,
+        monitors: Mapping[str, Monitor],
+        others: Sequence[keras.callbacks.Callback] = (),
+    ) -> bool:
         """Train to the end: first the rest of an epoch that was begun, then whole epochs.
 
         Args:
             monitors: Functions from the student to a score, by name.
+            others: Callbacks of the caller's own. One that sets `stop_training` ends the run.
 
         Returns:
             Whether a signal ended training early; then everything is saved.
@@ -108,13 +114,18 @@ class Training:
             DeviceError: If another worker is gone.
         """
         agree = agreement(self.strategy)
-        with StopOnSignal(agree) as stop:
+        names = self.config.loggers if is_chief(self.strategy) else ()
+        stop = StopOnSignal(agree)
+        with (
+            stop,
+            open_loggers(names, self.run, self.config, stopped=lambda: stop.stopped) as loggers,
+        ):
             saving = self._checkpoints(agree)
-            callbacks = [*self._observers(stop, monitors), saving]
+            callbacks = [*self._observers(stop, monitors, loggers), *others, saving]
             try:
                 for stretch in self._remaining():
                     self._fit_stretch(stretch, callbacks)
-                    if stop.stopped:
+                    if stop.stopped or self.pretrainer.stop_training:
                         saving.save()
                         break
                 agree(False)  # no worker leaves while another still needs it
@@ -172,9 +183,9 @@ class Training:
         )
 
     def _observers(
-        self, stop: StopOnSignal, monitors: Mapping[str, Monitor]
+        self, stop: StopOnSignal, monitors: Mapping[str, Monitor], loggers: Sequence[Logger]
     ) -> list[keras.callbacks.Callback]:
-        """All callbacks but the one that saves, which comes after them."""
+        """All callbacks of ours but the one that saves, which comes after all others."""
         config = self.config
         first_step = self.pretrainer.steps_done()
         first_epoch, done = divmod(first_step, self.steps_per_epoch)
@@ -199,7 +210,7 @@ class Training:
                 epoch_begun=bool(done),
             ),
             Monitors(monitors, stop, every=config.monitor.knn_every, epochs=config.epochs),
-            MetricsLog(self.run, self.lock, **lengths, first_epoch=first_epoch),
+            MetricsLog(self.run, self.lock, loggers, **lengths, first_epoch=first_epoch),
             TerminalProgress(**lengths, epochs=config.epochs, first_step=first_step),
         ]
 

@@ -1,10 +1,10 @@
-"""One line of numbers per epoch, in `metrics.jsonl` and for TensorBoard."""
+"""One line of numbers per epoch, in `metrics.jsonl` and for the loggers."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,21 @@ from s2bnn_tf.files import write_text
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.reading import Number, read_json_lines
 from s2bnn_tf.runs import RunDirectory
+from s2bnn_tf.training.loggers import Logger
 from s2bnn_tf.training.saving import writing_to
 
 keras = tf.keras
 
 
 class MetricsLog(keras.callbacks.Callback):
-    """Write one JSON line per epoch to `metrics.jsonl`, and the same numbers for TensorBoard.
+    """Write one JSON line per epoch to `metrics.jsonl`, and give the same numbers to loggers.
 
     Lines of epochs that a resumed run repeats are dropped first.
 
     Args:
         run: The run directory to write to.
         lock: The lock held on the run directory.
+        loggers: Who else gets the numbers.
         batch_size: The number of images in a step.
         steps_per_epoch: The number of steps in an epoch.
         first_epoch: The epoch that training starts in or resumes, counted from 0.
@@ -36,6 +38,7 @@ class MetricsLog(keras.callbacks.Callback):
         self,
         run: RunDirectory,
         lock: DirectoryLock,
+        loggers: Sequence[Logger] = (),
         *,
         batch_size: int,
         steps_per_epoch: int,
@@ -47,7 +50,7 @@ class MetricsLog(keras.callbacks.Callback):
         self.path = run.metrics_path
         self.batch_size = batch_size
         self.steps_per_epoch = steps_per_epoch
-        self.writer = tf.summary.create_file_writer(str(run.tensorboard))
+        self.loggers = loggers
         keep_metrics(self.path, epochs=first_epoch)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any]) -> None:
@@ -75,10 +78,8 @@ class MetricsLog(keras.callbacks.Callback):
         with writing_to(self.run, "the metrics"):
             with self.path.open("a") as file:
                 file.write(json.dumps(row) + "\n")
-            with self.writer.as_default(step=epoch + 1):
-                for name, value in _flatten(row).items():
-                    tf.summary.scalar(name, value)
-            self.writer.flush()
+            for logger in self.loggers:
+                logger.log(epoch + 1, _flatten(row))
 
 
 def keep_metrics(path: Path, *, epochs: int) -> None:

@@ -7,7 +7,7 @@ import logging
 import math
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from s2bnn_tf.runs import CheckpointStore, RunDirectory
 from s2bnn_tf.training.build import build_pretrainer
 from s2bnn_tf.training.distribution import is_chief, open_strategy
 from s2bnn_tf.training.fitting import Training
+from s2bnn_tf.training.loggers import check_loggers
 from s2bnn_tf.training.monitors import Monitor
 from s2bnn_tf.training.resuming import check_resumable, check_same_images
 from s2bnn_tf.training.step_memory import check_step_fits
@@ -38,6 +39,7 @@ def pretrain(
     *,
     resume: bool = True,
     monitors: Mapping[str, Monitor] | None = None,
+    callbacks: Sequence[tf.keras.callbacks.Callback] = (),
     strategy: tf.distribute.Strategy | None = None,
 ) -> RunDirectory:
     """Train a student as a recipe describes.
@@ -48,6 +50,8 @@ def pretrain(
         resume: Whether to resume; False refuses a directory that already holds a run.
         monitors: Functions from the student to a score, by name, called every
             `monitor.knn_every` epochs; the scores go to `metrics.jsonl`.
+        callbacks: Callbacks of Keras, whose `model` is a `Pretrainer`. Their exceptions pass
+            through, and one that sets `stop_training` ends the run there, with everything saved.
         strategy: The strategy to train with, where it had to be opened earlier; defaults to
             `open_strategy(config.distribution)`.
 
@@ -56,12 +60,13 @@ def pretrain(
 
     Raises:
         ConfigError: If the recipe is not possible here, does not fit into the memory, or is not
-            that of the run in the directory.
+            that of the run in the directory, or a logger is not installed.
         CheckpointError: If the directory cannot be written to, or its run cannot be resumed.
         DataError: If the images cannot be used.
         NotFiniteError: If the loss became infinite or not a number.
         TrainingStopped: After Ctrl-C or SIGTERM, when everything is saved.
     """
+    check_loggers(config.loggers)
     strategy = strategy or open_strategy(config.distribution)
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -91,7 +96,7 @@ def pretrain(
         _explain_rising_loss(counted, steps, done=pretrainer.steps_done())
         place.create(config)
         training.store.clean()
-        if training.fit(monitors or {}):
+        if training.fit(monitors or {}, callbacks):
             raise TrainingStopped(f"Stopped; everything is saved in {run.path}.")
     return run
 

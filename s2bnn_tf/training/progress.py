@@ -9,13 +9,16 @@ from typing import Any
 
 import tensorflow as tf
 
+from s2bnn_tf.progress import NotebookBar, in_notebook
+
 keras = tf.keras
 
 
 class TerminalProgress(keras.callbacks.Callback):
     """Show epoch, losses, images per second and the time left on standard error.
 
-    A terminal shows one line that is redrawn; a log file gets one line per epoch.
+    A terminal shows one line that is redrawn, a notebook a bar, and a log file gets one line per
+    epoch.
 
     Args:
         batch_size: The number of images in a step.
@@ -34,6 +37,7 @@ class TerminalProgress(keras.callbacks.Callback):
         self.seconds = 0.0
         self.drawn = 0.0
         self.redraws = sys.stderr.isatty()
+        self.bar = NotebookBar() if in_notebook() else None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any]) -> None:
         self.epoch = epoch + 1
@@ -45,13 +49,23 @@ class TerminalProgress(keras.callbacks.Callback):
         if self.steps_done > 1:  # the first step is mostly tracing
             self.seconds += now - self.last
         self.last = now
-        if self.redraws and now - self.drawn > 0.1:
-            self.drawn = now
+        if now - self.drawn <= 0.1:
+            return
+        if self.bar is not None:
+            self._draw(self.bar, logs)
+        elif self.redraws:
             print(f"\r{self._line(logs)}\x1b[K", end="", file=sys.stderr, flush=True)
+        self.drawn = now
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
+        if self.bar is not None:
+            self._draw(self.bar, logs)
+            return
         start, end = ("\r", "\x1b[K\n") if self.redraws else ("", "\n")
         print(f"{start}{self._line(logs)}", end=end, file=sys.stderr, flush=True)
+
+    def _draw(self, bar: NotebookBar, logs: Mapping[str, Any]) -> None:
+        bar.show(self._line(logs), self.steps_done, self.steps_left, work="training")
 
     def _line(self, logs: Mapping[str, Any]) -> str:
         values = "  ".join(

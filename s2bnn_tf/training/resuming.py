@@ -7,10 +7,10 @@ from typing import Any
 
 from s2bnn_tf.config import Config, to_dict
 from s2bnn_tf.errors import CheckpointError, ConfigError, DataError
-from s2bnn_tf.runs import RunDirectory
+from s2bnn_tf.runs import RunDirectory, identity_of
 
 # These change nothing that is learned.
-_FREE = {"distribution", "deterministic", "monitor", "plugins"}
+_FREE = {"distribution", "deterministic", "loggers", "monitor", "plugins"}
 # These change what is learned from here on. Everything else fixes the state that was saved, or
 # the order of the images. `data.source` may name another copy of the same images.
 _MAY_CHANGE = {
@@ -50,7 +50,7 @@ def check_resumable(run: RunDirectory, config: Config, *, resume: bool) -> None:
         raise CheckpointError(f"{run.path} already holds a run; choose another --output-dir.")
     changes = {
         key: change
-        for key, change in _differences(to_dict(run.config), to_dict(config)).items()
+        for key, change in _differences(_comparable(run.config), _comparable(config)).items()
         if key.split(".")[0] not in _FREE
     }
     refused = [f"{key}: {change}" for key, change in changes.items() if key not in _MAY_CHANGE]
@@ -81,6 +81,13 @@ def check_same_images(run: RunDirectory, facts: dict[str, Any], images: int) -> 
             f"{run.path} was trained on {before} images and data.source has {images} now; "
             "put the images back as they were, or choose another --output-dir."
         )
+
+
+def _comparable(config: Config) -> dict[str, Any]:
+    """A recipe whose student, if it is a file, is named by its content."""
+    tree = to_dict(config)
+    tree["student"]["backbone"] = identity_of(config.student.backbone)
+    return tree
 
 
 def _differences(before: Any, now: Any, path: str = "") -> dict[str, str]:

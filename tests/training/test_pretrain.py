@@ -434,3 +434,26 @@ def test_a_directory_that_cannot_be_made(contrast, tmp_path):
     with pytest.raises(UserError, match="Cannot write to"):
         pretrain(contrast, file)
     assert file.read_text() == "precious"
+
+
+def test_a_callback_of_the_callers_own_sees_the_logs_and_ends_the_run_saved(
+    contrast, change, tmp_path
+):
+    class Mine(tf.keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def on_epoch_end(self, epoch, logs):
+            assert isinstance(self.model, Pretrainer)
+            self.seen.append((epoch, logs["loss"], logs["knn"]))
+            self.model.stop_training = epoch == 1
+
+    mine = Mine()
+    # No checkpoint is due where the callback ends the run.
+    config = change(contrast, epochs=4, monitor={"knn_every": 1, "checkpoint_every": 4})
+    run = pretrain(config, tmp_path, monitors={"knn": lambda student: 0.5}, callbacks=[mine])
+    assert [(epoch, knn) for epoch, _, knn in mine.seen] == [(0, 0.5), (1, 0.5)]
+    assert checkpoints(run) == [2 * STEPS] and run.weights_path.is_file()
+    pretrain(config, tmp_path, monitors={"knn": lambda student: 0.5})
+    assert checkpoints(run)[-1] == 4 * STEPS

@@ -17,8 +17,8 @@ import tensorflow as tf
 from s2bnn_tf.environment import keras_module
 from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.reading import ARRAY_LIMIT, check_member, open_regular, parse_json
-from s2bnn_tf.runs import count_weights
-from s2bnn_tf.teachers.keras_configs import check_config, without_compilation
+from s2bnn_tf.runs.keras_configs import check_config, without_compilation
+from s2bnn_tf.runs.weights_files import count_weights
 
 keras = tf.keras
 LayerScale = keras_module("src.applications.convnext").LayerScale
@@ -33,7 +33,7 @@ _LONGEST_REASON = 400  # characters
 _FREELY_BUILT = 2**20  # numbers that a network may have beyond its weights, such as seeds
 
 
-def read_keras_file(path: Path) -> keras.Model:
+def read_keras_file(path: Path, key: str) -> keras.Model:
     """Read the model in a `.keras` file.
 
     Keras never opens the file itself, since it takes other formats under this name too, and some
@@ -41,6 +41,7 @@ def read_keras_file(path: Path) -> keras.Model:
 
     Args:
         path: A zip file that `model.save("x.keras")` of Keras 2 has written.
+        key: The key of the recipe that names it, for messages.
 
     Returns:
         The model, which is not compiled.
@@ -54,11 +55,9 @@ def read_keras_file(path: Path) -> keras.Model:
             return _read(archive)
     except zipfile.BadZipFile as error:
         reason = "it is not a zip file, as .keras files are; save the model with model.save"
-        raise CheckpointError(f"teacher.weights: cannot load {path}: {reason}.") from error
+        raise CheckpointError(f"{key}: cannot load {path}: {reason}.") from error
     except Exception as error:  # Keras and HDF5 raise nearly anything for a damaged file
-        raise CheckpointError(
-            f"teacher.weights: cannot load {path} safely: {_reason(error)}."
-        ) from error
+        raise CheckpointError(f"{key}: cannot load {path} safely: {_reason(error)}.") from error
 
 
 def _read(archive: zipfile.ZipFile) -> keras.Model:
