@@ -100,18 +100,22 @@ def check_model(content: bytes) -> None:
         raise S2bnnError(f"it is damaged ({reason}); convert the model again")
 
 
-def hamming(codes: NDArray[np.uint64], query: NDArray[np.uint64]) -> NDArray[np.uint32]:
-    """In how many bits each code differs from one, by the kernels that this processor gets.
+def hamming(
+    codes: NDArray[np.uint64], query: NDArray[np.uint64], *, kernels: str | None = None
+) -> NDArray[np.uint32]:
+    """In how many bits each code differs from one.
 
     Args:
         codes: `(N, W)`; they need not be aligned, as in a file that is mapped.
         query: `(W,)`.
+        kernels: As for `load_delegate`, except "reference"; defaults to the best.
 
     Returns:
         `(N,)`.
 
     Raises:
-        S2bnnError: If the library does not exist or is built for another processor.
+        S2bnnError: If the shapes do not match, if there are no such kernels, or if the library does
+            not exist or is built for another processor.
     """
     rows, query = np.require(codes, np.uint64, "C"), np.require(query, np.uint64, "C")
     (words,) = query.shape
@@ -119,7 +123,11 @@ def hamming(codes: NDArray[np.uint64], query: NDArray[np.uint64]) -> NDArray[np.
         raise S2bnnError(f"codes have shape (N, {words}), not {rows.shape}")
     distances = np.zeros(len(rows), np.uint32)
     pointers = [ctypes.c_void_p(array.ctypes.data) for array in (rows, query, distances)]
-    _library().s2bnn_runtime_hamming(pointers[0], len(rows), words, pointers[1], pointers[2])
+    name = None if kernels is None else kernels.encode()
+    if not _library().s2bnn_runtime_hamming(
+        name, pointers[0], len(rows), words, pointers[1], pointers[2]
+    ):
+        raise S2bnnError(f"this processor has no kernels {kernels!r} that compare codes")
     return distances
 
 
@@ -170,13 +178,14 @@ def _library() -> ctypes.CDLL:
     ]
     library.s2bnn_runtime_check_file.restype = ctypes.c_bool
     library.s2bnn_runtime_hamming.argtypes = [
+        ctypes.c_char_p,
         ctypes.c_void_p,
         ctypes.c_size_t,
         ctypes.c_size_t,
         ctypes.c_void_p,
         ctypes.c_void_p,
     ]
-    library.s2bnn_runtime_hamming.restype = None
+    library.s2bnn_runtime_hamming.restype = ctypes.c_bool
     library.s2bnn_runtime_kernels.restype = ctypes.c_char_p
     library.s2bnn_runtime_profile.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
     library.s2bnn_runtime_profile.restype = ctypes.c_size_t

@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 import pytest
+from conftest import KERNELS
 
 from s2bnn_runtime import S2bnnError
 from s2bnn_runtime.codes import BITS, encode
@@ -67,16 +68,19 @@ def test_distances_of_codes_are_counts_of_bits_and_grow_with_angles():
     assert np.abs(found / BITS - angles).mean() < 0.06
 
 
+@pytest.mark.parametrize("kernels", [name for name in KERNELS if name != "reference"])
 @pytest.mark.parametrize("words", [1, 2, 3, 4, 17])
 @pytest.mark.parametrize("count", [0, 1, 7, 1001])
-def test_distances_of_any_number_of_words_wherever_they_lie(words, count):
+def test_distances_of_any_number_of_words_wherever_they_lie(kernels, words, count):
     rng = np.random.default_rng(words)
     data = rng.integers(0, 256, 8 * words * (count + 1) + 3, np.uint8)
     codes = np.frombuffer(data, np.uint64, words * count, 3).reshape(count, words)  # not aligned
     query = rng.integers(0, 2**63, words, np.uint64)
-    found = hamming(codes, query)
+    found = hamming(codes, query, kernels=kernels)
     bits = np.unpackbits((codes ^ query).view(np.uint8).reshape(count, 8 * words), axis=1)
     np.testing.assert_array_equal(found, bits.sum(axis=1))
+    with pytest.raises(S2bnnError, match="no kernels 'other' that compare codes"):
+        hamming(codes, query, kernels="other")
     with pytest.raises(S2bnnError, match="codes have shape"):
         hamming(np.zeros((3, words + 1), np.uint64), query)
 
