@@ -26,7 +26,7 @@ help:  ## list the targets
 
 .venv: $(STAMP)  ## create the environment and nothing else (a few minutes)
 
-demo: $(STAMP) $(RUNTIME)  ## run the whole chain on embedded data (5 minutes)
+demo: $(STAMP) $(RUNTIME)  ## fit an encoder to photographs that the packages ship (5 minutes)
 	@$(BIN)/s2bnn demo --output-dir runs/demo
 
 runtime: $(RUNTIME)  ## build and install the runtime for this machine (3 minutes)

@@ -36,6 +36,10 @@ ASSIGNMENT = re.compile(r"\w+=")
 PLACEHOLDERS = {"N": "1", "HOST": "tensorflow", "ROW": "teacher"}
 SHELL = {"source", "cd", "eval", "export"}  # of the shell itself
 # Checked by their command lines, and run by runtime/tests and by make itself.
+RUN_VERBS = (
+    *("enroll", "classify", "confirm", "forget", "normal", "inspect"),
+    *("index", "search", "duplicates", "cluster"),
+)
 RUN_ELSEWHERE = {"s2bnn-run", "make"}
 
 
@@ -157,7 +161,7 @@ def check_s2bnn(command: Command) -> None:
 def check_s2bnn_run(command: Command) -> None:
     """The program itself reads the line; it then finds no model (1), or a wrong line (2)."""
     first = command.arguments[0]
-    assert first in ("enroll", "classify", "search", "forget", "MODEL") or ".tflite" in first
+    assert first in (*RUN_VERBS, "MODEL") or ".tflite" in first
     code = "import sys; from s2bnn_runtime.cli import main; sys.exit(main(sys.argv[1:]))"
     line = [sys.executable, "-c", code, *command.arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "runtime")}

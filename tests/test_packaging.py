@@ -170,15 +170,15 @@ def test_another_python_gets_one_sentence(machine, answer, words):
     [
         ({"bin/python3.11": "3.11"}, "3.11"),
         ({"bin/python3.10": "3.10", "bin/python3.11": "3.11"}, "3.11"),
-        ({"bin/python3.11": "3.11", "bin/python3.12": "3.12"}, "3.12-tf220"),
-        ({"bin/python3.11": "3.11", "bin/python3": "3.12"}, "3.12-tf220"),
+        ({"bin/python3.11": "3.11", "bin/python3.12": "3.12"}, "3.11"),
+        ({"bin/python": "3.11", "bin/python3": "3.12"}, "3.11"),
         ({"bin/python3": "3.13", "bin/python": "3.11"}, "3.11"),
         ({"bin/python3": "3.13", "uv/python3.12": "3.12"}, "3.12-tf220"),
-        ({"bin/python3.11": "3.11", "pyenv/versions/3.12.1/bin/python": "3.12"}, "3.12-tf220"),
+        ({"bin/python3": "3.13", "pyenv/versions/3.12.1/bin/python": "3.12"}, "3.12-tf220"),
         ({"bin/python3": "3.13", "pyenv/versions/3.10.9/bin/python": "3.10"}, "3.10"),
     ],
 )
-def test_the_newest_python_that_has_a_set_is_taken(machine, installed, expected):
+def test_the_first_python_that_has_a_set_is_taken(machine, installed, expected):
     """Also where the names in PATH are shims of pyenv that fail, or uv alone has it."""
     for name, version in installed.items():
         fake_python(machine / name, says(version))

@@ -14,11 +14,11 @@ import numpy as np
 
 from s2bnn_runtime.delegate import kernels, read_profile
 from s2bnn_runtime.errors import PictureError, S2bnnError
-from s2bnn_runtime.few_shot import VERBS, add_verbs, run_verb
 from s2bnn_runtime.files import open_model, read_labels
 from s2bnn_runtime.hosts import MODULES, find_host
 from s2bnn_runtime.images import Preprocessing, load_image, picture_files, takes_a_picture
 from s2bnn_runtime.interpreter import Interpreter
+from s2bnn_runtime.verbs import VERBS, make_parser, run_verb
 
 PROFILE = "s2bnn-run"
 FROM_PYTHON = "use s2bnn_runtime.Interpreter from Python"
@@ -34,24 +34,35 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status: 1 if the user made a mistake, which is one sentence on standard error.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    few_shot = bool(arguments) and arguments[0] in VERBS
-    options = (_few_shot_parser() if few_shot else _parser()).parse_args(arguments)
+    is_verb = bool(arguments) and arguments[0] in VERBS
+    options = (make_parser() if is_verb else _parser()).parse_args(arguments)
+    errors: list[str] = []
     try:
-        if few_shot:
-            text, errors = run_verb(options)
-            print(printable(text))
+        if is_verb:
+            _print_rows(options, errors)
         else:
             result = run(options)
             if options.json:
                 print(json.dumps(result))
             else:
                 _print(result)
-            errors = [image["error"] for image in result.get("images", []) if "error" in image]
+            errors += [image["error"] for image in result.get("images", []) if "error" in image]
     except S2bnnError as error:
-        errors = [str(error)]
+        errors.append(str(error))
     for message in errors:
         print(f"s2bnn-run: {printable(message)}", file=sys.stderr)
     return 1 if errors else 0
+
+
+def _print_rows(options: argparse.Namespace, errors: list[str]) -> None:
+    """Run a verb, print its rows as they come, and collect what to say on standard error."""
+    for row in run_verb(options):
+        if options.json and row.record is not None:
+            print(json.dumps(row.record, allow_nan=False), flush=True)
+        elif not options.json and row.text:
+            print(printable(row.text), flush=True)
+        if row.record is not None and "error" in row.record:
+            errors.append(row.record["error"])
 
 
 def printable(text: str) -> str:
@@ -95,14 +106,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if options.profile:
         result["profile"] = read_profile(PROFILE)
     return result
-
-
-def _few_shot_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="s2bnn-run", description="Classify images into your own classes, without training."
-    )
-    add_verbs(parser)
-    return parser
 
 
 def _parser() -> argparse.ArgumentParser:

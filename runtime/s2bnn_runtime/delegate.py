@@ -10,6 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from s2bnn_runtime.errors import S2bnnError, one_line
 from s2bnn_runtime.hosts import Host, find_host
 
@@ -97,6 +100,37 @@ def check_model(content: bytes) -> None:
         raise S2bnnError(f"it is damaged ({reason}); convert the model again")
 
 
+def hamming(
+    codes: NDArray[np.uint64], query: NDArray[np.uint64], *, kernels: str | None = None
+) -> NDArray[np.uint32]:
+    """In how many bits each code differs from one.
+
+    Args:
+        codes: `(N, W)`; they need not be aligned, as in a file that is mapped.
+        query: `(W,)`.
+        kernels: As for `load_delegate`, except "reference"; defaults to the best.
+
+    Returns:
+        `(N,)`.
+
+    Raises:
+        S2bnnError: If the shapes do not match, if there are no such kernels, or if the library does
+            not exist or is built for another processor.
+    """
+    rows, query = np.require(codes, np.uint64, "C"), np.require(query, np.uint64, "C")
+    (words,) = query.shape
+    if rows.ndim != 2 or rows.shape[1] != words:
+        raise S2bnnError(f"codes have shape (N, {words}), not {rows.shape}")
+    distances = np.zeros(len(rows), np.uint32)
+    pointers = [ctypes.c_void_p(array.ctypes.data) for array in (rows, query, distances)]
+    name = None if kernels is None else kernels.encode()
+    if not _library().s2bnn_runtime_hamming(
+        name, pointers[0], len(rows), words, pointers[1], pointers[2]
+    ):
+        raise S2bnnError(f"this processor has no kernels {kernels!r} that compare codes")
+    return distances
+
+
 def read_profile(name: str) -> list[list[dict[str, Any]]]:
     """Read the times that living interpreters collected under a name.
 
@@ -143,6 +177,15 @@ def _library() -> ctypes.CDLL:
         ctypes.c_size_t,
     ]
     library.s2bnn_runtime_check_file.restype = ctypes.c_bool
+    library.s2bnn_runtime_hamming.argtypes = [
+        ctypes.c_char_p,
+        ctypes.c_void_p,
+        ctypes.c_size_t,
+        ctypes.c_size_t,
+        ctypes.c_void_p,
+        ctypes.c_void_p,
+    ]
+    library.s2bnn_runtime_hamming.restype = ctypes.c_bool
     library.s2bnn_runtime_kernels.restype = ctypes.c_char_p
     library.s2bnn_runtime_profile.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
     library.s2bnn_runtime_profile.restype = ctypes.c_size_t

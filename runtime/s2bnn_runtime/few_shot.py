@@ -1,212 +1,188 @@
-"""The verbs `s2bnn-run enroll|classify|search|forget`: your own classes, without training."""
+"""The verbs `s2bnn-run enroll|classify|confirm|forget`: your own classes, without training."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from s2bnn_runtime.audit import ClassAudit, audit
+from s2bnn_runtime.embedder import Embedder
+from s2bnn_runtime.errors import PictureError, S2bnnError
+from s2bnn_runtime.images import picture_files
+from s2bnn_runtime.prototypes import ENOUGH_EXAMPLES, PrototypeClassifier
+from s2bnn_runtime.rows import Clock, Row, Rows, add_arguments, read_count, read_share
 
-from s2bnn_runtime.errors import PictureError, S2bnnError, one_line
-from s2bnn_runtime.files import open_model
-from s2bnn_runtime.images import (
-    KEPT_BY_CENTER_CROP,
-    Preprocessing,
-    load_image,
-    picture_files,
-    takes_a_picture,
-)
-from s2bnn_runtime.prototypes import PrototypeClassifier
-from s2bnn_runtime.reading import read_json
+__all__ = ["Embedder", "add_verbs"]  # programs import Embedder from here
 
-VERBS = ("enroll", "classify", "search", "forget")
+_FALSE_ALARMS = 0.05
 
 
-def add_verbs(parser: argparse.ArgumentParser) -> None:
-    """Add the verbs, each with an example, to the parser of `s2bnn-run VERB`."""
-    verbs = parser.add_subparsers(dest="verb", required=True)
-    example = "example: s2bnn-run enroll encoder.tflite pets.npz cat cat1.jpg cat2.jpg"
-    enroll = verbs.add_parser("enroll", help="add examples of a class", epilog=example)
-    _add(enroll, "model", "classes")
-    enroll.add_argument("name", help="the name of a new or known class")
-    _add(enroll, "images")
-    example = "example: s2bnn-run classify encoder.tflite pets.npz new.jpg --threshold 0.8"
-    classify = verbs.add_parser(
-        "classify", help="name the nearest class of each image", epilog=example
+def add_verbs(verbs: Any) -> None:
+    """Add the verbs, each with an example."""
+    enroll = verbs.add_parser(
+        "enroll",
+        help="add examples of a class",
+        epilog="example: s2bnn-run enroll encoder.tflite pets.npz cat cat1.jpg cat2.jpg",
     )
-    _add(classify, "model", "classes", "images")
-    classify.add_argument(
+    add_arguments(enroll, "model", "classes")
+    enroll.add_argument("name", nargs="?", help="the name of a new or known class")
+    enroll.add_argument("images", type=Path, nargs="*", help="pictures, or folders of them")
+    enroll.add_argument(
+        "--prototypes",
+        type=read_count,
+        metavar="P",
+        help="how many kinds of pictures the class has, each with a mean of its own (default: 1)",
+    )
+    enroll.add_argument(
+        "--audit",
+        action="store_true",
+        help="say how well each class is told apart from the others by its own examples, which "
+        "look wrong, and whether another one would help; needs no pictures",
+    )
+    enroll.set_defaults(run=_enroll)
+    classify = verbs.add_parser(
+        "classify",
+        help="name the nearest class of each image, or none",
+        epilog="example: s2bnn-run classify encoder.tflite pets.npz new.jpg",
+    )
+    add_arguments(classify, "model", "classes", "images")
+    rejection = classify.add_mutually_exclusive_group()
+    rejection.add_argument(
+        "--false-alarms",
+        type=read_share,
+        default=_FALSE_ALARMS,
+        metavar="RATE",
+        help="the share of further images of a class that may be rejected (default: "
+        f"{_FALSE_ALARMS:g})",
+    )
+    rejection.add_argument(
         "--threshold", type=float, help="reject images that are less similar than this cosine"
     )
-    example = "example: s2bnn-run search encoder.tflite query.jpg photos/"
-    search = verbs.add_parser(
-        "search", help="find the other images most similar to one image", epilog=example
+    classify.set_defaults(run=_classify)
+    confirm = verbs.add_parser(
+        "confirm",
+        help="add images that you have seen to be of a known class",
+        epilog="example: s2bnn-run confirm encoder.tflite pets.npz cat new.jpg",
     )
-    _add(search, "model")
-    search.add_argument("query", type=Path, help="the picture to search for")
-    _add(search, "images")
-    search.add_argument(
-        "--top-k", type=int, default=5, metavar="K", help="how many to show (default: 5)"
+    add_arguments(confirm, "model", "classes")
+    confirm.add_argument("name", help="the name of a known class")
+    add_arguments(confirm, "images")
+    confirm.set_defaults(run=_confirm)
+    forget = verbs.add_parser(
+        "forget", help="remove a class", epilog="example: s2bnn-run forget pets.npz cat"
     )
-    example = "example: s2bnn-run forget pets.npz cat"
-    forget = verbs.add_parser("forget", help="remove a class", epilog=example)
-    _add(forget, "classes")
+    add_arguments(forget, "classes")
     forget.add_argument("name", help="the name of the class")
-    for verb in (enroll, classify, search, forget):
-        verb.add_argument("--json", action="store_true", help="print one JSON object, not text")
+    forget.set_defaults(run=_forget)
 
 
-def run_verb(options: argparse.Namespace) -> tuple[str, list[str]]:
-    """Run a verb.
-
-    Returns:
-        The text to print, and a sentence about each picture that could not be read.
-
-    Raises:
-        S2bnnError: If the user made a mistake.
-    """
-    verbs = {"enroll": _enroll, "classify": _classify, "search": _search, "forget": _forget}
-    result, text, errors = verbs[options.verb](options)
-    return (json.dumps(result) if options.json else text), errors
-
-
-class Embedder:
-    """An encoder's `.tflite` applied to picture files.
-
-    If there is a JSON card beside the model, it defines the crop.
-
-    Args:
-        model: The `.tflite`.
-        threads: The number of threads for one prediction.
-
-    Raises:
-        S2bnnError: If the model or its card cannot be used.
-    """
-
-    def __init__(self, model: Path, threads: int = 1) -> None:
-        self.model = model
-        self.interpreter = open_model(model, threads)
-        details = self.interpreter.input_details
-        if not takes_a_picture(details):
-            raise S2bnnError(f"{model} does not take one RGB or gray image")
-        self.detail = details[0]
-        card = model.with_suffix(".json")
-        self.kept = _kept_by(card) if card.is_file() else KEPT_BY_CENTER_CROP
-
-    def __call__(self, paths: Iterable[Path]) -> NDArray[Any]:
-        """The embeddings (N, D) of N picture files.
-
-        Raises:
-            PictureError: If one of them cannot be read.
-        """
-        return np.concatenate([self._embed(path) for path in paths])
-
-    def readable(self, paths: Iterable[Path]) -> tuple[list[Path], NDArray[Any], list[str]]:
-        """Embed the pictures that can be read.
-
-        Returns:
-            Their paths, their embeddings (N, D), and a sentence about each of the others.
-
-        Raises:
-            S2bnnError: If none of them can be read.
-        """
-        read, embeddings, errors = [], [], []
-        for path in paths:
-            try:
-                embeddings.append(self._embed(path))
-                read.append(path)
-            except PictureError as error:
-                errors.append(str(error))
-        if not read:
-            raise S2bnnError("; ".join(errors[:3]))
-        return read, np.concatenate(embeddings), errors
-
-    def _embed(self, path: Path) -> NDArray[Any]:
-        picture = load_image(path, self.detail, Preprocessing.RAW, kept=self.kept)
-        embedding = self.interpreter.predict(picture)
-        if isinstance(embedding, list) or embedding.ndim != 2:
-            raise S2bnnError(f"{self.model} does not return one vector per image")
-        return embedding
-
-
-def _kept_by(card: Path) -> float:
-    try:
-        kept = read_json(card).get("center_crop", KEPT_BY_CENTER_CROP)
-        if isinstance(kept, bool) or not 0 < kept <= 1:
-            raise ValueError(f"its center_crop is {kept}")
-    except (ValueError, TypeError) as error:
-        raise S2bnnError(
-            f"{card} is not the card of a model ({one_line(error)}); remove it, or convert the "
-            "model again"
-        ) from error
-    return float(kept)
-
-
-def _add(parser: argparse.ArgumentParser, *names: str) -> None:
-    about = {"model": "an encoder's .tflite", "classes": "the .npz that holds the classes"}
-    for name in names:
-        if name == "images":
-            parser.add_argument("images", type=Path, nargs="+", help="pictures, or folders of them")
-        else:
-            parser.add_argument(name, type=Path, help=about[name])
-
-
-# What a verb returns: the result for JSON, the text, and sentences about unreadable pictures.
-Outcome = tuple[dict[str, Any], str, list[str]]
-
-
-def _enroll(options: argparse.Namespace) -> Outcome:
-    _, embeddings, errors = Embedder(options.model).readable(picture_files(options.images))
-    with PrototypeClassifier.edit(options.classes) as classifier:
-        classifier.enroll(options.name, embeddings)
-    counts = ", ".join(f"{name} {count}" for name, count in classifier.counts.items())
-    return {"classes": classifier.counts}, f"{options.classes}: {counts}", errors
-
-
-def _classify(options: argparse.Namespace) -> Outcome:
-    classifier = PrototypeClassifier.load(options.classes)
-    if options.threshold is not None:
-        classifier.threshold = options.threshold
-    paths, embeddings, errors = Embedder(options.model).readable(picture_files(options.images))
-    found = list(zip(paths, classifier.predict(embeddings)))
-    rows = [{"path": str(path), "class": p.name, "score": p.score} for path, p in found]
-    lines = [f"{p.score:7.4f}  {p.name or 'none of them'}  {path}" for path, p in found]
-    return {"images": rows}, "\n".join(lines), errors
-
-
-def _search(options: argparse.Namespace) -> Outcome:
-    files = [path for path in picture_files(options.images) if not _same(path, options.query)]
-    if not files:
-        raise S2bnnError(f"there is no picture but {options.query} itself; name more pictures")
+def _enroll(options: argparse.Namespace) -> Rows:
+    if options.name is None and not options.audit:
+        raise S2bnnError("nothing to do: name a class and its pictures, or use --audit")
+    if options.name is not None and not options.images:
+        raise S2bnnError(f"name pictures of {options.name!r}, or folders of them")
     embedder = Embedder(options.model)
-    query = embedder([options.query])
-    paths, vectors, errors = embedder.readable(files)
-    vectors, query = (
-        v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-12) for v in (vectors, query)
-    )
-    scores = vectors @ query[0]
-    best = np.argsort(-scores, kind="stable")[: options.top_k]
-    rows = [{"path": str(paths[i]), "score": float(scores[i])} for i in best]
-    lines = [f"{row['score']:7.4f}  {row['path']}" for row in rows]
-    return {"query": str(options.query), "found": rows}, "\n".join(lines), errors
+    if options.name is None:
+        classifier = PrototypeClassifier.load(options.classes)
+        classifier.enter(embedder.space)
+    else:
+        paths, embeddings, errors = embedder.readable(picture_files(options.images))
+        with PrototypeClassifier.edit(options.classes) as classifier:
+            classifier.enter(embedder.space)
+            classifier.enroll(options.name, embeddings, [str(path) for path in paths])
+            if options.prototypes is not None:
+                classifier.split(options.name, options.prototypes)
+        yield from (Row({"error": error}, "") for error in errors)
+        yield _counts(options, classifier)
+    if options.audit:
+        for found in audit(classifier):
+            yield Row(asdict(found), _describe(found))
 
 
-def _same(path: Path, query: Path) -> bool:
-    """Whether two paths lead to one file, which is no answer to a search for what is like it."""
-    try:
-        return os.path.samefile(path, query)
-    except OSError:  # one of them does not exist, which reading it says in a sentence
-        return False
+def _describe(found: ClassAudit) -> str:
+    """The audit of a class in a few lines."""
+    lines = [
+        f"{found.name}: {100 * found.recognized:.0f} % of {found.examples} examples are nearest to "
+        f"it, margin {found.margin:.4f}"
+    ]
+    if found.confused_with is not None:
+        lines[0] += f", confused with {found.confused_with}"
+    lines += [f"  looks like {other}: {source}" for source, other in found.wrong]
+    lines += [f"  is an example of {other} as well: {source}" for source, other in found.shared]
+    if found.another_helps:
+        lines.append("  another example would help")
+    return "\n".join(lines)
 
 
-def _forget(options: argparse.Namespace) -> Outcome:
+def _confirm(options: argparse.Namespace) -> Rows:
+    PrototypeClassifier.load(options.classes)  # which says so if there is no such file
+    embedder = Embedder(options.model)
+    paths, embeddings, errors = embedder.readable(picture_files(options.images))
+    with PrototypeClassifier.edit(options.classes) as classifier:
+        classifier.enter(embedder.space)
+        added = classifier.confirm(options.name, embeddings, [str(path) for path in paths])
+    yield from (Row({"error": error}, "") for error in errors)
+    row = _counts(options, classifier)
+    known = len(paths) - added
+    said = f" ({known} were examples before)" if known else ""
+    yield Row({"added": added, **(row.record or {})}, row.text + said)
+
+
+def _classify(options: argparse.Namespace) -> Rows:
+    classifier = PrototypeClassifier.load(options.classes)
+    embedder = Embedder(options.model)
+    classifier.enter(embedder.space)
+    thresholds, rate = _thresholds(options, classifier)
+    if rate is not None:
+        said = f"Rejected is what looks less like its class than {100 * rate:g} % of it do."
+    elif options.threshold is None and classifier.threshold == -1:
+        said = f"Nothing is rejected: enroll at least {ENOUGH_EXAMPLES} pictures of each class."
+    else:
+        said = ""
+    yield Row(None, said)
+    clock = Clock()
+    for path, found in embedder.each(picture_files(options.images)):
+        if isinstance(found, PictureError):
+            yield Row.of_error(path, found)
+            continue
+        (found_class,) = classifier.predict(found, thresholds)
+        record = {
+            "path": str(path),
+            "class": found_class.name,
+            "score": found_class.score,
+            "nearest": found_class.nearest,
+            "threshold": thresholds[found_class.nearest],
+            "false_alarms": rate,
+            "milliseconds": clock.lap(),
+        }
+        name = found_class.name or f"none of them (nearest: {found_class.nearest})"
+        yield Row(record, f"{found_class.score:7.4f}  {name}  {path}")
+
+
+def _thresholds(
+    options: argparse.Namespace, classifier: PrototypeClassifier
+) -> tuple[dict[str, float], float | None]:
+    """The smallest cosine with which each class is named, and the rate at which it was chosen."""
+    fixed = classifier.threshold if options.threshold is None else options.threshold
+    if fixed == -1 and options.threshold is None:
+        chosen = classifier.calibrated(options.false_alarms)
+        if chosen is not None:
+            return chosen, options.false_alarms
+    if not -1 <= fixed <= 1:
+        raise S2bnnError(f"threshold is a cosine, -1 to 1, not {fixed}")
+    return dict.fromkeys(classifier.counts, fixed), None
+
+
+def _forget(options: argparse.Namespace) -> Rows:
     PrototypeClassifier.load(options.classes)  # which says so if there is no such file
     with PrototypeClassifier.edit(options.classes) as classifier:
         classifier.forget(options.name)
-    left = ", ".join(classifier.counts) or "no class"
-    return {"classes": classifier.counts}, f"{options.classes}: {left}", []
+    yield _counts(options, classifier)
+
+
+def _counts(options: argparse.Namespace, classifier: PrototypeClassifier) -> Row:
+    counts = ", ".join(f"{name} {count}" for name, count in classifier.counts.items())
+    record = {"classes": classifier.counts}
+    return Row(record, f"{options.classes}: {counts or 'no class'}")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
-from s2bnn_runtime.errors import S2bnnError
+import numpy as np
+from numpy.typing import ArrayLike
+
+from s2bnn_runtime.errors import S2bnnError, file_errors
 from s2bnn_runtime.interpreter import Interpreter
 from s2bnn_runtime.reading import read_bytes
 
@@ -40,3 +45,29 @@ def read_labels(path: Path) -> list[str]:
         raise S2bnnError(
             f"{path} is not a text file; labels are UTF-8 text with one class per line"
         ) from error
+
+
+def write_arrays(path: str | os.PathLike[str], arrays: dict[str, ArrayLike]) -> None:
+    """Write one .npz of plain arrays, whole or not at all.
+
+    Raises:
+        S2bnnError: If the file cannot be written; the file before then stays as it was.
+    """
+    path = Path(path)
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise S2bnnError(f"{folder} does not exist; check its path")
+    with file_errors():
+        handle, partial = tempfile.mkstemp(suffix=".npz", dir=folder)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(file, **{name: np.asarray(values) for name, values in arrays.items()})
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, folder / path.name)
+        except OSError as error:
+            if error.filename is None:  # a write, whose error names no file
+                error.filename = str(path)
+            raise
+        finally:
+            Path(partial).unlink(missing_ok=True)

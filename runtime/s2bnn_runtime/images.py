@@ -69,15 +69,51 @@ def load_image(
         PictureError: If the file cannot be read or is not a picture; the message names it.
         S2bnnError: If Pillow is not installed.
     """
+    return as_input(read_picture(path), detail, preprocessing, kept=kept)
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """Read a picture file to upright RGB, uint8 `(H, W, 3)`.
+
+    Raises:
+        PictureError: If the file cannot be read or is not a picture; the message names it.
+        S2bnnError: If Pillow is not installed.
+    """
     pictures = _pictures()
-    _, height, width, channels = (int(size) for size in detail["shape"])
     try:
-        whole = pictures.decode(pictures.read_file(path))
+        whole: NDArray[np.uint8] = pictures.decode(pictures.read_file(path))
     except Exception as error:  # a broken file can raise nearly anything inside a decoder
         raise PictureError(
             f"{path} cannot be read ({pictures.failure_reason(error)}); remove it, or save it "
             "again as JPEG or PNG"
         ) from error
+    return whole
+
+
+def as_input(
+    whole: NDArray[np.uint8],
+    detail: dict[str, Any],
+    preprocessing: Preprocessing = Preprocessing.RAW,
+    *,
+    kept: float | None,
+) -> NDArray[Any]:
+    """Resize a picture for a model's input.
+
+    Args:
+        whole: RGB, uint8 `(H, W, 3)`.
+        detail: The host's description of the input, with shape (1, H, W, C); of one channel, the
+            picture becomes gray.
+        preprocessing: The range of values that the model expects.
+        kept: The share of what the input covers that is kept, as for `load_image`; None resizes
+            the whole picture, whatever its shape.
+
+    Returns:
+        An array (1, H, W, C) with the input's data type.
+    """
+    pictures = _pictures()
+    _, height, width, channels = (int(size) for size in detail["shape"])
+    if kept is None:
+        whole, kept = pictures.resize(whole, (height, width)), 1.0
     pixels = pictures.see(whole, (height, width, channels), kept).astype(np.float32)
     if preprocessing is Preprocessing.SYMMETRIC:
         pixels = pixels / 127.5 - 1

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from s2bnn_runtime.clusters import cluster
 from s2bnn_runtime.errors import S2bnnError, file_errors
+from s2bnn_runtime.files import write_arrays
 from s2bnn_runtime.reading import read_arrays
+from s2bnn_runtime.thresholds import class_thresholds
+
+ENOUGH_EXAMPLES = 5  # of a class, with which a threshold for it makes sense
+_MOST_EXAMPLES = 100  # of each class that are kept, so that the file is bounded
+_MOST_PROTOTYPES = 16  # of a class
+_SAME = 1e-6  # examples whose cosine is nearer to 1 are the same picture
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,10 @@ class PrototypeClassifier:
     """Nearest class mean by cosine, on embeddings of unit length.
 
     A class is the sum of the embeddings that were enrolled for it, so classes and examples can be
-    added, and classes forgotten, at any time and in any order. Nothing is trained.
+    added, and classes forgotten, at any time and in any order. Nothing is trained. Beside the sum,
+    up to 100 examples of each class are kept, a random choice of all: each of them, compared with
+    its class without it, shows how similar a further picture of the class will be. A class of
+    several kinds can have a prototype for each (`split`), made of the examples that are kept.
 
     >>> classifier = PrototypeClassifier(threshold=0.5)
     >>> classifier.enroll("cat", [[1.0, 0.1], [1.0, -0.1]])
@@ -61,19 +72,44 @@ class PrototypeClassifier:
         self.threshold = float(threshold)
         self._sums: dict[str, NDArray[np.float64]] = {}
         self._counts: dict[str, int] = {}
+        self._examples: dict[str, NDArray[np.float32]] = {}
+        self._sources: dict[str, list[str]] = {}
+        self._splits: dict[str, int] = {}
+        self._clusters: dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]] = {}
+        self.space: str | None = None
+
+    def enter(self, space: str) -> None:
+        """Say from which space the embeddings are: those of another one cannot be compared.
+
+        The first call names the space of a classifier without classes. One of an earlier version
+        has classes and no space; then only the sizes of its embeddings are compared.
+
+        Raises:
+            S2bnnError: If the classes are from another space.
+        """
+        if self.space is None and not self._sums:
+            self.space = space
+        if self.space not in (None, space):
+            raise S2bnnError(
+                "the classes were enrolled with another model; use that one, or enroll them again "
+                "into another file"
+            )
 
     @property
     def counts(self) -> dict[str, int]:
         """How many examples each class has, in the order in which the classes were enrolled."""
         return dict(self._counts)
 
-    def enroll(self, name: str, embeddings: ArrayLike) -> None:
+    def enroll(
+        self, name: str, embeddings: ArrayLike, sources: Sequence[str] | None = None
+    ) -> None:
         """Add examples of a new or known class.
 
         Args:
             name: The name of the class, not empty.
             embeddings: An array (N, D) with N at least 1. The length of the vectors does not
                 matter.
+            sources: Where each is from, for `audit`; by default that is not known.
 
         Raises:
             S2bnnError: If the embeddings have another size than the enrolled ones, or if one is
@@ -82,8 +118,66 @@ class PrototypeClassifier:
         if not name:
             raise S2bnnError("a class needs a name")
         units = _unit(embeddings, self._dim())
-        self._sums[name] = self._sums.get(name, np.zeros(units.shape[1])) + units.sum(axis=0)
-        self._counts[name] = self._counts.get(name, 0) + len(units)
+        self._clusters.pop(name, None)
+        for unit, source in zip(units, sources or [""] * len(units)):
+            self._keep(name, unit, source)
+            self._sums[name] = self._sums.get(name, 0) + unit
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def _keep(self, name: str, unit: NDArray[np.float64], source: str) -> None:
+        """Keep an example, so that those kept are always a random choice of all."""
+        count = self._counts.get(name, 0)
+        kept = self._examples.get(name, np.zeros((0, len(unit)), np.float32))
+        if count > len(kept) and len(kept) < _MOST_EXAMPLES:
+            return  # of an earlier version, which kept none: a choice of the new ones would not do
+        if len(kept) < _MOST_EXAMPLES:
+            self._examples[name] = np.concatenate([kept, unit[np.newaxis].astype(np.float32)])
+            self._sources.setdefault(name, []).append(source)
+            return
+        place = int(np.random.default_rng(count).integers(count + 1))
+        if place < _MOST_EXAMPLES:
+            kept[place], self._sources[name][place] = unit, source
+
+    def confirm(
+        self, name: str, embeddings: ArrayLike, sources: Sequence[str] | None = None
+    ) -> int:
+        """Add pictures that somebody confirmed to be of a known class; each counts once.
+
+        Args:
+            name: The name of a known class.
+            embeddings: An array (N, D).
+            sources: Where each is from, as for `enroll`.
+
+        Returns:
+            How many were new: those that equal a kept example, or one before them, are not added.
+
+        Raises:
+            S2bnnError: If there is no class of that name, or like `enroll`.
+        """
+        self._check_name(name)
+        units = _unit(embeddings, self._dim())
+        known = self.examples(name)
+        numbers = [
+            number - len(known)
+            for number in distinct_rows(np.concatenate([known, units]))
+            if number >= len(known)
+        ]
+        if numbers:
+            named = sources or [""] * len(units)
+            self.enroll(name, units[numbers], [named[number] for number in numbers])
+        return len(numbers)
+
+    def split(self, name: str, prototypes: int) -> None:
+        """Give a class several prototypes, or one again.
+
+        Raises:
+            S2bnnError: If there is no class of that name, or the number is not from 1 to 16.
+        """
+        self._check_name(name)
+        if not 1 <= prototypes <= _MOST_PROTOTYPES:
+            raise S2bnnError(f"a class has 1 to {_MOST_PROTOTYPES} prototypes, not {prototypes}")
+        self._splits[name] = prototypes
+        self._clusters.pop(name, None)
 
     def forget(self, name: str) -> None:
         """Remove a class.
@@ -91,10 +185,19 @@ class PrototypeClassifier:
         Raises:
             S2bnnError: If there is no class of that name.
         """
-        if name not in self._sums:
-            known = ", ".join(self._sums) or "none"
-            raise S2bnnError(f"there is no class {name!r}; the classes are: {known}")
+        self._check_name(name)
         del self._sums[name], self._counts[name]
+        for kept in (self._examples, self._sources, self._splits, self._clusters):
+            kept.pop(name, None)
+
+    def examples(self, name: str) -> NDArray[np.float64]:
+        """The kept examples of a class, of unit length, `(M, D)`."""
+        dim = self._dim() or 0
+        return self._examples.get(name, np.zeros((0, dim), np.float32)).astype(np.float64)
+
+    def sources(self, name: str) -> list[str]:
+        """Where each of the kept examples of a class is from; empty text if that is not known."""
+        return list(self._sources.get(name, []))
 
     def scores(self, embeddings: ArrayLike) -> NDArray[np.float64]:
         """The cosine of each embedding to each prototype.
@@ -111,14 +214,20 @@ class PrototypeClassifier:
         if not self._sums:
             raise S2bnnError("no class is enrolled")
         units = _unit(embeddings, self._dim())
-        cosines: NDArray[np.float64] = units @ _unit(np.stack(list(self._sums.values())), None).T
-        return cosines
+        cosines = [
+            (units @ _unit(self._prototypes(name)[0], None).T).max(axis=1) for name in self._sums
+        ]
+        return np.stack(cosines, axis=1)
 
-    def predict(self, embeddings: ArrayLike) -> list[Prediction]:
+    def predict(
+        self, embeddings: ArrayLike, thresholds: Mapping[str, float] | None = None
+    ) -> list[Prediction]:
         """The nearest class of each embedding.
 
         Args:
             embeddings: An array (N, D).
+            thresholds: The smallest cosine of each class, as from `calibrated`; defaults to the
+                one threshold.
 
         Returns:
             N predictions.
@@ -127,11 +236,64 @@ class PrototypeClassifier:
             S2bnnError: Like `scores`.
         """
         names, scores = list(self._sums), self.scores(embeddings)
+        least = [self.threshold if thresholds is None else thresholds[name] for name in names]
         best = scores.argmax(axis=1)
         return [
-            Prediction(names[k] if row[k] >= self.threshold else None, float(row[k]), names[k])
+            Prediction(names[k] if row[k] >= least[k] else None, float(row[k]), names[k])
             for row, k in zip(scores, best)
         ]
+
+    def calibrated(self, false_alarms: float) -> dict[str, float] | None:
+        """Choose for each class the smallest cosine with which it is named.
+
+        Each kept example is compared with its class without it. The threshold is one that a
+        further picture of the class misses at the given rate.
+
+        Args:
+            false_alarms: The share of further pictures of a class that may be rejected.
+
+        Returns:
+            A cosine for each class; None if the classes have too few examples.
+
+        Raises:
+            S2bnnError: If the rate is no share.
+        """
+        distances = {}
+        for name in self._sums:
+            different = distinct_rows(self.examples(name))
+            left_out = self.left_out(name)[different] if len(different) > 1 else np.zeros(0)
+            distances[name] = 1 - left_out
+        chosen = class_thresholds(distances, false_alarms)
+        return chosen and {name: max(1 - distance, -1.0) for name, distance in chosen.items()}
+
+    def left_out(self, name: str) -> NDArray[np.float64]:
+        """The cosine of each kept example of a class to the class without it, `(M,)`.
+
+        It is 0 for the only example of a class.
+        """
+        examples = self.examples(name)
+        sums, members = self._prototypes(name)
+        cosines = np.zeros((len(examples), len(sums)))
+        for number, total in enumerate(sums):
+            own = (members == number)[:, np.newaxis]
+            rest = total - np.where(own, examples, 0)
+            lengths = np.linalg.norm(rest, axis=1)
+            alone = lengths < 1e-6
+            found = (examples * rest).sum(axis=1) / np.where(alone, 1, lengths)
+            cosines[:, number] = np.where(alone, 0.0 if len(sums) == 1 else -1.0, found)
+        best: NDArray[np.float64] = cosines.max(axis=1)
+        return best
+
+    def _prototypes(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The sums of a class, `(P, D)`, and in which of them each kept example is, `(M,)`."""
+        examples = self.examples(name)
+        if self._splits.get(name, 1) == 1 or not len(examples):
+            return self._sums[name][np.newaxis], np.zeros(len(examples), np.int64)
+        if name not in self._clusters:
+            members = cluster(examples, self._splits[name])
+            sums = [examples[members == number].sum(axis=0) for number in range(members.max() + 1)]
+            self._clusters[name] = np.stack(sums), members
+        return self._clusters[name]
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one .npz of plain arrays, whole or not at all.
@@ -139,24 +301,25 @@ class PrototypeClassifier:
         Raises:
             S2bnnError: If the file cannot be written.
         """
-        path = Path(path)
-        folder = path.resolve().parent
-        if not folder.is_dir():
-            raise S2bnnError(f"{folder} does not exist; check its path")
-        with file_errors():
-            handle, partial = tempfile.mkstemp(suffix=".npz", dir=folder)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    np.savez(
-                        file,
-                        names=np.array(list(self._sums), dtype=np.str_),
-                        sums=np.array(list(self._sums.values()), dtype=np.float64),
-                        counts=np.array(list(self._counts.values()), dtype=np.int64),
-                        threshold=np.float64(self.threshold),
-                    )
-                os.replace(partial, path)
-            finally:
-                Path(partial).unlink(missing_ok=True)
+        examples = [self._examples.get(name) for name in self._sums]
+        kept = [array for array in examples if array is not None]
+        write_arrays(
+            path,
+            {
+                "names": np.array(list(self._sums), dtype=np.str_),
+                "sums": np.array(list(self._sums.values()), dtype=np.float64),
+                "counts": np.array(list(self._counts.values()), dtype=np.int64),
+                "threshold": np.float64(self.threshold),
+                "space": np.array(self.space or "", dtype=np.str_),
+                "splits": np.array([self._splits.get(name, 1) for name in self._sums], np.int64),
+                "kept": np.array([0 if e is None else len(e) for e in examples], np.int64),
+                "examples": np.concatenate(kept) if kept else np.zeros((0, 0), np.float32),
+                "sources": np.array(
+                    [source for name in self._sums for source in self._sources.get(name, [])],
+                    dtype=np.str_,
+                ),
+            },
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PrototypeClassifier:
@@ -189,7 +352,40 @@ class PrototypeClassifier:
         classifier = cls(float(threshold))
         classifier._sums = dict(zip(names.tolist(), sums.astype(np.float64)))
         classifier._counts = dict(zip(names.tolist(), counts.tolist()))
+        try:
+            classifier._read_examples(arrays)
+        except (KeyError, TypeError, ValueError) as error:
+            raise S2bnnError(
+                f"{path} holds no enrolled classes: its examples do not match"
+            ) from error
         return classifier
+
+    def _read_examples(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Read what files of earlier versions do not have."""
+        if "examples" not in arrays:
+            return
+        self.space = str(arrays["space"]) or None
+        examples, sources, kept, splits = (
+            arrays[name] for name in ("examples", "sources", "kept", "splits")
+        )
+        if (
+            len(kept) != len(self._sums)
+            or len(splits) != len(self._sums)
+            or not ((splits >= 1) & (splits <= _MOST_PROTOTYPES)).all()
+            or kept.sum() != len(examples)
+            or len(sources) != len(examples)
+            or (kept < 0).any()
+            or (kept > list(self._counts.values())).any()
+            or (len(examples) and examples.shape[1] != self._dim())
+            or not np.isfinite(examples).all()
+        ):
+            raise ValueError
+        self._splits = dict(zip(self._sums, splits.tolist()))
+        ends = np.cumsum(kept)
+        for name, begin, end in zip(self._sums, ends - kept, ends):
+            if end > begin:
+                self._examples[name] = examples[begin:end].astype(np.float32)
+                self._sources[name] = sources[begin:end].tolist()
 
     @classmethod
     @contextmanager
@@ -214,8 +410,19 @@ class PrototypeClassifier:
         finally:
             os.close(folder)
 
+    def _check_name(self, name: str) -> None:
+        if name not in self._sums:
+            known = ", ".join(self._sums) or "none"
+            raise S2bnnError(f"there is no class {name!r}; the classes are: {known}")
+
     def _dim(self) -> int | None:
         return next((len(total) for total in self._sums.values()), None)
+
+
+def distinct_rows(units: NDArray[np.float64]) -> list[int]:
+    """The numbers of the rows (N, D), of unit length, that do not equal one before them."""
+    equal = np.tril(units @ units.T > 1 - _SAME, -1).any(axis=1)
+    return [int(number) for number in np.flatnonzero(~equal)]
 
 
 def _unit(vectors: ArrayLike, dim: int | None) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import stat
 import zipfile
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from s2bnn_runtime.errors import S2bnnError, file_errors, one_line
 
+_LOCAL_HEADER = 30  # bytes of a zip member before its name
 LIMIT = 2**28  # bytes of one file, and of all arrays in it together
 
 
@@ -79,6 +81,49 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
         except Exception as error:  # a damaged file can raise nearly anything inside a decoder
             reason = one_line(error)[:200] or type(error).__name__
             raise S2bnnError(f"{os.fspath(path)} is damaged ({reason})") from error
+
+
+def map_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
+    """Map all arrays of an .npz file, so that only the parts that are used come into memory.
+
+    Nothing in the file is executed.
+
+    Raises:
+        S2bnnError: If it cannot be read, is damaged, or is compressed.
+    """
+    with open_regular(path) as file:
+        try:
+            size = os.fstat(file.fileno()).st_size
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
+            return {
+                member.filename.removesuffix(".npy"): _map(file, member, size) for member in members
+            }
+        except Exception as error:  # a damaged file can raise nearly anything inside a decoder
+            reason = one_line(error)[:200] or type(error).__name__
+            raise S2bnnError(f"{os.fspath(path)} is damaged ({reason})") from error
+
+
+def _map(file: BinaryIO, member: zipfile.ZipInfo, size: int) -> NDArray[Any]:
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise ValueError("it is compressed")
+    file.seek(member.header_offset)
+    header = file.read(_LOCAL_HEADER)
+    name, extra = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
+    begin = member.header_offset + _LOCAL_HEADER + name + extra
+    file.seek(begin)
+    headers: Any = np.lib.format  # its functions have no types
+    version = headers.read_magic(file)
+    if version != (1, 0):
+        raise ValueError(f"an array has a header of version {version[0]}.{version[1]}")
+    shape, by_columns, dtype = headers.read_array_header_1_0(file)
+    count = math.prod(shape)
+    end = file.tell() + count * dtype.itemsize
+    if dtype.hasobject or by_columns or end > min(size, begin + member.file_size):
+        raise ValueError("an array has an impossible header")
+    if not count:
+        return np.zeros(shape, dtype)
+    return np.memmap(file, dtype, "r", file.tell(), shape)
 
 
 def _refuse(name: str) -> None:

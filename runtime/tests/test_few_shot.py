@@ -59,13 +59,15 @@ def test_enrolled_colors_are_recognized(encoder, pictures, tmp_path, capsys):
         enrolled = say(capsys, "enroll", encoder, classes, name, pictures / name / "0.png")
     assert enrolled.strip().endswith("red 1, green 1, blue 1")
     rest = [pictures / name / f"{n}.png" for name in ("red", "green", "blue") for n in (1, 2, 3)]
-    found = json.loads(say(capsys, "classify", encoder, classes, *rest, "--json"))["images"]
+    found = lines(say(capsys, "classify", encoder, classes, *rest, "--json"))
     assert [row["class"] for row in found] == [path.parent.name for path in rest]
+    assert [row["path"] for row in found] == [str(path) for path in rest]
+    assert "Nothing is rejected" in say(capsys, "classify", encoder, classes, *rest)
     said = say(capsys, "classify", encoder, classes, rest[0], "--threshold", "0.99999")
     assert "none of them" in said
 
     assert "green 1" not in say(capsys, "forget", classes, "green")
-    found = json.loads(say(capsys, "classify", encoder, classes, pictures, "--json"))["images"]
+    found = lines(say(capsys, "classify", encoder, classes, pictures, "--json"))
     assert {row["class"] for row in found} == {"red", "blue"}
 
 
@@ -75,15 +77,66 @@ def test_search_finds_others_of_the_same_kind_and_never_the_query(
     query = tmp_path / "link.png"
     query.symlink_to(pictures / "green" / "2.png")
     shutil.copy(query, tmp_path / "copy.png")  # another file of the same picture is an answer
-    found = json.loads(
+    found = lines(
         say(capsys, "search", encoder, query, pictures, tmp_path, "--top-k", "4", "--json")
-    )["found"]
+    )
     paths = [row["path"] for row in found]
     assert paths[0] == str(tmp_path / "copy.png")
     assert found[0]["score"] == pytest.approx(1, abs=1e-5)
     assert sorted(paths[1:]) == [str(pictures / "green" / f"{n}.png") for n in (0, 1, 3)]
     alone = complain(capsys, "search", encoder, query, pictures / "green" / "2.png")
     assert f"no picture but {query} itself" in alone
+
+
+def test_classify_rejects_at_a_rate_what_no_class_looks_like(encoder, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+
+    def draw(name, channel, count):
+        """Noise of one color; of none with a channel of None."""
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            pixels = rng.integers(0, 90, (20, 24, 3))
+            pixels[..., channel if channel is not None else slice(None)] += 100
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name / f"{number}.png")
+        return tmp_path / name
+
+    classes = tmp_path / "classes.npz"
+    for channel, name in enumerate(("red", "green")):
+        say(capsys, "enroll", encoder, classes, name, draw(name, channel, 8))
+    known = [draw("more red", 0, 20), draw("more green", 1, 20)]
+    found = lines(say(capsys, "classify", encoder, classes, *known, "--json"))
+    assert sum(row["class"] is None for row in found) <= 5  # 2 are expected
+    assert {row["false_alarms"] for row in found} == {0.05}
+    assert all((row["score"] >= row["threshold"]) == (row["class"] is not None) for row in found)
+    unknown = [draw("gray", None, 10), draw("blue", 2, 10)]
+    found = lines(say(capsys, "classify", encoder, classes, *unknown, "--json"))
+    assert {row["class"] for row in found} == {None}
+    said = say(capsys, "classify", encoder, classes, *unknown)
+    assert "than 5 % of it do" in said
+    assert said.count("none of them (nearest: ") == 20
+    everything = say(capsys, "classify", encoder, classes, *unknown, "--threshold", "-1")
+    assert "none of them" not in everything
+
+
+def test_another_models_classes_are_refused(encoder, pictures, tmp_path, capsys):
+    classes, other = tmp_path / "colors.npz", tmp_path / "other.tflite"
+    say(capsys, "enroll", encoder, classes, "red", pictures / "red")
+    before = classes.read_bytes()
+    other.write_bytes(encoder.read_bytes() + bytes(4))  # the same network in another file
+    for verb in (["enroll", other, classes, "x"], ["classify", other, classes]):
+        assert "with another model" in complain(capsys, *verb, pictures / "red" / "0.png")
+    assert classes.read_bytes() == before
+    space = {"space": "a teacher's", "center_crop": 1.0}
+    for model in (encoder, other):  # two models whose cards say that they share a space
+        copy = tmp_path / f"shared-{model.name}"
+        copy.write_bytes(model.read_bytes())
+        copy.with_suffix(".json").write_text(json.dumps(space))
+        say(capsys, "enroll", copy, tmp_path / "shared.npz", "red", pictures / "red")
+
+
+def lines(text: str) -> list[dict]:
+    """The objects of a verb's `--json`, one a line."""
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def test_each_mistake_is_one_sentence(encoder, pictures, tmp_path, capsys):

@@ -18,9 +18,16 @@ from s2bnn_tf.progress import show_progress
 @click.argument("output", type=FILE)
 @click.option(
     "--head",
-    type=click.Choice(["none", "projection", "linear"]),
+    type=click.Choice(["none", "projection", "linear", "map", "features+map"]),
     default="none",
-    help="The output: features, embeddings, or class scores (after `s2bnn eval linear`).",
+    help="The output: features, embeddings, class scores (after `s2bnn eval linear`), or the "
+    "features of every place, alone or as a second output.",
+)
+@click.option(
+    "--map-stride",
+    type=click.IntRange(1),
+    metavar="N",
+    help="The pixels to one place of the map. Default: half of those of the network's last map.",
 )
 @click.option(
     "--fold/--no-fold",
@@ -43,6 +50,7 @@ def convert(
     head: str,
     fold: bool,
     head_bits: str,
+    map_stride: int | None,
     data: str | None,
     as_json: bool,
 ) -> None:
@@ -55,6 +63,7 @@ def convert(
     Example:
       s2bnn convert runs/digits/step2 student.tflite
       s2bnn convert runs/digits/step2 classifier.tflite --head linear
+      s2bnn convert runs/digits/step2 parts.tflite --head features+map
     """
     from s2bnn_tf.export import convert_run
 
@@ -64,6 +73,7 @@ def convert(
         head=head,
         fold=fold,
         head_bits=int(head_bits),
+        map_stride=map_stride,
         data=data,
         progress=show_progress,
     )

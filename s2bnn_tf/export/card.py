@@ -25,15 +25,14 @@ def describe_model(
     Args:
         model: The `.tflite`.
         parity: The result of its verification.
-        head: `"none"`, `"projection"` or `"linear"`.
+        head: A key of `OUTPUT_NAMES`.
         center_crop: The fraction of the shorter side that evaluation keeps.
         source: The data source that the encoder was trained on.
     """
     graph = TFLiteGraph(model)
-    (image,), (output,) = (
-        [graph.tensors[index] for index in indices] for indices in (graph.inputs, graph.outputs)
-    )
-    return {
+    image, output = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
+    maps = [graph.tensors[index] for index in graph.outputs if len(graph.tensors[index].shape) == 4]
+    card = {
         "input": {
             "name": image.name,
             "shape": list(image.shape),
@@ -53,6 +52,13 @@ def describe_model(
         "source": source,
         "created_by": f"s2bnn_tf {__version__}",
     }
+    for found in maps:
+        card["map"] = {
+            "name": found.name,
+            "shape": list(found.shape),
+            "stride": round(image.shape[1] / found.shape[1]),
+        }
+    return card
 
 
 def describe_rounding(
@@ -73,7 +79,9 @@ def describe_rounding(
         `cosine_min`: the smallest cosine between the outputs before and after, over all images;
         for `"linear"` also `same_class`: the fraction of images whose best class is the same.
     """
-    before, after = (run_keras(encoder, images, head, probe) for encoder, probe in (exact, rounded))
+    before, after = (
+        run_keras(encoder, images, head, probe)[0] for encoder, probe in (exact, rounded)
+    )
     lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
     changes = {"cosine_min": float(np.min((before * after).sum(axis=1) / lengths))}
     if head == "linear":

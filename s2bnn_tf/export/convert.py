@@ -42,6 +42,7 @@ def convert_run(
     head: str = "none",
     fold: bool = True,
     head_bits: int = 8,
+    map_stride: int | None = None,
     data: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -50,9 +51,11 @@ def convert_run(
     Args:
         run: A run directory.
         output: The `.tflite` to write. Its card is written beside it.
-        head: `"none"`, `"projection"` or `"linear"` (the classifier in eval/linear_probe.npz).
+        head: `"none"`, `"projection"`, `"linear"` (the classifier in eval/linear_probe.npz),
+            `"map"` or `"features+map"`.
         fold: Whether to fold shifts; see `deployment_model`.
         head_bits: The bits per weight of the head, 8 or 32; see `export_encoder`.
+        map_stride: The pixels of the image to one place of the map; see `export_encoder`.
         data: The images to verify on, as for `open_source`. Defaults to the training source.
         progress: Called with a message at the start of each step.
 
@@ -79,6 +82,7 @@ def convert_run(
         head=head,
         fold=fold,
         head_bits=head_bits,
+        map_stride=map_stride,
         probe=probe,
         images=sample_images(
             data or settings.source,
@@ -101,6 +105,7 @@ def export_encoder(
     head: str = "none",
     fold: bool = True,
     head_bits: int = 8,
+    map_stride: int | None = None,
     probe: NamedProbe | None = None,
     source: str | None = None,
     progress: Progress | None = None,
@@ -115,10 +120,13 @@ def export_encoder(
         image_size: The side of the input in pixels, or its height and width.
         center_crop: The fraction of the shorter side that evaluation keeps, for the card.
         images: Real images to verify on, 0-255, `(N, H, W, C)`.
-        head: `"none"`, `"projection"` or `"linear"`.
+        head: `"none"`, `"projection"`, `"linear"`, `"map"` or `"features+map"`; see
+            `deployment_model`.
         fold: Whether to fold shifts; see `deployment_model`.
         head_bits: 8 rounds the weights of the head's dense layers to 8 bits, and the card
             reports how the outputs change; 32 leaves them as they are.
+        map_stride: The pixels of the image to one place of the map, for the heads that have
+            one. Defaults to half of those of the network's last map.
         probe: The kernel, bias and class names of the classifier, for `"linear"`.
         source: The data source that the encoder was trained on, for the card.
         progress: Called with a message at the start of each step.
@@ -128,7 +136,7 @@ def export_encoder(
         folded, parity, SHA-256.
 
     Raises:
-        ConfigError: If the name of the output or the head is not possible.
+        ConfigError: If the name of the output, the head or the stride of the map is not possible.
         CheckpointError: If the classifier is missing or does not fit.
         ModelError: If the encoder cannot be converted, or the file cannot be written.
         ParityError: If the file does not compute what the encoder computes.
@@ -137,13 +145,17 @@ def export_encoder(
     if output.suffix != ".tflite":
         raise ConfigError(f"The output must be named *.tflite, not {output.name!r}.")
     weights: Probe | None = None if probe is None else (probe[0], probe[1])
+    if map_stride is not None and "map" not in OUTPUT_NAMES.get(head, ()):
+        raise ConfigError("A stride of the map needs --head map or features+map.")
     with _writing(), replaced(output, output.with_suffix(".json")) as (model_file, card_file):
         exact = encoder, weights = in_float32(encoder), weights
         if head_bits == 8:
             encoder = with_rounded_head(encoder)
             weights = weights and (round_to_8_bits(weights[0]), weights[1])
         report("Converting with Larq Compute Engine")
-        deployed = deployment_model(encoder, image_size, head, weights, fold=fold)
+        deployed = deployment_model(
+            encoder, image_size, head, weights, fold=fold, map_stride=map_stride
+        )
         unfolded = unfolded_shifts(deployed.get_layer(encoder.backbone.name)) if fold else {}
         for shift, reason in unfolded.items():
             report(f"Not folded: {shift}, because {reason}")
@@ -151,10 +163,18 @@ def export_encoder(
         if head_bits == 8:
             model = store_8_bit_weights(model)
         report(f"Verifying {len(model) / 1024:.0f} KiB on {len(images)} images")
-        parity = verify(encoder, model, images, deployed=deployed, head=head, probe=weights)
+        parity = verify(
+            encoder,
+            model,
+            images,
+            deployed=deployed,
+            head=head,
+            probe=weights,
+            map_stride=map_stride,
+        )
         card = describe_model(model, parity, head=head, center_crop=center_crop, source=source)
         card["not_folded"] = unfolded
-        if head != "none" and head_bits == 8:
+        if head in ("projection", "linear") and head_bits == 8:
             card["head_rounding"] = describe_rounding(exact, (encoder, weights), images, head)
         card["labels"] = list(probe[2]) if probe is not None and head == "linear" else None
         model_file.write_bytes(model)

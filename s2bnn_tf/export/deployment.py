@@ -11,6 +11,7 @@ from s2bnn_tf.data import channel_statistics
 from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError
 from s2bnn_tf.export.fold import fold_shifts
 from s2bnn_tf.export.freeze import frozen_copy, in_float32, reverses_image
+from s2bnn_tf.export.maps import with_map
 from s2bnn_tf.image_size import ImageSize, describe_size, height_width
 from s2bnn_tf.tflite import OUTPUT_NAMES
 
@@ -27,6 +28,7 @@ def deployment_model(
     probe: Probe | None = None,
     *,
     fold: bool = True,
+    map_stride: int | None = None,
 ) -> keras.Model:
     """Build the network that goes into the file. The encoder itself stays as it is.
 
@@ -43,22 +45,25 @@ def deployment_model(
     Args:
         encoder: A model from normalized images to embeddings.
         image_size: The side of the input in pixels, or its height and width.
-        head: `"none"` for pooled features, `"projection"` for embeddings of unit length, or
-            `"linear"` for the logits of `probe`.
+        head: `"none"` for pooled features, `"projection"` for embeddings of unit length,
+            `"linear"` for the logits of `probe`, `"map"` for the features of places, or
+            `"features+map"` for both.
         probe: The kernel `(C, K)` and bias `(K,)` of the classifier, for `"linear"`.
         fold: Whether to fold shifts.
+        map_stride: The pixels to one place of the map; see `with_map`.
 
     Returns:
-        A Keras model from images 0-255, float32 `(1, H, W, C)`, to `(1, F)`. Its layer with
-        the name of the encoder's backbone is the frozen backbone.
+        A Keras model from images 0-255, float32 `(1, H, W, C)`, to `(1, F)`, to the map
+        `(1, h, w, F)`, or to a list of both. Its layer with the name of the encoder's backbone is
+        the frozen backbone.
 
     Raises:
-        ConfigError: If there is no such head.
+        ConfigError: If there is no such head, or no map of that stride.
         CheckpointError: If the classifier is missing or does not fit.
         ModelError: If the encoder takes images of another size, or is not a functional model.
     """
     _check(encoder, image_size, head, probe)
-    encoder = in_float32(encoder)
+    encoder = with_map(in_float32(encoder), head, map_stride)
     backbone = frozen_copy(encoder.backbone)
     if fold:
         fold_shifts(backbone)
@@ -79,7 +84,7 @@ def deployment_model(
 
 
 def _with_head(features: tf.Tensor, encoder: Encoder, head: str, probe: Probe | None) -> tf.Tensor:
-    """The output of the head that was asked for, from the features `(1, C)`."""
+    """The output of the head that was asked for, from what the backbone gives."""
     if head == "projection":
         embedding = features if encoder.head is None else frozen_copy(encoder.head)(features)
         return keras.layers.UnitNormalization(name="unit_length", dtype="float32")(embedding)

@@ -57,12 +57,12 @@ def convert(
     return convert_model(deployed, output_name=OUTPUT_NAMES[head])
 
 
-def convert_model(model: keras.Model, *, output_name: str) -> bytes:
-    """Convert a frozen Keras model that has one input, of a fixed shape, and one output.
+def convert_model(model: keras.Model, *, output_name: str | tuple[str, ...]) -> bytes:
+    """Convert a frozen Keras model that has one input, of a fixed shape.
 
     Args:
         model: The model; its input is named "image" in the file.
-        output_name: The name of the output in the file.
+        output_name: The name of the output in the file, or the names of all outputs in order.
 
     Returns:
         The `.tflite`.
@@ -73,7 +73,8 @@ def convert_model(model: keras.Model, *, output_name: str) -> bytes:
     from larq_compute_engine.mlir._tf_tfl_flatbuffer import convert_graphdef_to_tflite_flatbuffer
 
     (spec,) = model.inputs
-    graph_def = _frozen_graph(model, output_name)
+    names = (output_name,) if isinstance(output_name, str) else output_name
+    graph_def = _frozen_graph(model, names)
     with captured_terminal() as log:
         try:
             data: bytes = convert_graphdef_to_tflite_flatbuffer(
@@ -81,7 +82,7 @@ def convert_model(model: keras.Model, *, output_name: str) -> bytes:
                 ["image"],
                 ["DT_FLOAT"],
                 [list(spec.shape)],
-                [output_name],
+                list(names),
                 False,  # should_quantize: activations stay float32
                 "arm",
                 None,
@@ -145,7 +146,7 @@ def _refuse_foreign_operations(data: bytes) -> None:
         )
 
 
-def _frozen_graph(model: keras.Model, output_name: str) -> tf.compat.v1.GraphDef:
+def _frozen_graph(model: keras.Model, names: tuple[str, ...]) -> tf.compat.v1.GraphDef:
     """The GraphDef of a model, with the values of its variables as constants.
 
     `convert_variables_to_constants_v2` does the same, but copies all weights through
@@ -154,8 +155,9 @@ def _frozen_graph(model: keras.Model, output_name: str) -> tf.compat.v1.GraphDef
     (spec,) = model.inputs
 
     @tf.function(autograph=False)
-    def deployed(image: tf.Tensor) -> tf.Tensor:
-        return tf.identity(model(image, training=False), name=output_name)
+    def deployed(image: tf.Tensor) -> list[tf.Tensor]:
+        outputs = tf.nest.flatten(model(image, training=False))
+        return [tf.identity(output, name=name) for output, name in zip(outputs, names)]
 
     function = deployed.get_concrete_function(tf.TensorSpec(spec.shape, spec.dtype, name="image"))
     captured = {inner.op.name: outer for outer, inner in function.graph.captures}

@@ -28,6 +28,7 @@ from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import ParityError
 from s2bnn_tf.export.deployment import Probe
 from s2bnn_tf.export.lce import run_file, run_kernels
+from s2bnn_tf.export.maps import with_map
 from s2bnn_tf.export.verify_layers import TOLERANCE, BinaryPair, explain, layer_error, pair_layers
 from s2bnn_tf.export.verify_signs import Layer, SignRecord, compared_signs
 from s2bnn_tf.layers import leaf_layers
@@ -96,6 +97,7 @@ def verify(
     deployed: keras.Model,
     head: str = "none",
     probe: Probe | None = None,
+    map_stride: int | None = None,
 ) -> ParityReport:
     """Compare a converted file with the encoder it was made from.
 
@@ -106,12 +108,14 @@ def verify(
         deployed: The result of `deployment_model` that was converted.
         head: The head it was converted with.
         probe: The classifier it was converted with, for the head `"linear"`.
+        map_stride: The stride of the map it was converted with; see `with_map`.
 
     Raises:
         ParityError: If the file does not compute what the encoder computes. The message
             names the layer wherever possible.
     """
     images = np.asarray(images, np.float32)
+    encoder = with_map(encoder, head, map_stride)
     graph = TFLiteGraph(model)
     pairs = pair_layers(graph, encoder.backbone, deployed.get_layer(encoder.backbone.name))
     few = images[:_IMAGES_BY_LAYER]
@@ -124,7 +128,10 @@ def verify(
     if all_known:
         _check_dictated(dictated, dictated_error)
     expected = run_keras(encoder, images, head, probe)
-    cosines, agreement = _compare_outputs(expected, run_file(model, images, "indirect")[0])
+    compared = [
+        _compare_outputs(*pair) for pair in zip(expected, run_file(model, images, "indirect"))
+    ]
+    cosines, agreement = np.stack([cosines for cosines, _ in compared]), compared[0][1]
     return ParityReport(
         images=len(images),
         binary_convolutions=len(graph.binary_convolutions()),
@@ -141,34 +148,35 @@ def verify(
 
 def run_keras(
     encoder: Encoder, images: NDArray[np.float32], head: str, probe: Probe | None
-) -> NDArray[np.float32]:
+) -> list[NDArray[np.float32]]:
     """Run the encoder itself, eagerly.
 
     Args:
-        encoder: The encoder.
+        encoder: The encoder; for a head with a map, the result of `with_map`.
         images: Images 0-255, `(N, H, W, C)`.
-        head: `"none"`, `"projection"` or `"linear"`.
+        head: A key of `OUTPUT_NAMES`.
         probe: The classifier, for `"linear"`.
 
     Returns:
-        Features, embeddings or logits, `(N, F)`.
+        All outputs of the head: features, embeddings or logits, `(N, F)`, and maps,
+        `(N, h, w, F)`.
     """
-    outputs = []
+    outputs: list[list[tf.Tensor]] = []
     for start in range(0, len(images), _BATCH):
         batch = normalize(tf.constant(images[start : start + _BATCH]))
         if head == "projection":
-            outputs.append(encoder(batch, training=False))
+            outputs.append([encoder(batch, training=False)])
             continue
-        features = encoder.backbone(batch, training=False)
+        given = tf.nest.flatten(encoder.backbone(batch, training=False))
         if head == "linear" and probe is not None:
-            features = tf.linalg.matmul(features, probe[0]) + probe[1]
-        outputs.append(features)
-    return np.asarray(tf.concat(outputs, axis=0))
+            given = [tf.linalg.matmul(given[0], probe[0]) + probe[1]]
+        outputs.append(given)
+    return [np.asarray(tf.concat(parts, axis=0)) for parts in zip(*outputs)]
 
 
 def _check_layers(
     graph: TFLiteGraph, pairs: list[BinaryPair], images: NDArray[np.float32]
-) -> tuple[dict[Layer, NDArray[np.float32]], NDArray[np.float32], dict[str, float]]:
+) -> tuple[dict[Layer, NDArray[np.float32]], list[NDArray[np.float32]], dict[str, float]]:
     """Check each binary convolution by itself, with every kernel.
 
     Returns:
@@ -180,14 +188,16 @@ def _check_layers(
     instrumented = with_outputs(graph.data, [*graph.outputs, *words, *written])
     results = run_kernels(instrumented, images)
     errors = dict.fromkeys(results, 0.0)
-    for kernel, (_, *values) in results.items():
+    count = len(graph.outputs)
+    for kernel, found in results.items():
+        values = found[count:]
         for pair, bits, output in zip(pairs, values, values[len(pairs) :]):
             channels = graph.tensors[pair.operation.inputs[1]].shape[0]
             error = layer_error(pair, bits, output, channels)
             if not error <= TOLERANCE:
                 raise ParityError(explain(graph, pair, kernel, error))
             errors[kernel] = max(errors[kernel], error)
-    outputs, *values = results["default"]
+    outputs, values = results["default"][:count], results["default"][count:]
     signs = {pair.layer: pair.signs(bits) for pair, bits in zip(pairs, values)}
     return signs, outputs, errors
 
@@ -222,6 +232,7 @@ def _compare_outputs(
     expected: NDArray[np.float32], outputs: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], float | None]:
     """The cosine per image, and the fraction of images with the same nearest other image."""
+    expected, outputs = (values.reshape(len(values), -1) for values in (expected, outputs))
     expected, outputs = (
         values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-12)
         for values in (expected, outputs)
@@ -242,5 +253,10 @@ def _compare_outputs(
     return cosines, float(np.mean(neighbors[0] == neighbors[1]))
 
 
-def _relative_error(expected: NDArray[np.float32], outputs: NDArray[np.float32]) -> float:
-    return float(np.abs(expected - outputs).max() / max(np.abs(expected).max(), 1e-12))
+def _relative_error(
+    expected: list[NDArray[np.float32]], outputs: list[NDArray[np.float32]]
+) -> float:
+    return max(
+        float(np.abs(wanted - output).max() / max(np.abs(wanted).max(), 1e-12))
+        for wanted, output in zip(expected, outputs)
+    )

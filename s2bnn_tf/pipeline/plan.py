@@ -97,7 +97,7 @@ class Plan:
         look: What was found.
         recipes: The changes to the shipped recipe of each stage.
         minutes: The expected time of each stage; empty if no steps were timed.
-        memory_mib: The expected peak of memory, as `s2bnn summary` counts it.
+        memory_mib: The expected peak of memory, as `s2bnn summary` counts it; 0 likewise.
     """
 
     options: Options
@@ -146,8 +146,7 @@ class Plan:
         if self.minutes:
             rest, total = self.minutes["rest"], sum(self.minutes.values())
             lines.append(f"rest       {rest:.1f} minutes to measure, convert, and report")
-            lines.append(f"in all     {total:.0f} minutes")
-        lines.append(f"memory     {self.memory_mib:,} MiB")
+            lines.append(f"in all     {total:.0f} minutes, {self.memory_mib:,} MiB of memory")
         return lines
 
 
@@ -166,17 +165,19 @@ def make_plan(
         options: What was asked for.
         spent: The seconds that are spent already.
         progress: Called at the start of each step.
-        timed: Whether to time steps; without, `options.overrides` names their number.
+        timed: Whether to time steps, and to count their memory; without, `options.overrides` names
+            their number.
 
     Raises:
         ConfigError: If the time or the memory allows nothing, or an override is not possible.
         UserError: If the teacher cannot be used.
     """
-    recipes, memory = choose_what_fits(look, options, room_to_train())
     given = tuple(o for o in options.overrides if o.startswith("steps="))
     if not timed:
+        recipes = _choose(look, options, *next(_sizes_and_batches(look, options)))
         complete = {s: (*r, *given, *_plugins(_load(s, r))) for s, r in recipes.items()}
-        return Plan(options, look, complete, {}, memory // 2**20)
+        return Plan(options, look, complete, {}, 0)
+    recipes, memory = choose_what_fits(look, options, room_to_train())
     costs = _time(recipes, options, progress or no_progress)
     rest = _REST_SECONDS + _REST_PER_PICTURE * (look.train + look.test)
     begin = sum(cost.start_seconds for cost in costs.values())

@@ -17,8 +17,14 @@ from s2bnn_tf.tflite.flatbuffer import FlatbufferError
 from s2bnn_tf.tflite.graph import TFLiteGraph
 from s2bnn_tf.tflite.interpreter import choose_runtime, open_interpreter
 
-# The name that `s2bnn convert` gives the output, by head.
-OUTPUT_NAMES = {"none": "features", "projection": "embedding", "linear": "logits"}
+# The names that `s2bnn convert` gives the outputs, by head.
+OUTPUT_NAMES: dict[str, tuple[str, ...]] = {
+    "none": ("features",),
+    "projection": ("embedding",),
+    "linear": ("logits",),
+    "map": ("map",),
+    "features+map": ("features", "map"),
+}
 
 _LARGEST_MODEL = 2**31  # bytes, the largest flatbuffer
 _CARD: dict[str, Field] = {
@@ -55,18 +61,19 @@ class TFLiteEncoder:
         image_size: The side of the input in pixels, or its height and width.
         channels: The channels of the input: 3 for RGB, 1 for gray.
         center_crop: Fraction of the shorter side that evaluation keeps.
-        feature_dim: Width F of the output.
+        feature_dim: Width F of the output; of a map alone, its channels.
+        map_shape: Height, width and channels of the map, or None if the file has none.
         data_source: The data source it was trained on, or None if it is not known.
         size_bytes: Size of the file.
         head: The kind of output: `"none"` for features, `"projection"` for an embedding,
-            `"linear"` for logits.
+            `"linear"` for logits, `"map"` for the features of places, `"features+map"`.
         labels: The names of the classes if the output is logits, otherwise None.
         runtime: `"s2bnn"` or `"lce"`, the runtime in use.
         card: The JSON card, empty if there is none; a `LoadedEncoder` has none.
 
     Args:
         path: A `.tflite` that takes one image 0-255, RGB or gray, float32 `(1, H, W, C)`, and
-            returns one float32 vector.
+            returns one float32 vector, one float32 map `(1, h, w, F)`, or one of each.
         runtime: The runtime, see `choose_runtime`.
 
     Raises:
@@ -84,11 +91,17 @@ class TFLiteEncoder:
         _, *sides, channels = graph.tensors[graph.inputs[0]].shape
         self.image_size: ImageSize = image_size(sides)
         self.channels: int = channels
-        output = graph.tensors[graph.outputs[0]]
-        self.feature_dim = output.shape[-1]
+        outputs = [graph.tensors[index] for index in graph.outputs]
+        vectors = [i for i, output in enumerate(outputs) if len(output.shape) == 2]
+        maps = [i for i, output in enumerate(outputs) if len(output.shape) == 4]
+        self._vector = vectors[0] if vectors else None
+        self._map = maps[0] if maps else None
+        self.feature_dim = outputs[(vectors or maps)[0]].shape[-1]
+        self.map_shape = outputs[maps[0]].shape[1:] if maps else None
         self.size_bytes = len(data)
-        heads = {name: head for head, name in OUTPUT_NAMES.items()}
-        self.head: str | None = self.card.get("head", heads.get(output.name, "none"))
+        heads = {names: head for head, names in OUTPUT_NAMES.items()}
+        named = tuple(output.name for output in outputs)
+        self.head: str | None = self.card.get("head", heads.get(named, "none"))
         self.center_crop: float = self.card.get("center_crop", CENTER_CROP)
         self.data_source: str | None = self.card.get("source")
         self.labels: list[str] | None = self.card.get("labels")
@@ -96,11 +109,34 @@ class TFLiteEncoder:
         self._predict = open_interpreter(self.path, graph, self.runtime)
 
     def features(self, images: NDArray[Any]) -> NDArray[np.float32]:
-        """Compute the output `(B, F)` from images 0-255 `(B, H, W, C)`."""
+        """Compute the output `(B, F)` from images 0-255 `(B, H, W, C)`.
+
+        Of a map alone, it is the mean over all places.
+        """
         batch = np.asarray(images, np.float32)
         if not len(batch):
             return np.zeros((0, self.feature_dim), np.float32)
-        return self._predict(batch)
+        outputs = self._predict(batch)
+        if self._vector is not None:
+            return outputs[self._vector]
+        assert self._map is not None
+        means: NDArray[np.float32] = outputs[self._map].mean(axis=(1, 2))
+        return means
+
+    def maps(self, images: NDArray[Any]) -> NDArray[np.float32]:
+        """Compute the map `(B, h, w, F)` from images 0-255 `(B, H, W, C)`.
+
+        Raises:
+            ModelError: If the file has none.
+        """
+        if self._map is None or self.map_shape is None:
+            raise ModelError(
+                f"{self.path} returns no map; convert it again with --head features+map."
+            )
+        batch = np.asarray(images, np.float32)
+        if not len(batch):
+            return np.zeros((0, *self.map_shape), np.float32)
+        return self._predict(batch)[self._map]
 
     def embed(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Compute the output `(B, F)`, scaled to unit length, from images 0-255."""
@@ -145,20 +181,21 @@ def _open_graph(path: Path, data: bytes) -> TFLiteGraph:
     tensors = [graph.tensors[index] for index in (*graph.inputs, *graph.outputs)]
     shapes = [tensor.shape for tensor in tensors]
     is_encoder = (
-        (len(graph.inputs), len(graph.outputs)) == (1, 1)
+        len(graph.inputs) == 1
         and all(tensor.dtype == np.float32 for tensor in tensors)
         and len(shapes[0]) == 4
         and shapes[0][0] == 1
         and min(shapes[0][1:3]) > 0
         and shapes[0][3] in (1, 3)
-        and len(shapes[1]) == 2
-        and shapes[1][0] == 1
+        and sorted(map(len, shapes[1:])) in ([2], [4], [2, 4])
+        and all(shape[0] == 1 and min(shape) > 0 for shape in shapes[1:])
     )
     if not is_encoder:
         described = " to ".join(f"{tensor.dtype} {tensor.shape}" for tensor in tensors)
         raise ModelError(
             f"{path} is a model from {described}, not from one float32 image (1, H, W, 3) or "
-            "(1, H, W, 1) to one vector; name a file made by `s2bnn convert`."
+            "(1, H, W, 1) to one vector, one map, or one of each; name a file made by `s2bnn "
+            "convert`."
         )
     return graph
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from s2bnn_tf.errors import DeviceError, ModelError
 from s2bnn_tf.tflite.graph import TFLiteGraph, filter_exceeds_input
 
-Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Predict = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
 RUNTIMES = {"lce": "Larq Compute Engine", "s2bnn": "s2bnn_runtime"}
 
@@ -47,8 +47,8 @@ def open_interpreter(path: Path, graph: TFLiteGraph, runtime: str) -> Predict:
         runtime: A key of `RUNTIMES`.
 
     Returns:
-        A function from a batch `(B, H, W, C)` to the model's output `(B, F)`. Several threads may
-        call it; they take turns.
+        A function from a batch `(B, H, W, C)` to the list of the model's outputs, each `(B, ...)`.
+        Several threads may call it; they take turns.
 
     Raises:
         DeviceError: If the runtime or its library cannot be loaded.
@@ -88,10 +88,10 @@ def _open_lce(graph: TFLiteGraph) -> Predict:
     interpreter = Interpreter(graph.data, **kernel_options(graph))
     lock = threading.Lock()  # between an image and its output, the interpreter holds both
 
-    def predict(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         with lock:
-            outputs: NDArray[np.float32] = interpreter.predict(images)
-        return outputs
+            outputs = interpreter.predict(images)
+        return outputs if isinstance(outputs, list) else [outputs]
 
     return predict
 
@@ -100,4 +100,9 @@ def _open_s2bnn(graph: TFLiteGraph) -> Predict:
     from s2bnn_runtime import Interpreter, find_host
 
     interpreter = Interpreter(graph.data, host=find_host("tensorflow"))
-    return lambda images: np.asarray(interpreter.predict(images))
+
+    def predict(images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        outputs = interpreter.predict(images)
+        return outputs if isinstance(outputs, list) else [outputs]
+
+    return predict

@@ -11,6 +11,7 @@ of another version, run that version's commands: set PYTHONPATH to its tree.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -65,7 +66,8 @@ def main() -> None:
         run("s2bnn_runtime", "enroll", "student.tflite", "prototypes.npz", name, *pictures)
     make_small()
     command = ["classify", "student.tflite", "prototypes.npz", "photos/test", "--json"]
-    Path("prototypes.json").write_text(run("s2bnn_runtime", *command))
+    found = [json.loads(line) for line in run("s2bnn_runtime", *command).splitlines()]
+    Path("prototypes.json").write_text(json.dumps({"images": found}))
 
 
 def write_images(folder: Path) -> None:

@@ -133,7 +133,7 @@ def test_enrolled_classes_are_found_as_before():
     before = as_written("prototypes.json")["images"]
     pictures = [image["path"] for image in before]
     command = ["classify", "student.tflite", "prototypes.npz", *pictures, "--json"]
-    now = json.loads(run_python("-m", "s2bnn_runtime", *command))["images"]
+    now = [json.loads(line) for line in run_python("-m", "s2bnn_runtime", *command).splitlines()]
     assert [image["class"] for image in now] == [image["class"] for image in before]
     scores = [image["score"] for image in before]
     assert [image["score"] for image in now] == pytest.approx(scores, abs=1e-3)

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 import tensorflow as tf
 
-from s2bnn_tf.config import TeacherConfig
+from s2bnn_tf.config import TeacherConfig, load_config
 from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.recipes import config_path
 from s2bnn_tf.runs import build_encoder
 from s2bnn_tf.training import (
     build_pretrainer,
@@ -17,6 +18,7 @@ from s2bnn_tf.training import (
     pretrain,
     room_to_train,
 )
+from s2bnn_tf.training.step_memory import plainly_small
 
 MIB = 2**20
 
@@ -122,3 +124,14 @@ def test_training_that_does_not_fit_is_refused_before_it_starts(contrast, change
         pretrain(config, tmp_path / "run")
     assert not (tmp_path / "run" / "config.yaml").exists()
     assert count_step_memory(contrast).total() < room_to_train()
+
+
+@pytest.mark.parametrize("recipe", ["fit/regression_step1.yaml", "digits/contrastive_step1.yaml"])
+def test_what_is_passed_without_counting_needs_less_than_half_of_the_room(recipe):
+    """The estimate that costs nothing is above the one that is fitted to measurements."""
+    config = load_config(config_path(recipe))
+    config = replace(config, data=replace(config.data, batch_size=512))
+    student = build_encoder(config)
+    needed = count_step_memory(config, student=student).total()
+    assert not plainly_small(config, student, None, 2 * needed)
+    assert plainly_small(config, student, None, 10**15)

@@ -194,6 +194,19 @@ S2BNN_EXPORT bool s2bnn_runtime_check_file(const void* data, size_t size, char* 
 // The name of the kernels that this processor gets.
 S2BNN_EXPORT const char* s2bnn_runtime_kernels() { return s2bnn::select_kernels().name; }
 
+// In how many bits each of `count` codes of `words` times 64 bits differs from the query, by the
+// kernels of a name or, without one, by the best. Returns false if there are none of that name.
+S2BNN_EXPORT bool s2bnn_runtime_hamming(const char* kernels, const void* codes, size_t count,
+                                        size_t words, const void* query, uint32_t* distances) {
+  try {
+    s2bnn::select_kernels(kernels).hamming(static_cast<const uint8_t*>(codes), count, words,
+                                           static_cast<const uint8_t*>(query), distances);
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 // Writes the profile collected under `name`, as JSON, and returns its length. If that is not less
 // than `size`, the text was cut.
 S2BNN_EXPORT size_t s2bnn_runtime_profile(const char* name, char* buffer, size_t size) {

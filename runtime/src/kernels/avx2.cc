@@ -2,6 +2,7 @@
 // block of 64 channels, which serves four pixels.
 #include <immintrin.h>
 
+#include "kernels/hamming.h"
 #include "kernels/lookup_bconv.h"
 #include "kernels/tile_program.h"
 #include "kernels/tile_sources.h"
@@ -53,8 +54,9 @@ using Sources = TileSources<Avx2Isa>;
 }  // namespace
 
 const Kernels kAvx2Kernels = {
-    "avx2",        Avx2Isa::kBlock, PreparedFormat::kNibbles, accumulate, Sources::convolve,
-    Sources::pool, Program::run,
+    "avx2",       Avx2Isa::kBlock,   PreparedFormat::kNibbles,
+    accumulate,   Sources::convolve, Sources::pool,
+    Program::run, hamming,
 };
 
 }  // namespace s2bnn

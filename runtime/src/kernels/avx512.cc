@@ -2,6 +2,7 @@
 // VPOPCNTDQ. One register of weights is a block of 64 channels, which serves eight pixels.
 #include <immintrin.h>
 
+#include "kernels/hamming.h"
 #include "kernels/lookup_bconv.h"
 #include "kernels/tile_program.h"
 #include "kernels/tile_sources.h"
@@ -47,8 +48,9 @@ using Sources = TileSources<Avx512Isa>;
 }  // namespace
 
 const Kernels kAvx512Kernels = {
-    "avx512",      Avx512Isa::kBlock, PreparedFormat::kNibbles, accumulate, Sources::convolve,
-    Sources::pool, Program::run,
+    "avx512",     Avx512Isa::kBlock, PreparedFormat::kNibbles,
+    accumulate,   Sources::convolve, Sources::pool,
+    Program::run, hamming,
 };
 
 }  // namespace s2bnn

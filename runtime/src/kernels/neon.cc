@@ -14,6 +14,7 @@
 // compilers move loads of later steps forward until the sums no longer fit into registers.
 #include <arm_neon.h>
 
+#include "kernels/hamming.h"
 #include "kernels/tile_program.h"
 #include "kernels/tile_sources.h"
 
@@ -149,8 +150,9 @@ using Sources = TileSources<NeonIsa>;
 }  // namespace
 
 const Kernels kNeonKernels = {
-    "neon",        NeonIsa::kBlock, PreparedFormat::kBytes, accumulate, Sources::convolve,
-    Sources::pool, Program::run,
+    "neon",       NeonIsa::kBlock,   PreparedFormat::kBytes,
+    accumulate,   Sources::convolve, Sources::pool,
+    Program::run, hamming,
 };
 
 }  // namespace s2bnn
