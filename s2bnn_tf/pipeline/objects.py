@@ -110,10 +110,13 @@ def name_of(function: Callable[..., Any]) -> str:
     inner = function if inspect.isroutine(function) else type(function)
     name = getattr(inner, "__name__", "function")
     try:
-        text = inspect.getsource(inner)
+        text = inspect.getsource(inner)  # whole lines, which may hold several functions
     except (OSError, TypeError):  # made by exec, or in C
-        code = getattr(inner, "__code__", None)
-        text = repr((code.co_code, code.co_consts, code.co_names)) if code else repr(name)
+        text = name
+    code = getattr(inner, "__code__", None)
+    if code is not None:
+        values = [value for value in code.co_consts if not inspect.iscode(value)]
+        text += repr((code.co_code, code.co_names, values))
     name = name if name.isidentifier() else "function"
     return f"{name}_{_short(text.encode())}"
 
