@@ -99,10 +99,11 @@ def check_output_dir(output: Path) -> None:
     """Refuse a directory that cannot hold a fit.
 
     Raises:
-        ConfigError: If it is a file, or the directory of a single run, or holds files of others.
+        ConfigError: If it is a file or below one, or the directory of a single run, or holds files of others.
     """
-    if output.is_file():
-        raise ConfigError(f"{output} is a file; choose another --output-dir.")
+    for path in (output, *output.parents):
+        if path.is_file():
+            raise ConfigError(f"{path} is a file; choose another --output-dir.")
     if (output / "config.yaml").exists():
         raise ConfigError(f"{output} is the directory of a single run; choose another.")
     if not output.is_dir() or (output / "plan.json").exists():

@@ -99,7 +99,7 @@ def complaint(command: str, folder, *overrides: str) -> str:
         ("summary @/none", "Cannot read the recipe"),
         ("summary @/nothing", "is not a run directory"),
         ("demo --output-dir @/file", "is a file"),
-        ("demo --output-dir @/file/below", "Not a directory"),
+        ("demo --output-dir @/file/below", "@/file is a file; choose another"),
     ],
 )
 def test_what_is_said(command, words, folder):
