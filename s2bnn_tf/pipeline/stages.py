@@ -99,7 +99,8 @@ def check_output_dir(output: Path) -> None:
     """Refuse a directory that cannot hold a fit.
 
     Raises:
-        ConfigError: If it is a file or below one, or the directory of a single run, or holds files of others.
+        ConfigError: If it is a file or below one, or the directory of a single run, or holds
+            files of others.
     """
     for path in (output, *output.parents):
         if path.is_file():
