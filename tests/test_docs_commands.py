@@ -147,7 +147,7 @@ def test_a_command_line_fits_its_program(
 def check_s2bnn(command: Command) -> None:
     context = main.make_context("s2bnn", list(command.arguments))
     found: click.Command = main
-    while isinstance(found, click.Group):
+    while isinstance(found, click.Group) and context.protected_args + context.args:
         name, inner, rest = found.resolve_command(context, context.protected_args + context.args)
         assert name is not None and inner is not None
         context = inner.make_context(name, rest, parent=context)

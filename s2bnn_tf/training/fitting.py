@@ -89,7 +89,7 @@ class Training:
         """
         try:
             self.checkpoint.read(prefix).assert_existing_objects_matched()
-        except AssertionError as error:
+        except (AssertionError, ValueError) as error:  # Keras refuses optimizers of its old kind
             raise CheckpointError(
                 f"{prefix} holds the state of another optimizer, as LAMB's of earlier versions, "
                 "and cannot be resumed; choose another --output-dir and start from its weights "

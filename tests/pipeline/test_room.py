@@ -25,6 +25,7 @@ def best():
     return choose_what_fits(LOOK, Options(), None)
 
 
+@pytest.mark.slow
 def test_the_batch_and_then_the_size_become_smaller(best):
     recipes, needed = best
     assert sizes(recipes) == {"teacher": (64, 64), "step1": (64, 32), "student": (64, 32)}
@@ -51,6 +52,7 @@ def test_what_the_user_has_chosen_stays(best):
         choose_what_fits(LOOK, options, more - 1)
 
 
+@pytest.mark.slow
 def test_a_teacher_that_does_not_fit(tmp_path, best):
     config = load_config(config_path("fit/teacher.yaml"), ["student.width=2"])
     teacher = leave_untrained(config, tmp_path / "teacher").path
