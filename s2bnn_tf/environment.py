@@ -43,6 +43,8 @@ def quiet_tensorflow() -> None:
     for logger in ("tensorflow", "absl"):
         logging.getLogger(logger).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", "The `keras.initializers.serialize", UserWarning)
+    # TensorFlow 2.20 says so at every opened file; the next version is not in a tested set.
+    warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is deprec", UserWarning)
     for module in ("tensorflow", "tensorflow_datasets", "tf_keras", "keras", "larq"):
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=rf"{module}(\.|$)")
 
