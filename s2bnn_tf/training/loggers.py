@@ -85,13 +85,13 @@ class MLflow:
 
     def _find(self, experiment: str, path: str) -> str | None:
         """The run of MLflow that an earlier start has made."""
-        quoted = path.replace("'", "\\'")
-        runs = self.client.search_runs([experiment], f"tags.run_directory = '{quoted}'")
+        # By the digest, since MLflow's filters have no way to write every path.
+        runs = self.client.search_runs([experiment], f"tags.run_digest = '{_digest(path)}'")
         return str(runs[0].info.run_id) if runs else None
 
     def _create(self, experiment: str, run: RunDirectory, config: Config) -> str:
         path = run.path.resolve()
-        tags = {"run_directory": str(path)}
+        tags = {"run_directory": str(path), "run_digest": _digest(str(path))}
         made = self.client.create_run(experiment, tags=tags, run_name=path.name).info.run_id
         for key, value in _dotted(to_dict(config)).items():
             self.client.log_param(made, key, value)
@@ -104,6 +104,10 @@ class MLflow:
 
     def close(self, finished: bool) -> None:
         self.client.set_terminated(self.run_id, "FINISHED" if finished else "KILLED")
+
+
+def _digest(path: str) -> str:
+    return hashlib.sha256(os.fsencode(path)).hexdigest()
 
 
 class WeightsAndBiases:
@@ -127,7 +131,7 @@ class WeightsAndBiases:
             project=os.environ.get("WANDB_PROJECT", _PROJECT),
             name=path.name,
             # The same for a resumed run, so that its parts become one when they are sent.
-            id=hashlib.sha256(os.fsencode(path)).hexdigest()[:16],
+            id=_digest(str(path))[:16],
             resume=None if mode == "offline" else "allow",
             dir=str(path),
             config=to_dict(config),
