@@ -65,7 +65,7 @@ def begin(run: str) -> None:
 
 
 def restore(run: str, prefix: str) -> None:
-    def fit(self: Training, monitors: object) -> bool:
+    def fit(self: Training, *_: object) -> bool:
         self.checkpoint.write(prefix)
         return False
 
