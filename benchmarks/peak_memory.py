@@ -4,7 +4,7 @@
 
 Each recipe is trained for three steps by `s2bnn train` in a process of its own, whose largest
 resident memory the kernel reports when it ends. The prediction is that of `s2bnn summary`. What
-is measured is kept in the file, so that the same command goes on where it was stopped.
+is measured is kept in the file, so that the same command resumes where it was stopped.
 
 The predictor has three constants. They are fitted here to all that is measured, and each recipe's
 error is also given for constants that are fitted to the others alone. The file says which

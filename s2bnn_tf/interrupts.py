@@ -96,7 +96,7 @@ def say(message: str) -> None:
 def end(message: str) -> None:
     """End the process at once, from any thread. What is on disk is whole at every moment.
 
-    The kernel of a notebook goes on, since it holds more than this computation.
+    The kernel of a notebook is kept alive, since it holds more than this computation.
     """
     if in_notebook():
         say("This ends when the computation is done; restarting the kernel ends it at once.")

@@ -1,4 +1,4 @@
-"""Modules of one's own that register backbones, objectives and sources, found by their names.
+"""Custom modules that register backbones, objectives and sources, found by their names.
 
 A plugin is named on the command line (`s2bnn --plugin MODULE`), imported by a program, or installed
 with an entry point of the group `s2bnn_tf.plugins`. A recipe only names the plugins that it needs:

@@ -38,7 +38,7 @@ def add_verbs(verbs: Any) -> None:
     enroll.add_argument(
         "--audit",
         action="store_true",
-        help="say how well each class is told apart from the others by its own examples, which "
+        help="report how well the examples of each class separate it from the others, which "
         "look wrong, and whether another one would help; needs no pictures",
     )
     enroll.set_defaults(run=_enroll)

@@ -4,7 +4,7 @@ Read the files in this order:
 
 1. Where images are: `sources` opens them by name; `digits`, `idx`, `folder`, `list_file`,
    `records` and `video`, with `video_worker`, know the formats; `decode` turns files into pixels
-   and `readable` leaves out broken ones. `registry` is for sources of one's own.
+   and `readable` leaves out broken ones. `registry` is for custom sources.
 2. What a source is: `image_source` is the interface; `array_source` holds images in memory;
    `decoded_source` decodes them one at a time, in `file_source` from files.
 3. What happens to images: `crop` and `augment` for batches of small ones, by the matrices of

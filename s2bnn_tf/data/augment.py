@@ -18,7 +18,7 @@ from s2bnn_tf.data.resample import gaussian_matrix, resample
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-# Of one channel: the means of those of the three.
+# For one channel: the averages of the three above.
 GRAY_MEAN = 0.449
 GRAY_STD = 0.226
 GRAY_WEIGHTS = (0.2989, 0.587, 0.114)

@@ -25,7 +25,7 @@ def training_hint(
         classes: The number of classes, at least 2.
         top1: Its accuracy on the test images, 0 to 1.
         remedy: How it gets more steps, as in "give more --epochs".
-        linear: That of a linear probe on the same images, if it is known.
+        linear: The accuracy of a linear probe on the same images, if it is known.
 
     Returns:
         A sentence; None if there is nothing to say.

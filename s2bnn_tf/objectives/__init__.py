@@ -1,4 +1,4 @@
-"""Losses on embeddings, the queue of negatives, and a registry for losses of one's own."""
+"""Losses on embeddings, the queue of negatives, and a registry for custom losses."""
 
 import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.objectives.contrastive import info_nce_loss

@@ -67,7 +67,7 @@ def fit(
         overrides: Changes to the recipes, as `"section.key=value"`.
         callbacks: Callbacks of Keras, called in every stage with a `Pretrainer` as their `model`.
             One that sets `stop_training` ends the stage there. Their exceptions pass through.
-        loggers: Of `tensorboard`, `mlflow` and `wandb`; by default the first.
+        loggers: Any of `tensorboard`, `mlflow` and `wandb`; the first by default.
         progress: Called with lines for the user; by default they go to standard error, and in a
             notebook below its cell.
 

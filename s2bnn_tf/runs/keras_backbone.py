@@ -1,4 +1,4 @@
-"""A student that is a Keras model of one's own: `student.backbone: FILE.keras`."""
+"""A student that is the user's own Keras model: `student.backbone: FILE.keras`."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class RunDirectory:
     """The files of one run, by name.
 
     `config.yaml` `metrics.jsonl` `checkpoints/` `encoder.weights.h5` `eval/*.json` `report.html`,
-    and `backbone.keras` where the student is a network of one's own.
+    and `backbone.keras` where the student is the user's own network.
 
     Args:
         path: The directory, which need not exist yet. It may be a symbolic link; its parts may

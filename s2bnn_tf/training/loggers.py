@@ -158,7 +158,7 @@ def check_loggers(names: Sequence[str]) -> None:
     """Check that what loggers need is installed.
 
     Args:
-        names: Of `tensorboard`, `mlflow` and `wandb`.
+        names: Any of `tensorboard`, `mlflow` and `wandb`.
 
     Raises:
         ConfigError: If a package is missing; the message names the command that installs it.
@@ -179,7 +179,7 @@ def open_loggers(
     """Open loggers, and close them with the word whether training reached its end.
 
     Args:
-        names: Of `tensorboard`, `mlflow` and `wandb`.
+        names: Any of `tensorboard`, `mlflow` and `wandb`.
         run: The run directory to write to.
         config: The recipe.
         stopped: A function that returns whether training was stopped before its end.
@@ -227,7 +227,7 @@ class _Foreign:
         except Exception as error:
             self.logger = None
             log.warning(
-                "%s has failed (%s), and training goes on without it; metrics.jsonl has all "
+                "%s has failed (%s), and training continues without it; metrics.jsonl has all "
                 "numbers.",
                 self.name,
                 _reason(error),

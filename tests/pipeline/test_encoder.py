@@ -26,7 +26,7 @@ SIZE = 16
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """An untrained student of digits, a network of one's own that computes in no time."""
+    """An untrained student of digits, a custom network that takes almost no time."""
     image = keras.Input((SIZE, SIZE, 3))
     x = keras.layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False)(image)
     x = BinaryConv2D(8, 3)(keras.layers.BatchNormalization()(x))

@@ -111,6 +111,6 @@ def test_a_logger_that_fails_ends_the_run_only_at_its_start(contrast, tmp_path, 
     logger.log(2, {"loss": 1.0})
     logger.close(True)
     assert caplog.messages == [
-        "x has failed (the store is gone), and training goes on without it; metrics.jsonl has "
+        "x has failed (the store is gone), and training continues without it; metrics.jsonl has "
         "all numbers."
     ]
