@@ -57,6 +57,15 @@ class Registry(Generic[F]):
         if plugin.split(".")[0] not in ("s2bnn_tf", "__main__", "builtins"):
             self._plugins[name] = plugin
 
+    def decorator(self, name: str) -> Callable[[F], F]:
+        """Return a decorator that adds a function by `register`, and leaves it as it is."""
+
+        def register(function: F) -> F:
+            self.register(name, function)
+            return function
+
+        return register
+
     @property
     def article(self) -> str:
         """The kind with its article, as in `an objective`."""

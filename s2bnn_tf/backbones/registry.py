@@ -39,12 +39,7 @@ def register_backbone(name: str) -> Callable[[BackboneBuilder], BackboneBuilder]
     Raises:
         ConfigError: If another function has the name.
     """
-
-    def register(builder: BackboneBuilder) -> BackboneBuilder:
-        _BACKBONES.register(name, builder)
-        return builder
-
-    return register
+    return _BACKBONES.decorator(name)
 
 
 def backbone_names() -> list[str]:

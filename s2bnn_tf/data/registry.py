@@ -37,12 +37,7 @@ def register_source(name: str) -> Callable[[OpenSource], OpenSource]:
     Raises:
         ConfigError: If another function has the name.
     """
-
-    def register(function: OpenSource) -> OpenSource:
-        _SOURCES.register(name, function)
-        return function
-
-    return register
+    return _SOURCES.decorator(name)
 
 
 def source_names() -> list[str]:

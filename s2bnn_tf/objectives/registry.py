@@ -38,12 +38,7 @@ def register_objective(name: str) -> Callable[[Objective], Objective]:
     Raises:
         ConfigError: If another function has the name.
     """
-
-    def register(function: Objective) -> Objective:
-        _OBJECTIVES.register(name, function)
-        return function
-
-    return register
+    return _OBJECTIVES.decorator(name)
 
 
 def objective_names() -> list[str]:

@@ -6,11 +6,12 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
-from s2bnn_tf.config import Config
+from s2bnn_tf.config import Config, ObjectiveConfig
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.objectives import KeyQueue, try_objective
 from s2bnn_tf.runs import build_encoder, restore_run
@@ -62,10 +63,25 @@ def precision(config: Config) -> Iterator[None]:
         keras.mixed_precision.set_global_policy(before if chosen else None)
 
 
-def fit_head(config: Config, student: Encoder) -> Config:
-    """The recipe with the dimension of the embedding that the student was built with."""
-    dim = student.embedding_dim
+def fit_head(config: Config, network: Encoder) -> Config:
+    """The recipe whose student has the embedding dimension of a network."""
+    dim = network.embedding_dim
     return replace(config, student=replace(config.student, embedding_dim=dim))
+
+
+def loss_arguments(objective: ObjectiveConfig) -> dict[str, Any]:
+    """The losses of a recipe, as arguments of `Pretrainer`."""
+    return {
+        "contrastive_weight": objective.contrastive_weight,
+        "distillation_weight": objective.distillation_weight,
+        "similarity_weight": objective.similarity_weight,
+        "regression_weight": objective.regression_weight,
+        "custom": objective.custom,
+        "custom_weight": objective.custom_weight,
+        "temperature": objective.temperature,
+        "teacher_temperature": objective.teacher_temperature,
+        "key_statistics": objective.key_statistics,
+    }
 
 
 def _copier(config: Config, pretrainer: Pretrainer) -> Callable[[], Encoder]:
@@ -82,8 +98,7 @@ def _copier(config: Config, pretrainer: Pretrainer) -> Callable[[], Encoder]:
 def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
     teacher = _load_teacher(config)
     if teacher is not None and config.student.head != "none":
-        fitting = replace(config.student, embedding_dim=teacher.embedding_dim)
-        config = replace(config, student=fitting)
+        config = fit_head(config, teacher)
     keras.utils.set_random_seed(config.seed)  # after the teacher, which also draws numbers
     objective = config.objective
     if objective.custom is not None:
@@ -103,18 +118,10 @@ def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
         teacher=teacher,
         momentum_encoder=momentum_encoder,
         queue=queue,
-        contrastive_weight=objective.contrastive_weight,
-        distillation_weight=objective.distillation_weight,
-        similarity_weight=objective.similarity_weight,
-        regression_weight=objective.regression_weight,
-        custom=objective.custom,
-        custom_weight=objective.custom_weight,
-        temperature=objective.temperature,
-        teacher_temperature=objective.teacher_temperature,
         momentum=objective.momentum,
         accumulation_steps=config.optimizer.accumulation_steps,
         seed=config.seed,
-        key_statistics=objective.key_statistics,
+        **loss_arguments(objective),
     )
     schedule = build_schedule(
         config.optimizer, epochs=config.epochs, steps_per_epoch=steps_per_epoch

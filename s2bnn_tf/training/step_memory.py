@@ -25,7 +25,7 @@ from s2bnn_tf.layers import leaf_layers
 from s2bnn_tf.objectives import KeyQueue
 from s2bnn_tf.runs import build_encoder
 from s2bnn_tf.training.available_memory import available_memory, resident_memory
-from s2bnn_tf.training.build import precision
+from s2bnn_tf.training.build import loss_arguments, precision
 from s2bnn_tf.training.live_tensors import LiveTensors, live_tensors
 from s2bnn_tf.training.pretrainer import Pretrainer
 
@@ -272,15 +272,7 @@ def _counted(config: Config, student: Encoder, teacher: Encoder | None) -> Pretr
         teacher=teacher,
         momentum_encoder=student if objective.contrastive_weight > 0 else None,
         queue=queue,
-        contrastive_weight=objective.contrastive_weight,
-        distillation_weight=objective.distillation_weight,
-        similarity_weight=objective.similarity_weight,
-        regression_weight=objective.regression_weight,
-        custom=objective.custom,
-        custom_weight=objective.custom_weight,
-        temperature=objective.temperature,
-        teacher_temperature=objective.teacher_temperature,
-        key_statistics=objective.key_statistics,
+        **loss_arguments(objective),
     )
 
 
