@@ -34,6 +34,7 @@ KNOWN_SOURCES = (
     "video:PATH (frames of a video, or of the videos in a folder), "
     "tfrecord:DIR (written by s2bnn data pack) or tfds:NAME (from TensorFlow Datasets)"
 )
+_NAMED = 2  # paths in the name of a source that is opened by many
 
 
 def open_source(spec: str, split: str = "train") -> ImageSource:
@@ -106,7 +107,9 @@ def open_images(paths: Sequence[Path]) -> FileSource:
         if not path.exists():
             raise DataError(f"There is no image or folder {path}; check the path.")
         files += _pictures_below(path) if path.is_dir() else [path]
-    name = ", ".join(str(path) for path in paths)
+    name = ", ".join(str(path) for path in paths[:_NAMED])
+    if len(paths) > _NAMED:
+        name += f" and {len(paths) - _NAMED:,} others"
     if not files:
         raise DataError(f"There is no image in {name}; expected files such as JPEG or PNG.")
     return _open_files(name, "train", files, None, ())
