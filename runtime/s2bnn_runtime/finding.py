@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from s2bnn_runtime.clusters import cluster, far_apart
 from s2bnn_runtime.duplicates import SIMILARITY, duplicates
 from s2bnn_runtime.embedder import Embedder
 from s2bnn_runtime.errors import PictureError, S2bnnError
 from s2bnn_runtime.images import picture_files
-from s2bnn_runtime.index import PRECISIONS, PictureIndex, changes
+from s2bnn_runtime.index import PRECISIONS, PictureIndex
+from s2bnn_runtime.indexing import INDEX, changes, open_index, update
 from s2bnn_runtime.page import check_page, write_page
 from s2bnn_runtime.rows import Clock, Row, Rows, add_arguments, read_count, read_share
-
-_INDEX = ".npz"  # how the name of an index ends, which tells it from pictures
-_SAVE_AFTER = 30  # seconds, and so many times as long as saving took
-_SAVE_SHARE = 20
 
 
 def add_verbs(verbs: Any) -> None:
@@ -101,41 +96,14 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 
 
 def _index(options: argparse.Namespace) -> Rows:
-    if options.index.suffix != _INDEX:
-        raise S2bnnError(f"the index must be named *{_INDEX}, not {options.index.name}")
     embedder = Embedder(options.model)
-    index = PictureIndex(embedder.space)
-    if options.index.exists():
-        index = PictureIndex.load(options.index)
-        _check_space(index, embedder, options.index)
+    index = open_index(options.index, embedder)
     gone, new = changes(index, _listed(options.images, len(index) > 0))
-    waiting: list[tuple[str, tuple[int, int], NDArray[np.float32]]] = []
     failed = 0
-
-    def save() -> float:
-        start = time.monotonic()
-        nothing = np.zeros((0, index.vectors.shape[1]), np.float32)
-        vectors = [vector for _, _, vector in waiting] or [nothing]
-        index.replace(
-            gone,
-            [path for path, _, _ in waiting],
-            [stamp for _, stamp, _ in waiting],
-            np.concatenate(vectors),
-        )
-        index.save(options.index)
-        waiting.clear()
-        return time.monotonic() - start
-
-    saved, took = time.monotonic(), 0.0
-    for path, stamp in new:
-        try:
-            waiting.append((str(path), stamp, embedder.see(path).features))
-        except PictureError as error:
+    for seen in update(index, embedder, gone, new, options.index):
+        if seen.error is not None:
             failed += 1
-            yield Row.of_error(path, error)
-        if time.monotonic() - saved > max(_SAVE_AFTER, _SAVE_SHARE * took):
-            took, saved = save(), time.monotonic()
-    save()
+            yield Row.of_error(seen.path, seen.error)
     record = {
         "index": str(options.index),
         "pictures": len(index),
@@ -164,8 +132,8 @@ def _listed(images: list[Path], may_be_empty: bool) -> list[Path]:
 
 def _search(options: argparse.Namespace) -> Rows:
     embedder = Embedder(options.model)
-    indexes = [_open(path, embedder) for path in options.places if path.suffix == _INDEX]
-    named = [path for path in options.places if path.suffix != _INDEX]
+    indexes = [_open(path, embedder) for path in options.places if path.suffix == INDEX]
+    named = [path for path in options.places if path.suffix != INDEX]
     files = (
         [path for path in picture_files(named) if not _same(path, options.query)] if named else []
     )
@@ -244,13 +212,13 @@ def _gather(options: argparse.Namespace) -> tuple[PictureIndex, list[Row]]:
     if options.page is not None:
         check_page(options.page)
     embedder = Embedder(options.model)
-    named = [path for path in options.places if path.suffix != _INDEX]
+    named = [path for path in options.places if path.suffix != INDEX]
     whole = PictureIndex(embedder.space)
     errors: list[Row] = []
     if named:
         whole, errors = _embed(picture_files(named), embedder)
     for path in options.places:
-        if path.suffix == _INDEX:
+        if path.suffix == INDEX:
             index = _open(path, embedder)
             stamps = [(size, changed) for size, changed in index.stamps.tolist()]
             whole.replace(set(), index.paths, stamps, np.asarray(index.vectors))
@@ -276,17 +244,10 @@ def _embed(files: list[Path], embedder: Embedder) -> tuple[PictureIndex, list[Ro
 
 
 def _open(path: Path, embedder: Embedder) -> PictureIndex:
-    index = PictureIndex.load(path)
-    _check_space(index, embedder, path)
-    return index
-
-
-def _check_space(index: PictureIndex, embedder: Embedder, path: Path) -> None:
-    if index.space != embedder.space:
-        raise S2bnnError(
-            f"{path} was made with another model than {embedder.model}; use that one, or make an "
-            "index of its own"
-        )
+    """Open an index that must exist."""
+    if not path.exists():
+        raise S2bnnError(f"{path} does not exist; check its path")
+    return open_index(path, embedder)
 
 
 def _same(path: str | Path, query: Path) -> bool:

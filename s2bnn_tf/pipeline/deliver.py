@@ -1,14 +1,15 @@
-"""What a fit leaves behind: the model, the bundle, the features of all pictures, and the report."""
+"""What a fit leaves behind: model, bundle, features and index of all pictures, and the report."""
 
 from __future__ import annotations
 
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from s2bnn_tf.data import open_source
 from s2bnn_tf.errors import DeviceError
-from s2bnn_tf.evaluation import embed_sources
+from s2bnn_tf.evaluation import embed_sources, readable
 from s2bnn_tf.export import bundle, convert_run, count_operations
 from s2bnn_tf.pipeline.plan import Plan
 from s2bnn_tf.pipeline.results import PIXELS
@@ -49,6 +50,39 @@ def write_features(plan: Plan, output_dir: Path, progress: Progress) -> Path:
     splits = ("train", "test")[: 2 if plan.look.test else 1]
     sources = [open_source(plan.look.source, split) for split in splits]
     embed_sources(output_dir / "student", sources, path, progress=progress)
+    return path
+
+
+def write_index(plan: Plan, output_dir: Path, progress: Progress) -> Path | None:
+    """Bring the index of all pictures up to date, which `s2bnn-run search` takes.
+
+    None where the runtime is not installed, and for images that are not picture files.
+
+    Raises:
+        DeviceError: If the runtime cannot read the model, or the index cannot be written.
+    """
+    path = output_dir / "index.npz"
+    splits = ("train", "test")[: 2 if plan.look.test else 1]
+    sources = [readable(open_source(plan.look.source, split)) for split in splits]
+    files = [file for source in sources for file in getattr(source, "paths", ())]
+    if not files:
+        progress("There is no index: these images are not picture files.")
+        return None
+    if find_spec("s2bnn_runtime") is None:
+        progress("There is no index: it needs s2bnn_runtime, which `make runtime` installs.")
+        return None
+    from s2bnn_runtime import S2bnnError
+    from s2bnn_runtime.embedder import Embedder
+    from s2bnn_runtime.indexing import changes, open_index, update
+
+    try:
+        embedder = Embedder(output_dir / "student.tflite")
+        index = open_index(path, embedder)
+        gone, new = changes(index, files)
+        for done, _ in enumerate(update(index, embedder, gone, new, path), 1):
+            progress("Indexing", done, len(new))
+    except S2bnnError as error:
+        raise DeviceError(f"There is no index: {error}.") from error
     return path
 
 
