@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2bnn_runtime.codes import BITS, encode
-from s2bnn_runtime.delegate import hamming
+from s2bnn_runtime.delegate import nearest
 from s2bnn_runtime.errors import S2bnnError
 from s2bnn_runtime.files import write_arrays
 from s2bnn_runtime.reading import map_arrays
@@ -206,10 +206,7 @@ class PictureIndex:
             return np.arange(len(self))
         if precision == "bits":
             code = encode(unit[np.newaxis], np.asarray(self._center))[0]
-            differing = hamming(self._codes, code)
-            # Few values are possible, so counting finds the last one faster than sorting.
-            most = int(np.searchsorted(np.cumsum(np.bincount(differing)), count))
-            return np.flatnonzero(differing <= most)
+            return nearest(self._codes, code, count)[0]
         distances = -_products(self._steps, np.arange(len(self)), unit) * self._scales
         # Rounding: seven deviations of the difference of two such products.
         uncertain = 3 * np.max(self._scales)
