@@ -122,7 +122,7 @@ def nearest(
         S2bnnError: If the shapes do not match, if there are no such kernels, or if the library does
             not exist or is built for another processor.
     """
-    codes, query = np.require(codes, np.uint64, "C"), np.require(query, np.uint64, "C")
+    codes, query = np.ascontiguousarray(codes, np.uint64), np.ascontiguousarray(query, np.uint64)
     (words,) = query.shape
     if codes.ndim != 2 or codes.shape[1] != words:
         raise S2bnnError(f"codes have shape (N, {words}), not {codes.shape}")
