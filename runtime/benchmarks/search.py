@@ -41,7 +41,7 @@ COUNT = 10  # answers
 BYTES = BITS // 8
 MADE_QUERIES = 8
 QUERIES = 200  # pictures that are looked for
-GRAPH_LIMIT = 2_000_000  # rows of which a graph is built within minutes
+GRAPH_LIMIT = 200_000  # rows of which a graph is built within a minute
 
 
 def main() -> None:

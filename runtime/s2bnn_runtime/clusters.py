@@ -81,7 +81,8 @@ def agglomerate(units: NDArray[np.float64], count: int) -> NDArray[np.int64]:
         parents[parents == parents[other]] = parents[one]
     _, first, members = np.unique(parents, return_index=True, return_inverse=True)
     ranks: NDArray[np.int64] = first.argsort().argsort()
-    return ranks[members.reshape(-1)]
+    groups: NDArray[np.int64] = ranks[members.reshape(-1)]
+    return groups
 
 
 def far_apart(units: NDArray[np.float64], count: int) -> list[int]:
