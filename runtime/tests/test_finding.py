@@ -131,7 +131,13 @@ def test_clusters_are_the_colors(method, encoder, folder, tmp_path, capsys):  # 
     assert len(re.findall("label [123]", say(capsys, *arguments))) == 3
 
 
-def test_folders_patterns_and_files_work_alike(encoder, folder, tmp_path, capsys, monkeypatch):  # noqa: F811
+def test_folders_patterns_and_files_work_alike(
+    encoder,  # noqa: F811
+    folder,
+    tmp_path,
+    capsys,
+    monkeypatch,
+):
     monkeypatch.chdir(folder.parent)
     query = folder / "green" / "2.png"
     ways = (["photos"], ["photos/*/*.png"], ["photos/**/*.png"], ["photos/*"])

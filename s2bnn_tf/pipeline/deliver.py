@@ -76,7 +76,9 @@ def write_index(plan: Plan, output_dir: Path, progress: Progress) -> Path | None
         from s2bnn_runtime.embedder import Embedder
         from s2bnn_runtime.indexing import changes, open_index, update
     except ImportError as error:
-        raise DeviceError(f"s2bnn_runtime is of another version ({error}); install it again.") from error
+        raise DeviceError(
+            f"s2bnn_runtime is of another version ({error}); install it again."
+        ) from error
     try:
         embedder = Embedder(output_dir / "student.tflite")
         index = open_index(path, embedder)
