@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from s2bnn_tf.data import open_source
 from s2bnn_tf.errors import DeviceError
 from s2bnn_tf.evaluation import embed_sources, readable
-from s2bnn_tf.export import bundle, convert_run, count_operations
+from s2bnn_tf.export import bundle, convert_run, count_operations, index_pictures
 from s2bnn_tf.pipeline.plan import Plan
 from s2bnn_tf.pipeline.results import PIXELS
 from s2bnn_tf.progress import Progress
@@ -56,10 +55,7 @@ def write_features(plan: Plan, output_dir: Path, progress: Progress) -> Path:
 def write_index(plan: Plan, output_dir: Path, progress: Progress) -> Path | None:
     """Bring the index of all pictures up to date, which `s2bnn-run search` takes.
 
-    None where the runtime is not installed, and for images that are not picture files.
-
-    Raises:
-        DeviceError: If the runtime cannot read the model, or the index cannot be written.
+    There is none of images that are not picture files, and where the runtime is not installed.
     """
     path = output_dir / "index.npz"
     splits = ("train", "test")[: 2 if plan.look.test else 1]
@@ -68,25 +64,11 @@ def write_index(plan: Plan, output_dir: Path, progress: Progress) -> Path | None
     if not files:
         progress("There is no index: these images are not picture files.")
         return None
-    if find_spec("s2bnn_runtime") is None:
-        progress("There is no index: it needs s2bnn_runtime, which `make runtime` installs.")
-        return None
     try:
-        from s2bnn_runtime import S2bnnError
-        from s2bnn_runtime.embedder import Embedder
-        from s2bnn_runtime.indexing import changes, open_index, update
-    except ImportError as error:
-        raise DeviceError(
-            f"s2bnn_runtime is of another version ({error}); install it again."
-        ) from error
-    try:
-        embedder = Embedder(output_dir / "student.tflite")
-        index = open_index(path, embedder)
-        gone, new = changes(index, files)
-        for done, _ in enumerate(update(index, embedder, gone, new, path), 1):
-            progress("Indexing", done, len(new))
-    except S2bnnError as error:
-        raise DeviceError(f"There is no index: {error}.") from error
+        index_pictures(output_dir / "student.tflite", files, path, progress=progress)
+    except DeviceError as error:
+        progress(f"There is no new index: {error}")
+        return path if path.exists() else None
     return path
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from s2bnn_tf.data import Listed, write_list
 from s2bnn_tf.errors import DeviceError
+from s2bnn_tf.export import index_pictures
 from s2bnn_tf.pipeline import Look, Options, Plan
 from s2bnn_tf.pipeline.deliver import write_index
 from s2bnn_tf.progress import no_progress
@@ -81,11 +82,20 @@ def test_images_that_are_no_files_have_none(output):
     assert said == ["There is no index: these images are not picture files."]
 
 
-def test_an_index_of_another_model_is_one_sentence(output):
-    plan = plan_of(f"list:{output / 'images.tsv'}", 1)
+def test_an_index_of_another_model_stays_as_it_is(output):
+    plan, said = plan_of(f"list:{output / 'images.tsv'}", 1), []
     before = write_index(plan, output, no_progress).read_bytes()
     model = output / "student.tflite"
     model.write_bytes(model.read_bytes() + bytes(4))
-    with pytest.raises(DeviceError, match=r"was made with another model than .*student.tflite"):
-        write_index(plan, output, no_progress)
+    write_index(plan, output, lambda what, *_: said.append(what))
+    assert len(said) == 1 and "was made with another model than" in said[0]
     assert (output / "index.npz").read_bytes() == before
+
+
+def test_what_goes_wrong_is_one_sentence(output):
+    with pytest.raises(DeviceError, match=r"nowhere does not exist; check its path\.$"):
+        index_pictures(
+            output / "student.tflite", [], output / "nowhere/index.npz", progress=no_progress
+        )
+    with pytest.raises(DeviceError, match="images.tsv cannot be run"):
+        index_pictures(output / "images.tsv", [], output / "index.npz", progress=no_progress)
