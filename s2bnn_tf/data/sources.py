@@ -90,17 +90,19 @@ def open_source(spec: str, split: str = "train") -> ImageSource:
     raise DataError(f"Unknown data source {spec!r}{needed_plugins()}; write {KNOWN_SOURCES}.")
 
 
-def open_images(paths: Sequence[Path]) -> FileSource:
+def open_images(paths: Sequence[Path], shard: tuple[int, int] = (1, 1)) -> FileSource:
     """Open image files, and all images in folders, without labels.
 
     Args:
         paths: Files and folders. Unreadable files are left out, with one warning.
+        shard: Which part of the images, and of how many, from 1 on; all parts after each other are
+            the images.
 
     Returns:
         The images, in the order given; those of a folder are sorted.
 
     Raises:
-        DataError: If a path does not exist, or no image can be read.
+        DataError: If a path does not exist, the part is empty, or no image can be read.
     """
     files: list[Path] = []
     for path in paths:
@@ -112,7 +114,11 @@ def open_images(paths: Sequence[Path]) -> FileSource:
         name += f" and {len(paths) - _NAMED:,} others"
     if not files:
         raise DataError(f"There is no image in {name}; expected files such as JPEG or PNG.")
-    return _open_files(name, "train", files, None, ())
+    number, count = shard
+    part = files[len(files) * (number - 1) // count : len(files) * number // count]
+    if not part:
+        raise DataError(f"Part {number} of {count} of {len(files)} images is empty; use fewer.")
+    return _open_files(name, "train", part, None, ())
 
 
 def _open_folder(spec: str, split: str, folder: Path) -> FileSource:

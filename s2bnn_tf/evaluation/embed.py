@@ -1,4 +1,4 @@
-"""Embed images into an `.npz`, for search, clustering or another classifier."""
+"""Embed images into a file, for search, clustering or another classifier."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from s2bnn_tf.data import ImageSource, open_images
 from s2bnn_tf.evaluation.arrays import FloatArray
 from s2bnn_tf.evaluation.feature_cache import FeatureCache
 from s2bnn_tf.evaluation.features import ImageEncoder, extract_features, readable
-from s2bnn_tf.files import replace_file
+from s2bnn_tf.evaluation.vector_files import check_vector_file, write_vectors
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.runs import open_encoder
 
@@ -25,20 +25,23 @@ def embed_images(
     images: Sequence[Path],
     output: Path | str,
     *,
+    shard: tuple[int, int] = (1, 1),
     runtime: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write the features and embeddings of images to an `.npz`.
+    """Write the features and embeddings of images to an `.npz`, `.npy` or `.parquet`.
 
     The file holds `paths` (N,) and, in the same order, `features` float32 (N, C) and `embeddings`
-    float32 (N, D) of unit length; `numpy.load` reads it without pickle. A `.tflite` has one output,
-    so its file holds one of these, or `logits` float32 (N, K), by the head that it was converted
-    with.
+    float32 (N, D) of unit length; `numpy.load` reads an `.npz` without pickle. A `.tflite` has one
+    output, so its file holds one of these, or `logits` float32 (N, K), by the head that it was
+    converted with. An `.npy` holds one array; see `write_vectors`.
 
     Args:
         path: A run directory or a `.tflite`.
         images: Image files and folders of them.
-        output: The .npz file, replaced atomically.
+        output: The file, replaced atomically.
+        shard: Which part of the images, and of how many, from 1 on: the files of all parts hold,
+            after each other, what the file of all images holds.
         runtime: What runs a `.tflite`, as for `open_encoder`.
         progress: Called after each batch.
 
@@ -47,12 +50,13 @@ def embed_images(
         as "feature_dim", "embedding_dim" or "logit_dim", and, for a `.tflite`, "runtime".
 
     Raises:
+        ConfigError: If the output cannot be written.
         DataError: If no image can be read.
         UserError: If the model cannot be opened.
     """
-    return embed_sources(
-        path, [open_images(images)], output, runtime=runtime, progress=progress, keep=False
-    )
+    check_vector_file(Path(output))
+    source = open_images(images, shard)
+    return embed_sources(path, [source], output, runtime=runtime, progress=progress, keep=False)
 
 
 def embed_sources(
@@ -64,12 +68,12 @@ def embed_sources(
     progress: Progress | None = None,
     keep: bool = True,
 ) -> dict[str, Any]:
-    """Write the features and embeddings of opened images to an `.npz`, as `embed_images` does.
+    """Write the features and embeddings of opened images to a file, as `embed_images` does.
 
     Args:
         path: A run directory or a `.tflite`.
         sources: The images, one source after the other.
-        output: The .npz file, replaced atomically.
+        output: The file, replaced atomically.
         runtime: What runs a `.tflite`, as for `open_encoder`.
         progress: Called after each batch.
         keep: Whether features are shared with the measures, which keep them beside the model.
@@ -88,13 +92,8 @@ def embed_sources(
     features = np.concatenate(parts)
     arrays = _arrays(encoder, features)
     encoded = [readable(source) for source in sources]
-    paths = np.array([str(part.identify(i)) for part in encoded for i in range(len(part))])
-
-    def write(file: Path) -> None:
-        with file.open("wb") as stream:
-            np.savez(stream, paths=paths, **arrays)
-
-    replace_file(output, write)
+    paths = [str(part.identify(i)) for part in encoded for i in range(len(part))]
+    write_vectors(output, paths, arrays)
     return {
         "output": str(output),
         "images": len(paths),
