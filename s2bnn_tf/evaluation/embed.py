@@ -14,7 +14,7 @@ from s2bnn_tf.evaluation.feature_cache import FeatureCache
 from s2bnn_tf.evaluation.features import ImageEncoder, extract_features, readable
 from s2bnn_tf.files import replace_file
 from s2bnn_tf.progress import Progress
-from s2bnn_tf.runs import open_encoder
+from s2bnn_tf.teachers import open_model
 
 # The array in an `.npz` by the head of a `.tflite`.
 _OUTPUTS = {"none": "features", "projection": "embeddings", "linear": "logits"}
@@ -36,10 +36,10 @@ def embed_images(
     with.
 
     Args:
-        path: A run directory or a `.tflite`.
+        path: A model, as for `open_model`.
         images: Image files and folders of them.
         output: The .npz file, replaced atomically.
-        runtime: What runs a `.tflite`, as for `open_encoder`.
+        runtime: What runs a `.tflite`, as for `open_model`.
         progress: Called after each batch.
 
     Returns:
@@ -67,10 +67,10 @@ def embed_sources(
     """Write the features and embeddings of opened images to an `.npz`, as `embed_images` does.
 
     Args:
-        path: A run directory or a `.tflite`.
+        path: A model, as for `open_model`.
         sources: The images, one source after the other.
         output: The .npz file, replaced atomically.
-        runtime: What runs a `.tflite`, as for `open_encoder`.
+        runtime: What runs a `.tflite`, as for `open_model`.
         progress: Called after each batch.
         keep: Whether features are shared with the measures, which keep them beside the model.
 
@@ -82,7 +82,7 @@ def embed_sources(
         UserError: If the model cannot be opened.
     """
     output = Path(output)
-    encoder: ImageEncoder = open_encoder(path, runtime)
+    encoder: ImageEncoder = open_model(path, runtime)
     extract = FeatureCache(path).extract if keep else extract_features
     parts = [extract(encoder, source, progress=progress)[0] for source in sources]
     features = np.concatenate(parts)

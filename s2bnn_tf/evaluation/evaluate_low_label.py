@@ -30,7 +30,7 @@ def evaluate_low_label(
         amounts: Amounts of labels: "1%" of the labels of each class, or "10" labels per class.
         draws: The number of times that labels are drawn, with the seeds 0, 1, ...
         batch_size: The number of images encoded at a time.
-        runtime: What runs a `.tflite`, as for `open_encoder`.
+        runtime: What runs a `.tflite`, as for `open_model`.
         progress: Called after each batch, and after the probes of each amount.
 
     Returns:
