@@ -301,9 +301,9 @@ def _check_together(config: Config) -> None:
 
 def _check_teacher(teacher: TeacherConfig | None) -> None:
     """Refuse keys that are of files alone, for other teachers."""
-    if teacher is None:
+    if teacher is None or teacher.weights is None:  # which fit decides later
         return
-    suffix = Path(teacher.weights or "").suffix
+    suffix = Path(teacher.weights).suffix
     if teacher.output not in TEACHER_OUTPUTS and suffix != ".onnx":
         raise ConfigError(
             f"teacher.output: expected one of {', '.join(TEACHER_OUTPUTS)}, "

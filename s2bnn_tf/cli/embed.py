@@ -23,8 +23,9 @@ def embed(
 ) -> None:
     """Embed IMAGES, which are files or folders.
 
-    The output holds the arrays paths, features and embeddings; of a .tflite, the one that it
-    computes. Files that cannot be read are skipped and listed.
+    RUN_OR_MODEL is a run directory, a .tflite, or whatever can be a teacher. The output holds the
+    arrays paths, features and embeddings; of a .tflite, the one that it computes. Files
+    that cannot be read are skipped and listed.
 
     \b
     Example:

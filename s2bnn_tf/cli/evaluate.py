@@ -18,7 +18,7 @@ Describe = Callable[[dict[str, Any]], str]
 
 @main.group(name="eval")
 def evaluate() -> None:
-    """Measure a run directory or a .tflite on labeled images.
+    """Measure a run directory, a .tflite, or whatever can be a teacher, on labeled images.
 
     \b
     Example:
@@ -213,7 +213,9 @@ def finetune(
 @click.argument("run_or_model", type=RUN_OR_MODEL)
 @data_option
 @click.option(
-    "--teacher", help="A run directory or a .keras file. Default: the teacher of the run."
+    "--teacher",
+    help="A run directory, a published name, or a .keras or .onnx file. Default: the teacher of "
+    "the run.",
 )
 @click.option(
     "--temperature",

@@ -50,7 +50,8 @@ def fit(
             (N, H, W, 3) uint8, or a `tf.data.Dataset` or `keras.utils.Sequence` of images or
             (image, label). Images in memory are written as PNG files beside `output_dir`.
         output_dir: The directory for everything.
-        teacher: A run directory, a `.keras` file, a Keras model of images normalized as by
+        teacher: A run directory, the name of a published teacher, a `.keras` or `.onnx` file, a
+            Keras model of images normalized as by
             `s2bnn_tf.data.normalize`, or a function from images (N, H, W, 3), RGB in uint8 of the
             student's size, to features (N, D); trained here by default.
         minutes: The time for all of it.
