@@ -87,7 +87,7 @@ def results_dir(path: Path | str, transfer: str | None = None) -> Path:
     Raises:
         CheckpointError: If the directory, or one in it, is a symbolic link.
     """
-    path = locate_model(path)
+    path = locate_model(path, must_exist=False)
     if path.is_dir():
         directory = path / "eval"
     elif path.suffix in (".onnx", ".keras"):

@@ -153,8 +153,12 @@ def open_model(
     return _open_keras(path, teacher, size, center_crop)
 
 
-def locate_model(model: str | Path) -> Path:
+def locate_model(model: str | Path, *, must_exist: bool = True) -> Path:
     """The directory or file that a model means: that of a published name is in the cache.
+
+    Args:
+        model: As for `open_model`.
+        must_exist: Whether a path that leads nowhere is refused.
 
     Raises:
         CheckpointError: If there is none, or it was never downloaded.
@@ -169,6 +173,8 @@ def locate_model(model: str | Path) -> Path:
                 f"{name} was never downloaded to this machine; run `s2bnn teachers get {name}`."
             )
         return get_teacher(name).path
+    if not must_exist:
+        return path
     raise CheckpointError(
         f"{path} does not exist; name a run directory, a published teacher, or a .tflite, .keras "
         f"or .onnx file. {suggest_name(name)}".rstrip()

@@ -11,13 +11,17 @@ import pytest
 import tensorflow as tf
 from onnx_writer import INT64, UINT8, means, model, node, tensor, value
 
-from s2bnn_tf.config import TeacherConfig
+from s2bnn_tf.backbones import register_backbone
+from s2bnn_tf.config import Config, DataConfig, MonitorConfig, StudentConfig, TeacherConfig
 from s2bnn_tf.data import normalize
 from s2bnn_tf.errors import ConfigError, ModelError
 from s2bnn_tf.teachers import load_teacher, teacher_failures
 from s2bnn_tf.teachers.onnx_networks import OnnxNetwork, Request, open_onnx
+from s2bnn_tf.training import count_step_memory, pretrain
 
 pytest.importorskip("onnxruntime")
+
+keras = tf.keras
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 FOLDER = GOLDEN / "onnx"
@@ -344,15 +348,62 @@ def test_a_tensor_that_is_larger_than_the_memory_is_refused(tmp_path):
         OnnxNetwork(path, Request())
 
 
-def test_features_that_are_not_finite_in_training_are_one_sentence(tmp_path):
+def test_features_that_are_not_finite_are_one_sentence(tmp_path):
     """Of a picture that the file was not tried with; TensorFlow passes the exception on."""
     path = means(tmp_path / "x.onnx", node("Log", "image", "x"), last="x", image=("n", 3, 8, 8))
-    config = TeacherConfig(weights=str(path), mean=(-100.0,), std=(1.0,))
     with pytest.raises(ModelError, match="not finite"):
-        load_teacher(config, image_size=8)
-    path = means(
-        tmp_path / "y.onnx", node("Reciprocal", "image", "x"), last="x", image=("n", 3, 8, 8)
-    )
-    teacher = load_teacher(TeacherConfig(weights=str(path), mean=(0.0,), std=(1.0,)), image_size=8)
+        load_teacher(TeacherConfig(weights=str(path)), image_size=8)
+    path = means(tmp_path / "y.onnx", node("Exp", "image", "x"), last="x", image=("n", 3, 8, 8))
+    config = TeacherConfig(weights=str(path), mean=(0.0,), std=(1e-3,))
+    teacher = load_teacher(config, image_size=8)
     with pytest.raises(ModelError, match="not finite"), teacher_failures():
-        teacher(normalize(tf.zeros((2, 8, 8, 3))))
+        teacher(normalize(tf.fill((2, 8, 8, 3), 255.0)))
+
+
+def small_recipe(path: Path, std: float = 1.0) -> Config:
+    return Config(
+        steps=2,
+        data=DataConfig(source="digits", image_size=8, batch_size=4),
+        student=StudentConfig(backbone="one_convolution", embedding_dim=3, head="linear"),
+        teacher=TeacherConfig(weights=str(path), mean=(0.0,), std=(std,)),
+        monitor=MonitorConfig(knn_every=0),
+        loggers=(),
+    )
+
+
+@register_backbone("one_convolution")
+def one_convolution(input_shape) -> keras.Model:
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()]
+    return keras.Sequential([keras.Input(input_shape), *layers])
+
+
+def test_a_student_is_trained_with_an_onnx_teacher(tmp_path):
+    path = means(tmp_path / "x.onnx", image=("n", 3, 16, 16))
+    run = pretrain(small_recipe(path), tmp_path / "run")
+    assert run.weights_path.is_file()
+
+    path = means(tmp_path / "y.onnx", node("Exp", "image", "x"), last="x", image=("n", 3, 8, 8))
+    with pytest.raises(ModelError, match="y.onnx returns features that are not finite"):
+        pretrain(small_recipe(path, std=1e-3), tmp_path / "other")
+
+
+def test_the_memory_of_a_step_counts_what_onnxruntime_takes(tmp_path):
+    path = means(tmp_path / "x.onnx", image=("n", 3, 16, 16))
+    config = small_recipe(path)
+    teacher = load_teacher(config.teacher, image_size=8)
+    counted = count_step_memory(config, teacher=teacher)
+    without = count_step_memory(config)
+    assert counted.weights - without.weights >= open_onnx(path).file.size_bytes > 0
+
+
+def test_damaged_files_open_or_are_refused_in_one_sentence(tmp_path, mutants):
+    """Whatever they hold, onnxruntime reads nothing but files beside them."""
+    path, opened = tmp_path / "x.onnx", 0
+    for data in mutants((FOLDER / "plain.onnx").read_bytes(), 200):
+        path.write_bytes(data)
+        try:
+            OnnxNetwork(path, Request())
+            opened += 1
+        except (ModelError, ConfigError) as error:
+            assert "\n" not in str(error)
+    assert 0 < opened < 200
