@@ -29,8 +29,12 @@ def test_efficientnet_lite0_exported_by_pytorch_gives_its_features(tmp_path):
     network = lite.EfficientNet.from_pretrained("efficientnet-lite0", weights_path=file).eval()
 
     class Features(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = network
+
         def forward(self, x):
-            return network.extract_features(x).mean(dim=(2, 3))
+            return self.network.extract_features(x).mean(dim=(2, 3))
 
     path = Path(tmp_path, "lite0.onnx")
     with warnings.catch_warnings():
