@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from s2bnn_tf.cli.group import main
-from s2bnn_tf.cli.options import FILE, RUN_OR_MODEL, json_option, runtime_option
+from s2bnn_tf.cli.options import FILE, RUN_OR_MODEL, json_option, runtime_option, told_option
 from s2bnn_tf.cli.output import print_result
 from s2bnn_tf.progress import show_progress
 
@@ -16,10 +16,16 @@ from s2bnn_tf.progress import show_progress
 @click.argument("run_or_model", type=RUN_OR_MODEL)
 @click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--output", type=FILE, required=True, help="The .npz file to write.")
+@told_option
 @runtime_option
 @json_option
 def embed(
-    run_or_model: Path, images: tuple[Path, ...], output: Path, runtime: str | None, as_json: bool
+    run_or_model: Path,
+    images: tuple[Path, ...],
+    output: Path,
+    changes: tuple[str, ...],
+    runtime: str | None,
+    as_json: bool,
 ) -> None:
     """Embed IMAGES, which are files or folders.
 
@@ -32,6 +38,8 @@ def embed(
       s2bnn embed student.tflite photos/ cat.jpg --output embeddings.npz
     """
     from s2bnn_tf.evaluation import embed_images
+    from s2bnn_tf.teachers import open_as_told
 
-    result = embed_images(run_or_model, images, output, runtime=runtime, progress=show_progress)
+    encoder = open_as_told(run_or_model, changes, runtime)
+    result = embed_images(run_or_model, images, output, encoder=encoder, progress=show_progress)
     print_result(result, as_json, lambda: f"{result['images']} images embedded in {output}.")

@@ -26,6 +26,7 @@ def embed_images(
     output: Path | str,
     *,
     runtime: str | None = None,
+    encoder: ImageEncoder | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write the features and embeddings of images to an `.npz`.
@@ -40,6 +41,7 @@ def embed_images(
         images: Image files and folders of them.
         output: The .npz file, replaced atomically.
         runtime: What runs a `.tflite`, as for `open_model`.
+        encoder: The model, if it is opened already.
         progress: Called after each batch.
 
     Returns:
@@ -51,7 +53,13 @@ def embed_images(
         UserError: If the model cannot be opened.
     """
     return embed_sources(
-        path, [open_images(images)], output, runtime=runtime, progress=progress, keep=False
+        path,
+        [open_images(images)],
+        output,
+        runtime=runtime,
+        encoder=encoder,
+        progress=progress,
+        keep=False,
     )
 
 
@@ -61,6 +69,7 @@ def embed_sources(
     output: Path | str,
     *,
     runtime: str | None = None,
+    encoder: ImageEncoder | None = None,
     progress: Progress | None = None,
     keep: bool = True,
 ) -> dict[str, Any]:
@@ -71,6 +80,7 @@ def embed_sources(
         sources: The images, one source after the other.
         output: The .npz file, replaced atomically.
         runtime: What runs a `.tflite`, as for `open_model`.
+        encoder: The model, if it is opened already.
         progress: Called after each batch.
         keep: Whether features are shared with the measures, which keep them beside the model.
 
@@ -82,7 +92,7 @@ def embed_sources(
         UserError: If the model cannot be opened.
     """
     output = Path(output)
-    encoder: ImageEncoder = open_model(path, runtime)
+    encoder = encoder or open_model(path, runtime)
     extract = FeatureCache(path).extract if keep else extract_features
     parts = [extract(encoder, source, progress=progress)[0] for source in sources]
     features = np.concatenate(parts)

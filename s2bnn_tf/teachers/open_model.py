@@ -12,6 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from s2bnn_tf.config import TeacherConfig
+from s2bnn_tf.config_loader import apply_override, build
 from s2bnn_tf.data import normalize
 from s2bnn_tf.defaults import CENTER_CROP
 from s2bnn_tf.errors import CheckpointError, ConfigError
@@ -151,6 +152,32 @@ def open_model(
     if path.suffix == ".onnx":
         return _open_onnx(path, teacher, size, center_crop)
     return _open_keras(path, teacher, size, center_crop)
+
+
+def open_as_told(
+    model: str | Path, changes: Sequence[str], runtime: str | None = None
+) -> LoadedEncoder | TFLiteEncoder | NetworkEncoder:
+    """Open a network as the command line is told to.
+
+    Args:
+        model: As for `open_model`.
+        changes: Keys of `TeacherConfig` about pictures and output, as `"mean=0.5"`.
+        runtime: As for `open_model`.
+
+    Raises:
+        UserError: As from `open_model`, or if a key is unknown or its value impossible.
+    """
+    tree: dict[str, Any] = {}
+    for change in changes:
+        apply_override(tree, change)
+    surplus = sorted(tree.keys() - {"mean", "std", "image_size", "output", "resize"})
+    if surplus:
+        raise ConfigError(
+            f"--set {surplus[0]!r:.80}: expected mean, std, image_size, output or resize."
+        )
+    told = build(TeacherConfig, tree, "")
+    options = {"mean": told.mean, "std": told.std, "size": told.image_size}
+    return open_model(model, runtime, output=told.output, resize=told.resize, **options)
 
 
 def locate_model(model: str | Path, *, must_exist: bool = True) -> Path:
