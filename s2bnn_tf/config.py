@@ -282,7 +282,6 @@ def dump_config(config: Config) -> str:
 
 def _check_together(config: Config) -> None:
     """Refuse keys that are valid alone but not together."""
-    _check_teacher(config.teacher)
     _check_objective(config.objective, config.teacher)
     for plugin in config.plugins:
         if not is_module_name(plugin):
@@ -296,22 +295,6 @@ def _check_together(config: Config) -> None:
         raise ConfigError(
             f"optimizer.warmup_epochs: expected fewer than epochs ({config.epochs}), "
             f"not {config.optimizer.warmup_epochs}."
-        )
-
-
-def _check_teacher(teacher: TeacherConfig | None) -> None:
-    """Refuse keys that are of files alone, for other teachers."""
-    if teacher is None or teacher.weights is None:  # which fit decides later
-        return
-    suffix = Path(teacher.weights).suffix
-    if teacher.output not in TEACHER_OUTPUTS and suffix != ".onnx":
-        raise ConfigError(
-            f"teacher.output: expected one of {', '.join(TEACHER_OUTPUTS)}, "
-            f"not {teacher.output!r:.80}."
-        )
-    if (teacher.mean, teacher.std) != (None, None) and suffix not in (".onnx", ".keras"):
-        raise ConfigError(
-            "teacher.mean and teacher.std are of .onnx and .keras files alone; leave them out."
         )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from s2bnn_tf.backbones import VIT_SIZES, Encoder, is_vit, with_output
-from s2bnn_tf.config import TeacherConfig
+from s2bnn_tf.config import TEACHER_OUTPUTS, TeacherConfig
 from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError, UserError
 from s2bnn_tf.image_size import ImageSize, describe_size, height_width
 from s2bnn_tf.runs import RunDirectory, load_encoder
@@ -48,11 +48,12 @@ def load_teacher(teacher: TeacherConfig, *, image_size: ImageSize, channels: int
         with another `output`, are its pooled features or what the output names.
 
     Raises:
-        ConfigError: If `keras.applications` has no such network, or the network has no such
-            output.
+        ConfigError: If `keras.applications` has no such network, the network has no such output,
+            or a key is of other teachers.
         CheckpointError: If there is nothing to load, or it is damaged.
         ModelError: If the network does not take the images, or returns no feature vectors.
     """
+    _check_keys(teacher)
     size = teacher.image_size or _own_size(teacher, height_width(image_size)) or image_size
     encoder = _load(teacher, size)
     images = (None, *height_width(size), channels)
@@ -78,6 +79,20 @@ def load_teacher(teacher: TeacherConfig, *, image_size: ImageSize, channels: int
         encoder = Encoder(scaled, head)
     encoder.trainable = False
     return encoder
+
+
+def _check_keys(teacher: TeacherConfig) -> None:
+    """Refuse what is for files alone, for other teachers."""
+    suffix = Path(teacher.weights or "").suffix
+    if teacher.output not in TEACHER_OUTPUTS and suffix != ".onnx":
+        raise ConfigError(
+            f"teacher.output: expected one of {', '.join(TEACHER_OUTPUTS)}, "
+            f"not {teacher.output!r:.80}."
+        )
+    if (teacher.mean, teacher.std) != (None, None) and suffix not in (".onnx", ".keras"):
+        raise ConfigError(
+            "teacher.mean and teacher.std are of .onnx and .keras files alone; leave them out."
+        )
 
 
 def _with_output(encoder: Encoder, output: str) -> tuple[keras.Model, keras.Model | None]:

@@ -176,8 +176,15 @@ def open_as_told(
             f"--set {surplus[0]!r:.80}: expected mean, std, image_size, output or resize."
         )
     told = build(TeacherConfig, tree, "")
-    options = {"mean": told.mean, "std": told.std, "size": told.image_size}
-    return open_model(model, runtime, output=told.output, resize=told.resize, **options)
+    return open_model(
+        model,
+        runtime,
+        mean=told.mean,
+        std=told.std,
+        size=told.image_size,
+        output=told.output,
+        resize=told.resize,
+    )
 
 
 def locate_model(model: str | Path, *, must_exist: bool = True) -> Path:

@@ -113,12 +113,12 @@ def test_embed_writes_features_of_an_onnx_file(colors, tmp_path):
     wanted = (np.float32([[1, 0, 0], [0, 0.2, 0]]) - mean) / std
     with np.load(output) as found:
         np.testing.assert_allclose(found["features"], wanted, atol=1e-5)
+        np.testing.assert_allclose(np.linalg.norm(found["embeddings"], axis=1), 1, atol=1e-6)
     CliRunner().invoke(main, [*words, "--set", "mean=0", "--set", "std=[1, 0.2, 1]"])
     with np.load(output) as found:
         np.testing.assert_allclose(found["features"], [[1, 0, 0], [0, 1, 0]], atol=1e-5)
     done = CliRunner().invoke(main, [*words, "--set", "epochs=0"])
     assert (done.exit_code, "expected mean, std, image_size" in done.output) == (1, True)
-        np.testing.assert_allclose(np.linalg.norm(found["embeddings"], axis=1), 1, atol=1e-6)
 
 
 def test_results_of_a_file_are_beside_it_and_depend_on_what_it_is_told(tmp_path):
