@@ -5,8 +5,8 @@ from s2bnn_tf.teachers.cache import get_teacher, list_teachers, teacher_origin
 from s2bnn_tf.teachers.failures import teacher_failure, teacher_failures
 from s2bnn_tf.teachers.given import give_teacher
 from s2bnn_tf.teachers.load_teacher import load_teacher
+from s2bnn_tf.teachers.network_encoder import NetworkEncoder
 from s2bnn_tf.teachers.open_model import (
-    NetworkEncoder,
     locate_model,
     model_files,
     open_as_told,

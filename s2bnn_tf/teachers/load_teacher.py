@@ -19,7 +19,8 @@ from s2bnn_tf.teachers.keras_networks import (
     normalized_as,
     on_gray,
 )
-from s2bnn_tf.teachers.onnx_networks import OnnxNetwork, Request, as_keras, open_onnx
+from s2bnn_tf.teachers.onnx_layer import as_keras
+from s2bnn_tf.teachers.onnx_networks import OnnxNetwork, Request, open_onnx
 from s2bnn_tf.teachers.published import PUBLISHED, suggest_name
 from s2bnn_tf.teachers.scaling import scaled_to
 

@@ -4,14 +4,12 @@ onnxruntime opens whatever path a file names for its weights, wherever it leads,
 address in memory for one. So the file is read here first: every place that may hold weights is
 visited, and each path that it names has to be that of an ordinary file below the file's folder.
 
-The format is Protocol Buffers (https://protobuf.dev/programming-guides/encoding), the numbers of
-the fields are those of onnx.proto (https://github.com/onnx/onnx, Apache-2.0).
+The numbers of the fields are those of onnx.proto (https://github.com/onnx/onnx, Apache-2.0).
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -20,12 +18,13 @@ from numpy.typing import NDArray
 
 from s2bnn_tf.errors import ModelError
 from s2bnn_tf.reading import open_regular, read_bytes
+from s2bnn_tf.teachers.protobuf import Fields, decode, float_of, message, read_fields
 
 _LARGEST_FILE = 2**31  # bytes; Protocol Buffers has no larger ones
 _LARGEST_WEIGHTS = 2**36  # bytes beside the file
 _DEEPEST = 32  # graphs inside of graphs
 _SMALL = 16  # numbers in a tensor whose values are kept: statistics of channels
-_MOST_FIELDS = 20_000_000
+_MOST_FIELDS = 5_000_000
 
 # The fields that are visited, by message: those that hold tensors, at any depth.
 _MODEL = {7: "graph", 14: "entry", 20: "training", 25: "function"}
@@ -177,34 +176,34 @@ class _Reader:
         for number, value in fields:
             inner = _WITHIN.get(kind, {}).get(number)
             if inner is not None:
-                self.visit(_message(value), inner, depth + 1)
+                self.visit(message(value), inner, depth + 1)
 
-    def _node(self, fields: _Fields, *, main: bool) -> None:
+    def _node(self, fields: Fields, *, main: bool) -> None:
         node = Node(self._text(fields, 4))
         self.file.operations.add(node.kind)
         if not main:
             return
-        node.inputs = [_decode(value) for number, value in fields if number == 1]
-        node.outputs = [_decode(value) for number, value in fields if number == 2]
+        node.inputs = [decode(value) for number, value in fields if number == 1]
+        node.outputs = [decode(value) for number, value in fields if number == 2]
         for number, value in fields:
             if number != 5:
                 continue
-            attribute = self._fields(_message(value))
+            attribute = self._fields(message(value))
             name = self._text(attribute, 1)
             if name == "epsilon":
-                node.epsilon = _float(attribute, 2)
+                node.epsilon = float_of(attribute, 2)
             elif node.kind == "Constant" and name == "value_float":
-                node.constant = np.array(_float(attribute, 2), np.float64)
+                node.constant = np.array(float_of(attribute, 2), np.float64)
             elif node.kind == "Constant" and name == "value":
                 tensors = [inner for place, inner in attribute if place == 5]
-                node.constant = _values(self._fields(_message(tensors[-1]))) if tensors else None
+                node.constant = _values(self._fields(message(tensors[-1]))) if tensors else None
         if node.constant is not None and node.outputs:
             self._keep(node.outputs[0], node.constant)
         self.file.nodes.append(node)
 
-    def _entry(self, fields: _Fields, *, of_model: bool) -> None:
-        keys = [_decode(value) for number, value in fields if number == 1]
-        values = [_decode(value) for number, value in fields if number == 2]
+    def _entry(self, fields: Fields, *, of_model: bool) -> None:
+        keys = [decode(value) for number, value in fields if number == 1]
+        values = [decode(value) for number, value in fields if number == 2]
         if of_model and keys and values:
             self.file.metadata[keys[-1]] = values[-1]
         elif "location" in keys:  # whichever of several a reader takes: each is checked
@@ -214,83 +213,30 @@ class _Reader:
         if values is not None:
             self.file.constants[name] = values
 
-    def _text(self, fields: _Fields, number: int) -> str:
+    def _text(self, fields: Fields, number: int) -> str:
         found = [value for place, value in fields if place == number]
-        return _decode(found[-1]) if found else ""
+        return decode(found[-1]) if found else ""
 
-    def _fields(self, data: memoryview) -> _Fields:
-        fields = list(_read_fields(data))
-        self.left -= len(fields)
-        if self.left < 0:
-            raise ValueError("it has too many parts")
+    def _fields(self, data: memoryview) -> Fields:
+        fields = []
+        for each in read_fields(data):
+            self.left -= 1
+            if self.left < 0:  # each takes a hundred times the memory that it has in the file
+                raise ValueError("it has too many parts")
+            fields.append(each)
         return fields
 
 
-_Value = int | memoryview
-_Fields = list[tuple[int, _Value]]
-
-
-def _read_fields(data: memoryview) -> Iterator[tuple[int, _Value]]:
-    """The fields of a message: their numbers with an integer, or the bytes that they hold."""
-    place = 0
-    while place < len(data):
-        tag, place = _varint(data, place)
-        number, kind = tag >> 3, tag & 7
-        if number == 0 or tag >= 2**32:
-            raise ValueError("it has a field without a number")
-        if kind == 0:
-            value, place = _varint(data, place)
-            yield number, value
-            continue
-        if kind == 2:
-            size, place = _varint(data, place)
-        elif kind in (1, 5):
-            size = 8 if kind == 1 else 4
-        else:
-            raise ValueError("it has a field of an unknown kind")
-        if size > len(data) - place:
-            raise ValueError("it ends too early")
-        yield number, data[place : place + size]
-        place += size
-
-
-def _varint(data: memoryview, place: int) -> tuple[int, int]:
-    result = 0
-    for index in range(10):
-        if place + index >= len(data):
-            raise ValueError("it ends too early")
-        byte = data[place + index]
-        result |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:
-            return result, place + index + 1
-    raise ValueError("it has a number that does not end")
-
-
-def _message(value: _Value) -> memoryview:
-    if isinstance(value, int):
-        raise ValueError("it has a number where a part is expected")
-    return value
-
-
-def _decode(value: _Value) -> str:
-    return bytes(_message(value)).decode("utf-8")
-
-
-def _float(fields: _Fields, number: int) -> float:
-    found = [value for place, value in fields if place == number]
-    return float(struct.unpack("<f", _message(found[-1]))[0]) if found else 0.0
-
-
-def _values(fields: _Fields) -> NDArray[np.float64] | None:
+def _values(fields: Fields) -> NDArray[np.float64] | None:
     """The values of a tensor of few floating-point numbers; None of any other."""
     kinds = [value for number, value in fields if number == 2]
     kind = kinds[-1] if kinds else 0
     if not isinstance(kind, int) or kind not in _NUMBERS:
         return None
     dtype, place = _NUMBERS[kind]
-    raw = [bytes(_message(value)) for number, value in fields if number == 9]
+    raw = [bytes(message(value)) for number, value in fields if number == 9]
     if not raw and dtype in ("<f4", "<f8"):
-        raw = [b"".join(bytes(_message(value)) for number, value in fields if number == place)]
+        raw = [b"".join(bytes(message(value)) for number, value in fields if number == place)]
     if not raw or not 0 < len(raw[-1]) <= _SMALL * np.dtype(dtype).itemsize:
         return None
     return np.frombuffer(raw[-1], dtype).astype(np.float64)

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import functools
 import math
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from s2bnn_tf.data import channel_statistics
-from s2bnn_tf.errors import ConfigError, ModelError, UserError
+from s2bnn_tf.errors import ConfigError, ModelError
 from s2bnn_tf.image_size import ImageSize, describe_size, height_width, image_size
-from s2bnn_tf.teachers.failures import note_failure
 from s2bnn_tf.teachers.onnx_file import OnnxFile, read_onnx
 from s2bnn_tf.teachers.onnx_session import Session, printable_name
 from s2bnn_tf.teachers.onnx_statistics import Statistics, find_statistics
-
-keras = tf.keras
 
 DEFAULT_SIZE = 224  # pixels, of a network that takes any
 _PIECE = 8  # images at a time, so that memory does not grow with the batch
 _CLOSE = 1e-3  # of the largest value: differences of rounding between batches are far below
 _TOKENS = ("class_token", "patches", "class_and_patches")
 _LARGEST_SIDE = 4096
+_MOST_VALUES = 2**27  # in the input, whatever batch the file names
 
 
 @dataclass(frozen=True)
@@ -82,6 +78,7 @@ class OnnxNetwork:
         self.image_size = self._size(own[0], own[1], request.size)
         self.statistics = self._statistics(request)
         self._output, self._how = "", "vector"
+        self._piece = self._images_at_a_time()
         self.alone = "DynamicQuantizeLinear" in self.file.operations
         self._try(request.output)
         self.memory = max(_resident() - before, self.file.size_bytes)
@@ -92,7 +89,7 @@ class OnnxNetwork:
         Raises:
             ModelError: If the network fails, or a feature is not finite.
         """
-        piece = 1 if self.alone else self.batch or _PIECE
+        piece = 1 if self.alone else self.batch or self._piece
         parts = [self._features(images[i : i + piece]) for i in range(0, len(images), piece)]
         features = np.concatenate(parts) if parts else np.zeros((0, self.feature_dim), np.float32)
         if not np.isfinite(features).all():
@@ -185,6 +182,16 @@ class OnnxNetwork:
             )
         return image_size(size)
 
+    def _images_at_a_time(self) -> int:
+        """As many as a file that takes any number of them is given."""
+        values = math.prod(height_width(self.image_size)) * self.channels
+        if (self.batch or 1) * values > _MOST_VALUES:
+            raise ModelError(
+                f"{self.path} takes {self.batch} images of {describe_size(self.image_size)} pixels "
+                "at a time, which is too many; export it with a smaller batch, or with any."
+            )
+        return min(_PIECE, _MOST_VALUES // values)
+
     def _statistics(self, request: Request) -> Statistics:
         found = find_statistics(self.file, bytes_taken=self._session.dtype == np.uint8)
         if found.source == "ImageNet" and self.channels == 1:
@@ -204,8 +211,8 @@ class OnnxNetwork:
     def _try(self, wanted: str) -> None:
         """Choose the output, and find out whether pictures are independent of their batch."""
         high, wide = height_width(self.image_size)
-        shape = (self.batch or _PIECE, high, wide, self.channels)
-        images = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        shape = (self.batch or self._piece, high, wide, self.channels)
+        images = np.random.default_rng(0).standard_normal(shape, np.float32)
         images *= np.linspace(0.2, 2.0, len(images), dtype=np.float32)[:, None, None, None]
         if self._session.dtype == np.uint8:
             images = 60 * images + 128
@@ -269,53 +276,6 @@ def open_onnx(path: str | Path, request: Request = Request()) -> OnnxNetwork:  #
     except OSError as error:
         raise ModelError(f"Cannot read {path}: {error.strerror}.") from error
     return _opened(path.absolute(), request, ((status.st_mtime_ns, status.st_size),))
-
-
-def as_keras(network: OnnxNetwork) -> keras.Model:
-    """A Keras model around a network.
-
-    Returns:
-        A model from images `(B, H, W, C)`, normalized as `s2bnn_tf.data.normalize` does, to
-        features `(B, D)`. It computes on the processor and has no gradient.
-    """
-    shape = (*height_width(network.image_size), network.channels)
-    image = keras.Input(shape, name="image")
-    return keras.Model(image, OnnxLayer(network)(image), name="onnx")
-
-
-class OnnxLayer(keras.layers.Layer):
-    """Give normalized images to a network of onnxruntime.
-
-    Args:
-        network: The network.
-
-    Attributes:
-        outside_bytes: The memory that the network takes, which is not TensorFlow's.
-    """
-
-    def __init__(self, network: OnnxNetwork):
-        super().__init__(trainable=False, dtype="float32", name="onnxruntime")
-        self.network = network
-        self.outside_bytes = network.memory
-        self._lock = threading.Lock()
-
-    def call(self, images: tf.Tensor) -> tf.Tensor:
-        ours, theirs = channel_statistics(self.network.channels), self.network.statistics
-        mean, std = (tf.constant(values, tf.float32) for values in ours)
-        pixels = images * std + mean  # 0..1
-        if theirs.reverse:
-            pixels = pixels[..., ::-1]
-        normalized = (pixels - tf.constant(theirs.mean)) / tf.constant(theirs.std)
-        features = tf.numpy_function(self._compute, [normalized], tf.float32)
-        return tf.ensure_shape(features, (None, self.network.feature_dim))
-
-    def _compute(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        try:
-            with self._lock:  # its threads are as many as there are processors already
-                return self.network(images)
-        except UserError as error:
-            note_failure(error)
-            raise
 
 
 def _resident() -> int:

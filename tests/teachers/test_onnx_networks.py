@@ -309,6 +309,11 @@ MEAN = node("ReduceMean", "image", "y", axes=[2, 3], keepdims=0)
             model([node("Own", "image", "y")], [IMAGE_8], [value("y", ("n", 3))]),
             "onnxruntime cannot open .*x.onnx: .*Own",
         ),
+        (
+            model([MEAN], [value("image", (1_000_000, 3, 8, 8))], [value("y", (1_000_000, 3))]),
+            "takes 1000000 images of 8x8 pixels at a time, which is too many",
+        ),
+        (b"\x08\x01" * 5_000_001, "it has too many parts"),
         (b"not a network", "is not a whole ONNX file"),
         (b"", "is not an ONNX file with a network"),
         (model([MEAN], [IMAGE_8], [value("y", ("n", 3))])[:-20], "is not a whole ONNX file"),
