@@ -41,6 +41,11 @@ def _choices(default: tuple[str, ...], *choices: str) -> Any:
     return field(default=default, metadata={"choices": choices})
 
 
+def _per_channel(*, above: float | None = None, at_most: float) -> Any:
+    limits = {"above": above} if above is not None else {}
+    return field(default=None, metadata={"per_channel": True, "at_most": at_most, **limits})
+
+
 def _image_size(default: int, *, at_least: int, at_most: int) -> Any:
     return field(
         default=default, metadata={"image_size": True, "at_least": at_least, "at_most": at_most}
@@ -128,19 +133,27 @@ class StudentConfig:
     init_from: str | None = None  # run directory of step 1, loaded completely
 
 
+# What a teacher's student matches: the head's embedding, the pooled features below it, or, of a
+# vision transformer, the class token, the mean of the patches, or both concatenated.
+TEACHER_OUTPUTS = ("embedding", "features", "class_token", "patches", "class_and_patches")
+
+
 @dataclass(frozen=True)
 class TeacherConfig:
     """The frozen, real-valued network that guides the student."""
 
     backbone: str | None = None  # only for keras.applications
-    weights: str | None = None  # run directory | FILE.keras | imagenet | FILE.weights.h5
-    # What the student matches: the head's embedding, the pooled features below it, or, of a
-    # vision transformer, the class token, the mean of the patches, or both concatenated.
-    output: str = _choice(
-        "embedding", "embedding", "features", "class_token", "patches", "class_and_patches"
-    )
+    # A published name | run directory | FILE.keras | FILE.onnx | imagenet | FILE.weights.h5
+    weights: str | None = None
+    output: str = "embedding"  # of TEACHER_OUTPUTS or, of a .onnx file, one of its outputs
     # What the teacher sees, in pixels per side: views of data.image_size are scaled to it.
     image_size: int | None = _number(None, at_least=8, at_most=4096)
+    # Where the teacher's input has another aspect: its center, or all of it, squashed.
+    resize: str = _choice("crop", "crop", "squash")
+    # Of the pixels in 0..1 that a file takes, one number or one per channel: (pixel - mean) / std.
+    # By default what a .onnx file says, or else ImageNet's.
+    mean: tuple[float, ...] | None = _per_channel(at_most=255.0)
+    std: tuple[float, ...] | None = _per_channel(above=0.0, at_most=255.0)
 
 
 @dataclass(frozen=True)
@@ -301,8 +314,8 @@ def _check_objective(objective: ObjectiveConfig, teacher: TeacherConfig | None) 
     guided = [name for name in used if name != "contrastive_weight"]
     if guided and (teacher is None or teacher.weights is None):
         raise ConfigError(
-            "teacher.weights: expected a run directory or a .keras file, "
-            f"since objective.{guided[0]} is above 0."
+            "teacher.weights: expected a run directory, a published name, or a .keras or .onnx "
+            f"file, since objective.{guided[0]} is above 0."
         )
     if not guided and teacher is not None:
         raise ConfigError(

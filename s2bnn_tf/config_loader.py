@@ -153,6 +153,8 @@ def _convert(hint: Any, spec: dataclasses.Field[Any], value: Any, path: str) -> 
         return build(typing.cast(type, hint), value, f"{path}.")
     if hint == tuple[str, ...]:
         return _convert_names(spec, value, path)
+    if "per_channel" in spec.metadata:
+        return _convert_channels(spec, value, path)
     if typing.get_origin(hint) is tuple:
         return _convert_range(spec, value, path)
     value = _convert_scalar(hint, value, path)
@@ -183,6 +185,17 @@ def _convert_range(spec: dataclasses.Field[Any], value: Any, path: str) -> tuple
     if low > high:
         raise ConfigError(f"{path}: expected the smaller number first, not {_shown(value)}.")
     return low, high
+
+
+def _convert_channels(spec: dataclasses.Field[Any], value: Any, path: str) -> tuple[float, ...]:
+    """One number for all channels, or three."""
+    values = value if isinstance(value, list | tuple) else [value]
+    if len(values) not in (1, 3):
+        raise ConfigError(f"{path}: expected one number or three, not {_shown(value)}.")
+    numbers = tuple(_convert_scalar(float, item, path) for item in values)
+    for number in numbers:
+        _check_limits(spec, number, path)
+    return numbers
 
 
 def _convert_image_size(spec: dataclasses.Field[Any], value: Any, path: str) -> ImageSize:

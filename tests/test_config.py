@@ -95,7 +95,12 @@ def test_defaults_are_the_papers(recipe):
         ("objective.queue_size=0", "objective.queue_size: expected 1 or more, not 0"),
         ("optimizer.weight_decay=-1", "optimizer.weight_decay: expected 0.0 or more, not -1.0"),
         ("monitor.checkpoints_kept=0", "monitor.checkpoints_kept: expected 1 or more, not 0"),
+        # One number or three.
+        ("teacher.mean=[1, 2]", "teacher.mean: expected one number or three, not [1, 2]"),
+        ("teacher.std=[0.5, 0, 0.5]", "teacher.std: expected more than 0.0, not 0.0"),
+        ("teacher.mean=blue", "teacher.mean: expected a number, not 'blue'"),
         # Choices.
+        ("teacher.resize=stretch", "teacher.resize: expected one of crop, squash"),
         ("optimizer.name=adamw", "optimizer.name: expected one of adam, sgd, lamb, not 'adamw'"),
         ("optimizer.schedule=poly", "optimizer.schedule: expected one of linear, cosine, step"),
         ("student.stem=big", "student.stem: expected one of imagenet, medium, small"),

@@ -40,6 +40,7 @@ ONLY_IN = {
     "torch": {"torch_import"},
     "larq_compute_engine": {"export", "tflite"},
     "larq_zoo": {"backbones/zoo.py"},
+    "onnxruntime": {"teachers"},
     "tensorflow_addons": set(),  # it serves the tests alone
     "s2bnn_runtime": {"export", "tflite"},
 }

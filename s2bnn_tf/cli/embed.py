@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from s2bnn_tf.cli.group import main
-from s2bnn_tf.cli.options import FILE, RUN_OR_MODEL, json_option, runtime_option
+from s2bnn_tf.cli.options import FILE, RUN_OR_MODEL, json_option, runtime_option, told_option
 from s2bnn_tf.cli.output import print_result
 from s2bnn_tf.progress import show_progress
 
@@ -42,6 +42,7 @@ class _Shard(click.ParamType):
     metavar="I/N",
     help="Embed only the I-th of N parts, from 1 on, one for each of N workers.",
 )
+@told_option
 @runtime_option
 @json_option
 def embed(
@@ -49,22 +50,25 @@ def embed(
     images: tuple[Path, ...],
     output: Path,
     shard: tuple[int, int],
+    changes: tuple[str, ...],
     runtime: str | None,
     as_json: bool,
 ) -> None:
     """Embed IMAGES, which are files or folders.
 
-    The output holds the arrays paths, features and embeddings; of a .tflite, the one that it
-    computes. An .npy holds one array, with the paths beside it. Files that cannot be read are
-    skipped and listed.
+    RUN_OR_MODEL is a run directory, a .tflite, or whatever can be a teacher. The output holds the
+    arrays paths, features and embeddings; of a .tflite, the one that it computes. An .npy holds one
+    array, with the paths beside it. Files that cannot be read are skipped and listed.
 
     \b
     Example:
       s2bnn embed student.tflite photos/ cat.jpg --output embeddings.npz
     """
     from s2bnn_tf.evaluation import embed_images
+    from s2bnn_tf.teachers import open_as_told
 
+    encoder = open_as_told(run_or_model, changes, runtime)
     result = embed_images(
-        run_or_model, images, output, shard=shard, runtime=runtime, progress=show_progress
+        run_or_model, images, output, shard=shard, encoder=encoder, progress=show_progress
     )
     print_result(result, as_json, lambda: f"{result['images']} images embedded in {output}.")

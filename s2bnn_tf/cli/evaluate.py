@@ -9,7 +9,14 @@ from typing import Any, Literal
 import click
 
 from s2bnn_tf.cli.group import main
-from s2bnn_tf.cli.options import RUN, RUN_OR_MODEL, data_option, json_option, runtime_option
+from s2bnn_tf.cli.options import (
+    RUN,
+    RUN_OR_MODEL,
+    data_option,
+    json_option,
+    runtime_option,
+    told_option,
+)
 from s2bnn_tf.cli.output import print_result
 from s2bnn_tf.progress import show_progress
 
@@ -18,7 +25,7 @@ Describe = Callable[[dict[str, Any]], str]
 
 @main.group(name="eval")
 def evaluate() -> None:
-    """Measure a run directory or a .tflite on labeled images.
+    """Measure a run directory, a .tflite, or whatever can be a teacher, on labeled images.
 
     \b
     Example:
@@ -36,6 +43,7 @@ def evaluate() -> None:
     type=click.FloatRange(1e-3),
     help="Temperature of the votes' weights.",
 )
+@told_option
 @runtime_option
 @json_option
 def knn(
@@ -43,6 +51,7 @@ def knn(
     data: str | None,
     k: int,
     temperature: float,
+    changes: tuple[str, ...],
     runtime: str | None,
     as_json: bool,
 ) -> None:
@@ -54,9 +63,11 @@ def knn(
       s2bnn eval knn student.tflite --data folder:photos --json
     """
     from s2bnn_tf.evaluation import evaluate_knn
+    from s2bnn_tf.teachers import open_as_told
 
+    encoder = open_as_told(run_or_model, changes, runtime)
     result = evaluate_knn(
-        run_or_model, data, k=k, temperature=temperature, runtime=runtime, progress=show_progress
+        run_or_model, data, k=k, temperature=temperature, encoder=encoder, progress=show_progress
     )
     _after_eval(run_or_model, result, as_json)
 
@@ -75,6 +86,7 @@ def knn(
 @click.option(
     "--learning-rate", default=0.1, type=float, help="First learning rate of the paper's SGD."
 )
+@told_option
 @runtime_option
 @json_option
 def linear(
@@ -83,6 +95,7 @@ def linear(
     protocol: Literal["fast", "paper"],
     epochs: int,
     learning_rate: float,
+    changes: tuple[str, ...],
     runtime: str | None,
     as_json: bool,
 ) -> None:
@@ -96,14 +109,16 @@ def linear(
       s2bnn eval linear runs/digits/step2 --protocol paper --epochs 100
     """
     from s2bnn_tf.evaluation import evaluate_linear
+    from s2bnn_tf.teachers import open_as_told
 
+    encoder = open_as_told(run_or_model, changes, runtime)
     result = evaluate_linear(
         run_or_model,
         data,
         protocol=protocol,
         epochs=epochs,
         learning_rate=learning_rate,
-        runtime=runtime,
+        encoder=encoder,
         progress=show_progress,
     )
     _after_eval(run_or_model, result, as_json)
@@ -122,6 +137,7 @@ def linear(
 @click.option(
     "--draws", default=5, type=click.IntRange(1), help="Random draws of the labels per amount."
 )
+@told_option
 @runtime_option
 @json_option
 def low_label(
@@ -129,6 +145,7 @@ def low_label(
     data: str | None,
     labels: tuple[str, ...],
     draws: int,
+    changes: tuple[str, ...],
     runtime: str | None,
     as_json: bool,
 ) -> None:
@@ -143,9 +160,11 @@ def low_label(
     """
     from s2bnn_tf.evaluation import evaluate_low_label
     from s2bnn_tf.report import describe_low_label
+    from s2bnn_tf.teachers import open_as_told
 
+    encoder = open_as_told(run_or_model, changes, runtime)
     result = evaluate_low_label(
-        run_or_model, data, amounts=labels, draws=draws, runtime=runtime, progress=show_progress
+        run_or_model, data, amounts=labels, draws=draws, encoder=encoder, progress=show_progress
     )
     _after_eval(run_or_model, result, as_json, describe_low_label)
 
@@ -213,7 +232,9 @@ def finetune(
 @click.argument("run_or_model", type=RUN_OR_MODEL)
 @data_option
 @click.option(
-    "--teacher", help="A run directory or a .keras file. Default: the teacher of the run."
+    "--teacher",
+    help="A run directory, a published name, or a .keras or .onnx file. Default: the teacher of "
+    "the run.",
 )
 @click.option(
     "--temperature",

@@ -37,6 +37,14 @@ runtime_option = click.option(
     help="The runtime for a .tflite: Larq Compute Engine or s2bnn_runtime. "
     "Default: s2bnn if it is installed.",
 )
+told_option = click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="What a .keras or .onnx file takes and returns: mean, std, image_size, output or resize, "
+    "as in a recipe's section teacher.",
+)
 data_option = click.option(
     "--data",
     metavar="SOURCE",

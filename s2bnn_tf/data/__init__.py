@@ -33,6 +33,7 @@ from s2bnn_tf.data.order import batch_indices, steps_per_epoch
 from s2bnn_tf.data.pack import pack
 from s2bnn_tf.data.pictures import center_crop, see, to_gray
 from s2bnn_tf.data.registry import register_source, source_names, source_plugin
+from s2bnn_tf.data.seen import prepare
 from s2bnn_tf.data.sources import open_images, open_source
 from s2bnn_tf.data.video import Video, default_frames_dir, is_video, sample_video
 from s2bnn_tf.data.views import view_dataset
@@ -62,6 +63,7 @@ __all__ = [
     "open_images",
     "open_source",
     "pack",
+    "prepare",
     "read_list",
     "register_source",
     "sample_video",

@@ -71,12 +71,13 @@ class ArraySource(ImageSource):
 
         return crop
 
-    def center_crops(self, shape: Shape, kept: float) -> CropCenters:
+    def center_crops(self, shape: Shape, kept: float | None) -> CropCenters:
         pixels, lengths = self._pixels(shape), self.images.shape[1:3]
+        whole = shape[:2] if kept is None else covering_shape(lengths, shape[:2], kept)
         matrices = []
-        for length, resized, size in zip(lengths, covering_shape(lengths, shape[:2], kept), shape):
-            whole = tf.zeros(1), tf.constant([float(length)])
-            matrix = interpolation_matrix(*whole, length, resized)
+        for length, resized, size in zip(lengths, whole, shape):
+            box = tf.zeros(1), tf.constant([float(length)])
+            matrix = interpolation_matrix(*box, length, resized)
             offset = center_offset(resized, size)
             matrices.append(matrix[:, offset : offset + size])
 

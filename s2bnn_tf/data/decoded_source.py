@@ -20,8 +20,9 @@ from s2bnn_tf.data.changes import Changes, change_view, sample_changes
 from s2bnn_tf.data.crop import sample_crop_boxes
 from s2bnn_tf.data.image_source import CropCenters, CropRandomly, ImageSource, ViewMaker
 from s2bnn_tf.data.numpy_op import numpy_op
-from s2bnn_tf.data.pictures import failure_reason, see, to_gray
+from s2bnn_tf.data.pictures import failure_reason, to_gray
 from s2bnn_tf.data.pixels import resize
+from s2bnn_tf.data.seen import prepare
 from s2bnn_tf.errors import DataError
 from s2bnn_tf.image_size import Shape
 
@@ -127,7 +128,7 @@ class DecodedSource(ImageSource):
 
         return crop
 
-    def center_crops(self, shape: Shape, kept: float) -> CropCenters:
+    def center_crops(self, shape: Shape, kept: float | None) -> CropCenters:
         def crop(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             return _readable_op(lambda i: self._crop_centers(i, shape, kept), [indices], shape)
 
@@ -171,14 +172,14 @@ class DecodedSource(ImageSource):
         return _stack_readable(images, indices, shape)
 
     def _crop_centers(
-        self, indices: Indices, shape: Shape, kept: float
+        self, indices: Indices, shape: Shape, kept: float | None
     ) -> tuple[NDArray[np.uint8], Indices]:
         """Resize each image that can be read, and keep its center."""
 
         def read(index: int) -> NDArray[np.uint8] | None:
             image = self.decode_or_note(index, None)
             # Pillow gives torchvision's pixels, with which published scores are measured.
-            return None if image is None else see(image, shape, kept)
+            return None if image is None else prepare(image, shape, kept)
 
         return _stack_readable(list(map(read, indices)), indices, shape)
 

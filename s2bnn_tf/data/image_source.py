@@ -110,13 +110,13 @@ class ImageSource(ABC):
         """
 
     @abstractmethod
-    def center_crops(self, shape: Shape, kept: float) -> CropCenters:
+    def center_crops(self, shape: Shape, kept: float | None) -> CropCenters:
         """Return how images are resized and their centers cut out, for evaluation.
 
         Args:
             shape: Height, width and channels of the centers, `(H, W, C)`.
             kept: The fraction that is kept, in (0, 1]: an image is resized until it just covers
-                the height and width divided by it.
+                the height and width divided by it. None squashes all of it to the shape.
 
         Returns:
             A function from indices, int64 `(B,)`, to centers, 0-255 in float32 `(M, H, W, C)`,

@@ -21,7 +21,7 @@ def labeled_dataset(
     *,
     image_size: ImageSize,
     batch_size: int,
-    center_crop: float,
+    center_crop: float | None,
     channels: int = 3,
     crop_scale: tuple[float, float] | None = None,
     seed: int = 0,
@@ -36,6 +36,7 @@ def labeled_dataset(
         image_size: The side of the images in pixels, or their height H and width W.
         batch_size: The number of images in a batch, B; the last batch may be smaller.
         center_crop: The share of the shorter side that is kept, in (0, 1]: 0.875 for 224 of 256.
+            None squashes the whole image to the size.
         channels: The number of channels C: 3, or 1 for gray images.
         crop_scale: If given, images become random resized crops with this share of the area,
             (smallest, largest) in (0, 1], and random flips, in random order: one epoch of a

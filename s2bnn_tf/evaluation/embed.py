@@ -14,7 +14,7 @@ from s2bnn_tf.evaluation.feature_cache import FeatureCache
 from s2bnn_tf.evaluation.features import ImageEncoder, extract_features, readable
 from s2bnn_tf.evaluation.vector_files import check_vector_file, write_vectors
 from s2bnn_tf.progress import Progress
-from s2bnn_tf.runs import open_encoder
+from s2bnn_tf.teachers import open_model
 
 # The array in an `.npz` by the head of a `.tflite`.
 _OUTPUTS = {"none": "features", "projection": "embeddings", "linear": "logits"}
@@ -27,6 +27,7 @@ def embed_images(
     *,
     shard: tuple[int, int] = (1, 1),
     runtime: str | None = None,
+    encoder: ImageEncoder | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write the features and embeddings of images to an `.npz`, `.npy` or `.parquet`.
@@ -37,12 +38,13 @@ def embed_images(
     converted with. An `.npy` holds one array; see `write_vectors`.
 
     Args:
-        path: A run directory or a `.tflite`.
+        path: A model, as for `open_model`.
         images: Image files and folders of them.
         output: The file, replaced atomically.
         shard: Which part of the images, and of how many, from 1 on: the files of all parts hold,
             after each other, what the file of all images holds.
-        runtime: What runs a `.tflite`, as for `open_encoder`.
+        runtime: What runs a `.tflite`, as for `open_model`.
+        encoder: The model, if it is opened already.
         progress: Called after each batch.
 
     Returns:
@@ -55,8 +57,15 @@ def embed_images(
         UserError: If the model cannot be opened.
     """
     check_vector_file(Path(output))
-    source = open_images(images, shard)
-    return embed_sources(path, [source], output, runtime=runtime, progress=progress, keep=False)
+    return embed_sources(
+        path,
+        [open_images(images, shard)],
+        output,
+        runtime=runtime,
+        encoder=encoder,
+        progress=progress,
+        keep=False,
+    )
 
 
 def embed_sources(
@@ -65,16 +74,18 @@ def embed_sources(
     output: Path | str,
     *,
     runtime: str | None = None,
+    encoder: ImageEncoder | None = None,
     progress: Progress | None = None,
     keep: bool = True,
 ) -> dict[str, Any]:
     """Write the features and embeddings of opened images to a file, as `embed_images` does.
 
     Args:
-        path: A run directory or a `.tflite`.
+        path: A model, as for `open_model`.
         sources: The images, one source after the other.
         output: The file, replaced atomically.
-        runtime: What runs a `.tflite`, as for `open_encoder`.
+        runtime: What runs a `.tflite`, as for `open_model`.
+        encoder: The model, if it is opened already.
         progress: Called after each batch.
         keep: Whether features are shared with the measures, which keep them beside the model.
 
@@ -86,7 +97,7 @@ def embed_sources(
         UserError: If the model cannot be opened.
     """
     output = Path(output)
-    encoder: ImageEncoder = open_encoder(path, runtime)
+    encoder = encoder or open_model(path, runtime)
     extract = FeatureCache(path).extract if keep else extract_features
     parts = [extract(encoder, source, progress=progress)[0] for source in sources]
     features = np.concatenate(parts)

@@ -64,7 +64,7 @@ def evaluate_calibration(
             which may have another one for the teacher (`objective.teacher_temperature`).
         views: The largest number of views: one of each test image, drawn as in training.
         seed: The seed that the views are drawn with.
-        runtime: What runs a `.tflite`, as for `open_encoder`.
+        runtime: What runs a `.tflite`, as for `open_model`.
         progress: Called after each batch.
         draw: Called with the result and the directory it was written to, to add pictures;
             `s2bnn_tf.report.draw_calibration` draws those of the command line.

@@ -13,6 +13,7 @@ from s2bnn_tf.evaluation.results import read_results, results_dir
 from s2bnn_tf.evaluation.session import Session
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.runs import load_encoder
+from s2bnn_tf.teachers import locate_model
 
 
 def evaluate_finetune(
@@ -47,22 +48,23 @@ def evaluate_finetune(
         sentence if training was too short to judge by, otherwise None.
 
     Raises:
-        ModelError: If the model is a deployed file.
+        ModelError: If the model is a file.
         DataError: If the images have no labels, or too few.
         ConfigError: If the amount of labels is not understood, or training diverges.
         UserError: If the run cannot be opened.
     """
     session = Session(path, data, progress=progress)
-    if session.encoder.runtime is not None:
+    run = locate_model(path)
+    if not run.is_dir():
         raise ModelError(
-            f"{path} is a deployed file, whose weights are fixed; fine-tune the run directory "
-            "that it was converted from."
+            f"{path} is a file, whose weights are fixed; fine-tune a run directory, such as that "
+            "which it was converted from."
         )
     assert session.train.labels is not None
     chosen = draw_labeled(session.train.labels, labels, seed)
     measured = finetune(
         session.encoder,
-        load_encoder(path).backbone,
+        load_encoder(run).backbone,
         session.train.select(chosen),
         session.test,
         epochs=epochs,

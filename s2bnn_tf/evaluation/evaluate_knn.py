@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from s2bnn_tf.evaluation.features import readable
+from s2bnn_tf.evaluation.features import ImageEncoder, readable
 from s2bnn_tf.evaluation.gallery import make_gallery
 from s2bnn_tf.evaluation.knn import knn_accuracy
 from s2bnn_tf.evaluation.session import Session
@@ -20,6 +20,7 @@ def evaluate_knn(
     temperature: float = 0.07,
     batch_size: int = 256,
     runtime: str | None = None,
+    encoder: ImageEncoder | None = None,
     progress: Progress | None = None,
     most: int | None = None,
 ) -> dict[str, Any]:
@@ -29,12 +30,13 @@ def evaluate_knn(
     report.
 
     Args:
-        path: A run directory or a `.tflite`.
+        path: A model, as for `open_model`.
         data: The images, as for `open_source`; defaults to those it was trained on.
         k: The number of neighbors that vote.
         temperature: The temperature of the votes, above 0.
         batch_size: The number of images encoded at a time.
-        runtime: What runs a `.tflite`, as for `open_encoder`.
+        runtime: What runs a `.tflite`, as for `open_model`.
+        encoder: The model, if it is opened already.
         progress: Called after each batch.
         most: The largest number of images of each split that are used, drawn at random; defaults
             to all.
@@ -47,7 +49,13 @@ def evaluate_knn(
         UserError: If the model cannot be opened.
     """
     session = Session(
-        path, data, progress=progress, batch_size=batch_size, runtime=runtime, most=most
+        path,
+        data,
+        progress=progress,
+        batch_size=batch_size,
+        runtime=runtime,
+        encoder=encoder,
+        most=most,
     )
     train, train_labels = session.extract(session.train)
     test, test_labels = session.extract(session.test)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from s2bnn_tf.errors import DataError
 from s2bnn_tf.evaluation.arrays import FloatArray, IntArray
-from s2bnn_tf.evaluation.features import readable
+from s2bnn_tf.evaluation.features import ImageEncoder, readable
 from s2bnn_tf.evaluation.hints import training_hint
 from s2bnn_tf.evaluation.knn import top_accuracies
 from s2bnn_tf.evaluation.linear_lbfgs import fit_linear_probe
@@ -29,6 +29,7 @@ def evaluate_linear(
     batch_size: int = 256,
     seed: int = 0,
     runtime: str | None = None,
+    encoder: ImageEncoder | None = None,
     progress: Progress | None = None,
     most: int | None = None,
 ) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def evaluate_linear(
     that was converted with a linear head is measured as it is, and nothing is trained.
 
     Args:
-        path: A run directory or a `.tflite`.
+        path: A model, as for `open_model`.
         data: The images, as for `open_source`; defaults to those it was trained on.
         protocol: "fast" (L-BFGS on features extracted once) or "paper" (SGD on augmented views).
         epochs: The number of epochs of the paper's protocol.
@@ -46,7 +47,8 @@ def evaluate_linear(
         batch_size: The number of images encoded at a time, and per step of the paper's protocol.
         seed: The seed of the held-out part (fast), or of the initial weights and the
             augmentation (paper).
-        runtime: What runs a `.tflite`, as for `open_encoder`.
+        runtime: What runs a `.tflite`, as for `open_model`.
+        encoder: The model, if it is opened already.
         progress: Called after each batch.
         most: The largest number of images of each split that are used, drawn at random; defaults
             to all.
@@ -62,7 +64,13 @@ def evaluate_linear(
         UserError: If the model cannot be opened.
     """
     session = Session(
-        path, data, progress=progress, batch_size=batch_size, runtime=runtime, most=most
+        path,
+        data,
+        progress=progress,
+        batch_size=batch_size,
+        runtime=runtime,
+        encoder=encoder,
+        most=most,
     )
     measured: dict[str, Any]
     if session.encoder.head == "linear":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from s2bnn_tf.errors import ModelError
+from s2bnn_tf.evaluation.features import ImageEncoder
 from s2bnn_tf.evaluation.low_label import draw_labeled, low_label_accuracy
 from s2bnn_tf.evaluation.session import Session
 from s2bnn_tf.progress import Progress
@@ -20,17 +21,19 @@ def evaluate_low_label(
     draws: int = 5,
     batch_size: int = 256,
     runtime: str | None = None,
+    encoder: ImageEncoder | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Measure linear probes that see few labels, and write them to low_label.json.
 
     Args:
-        path: A run directory or a `.tflite`.
+        path: A model, as for `open_model`.
         data: The images, as for `open_source`; defaults to those it was trained on.
         amounts: Amounts of labels: "1%" of the labels of each class, or "10" labels per class.
         draws: The number of times that labels are drawn, with the seeds 0, 1, ...
         batch_size: The number of images encoded at a time.
-        runtime: What runs a `.tflite`, as for `open_encoder`.
+        runtime: What runs a `.tflite`, as for `open_model`.
+        encoder: The model, if it is opened already.
         progress: Called after each batch, and after the probes of each amount.
 
     Returns:
@@ -43,7 +46,9 @@ def evaluate_low_label(
         ModelError: If the model gives classes, not features.
         UserError: If the model cannot be opened.
     """
-    session = Session(path, data, progress=progress, batch_size=batch_size, runtime=runtime)
+    session = Session(
+        path, data, progress=progress, batch_size=batch_size, runtime=runtime, encoder=encoder
+    )
     _require_features(session)
     assert session.train.labels is not None
     for amount in amounts:  # refused before anything takes long

@@ -18,7 +18,7 @@ from s2bnn_tf.evaluation.results import results_dir
 from s2bnn_tf.files import replace_file
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import Array, read_npz
-from s2bnn_tf.runs import locate_run
+from s2bnn_tf.teachers import model_files
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +34,12 @@ class FeatureCache:
     further, or an image that was changed, is encoded again. Files of earlier weights are removed.
 
     Args:
-        path: The model, a run directory or a `.tflite`.
+        path: The model, as for `open_model`.
     """
 
     def __init__(self, path: Path | str):
         self.directory = results_dir(path) / "features"
-        self.network = _hash_network(locate_run(path))
+        self.network = _hash_network(model_files(path))
 
     def extract(
         self,
@@ -58,6 +58,7 @@ class FeatureCache:
             encoder.channels,
             encoder.center_crop,
             output,
+            encoder.preparation,
             encoder.runtime,  # two runtimes agree only up to rounding
         )
         file = self.directory / f"{self.network}-{made_from}.npz"
@@ -109,11 +110,12 @@ def _load(file: Path, source: ImageSource) -> tuple[FloatArray, IntArray] | None
     return arrays["features"], arrays["labels"]
 
 
-def _hash_network(path: Path) -> str:
-    files = [path / "config.yaml", path / "encoder.weights.h5"] if path.is_dir() else [path]
+def _hash_network(files: list[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
-        digest.update(file.read_bytes())
+        with file.open("rb") as stream:
+            while block := stream.read(2**20):
+                digest.update(block)
     return digest.hexdigest()[:_DIGITS]
 
 

@@ -13,26 +13,29 @@ from s2bnn_tf.errors import DataError, ModelError
 from s2bnn_tf.evaluation.arrays import FloatArray, IntArray
 from s2bnn_tf.image_size import ImageSize
 from s2bnn_tf.progress import Progress
+from s2bnn_tf.teachers import teacher_failures
 
 Output = Literal["features", "embedding"]
 
 
 class ImageEncoder(Protocol):
-    """A model that encodes images, as `s2bnn_tf.runs.open_encoder` returns it.
+    """A model that encodes images, as `s2bnn_tf.teachers.open_model` returns it.
 
     Attributes:
         name: The name that the user sees.
-        path: The run directory or the `.tflite`.
+        path: The run directory or the file.
         image_size: The side of the input in pixels, or its height and width.
         channels: The channels of the input: 3 for RGB, 1 for gray.
-        center_crop: The fraction of the shorter side that evaluation keeps, in (0, 1].
+        center_crop: The fraction of the shorter side that evaluation keeps, in (0, 1]; None if
+            the whole picture is squashed to the size.
         feature_dim: The number of features F.
         data_source: The images it was trained on, as for `open_source`; None if unknown.
         size_bytes: The size of the file, or of a backbone's weights: 1 bit each where binary.
         head: What the output of a `.tflite` is: "none" (features), "projection" or "linear";
-            None for a run directory, which has features and embeddings.
+            None for other models, which have features and embeddings.
         labels: The class names, if the output is logits.
-        runtime: What runs a `.tflite`; None for a run directory.
+        runtime: What runs a `.tflite`; None for other models.
+        preparation: What else its features depend on, beside its files and this; a text.
     """
 
     @property
@@ -48,7 +51,7 @@ class ImageEncoder(Protocol):
     def channels(self) -> int: ...
 
     @property
-    def center_crop(self) -> float: ...
+    def center_crop(self) -> float | None: ...
 
     @property
     def feature_dim(self) -> int: ...
@@ -67,6 +70,9 @@ class ImageEncoder(Protocol):
 
     @property
     def runtime(self) -> str | None: ...
+
+    @property
+    def preparation(self) -> str: ...
 
     def features(self, images: FloatArray) -> FloatArray:
         """Encode images 0-255 `(B, H, W, C)` as features, float32 `(B, F)`."""
@@ -92,7 +98,7 @@ def extract_features(
     """Encode every readable image of a source.
 
     Args:
-        encoder: A model, as `s2bnn_tf.runs.open_encoder` returns it.
+        encoder: A model, as `s2bnn_tf.teachers.open_model` returns it.
         source: The images; unreadable ones are skipped (see `readable`).
         batch_size: The number of images encoded at a time, which changes the memory needed and
             not the result.
@@ -116,7 +122,8 @@ def extract_features(
     encode = encoder.features if output == "features" else encoder.embed
     features, labels, done = [], [], 0
     for images, batch_labels in dataset.as_numpy_iterator():
-        features.append(encode(images))
+        with teacher_failures():
+            features.append(encode(images))
         labels.append(batch_labels)
         done += len(images)
         if progress is not None:

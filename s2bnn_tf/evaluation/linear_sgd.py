@@ -37,7 +37,7 @@ def train_linear_probe(
     again, so training costs `epochs` passes. The classifier of the last epoch is the result.
 
     Args:
-        encoder: A model, as `s2bnn_tf.runs.open_encoder` returns it; it is not changed.
+        encoder: A model, as `s2bnn_tf.teachers.open_model` returns it; it is not changed.
         train: Labeled images to learn from.
         test: Labeled images of the same classes.
         epochs: The number of passes over the training images.

@@ -8,7 +8,7 @@ from typing import Any
 
 from s2bnn_tf.files import refuse_links
 from s2bnn_tf.reading import Field, ListOf, Number, Object, Text, read_json
-from s2bnn_tf.runs import locate_run
+from s2bnn_tf.teachers import locate_model
 
 _SHARE, _COUNT = Number(low=0, high=1), Number(low=0, whole=True)
 _ANY_SHARE = Number(low=0, high=1, optional=True)
@@ -74,18 +74,26 @@ _FIELDS: dict[str, dict[str, Field]] = {
 
 
 def results_dir(path: Path | str, transfer: str | None = None) -> Path:
-    """Return the directory of a model's results: RUN/eval, or NAME.eval beside NAME.tflite.
+    """Return the directory of a model's results.
+
+    It is RUN/eval, of a published teacher in the cache; NAME.eval beside NAME.tflite, and
+    NAME.onnx.eval beside NAME.onnx, which may be the same network as NAME.tflite.
 
     Args:
-        path: A run directory, the directory of a fit, or a `.tflite`.
+        path: A model, as for `open_model`.
         transfer: A source of images other than those the model was trained on, whose results
             have a directory of their own below.
 
     Raises:
         CheckpointError: If the directory, or one in it, is a symbolic link.
     """
-    path = locate_run(path)
-    directory = path / "eval" if path.is_dir() else path.with_suffix(".eval")
+    path = locate_model(path, must_exist=False)
+    if path.is_dir():
+        directory = path / "eval"
+    elif path.suffix in (".onnx", ".keras"):
+        directory = path.with_name(f"{path.name}.eval")
+    else:
+        directory = path.with_suffix(".eval")
     refuse_links(directory, directory / "features", directory / "transfer")
     if transfer is None:
         return directory

@@ -17,7 +17,7 @@ from s2bnn_tf.evaluation.results import results_dir
 from s2bnn_tf.files import write_json
 from s2bnn_tf.image_size import plain_size
 from s2bnn_tf.progress import Progress
-from s2bnn_tf.runs import open_encoder
+from s2bnn_tf.teachers import open_model
 
 _SPLITS = ("train", "test")
 
@@ -26,11 +26,12 @@ class Session:
     """What every measure needs: the encoder, labeled images of both splits, and the cache.
 
     Args:
-        path: A run directory or a `.tflite`.
+        path: A model, as for `open_model`.
         data: The images, as for `open_source`; defaults to those it was trained on.
         progress: Called after each batch.
         batch_size: The number of images encoded at a time.
-        runtime: What runs a `.tflite`, as for `open_encoder`.
+        runtime: What runs a `.tflite`, as for `open_model`.
+        encoder: The model, if it is opened already.
         most: The largest number of images of each split; see `some_of`. Defaults to all.
 
     Attributes:
@@ -52,10 +53,11 @@ class Session:
         progress: Progress | None = None,
         batch_size: int = 256,
         runtime: str | None = None,
+        encoder: ImageEncoder | None = None,
         most: int | None = None,
     ):
         self.path = Path(path)
-        self.encoder: ImageEncoder = open_encoder(path, runtime)
+        self.encoder: ImageEncoder = encoder or open_model(path, runtime)
         self.progress = progress
         self.batch_size = batch_size
         self.most = most

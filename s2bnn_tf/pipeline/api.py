@@ -50,7 +50,8 @@ def fit(
             (N, H, W, 3) uint8, or a `tf.data.Dataset` or `keras.utils.Sequence` of images or
             (image, label). Images in memory are written as PNG files beside `output_dir`.
         output_dir: The directory for everything.
-        teacher: A run directory, a `.keras` file, a Keras model of images normalized as by
+        teacher: A run directory, the name of a published teacher, a `.keras` or `.onnx` file, a
+            Keras model of images normalized as by
             `s2bnn_tf.data.normalize`, or a function from images (N, H, W, 3), RGB in uint8 of the
             student's size, to features (N, D); trained here by default.
         minutes: The time for all of it.
@@ -103,14 +104,35 @@ def fit(
         return FittedEncoder(output)
 
 
-def load(path: str | Path) -> FittedEncoder:
-    """Open an encoder: the directory of a fit, a run directory, or a `.tflite`.
+def load(
+    path: str | Path,
+    *,
+    mean: float | Sequence[float] | None = None,
+    std: float | Sequence[float] | None = None,
+    size: int | tuple[int, int] | None = None,
+    output: str = "embedding",
+    resize: str = "crop",
+) -> FittedEncoder:
+    """Open an encoder: whatever can be a teacher, or a `.tflite`.
+
+    Args:
+        path: The directory of a fit, a run directory, the name of a published teacher that was
+            downloaded, or a `.tflite`, `.keras` or `.onnx` file.
+        mean: Of a `.keras` or `.onnx` file, which takes `(pixel - mean) / std` of pixels in 0..1:
+            one number, or one per channel. By default what a `.onnx` file says, or else
+            ImageNet's. A file that normalizes by itself has `mean=0, std=1`.
+        std: Likewise.
+        size: Of such a file: the side of its input in pixels, or height and width; by default
+            the file's own, or 224.
+        output: Of a `.onnx` file: the name of an output; by default the first with a vector for
+            each picture.
+        resize: Of such a file: `crop` keeps the center of a picture, `squash` all of it.
 
     Raises:
         UserError: If there is none, or it is damaged.
     """
     with own_errors():
-        return FittedEncoder(path)
+        return FittedEncoder(path, mean=mean, std=std, size=size, output=output, resize=resize)
 
 
 def _check(minutes: Any, size: Any, hold_out: Any, target: Any, callbacks: Sequence[Any]) -> None:

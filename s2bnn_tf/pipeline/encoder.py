@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from s2bnn_tf.data import load_image, see
+from s2bnn_tf.data import load_image, prepare
 from s2bnn_tf.errors import DataError, ModelError
 from s2bnn_tf.evaluation import evaluate_knn, evaluate_linear
 from s2bnn_tf.export import bundle, convert_run
@@ -19,14 +19,14 @@ from s2bnn_tf.image_size import ImageSize, describe_size, height_width
 from s2bnn_tf.pipeline.own_errors import own_errors
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import read_json
-from s2bnn_tf.runs import locate_run, open_encoder
+from s2bnn_tf.teachers import locate_model, open_model
 
 Images = ArrayLike | Iterable[ArrayLike | str | Path]
 _BATCH = 256
 
 
 class FittedEncoder:
-    """An encoder of images, opened from the directory of a fit, a run directory or a `.tflite`.
+    """An encoder of images, opened from whatever `s2bnn_tf.load` takes.
 
     Attributes:
         path: What it was opened from.
@@ -36,15 +36,16 @@ class FittedEncoder:
         results: What `fit` has measured; empty for other runs and files.
 
     Args:
-        path: The directory or file.
+        path: The directory, file or name.
+        **options: What `s2bnn_tf.teachers.open_model` takes for files.
 
     Raises:
         UserError: If there is no encoder, or it is damaged.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, **options: Any):
         self.path = Path(path)
-        self._encoder: Any = open_encoder(locate_run(path))
+        self._encoder: Any = open_model(path, **options)
         self.image_size: ImageSize = self._encoder.image_size
         self.channels: int = self._encoder.channels
         self.feature_dim: int = self._encoder.feature_dim
@@ -98,8 +99,8 @@ class FittedEncoder:
         source = None if data is None else str(data)
         with own_errors():
             return {
-                "knn": float(evaluate_knn(locate_run(self.path), source)["top1"]),
-                "linear": float(evaluate_linear(locate_run(self.path), source)["top1"]),
+                name: float(measure(self.path, source, encoder=self._encoder)["top1"])
+                for name, measure in (("knn", evaluate_knn), ("linear", evaluate_linear))
             }
 
     def convert(self, output: str | Path, head: str = "none") -> dict[str, Any]:
@@ -149,9 +150,11 @@ class FittedEncoder:
         return f"{describe_size(self.image_size)}{gray} pixels to {self.feature_dim} features"
 
     def _run(self) -> Path:
-        run = locate_run(self.path)
+        run = locate_model(self.path)
         if not run.is_dir():
-            raise ModelError(f"{run} is a converted file; open the run that it was made of.")
+            raise ModelError(
+                f"{run} is no run directory, which alone can be converted; open the run."
+            )
         return run
 
     def _prepare(self, image: ArrayLike | str | Path) -> NDArray[np.uint8]:
@@ -167,7 +170,7 @@ class FittedEncoder:
         if pixels.shape[2] == 1:
             pixels = np.repeat(pixels, 3, axis=2)
         own_size = not isinstance(image, (str, Path)) and pixels.shape[:2] == shape[:2]
-        return see(pixels, shape, 1.0 if own_size else self._encoder.center_crop)
+        return prepare(pixels, shape, 1.0 if own_size else self._encoder.center_crop)
 
 
 def _percent(share: float | None) -> str:

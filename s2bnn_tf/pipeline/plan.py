@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2bnn_tf.config import Config, DataConfig, StudentConfig, TeacherConfig, load_config
+from s2bnn_tf.config import Config, DataConfig, StudentConfig, load_config
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import write_json
 from s2bnn_tf.image_size import describe_size
@@ -314,7 +314,7 @@ def _choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tu
             f"objective.queue_size={queue}",
             *everywhere,
         )
-    width = _feature_width(teacher, data)
+    width = _feature_width(teacher, data, given)
     stem = "medium" if min(data.shape[:2]) >= _MEDIUM_STEM else "small"
     network, two_steps = _choose_student(given, (f"student.stem={stem}", *student))
     own = (*shared, f"data.batch_size={max(2, batch // 2)}", *network)
@@ -341,7 +341,8 @@ def _choose_student(
         given: The user's changes, which may name a network.
         changes: The changes for the network of the recipe.
     """
-    backbone = _load("student", given).student.backbone
+    of_student = tuple(change for change in given if not change.startswith("teacher."))
+    backbone = _load("student", of_student).student.backbone
     options = options_of(backbone)
     surplus = [f"student.{name}=null" for name in _OPTIONS if name not in options]
     return (*changes, *surplus), "binarize_weights" in options
@@ -377,11 +378,13 @@ def _largest_batch(look: Look) -> int:
     return 64 if look.train < _MANY else 128
 
 
-def _feature_width(teacher: str | None, data: DataConfig) -> int | None:
-    """The number of features of a given teacher."""
+def _feature_width(teacher: str | None, data: DataConfig, given: tuple[str, ...]) -> int | None:
+    """The number of features of a given teacher, as the user's changes want it."""
     if teacher is None:
         return None
-    config = TeacherConfig(weights=teacher, output="features")
+    changes = [change for change in given if change.startswith("teacher.")]
+    config = _load("step1", (f"teacher.weights={json.dumps(teacher)}", *changes)).teacher
+    assert config is not None
     network = load_teacher(config, image_size=data.image_size, channels=data.channels)
     return int(network.embedding_dim)
 

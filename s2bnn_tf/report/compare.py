@@ -11,6 +11,7 @@ from s2bnn_tf.report.page import write_report
 from s2bnn_tf.report.stored import read_column, read_gallery, read_mistakes
 from s2bnn_tf.report.table import MEASURES, ReportColumn, make_table, ways_of_measuring
 from s2bnn_tf.runs import RunDirectory
+from s2bnn_tf.teachers import locate_model
 
 _MEASURED = (*MEASURES, "latency")
 
@@ -19,7 +20,7 @@ def compare_models(paths: Sequence[Path], report: Path | str | None = None) -> d
     """Collect the results of several runs and `.tflite` files.
 
     Args:
-        paths: Run directories and `.tflite` files.
+        paths: Models, as for `open_model`.
         report: An HTML page to write.
 
     Returns:
@@ -30,6 +31,7 @@ def compare_models(paths: Sequence[Path], report: Path | str | None = None) -> d
         CheckpointError: If a path is not a model, or no model has results yet.
         ConfigError: If the same model is named twice.
     """
+    paths = [p if p.exists() else locate_model(p, must_exist=False) for p in paths]
     for path in paths:
         if not RunDirectory(path).exists() and not path.is_file():
             raise CheckpointError(

@@ -254,6 +254,7 @@ class LoadedEncoder:
         head: Always None, since `features` returns the features of the backbone.
         labels: Always None, since it does not classify.
         runtime: Always None, since Keras runs it.
+        preparation: Always "", since the recipe holds all of it.
         encoder: The Keras model; a `TFLiteEncoder` has none.
 
     Args:
@@ -275,6 +276,7 @@ class LoadedEncoder:
         self.head: str | None = None
         self.labels: list[str] | None = None
         self.runtime: str | None = None
+        self.preparation = ""
         self._features = _on_images(encoder.backbone, config.data.shape)
 
     @classmethod

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from s2bnn_tf.data import IMAGENET_MEAN, IMAGENET_STD
 from s2bnn_tf.errors import CheckpointError, ModelError
 from s2bnn_tf.image_size import ImageSize, height_width
+from s2bnn_tf.teachers.failures import note_failure, teacher_failure
 
 keras = tf.keras
 
@@ -28,9 +29,6 @@ _GIVEN: dict[str, GivenTeacher] = {}
 class GivenTeacher:
     """A function from images to features, which is checked whenever it is called.
 
-    Attributes:
-        failure: The exception that it has raised; TensorFlow passes on only its text.
-
     Args:
         name: What it is called in messages.
         function: From images `(N, H, W, 3)` uint8 to features `(N, D)`.
@@ -39,20 +37,20 @@ class GivenTeacher:
     def __init__(self, name: str, function: TeacherFunction):
         self.name = name
         self.function = function
-        self.failure: Exception | None = None
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
             features = np.asarray(self.function(images), np.float32)
         except Exception as error:
-            self.failure = error
+            note_failure(error)
             raise
         if features.ndim != 2 or len(features) != len(images):
-            self.failure = ModelError(
+            failure = ModelError(
                 f"teacher: {self.name} returns {features.shape} for {len(images)} images; "
                 "expected (N, D), one row of features per image."
             )
-            raise self.failure
+            note_failure(failure)
+            raise failure
         return features
 
 
@@ -70,15 +68,6 @@ def give_teacher(name: str, function: TeacherFunction) -> str:
     """
     _GIVEN[name] = GivenTeacher(name, function)
     return PREFIX + name
-
-
-def teacher_failure() -> Exception | None:
-    """The exception that a given teacher has raised, if one has; asking forgets it."""
-    for teacher in _GIVEN.values():
-        if teacher.failure is not None:
-            failure, teacher.failure = teacher.failure, None
-            return failure
-    return None
 
 
 def load_given(name: str, image_size: ImageSize) -> keras.Model:
@@ -105,7 +94,7 @@ def load_given(name: str, image_size: ImageSize) -> keras.Model:
     try:
         width = teacher(np.zeros((2, height, across, 3), np.uint8)).shape[1]
     except Exception as error:
-        teacher.failure = None
+        teacher_failure()  # it is raised here
         if isinstance(error, ModelError):
             raise
         raise ModelError(

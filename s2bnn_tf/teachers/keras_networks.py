@@ -78,6 +78,30 @@ def load_application(name: str, weights: str | None, image_size: ImageSize) -> k
     return keras.Model(image, body(preprocess(image * std + mean)), name=name)
 
 
+def normalized_as(
+    network: keras.Model, mean: tuple[float, ...] | None, std: tuple[float, ...] | None
+) -> keras.Model:
+    """Let a network see pixels that are normalized in its own way.
+
+    Args:
+        network: A model from images `(B, H, W, C)` as `(pixel - mean) / std`, of pixels in 0..1.
+        mean: One number, or one for each channel; ImageNet's by default.
+        std: Likewise.
+
+    Returns:
+        A model from images as `s2bnn_tf.data.normalize` makes them.
+    """
+    shape = network.input_shape[1:]
+    own = [tf.constant(values, tf.float32) for values in channel_statistics(shape[-1])]
+    wanted = [
+        values if given is None else tf.constant(given, tf.float32)
+        for given, values in zip((mean, std), own)
+    ]
+    image = keras.Input(shape, name="image")
+    pixels = image * own[1] + own[0]
+    return keras.Model(image, network((pixels - wanted[0]) / wanted[1]), name=network.name)
+
+
 def on_gray(network: keras.Model, shape: tuple[int, int, int]) -> keras.Model:
     """Let a network of three channels see gray images, as the gray pictures that they are.
 

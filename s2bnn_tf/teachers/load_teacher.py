@@ -7,13 +7,20 @@ from pathlib import Path
 import tensorflow as tf
 
 from s2bnn_tf.backbones import VIT_SIZES, Encoder, is_vit, with_output
-from s2bnn_tf.config import TeacherConfig
+from s2bnn_tf.config import TEACHER_OUTPUTS, TeacherConfig
 from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError, UserError
 from s2bnn_tf.image_size import ImageSize, describe_size, height_width
 from s2bnn_tf.runs import RunDirectory, load_encoder
 from s2bnn_tf.teachers.cache import get_teacher, is_published
 from s2bnn_tf.teachers.given import PREFIX, load_given
-from s2bnn_tf.teachers.keras_networks import load_application, load_keras_file, on_gray
+from s2bnn_tf.teachers.keras_networks import (
+    load_application,
+    load_keras_file,
+    normalized_as,
+    on_gray,
+)
+from s2bnn_tf.teachers.onnx_layer import as_keras
+from s2bnn_tf.teachers.onnx_networks import OnnxNetwork, Request, open_onnx
 from s2bnn_tf.teachers.published import PUBLISHED, suggest_name
 from s2bnn_tf.teachers.scaling import scaled_to
 
@@ -26,8 +33,8 @@ def load_teacher(teacher: TeacherConfig, *, image_size: ImageSize, channels: int
     """Load the frozen network that guides the student.
 
     Args:
-        teacher: `weights` is a run directory, one of `PUBLISHED`, a `.keras` file, or, together
-            with `backbone: NAME`, the weights of `keras.applications.NAME`: `imagenet`
+        teacher: `weights` is a run directory, one of `PUBLISHED`, a `.keras` or `.onnx` file,
+            or, together with `backbone: NAME`, the weights of `keras.applications.NAME`: `imagenet`
             or a weights file without its classifier; or `python:NAME`, a function that
             `give_teacher` was called with. `image_size` is the size that the network
             sees; by default the size of the views, or the own one of a vision transformer or of a
@@ -42,11 +49,12 @@ def load_teacher(teacher: TeacherConfig, *, image_size: ImageSize, channels: int
         with another `output`, are its pooled features or what the output names.
 
     Raises:
-        ConfigError: If `keras.applications` has no such network, or the network has no such
-            output.
+        ConfigError: If `keras.applications` has no such network, the network has no such output,
+            or a key is of other teachers.
         CheckpointError: If there is nothing to load, or it is damaged.
         ModelError: If the network does not take the images, or returns no feature vectors.
     """
+    _check_keys(teacher)
     size = teacher.image_size or _own_size(teacher, height_width(image_size)) or image_size
     encoder = _load(teacher, size)
     images = (None, *height_width(size), channels)
@@ -67,14 +75,30 @@ def load_teacher(teacher: TeacherConfig, *, image_size: ImageSize, channels: int
         ) from error
     if height_width(size) != height_width(image_size):
         view = (*height_width(image_size), channels)
-        encoder = Encoder(scaled_to(backbone, height_width(size), view), head)
+        squash = teacher.resize == "squash"
+        scaled = scaled_to(backbone, height_width(size), view, squash=squash)
+        encoder = Encoder(scaled, head)
     encoder.trainable = False
     return encoder
 
 
+def _check_keys(teacher: TeacherConfig) -> None:
+    """Refuse what is for files alone, for other teachers."""
+    suffix = Path(teacher.weights or "").suffix
+    if teacher.output not in TEACHER_OUTPUTS and suffix != ".onnx":
+        raise ConfigError(
+            f"teacher.output: expected one of {', '.join(TEACHER_OUTPUTS)}, "
+            f"not {teacher.output!r:.80}."
+        )
+    if (teacher.mean, teacher.std) != (None, None) and suffix not in (".onnx", ".keras"):
+        raise ConfigError(
+            "teacher.mean and teacher.std are of .onnx and .keras files alone; leave them out."
+        )
+
+
 def _with_output(encoder: Encoder, output: str) -> tuple[keras.Model, keras.Model | None]:
     """The backbone and the head that return what `teacher.output` names."""
-    if output == "embedding":
+    if output == "embedding" or encoder.backbone.name == "onnx":  # which was told already
         return encoder.backbone, encoder.head
     if output == "features":
         return encoder.backbone, None
@@ -91,6 +115,8 @@ def _own_size(teacher: TeacherConfig, view: tuple[int, int]) -> ImageSize | None
 
     It is that of the shorter side. The longer one is in proportion, in whole patches.
     """
+    if is_onnx(teacher):
+        return onnx_of(teacher).image_size
     if _is_name(teacher):
         run = get_teacher(str(teacher.weights))
         side: ImageSize = PUBLISHED[str(teacher.weights)].image_size
@@ -116,7 +142,12 @@ def _load(teacher: TeacherConfig, image_size: ImageSize) -> Encoder:
     if teacher.backbone is not None:
         return Encoder(load_application(teacher.backbone, teacher.weights, image_size))
     if weights.suffix == ".keras":
-        return Encoder(load_keras_file(weights))
+        network = load_keras_file(weights)
+        if (teacher.mean, teacher.std) != (None, None):
+            network = normalized_as(network, teacher.mean, teacher.std)
+        return Encoder(network)
+    if is_onnx(teacher):
+        return Encoder(as_keras(onnx_of(teacher)))
     if RunDirectory(weights).exists():
         return load_encoder(weights, image_size=image_size)
     if _is_name(teacher):
@@ -127,9 +158,20 @@ def _load(teacher: TeacherConfig, image_size: ImageSize) -> Encoder:
             f"`s2bnn import-torch {weights} runs/teacher`, and name that directory."
         )
     raise CheckpointError(
-        f"teacher.weights: {weights} is neither a run directory nor a .keras file; "
+        f"teacher.weights: {weights} is neither a run directory nor a .keras or .onnx file; "
         f"train a teacher first, or name one. {suggest_name(str(weights))}".rstrip()
     )
+
+
+def is_onnx(teacher: TeacherConfig) -> bool:
+    """Whether the teacher is an ONNX file."""
+    return teacher.backbone is None and Path(teacher.weights or "").suffix == ".onnx"
+
+
+def onnx_of(teacher: TeacherConfig) -> OnnxNetwork:
+    """The network of an ONNX file, as a recipe wants it."""
+    request = Request(teacher.output, teacher.image_size, teacher.mean, teacher.std)
+    return open_onnx(teacher.weights or "", request)
 
 
 def _is_name(teacher: TeacherConfig) -> bool:

@@ -69,6 +69,7 @@ class TFLiteEncoder:
             `"linear"` for logits, `"map"` for the features of places, `"features+map"`.
         labels: The names of the classes if the output is logits, otherwise None.
         runtime: `"s2bnn"` or `"lce"`, the runtime in use.
+        preparation: Always "", since the file holds all of it.
         card: The JSON card, empty if there is none; a `LoadedEncoder` has none.
 
     Args:
@@ -106,6 +107,7 @@ class TFLiteEncoder:
         self.data_source: str | None = self.card.get("source")
         self.labels: list[str] | None = self.card.get("labels")
         self.runtime: str | None = choose_runtime(runtime)
+        self.preparation = ""
         self._predict = open_interpreter(self.path, graph, self.runtime)
 
     def features(self, images: NDArray[Any]) -> NDArray[np.float32]:

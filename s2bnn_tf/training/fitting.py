@@ -15,6 +15,7 @@ from s2bnn_tf.data import ImageSource
 from s2bnn_tf.errors import CheckpointError, DeviceError
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.runs import CheckpointStore, RunDirectory
+from s2bnn_tf.teachers import teacher_failures
 from s2bnn_tf.training.binary_health import BinaryHealth, SignFlips
 from s2bnn_tf.training.distribution import agreement, is_chief
 from s2bnn_tf.training.feeding import distributed_views, health_images, images_of_step
@@ -159,14 +160,15 @@ class Training:
             views=self.pretrainer.views,
             first_step=self.pretrainer.steps_done(),
         )
-        self.pretrainer.fit(
-            views,
-            initial_epoch=stretch.first_epoch,
-            epochs=stretch.end_epoch,
-            steps_per_epoch=stretch.steps,
-            callbacks=callbacks,
-            verbose=0,
-        )
+        with teacher_failures():
+            self.pretrainer.fit(
+                views,
+                initial_epoch=stretch.first_epoch,
+                epochs=stretch.end_epoch,
+                steps_per_epoch=stretch.steps,
+                callbacks=callbacks,
+                verbose=0,
+            )
 
     def _checkpoints(self, agree: Callable[[bool], bool]) -> Checkpoints:
         monitor = self.config.monitor

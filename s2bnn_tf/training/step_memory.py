@@ -159,7 +159,7 @@ def count_step_memory(
     trained, whole = _bytes(student.trainable_variables), _bytes(student.variables)
     weights = whole + _SLOTS[config.optimizer.name] * trained
     weights += whole if counted.momentum_encoder is not None else 0
-    weights += _bytes(teacher.variables) if teacher is not None else 0
+    weights += _bytes(teacher.variables) + _outside(teacher) if teacher is not None else 0
     weights += _bytes([counted.queue.keys]) if counted.queue is not None else 0
     return StepMemory(
         weights=weights,
@@ -210,7 +210,7 @@ def plainly_small(
         outputs = sum(_output_values(network) for network in networks)
     except (AttributeError, TypeError):  # a network whose shapes Keras does not know
         return False
-    weights = sum(_bytes(network.variables) for network in networks)
+    weights = sum(_bytes(network.variables) + _outside(network) for network in networks)
     return _PLAIN_BASE + 4 * weights + 4 * 4 * outputs * config.data.batch_size < room / 2
 
 
@@ -284,6 +284,11 @@ def _step(counted: Pretrainer, images: tf.Tensor) -> tuple[list[tf.Tensor], list
         losses = counted.losses_of(query, constant, constant)
         loss = tf.add_n([w * losses[name] for name, w in counted.objective_weights.items()])
     return tape.gradient(loss, counted.student.trainable_variables), [query]
+
+
+def _outside(network: Encoder) -> int:
+    """The bytes that a network takes outside of TensorFlow, as that of a .onnx file does."""
+    return sum(getattr(layer, "outside_bytes", 0) for layer in leaf_layers(network.backbone))
 
 
 def _bytes(variables: list[tf.Variable]) -> int:

@@ -67,7 +67,7 @@ def complaint(command: str, folder, *overrides: str) -> str:
         ("train @/recipe.yaml --output-dir @/file", "is a file"),
         ("train @/recipe.yaml --output-dir @/file/below", "Not a directory"),
         ("train @/recipe.yaml --output-dir @/run --no-resume", "already holds a run; choose"),
-        ("eval knn @/none", "does not exist; name a run directory or a .tflite file"),
+        ("eval knn @/none", "does not exist; name a run directory, a published"),
         ("eval knn @/nothing", "is not a run directory"),
         ("eval linear @/text.tflite", "is not a whole TensorFlow Lite model"),
         ("eval knn @/run --data cifar", "Unknown data source 'cifar'; write digits"),

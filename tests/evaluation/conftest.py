@@ -29,6 +29,7 @@ class PixelEncoder:
         self.head = head
         self.labels = None
         self.runtime = "lce"
+        self.preparation = ""
 
     def features(self, images: np.ndarray) -> np.ndarray:
         assert images.shape[1:] == (self.image_size, self.image_size, 3)

@@ -47,7 +47,7 @@ def model(monkeypatch, make_encoder, tmp_path):
         encoder = make_encoder(**options)
         encoder.path = tmp_path / "model.tflite"
         encoder.path.write_bytes(b"a model")
-        monkeypatch.setattr(session, "open_encoder", lambda path, runtime: encoder)
+        monkeypatch.setattr(session, "open_model", lambda path, runtime: encoder)
         return encoder
 
     return make

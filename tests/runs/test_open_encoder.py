@@ -59,7 +59,7 @@ def test_both_have_the_same_attributes(run, file):
     opened, deployed = open_encoder(run.path), open_encoder(file)
     common = {
         *("name", "path", "image_size", "channels", "center_crop", "feature_dim", "data_source"),
-        *("size_bytes", "head", "labels", "runtime", "features", "embed", "project"),
+        *("size_bytes", "head", "labels", "runtime", "preparation", "features", "embed", "project"),
     }
     assert public(opened) == common | {"encoder", "open"}
     assert public(deployed) == common | {"card", "maps", "map_shape"}

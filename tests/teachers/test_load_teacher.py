@@ -154,7 +154,7 @@ def test_a_keras_file_for_images_of_another_size(tmp_path):
 def test_nothing_to_load(tmp_path):
     for weights in (str(tmp_path), str(tmp_path / "absent")):
         with pytest.raises(
-            CheckpointError, match="neither a run directory nor a .keras file; train a"
+            CheckpointError, match="neither a run directory nor a .keras or .onnx file; train a"
         ):
             load_teacher(TeacherConfig(weights=weights), image_size=SIZE)
 
@@ -243,3 +243,10 @@ def test_a_teacher_of_another_shape_is_refused(tmp_path):
     file = keras_file(tmp_path / "network.keras", *layers)
     with pytest.raises(ModelError, match="does not take images of 16x24 pixels in 1 channel;"):
         load_teacher(TeacherConfig(weights=file), image_size=(SIZE, 24), channels=1)
+
+
+def test_keys_that_are_for_files_are_refused_for_other_teachers(tmp_path):
+    with pytest.raises(ConfigError, match=r"teacher.output: expected one of .*, not 'logits'"):
+        load_teacher(TeacherConfig(weights=str(tmp_path), output="logits"), image_size=SIZE)
+    with pytest.raises(ConfigError, match="are of .onnx and .keras files alone"):
+        load_teacher(TeacherConfig(weights=str(tmp_path), mean=(0.5,)), image_size=SIZE)
