@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from s2bnn_tf.cli.group import main
-from s2bnn_tf.cli.options import FILE, RUN_OR_MODEL, json_option, runtime_option, told_option
+from s2bnn_tf.cli.options import FILE, RUN_OR_MODEL, changes_option, json_option, runtime_option
 from s2bnn_tf.cli.output import print_result
 from s2bnn_tf.progress import show_progress
 
@@ -42,7 +42,7 @@ class _Shard(click.ParamType):
     metavar="I/N",
     help="Embed only the I-th of N parts, from 1 on, one for each of N workers.",
 )
-@told_option
+@changes_option
 @runtime_option
 @json_option
 def embed(
@@ -65,9 +65,9 @@ def embed(
       s2bnn embed student.tflite photos/ cat.jpg --output embeddings.npz
     """
     from s2bnn_tf.evaluation import embed_images
-    from s2bnn_tf.teachers import open_as_told
+    from s2bnn_tf.teachers import open_with_changes
 
-    encoder = open_as_told(run_or_model, changes, runtime)
+    encoder = open_with_changes(run_or_model, changes, runtime)
     result = embed_images(
         run_or_model, images, output, shard=shard, encoder=encoder, progress=show_progress
     )

@@ -12,10 +12,10 @@ from s2bnn_tf.cli.group import main
 from s2bnn_tf.cli.options import (
     RUN,
     RUN_OR_MODEL,
+    changes_option,
     data_option,
     json_option,
     runtime_option,
-    told_option,
 )
 from s2bnn_tf.cli.output import print_result
 from s2bnn_tf.progress import show_progress
@@ -43,7 +43,7 @@ def evaluate() -> None:
     type=click.FloatRange(1e-3),
     help="Temperature of the votes' weights.",
 )
-@told_option
+@changes_option
 @runtime_option
 @json_option
 def knn(
@@ -63,9 +63,9 @@ def knn(
       s2bnn eval knn student.tflite --data folder:photos --json
     """
     from s2bnn_tf.evaluation import evaluate_knn
-    from s2bnn_tf.teachers import open_as_told
+    from s2bnn_tf.teachers import open_with_changes
 
-    encoder = open_as_told(run_or_model, changes, runtime)
+    encoder = open_with_changes(run_or_model, changes, runtime)
     result = evaluate_knn(
         run_or_model, data, k=k, temperature=temperature, encoder=encoder, progress=show_progress
     )
@@ -86,7 +86,7 @@ def knn(
 @click.option(
     "--learning-rate", default=0.1, type=float, help="First learning rate of the paper's SGD."
 )
-@told_option
+@changes_option
 @runtime_option
 @json_option
 def linear(
@@ -109,9 +109,9 @@ def linear(
       s2bnn eval linear runs/digits/step2 --protocol paper --epochs 100
     """
     from s2bnn_tf.evaluation import evaluate_linear
-    from s2bnn_tf.teachers import open_as_told
+    from s2bnn_tf.teachers import open_with_changes
 
-    encoder = open_as_told(run_or_model, changes, runtime)
+    encoder = open_with_changes(run_or_model, changes, runtime)
     result = evaluate_linear(
         run_or_model,
         data,
@@ -137,7 +137,7 @@ def linear(
 @click.option(
     "--draws", default=5, type=click.IntRange(1), help="Random draws of the labels per amount."
 )
-@told_option
+@changes_option
 @runtime_option
 @json_option
 def low_label(
@@ -160,9 +160,9 @@ def low_label(
     """
     from s2bnn_tf.evaluation import evaluate_low_label
     from s2bnn_tf.report import describe_low_label
-    from s2bnn_tf.teachers import open_as_told
+    from s2bnn_tf.teachers import open_with_changes
 
-    encoder = open_as_told(run_or_model, changes, runtime)
+    encoder = open_with_changes(run_or_model, changes, runtime)
     result = evaluate_low_label(
         run_or_model, data, amounts=labels, draws=draws, encoder=encoder, progress=show_progress
     )

@@ -37,7 +37,7 @@ runtime_option = click.option(
     help="The runtime for a .tflite: Larq Compute Engine or s2bnn_runtime. "
     "Default: s2bnn if it is installed.",
 )
-told_option = click.option(
+changes_option = click.option(
     "--set",
     "changes",
     multiple=True,

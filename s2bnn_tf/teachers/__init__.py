@@ -9,8 +9,8 @@ from s2bnn_tf.teachers.network_encoder import NetworkEncoder
 from s2bnn_tf.teachers.open_model import (
     locate_model,
     model_files,
-    open_as_told,
     open_model,
+    open_with_changes,
 )
 from s2bnn_tf.teachers.published import PUBLISHED, Published
 
@@ -24,8 +24,8 @@ __all__ = [
     "load_teacher",
     "locate_model",
     "model_files",
-    "open_as_told",
     "open_model",
+    "open_with_changes",
     "teacher_failure",
     "teacher_failures",
     "teacher_origin",

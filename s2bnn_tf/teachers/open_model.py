@@ -84,7 +84,7 @@ def open_model(
     return _open_keras(path, teacher, size, center_crop)
 
 
-def open_as_told(
+def open_with_changes(
     model: str | Path, changes: Sequence[str], runtime: str | None = None
 ) -> LoadedEncoder | TFLiteEncoder | NetworkEncoder:
     """Open a network as the command line is told to.
