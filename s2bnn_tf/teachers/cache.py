@@ -92,7 +92,9 @@ def is_published(weights: str) -> bool:
 
 def _get(published: Published, run: Path, progress: Progress) -> None:
     path = cache_directory() / "downloads" / published.name / published.file_name
-    digest = download(published.url, path, stated=published.sha256, progress=progress)
+    digest = download(
+        published.url, path, stated=published.sha256, md5=published.md5, progress=progress
+    )
     begun = run.with_name(f"{run.name}.begun")
     for earlier in (begun, run):  # a directory without its origin was never finished
         if earlier.exists():

@@ -8,12 +8,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from s2bnn_tf.backbones import VIT_SIZES, Encoder
+from s2bnn_tf.backbones import CONVNEXT_SIZES, VIT_SIZES, Encoder
 from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, StudentConfig
 from s2bnn_tf.errors import ConfigError, ModelError
 from s2bnn_tf.image_size import ImageSize
 from s2bnn_tf.objectives import KeyQueue
 from s2bnn_tf.runs import build_encoder
+from s2bnn_tf.torch_import.convnext import COMPLETE as CONVNEXT
+from s2bnn_tf.torch_import.convnext import convnext_name, fill_convnext
 from s2bnn_tf.torch_import.efficientnet import fill_efficientnet
 from s2bnn_tf.torch_import.head_names import head_layers
 from s2bnn_tf.torch_import.naming import (
@@ -29,7 +31,9 @@ from s2bnn_tf.torch_import.networks import fill_head, fill_reactnet, fill_resnet
 from s2bnn_tf.torch_import.structure import choose_networks, describe_networks, without_wrappers
 from s2bnn_tf.torch_import.tensors import TensorAccount, describe_shape
 from s2bnn_tf.torch_import.vision_transformers import (
-    COMPLETE,
+    COMPLETE as VIT,
+)
+from s2bnn_tf.torch_import.vision_transformers import (
     HEAD_UNUSED,
     MASK_UNUSED,
     fill_vit,
@@ -40,7 +44,7 @@ from s2bnn_tf.torch_import.words import shown
 
 ARCHITECTURES = (
     *("resnet18", "resnet34", "resnet50", "resnet50_w2", "resnet50_w4", "reactnet"),
-    "efficientnet_lite0",
+    *("efficientnet_lite0", *CONVNEXT_SIZES),
     *("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8"),
     *(f"dinov2_vit{size}14{registers}" for size in "sbl" for registers in ("", "_reg")),
 )
@@ -50,6 +54,7 @@ _FILL = {
     "reactnet": fill_reactnet,
     "efficientnet_lite0": fill_efficientnet,
     **dict.fromkeys(VIT_SIZES, fill_vit),
+    **dict.fromkeys(CONVNEXT_SIZES, fill_convnext),
 }
 _QUEUE_UNUSED = "keys without the encoder that made them"
 _MODELS_AVERAGED = "the count of averaged models, beside the averages"
@@ -217,16 +222,19 @@ def _ignore_the_rest(account: TensorAccount, naming: Naming, network: Network) -
 def _with_one_code(tensors: Mapping[str, NDArray[Any]], naming: Naming) -> dict[str, NDArray[Any]]:
     """The same tensors, where those of the backbones have the names of one code.
 
-    That is torchvision for a ResNet, and the publishers' for a vision transformer.
+    That is torchvision for a ResNet, and the publishers' for other networks.
     """
     renamed = dict(tensors)
     for prefix in {naming.encoder, (naming.momentum or (naming.encoder, ""))[0]}:
         own = {name[len(prefix) :]: name for name in tensors if name.startswith(prefix)}
         numbers = leading_numbers(list(own))
-        is_vit = any(stem in own for stem in COMPLETE)
         for inside, name in own.items():
-            new_inside = publishers_name(inside) if is_vit else torchvision_name(inside, numbers)
-            new_name = prefix + new_inside
+            if any(stem in own for stem in VIT):
+                new_name = prefix + publishers_name(inside)
+            elif any(stem in own for stem in CONVNEXT):
+                new_name = prefix + convnext_name(inside)
+            else:
+                new_name = prefix + torchvision_name(inside, numbers)
             if new_name != name and new_name in renamed:
                 raise ModelError(f"The file has both {shown(name)} and {shown(new_name)}.")
             renamed[new_name] = renamed.pop(name)

@@ -6,7 +6,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from s2bnn_tf.backbones import CONVNEXT_SIZES
 from s2bnn_tf.errors import ModelError
+from s2bnn_tf.torch_import.convnext import CONVNEXT_STEM, recognize_convnext
 from s2bnn_tf.torch_import.efficientnet import EFFICIENTNET_STEM, recognize_efficientnet
 from s2bnn_tf.torch_import.head_names import leading_number
 from s2bnn_tf.torch_import.network import NONE_KNOWN, Network
@@ -16,6 +18,7 @@ from s2bnn_tf.torch_import.words import few
 
 # Reasons to ignore a tensor; imported.json has them as keys.
 _LOSS = "a part of the loss, which training in another way does not need"
+_DECODER = "the decoder of masked pictures, which only its own training needs"
 _PREDICTOR = "the predictor, which only its own training needs"
 MOMENTUM_UNUSED = "a momentum encoder without a queue, from which nothing here continues"
 
@@ -65,6 +68,8 @@ class Naming:
             return "DINOv2" if network.vit.layer_scale else "DINO"
         if network.backbone == "efficientnet_lite0":
             return "efficientnet_lite_pytorch"
+        if network.backbone in CONVNEXT_SIZES:
+            return "ConvNeXt V2"
         return "S2-BNN" if network.backbone == "reactnet" else self.publisher
 
     def below(self, root: str) -> Naming:
@@ -155,6 +160,14 @@ NAMINGS = (
     Naming("MoCo v1 or v2", ("encoder_k.",), "encoder_k.", "encoder_k.fc."),
     Naming("MoCo v3", ("momentum_encoder.",), "momentum_encoder.", "momentum_encoder.fc."),
     Naming("efficientnet_lite_pytorch", (EFFICIENTNET_STEM,), "", "_fc.", classifies=True),
+    Naming(
+        "ConvNeXt V2",
+        ("downsample_layers.",),
+        "",
+        "head.",
+        classifies=True,
+        ignored=dict.fromkeys(("decoder.", "mask_token", "proj.", "pred."), _DECODER),
+    ),
     # Others also save a backbone alone, or with a linear classifier, under these names.
     Naming("torchvision", (), "", "fc.", classifies=True),
 )
@@ -222,6 +235,8 @@ def recognize_network(backbone: Mapping[str, tuple[int, ...]]) -> Network:
         return recognize_vit(backbone)
     if EFFICIENTNET_STEM in backbone:
         return recognize_efficientnet(backbone)
+    if CONVNEXT_STEM in backbone:
+        return recognize_convnext(backbone)
     raise ModelError(
         f"The file holds {NONE_KNOWN} (its first "
         f"tensors are {few(list(backbone)[:3]) or 'none'}): no other network can be imported."

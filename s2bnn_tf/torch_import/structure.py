@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from s2bnn_tf.errors import ConfigError, ModelError
-from s2bnn_tf.torch_import import efficientnet, vision_transformers
+from s2bnn_tf.torch_import import convnext, efficientnet, vision_transformers
 from s2bnn_tf.torch_import.naming import leading_numbers
 from s2bnn_tf.torch_import.network import NONE_KNOWN
 from s2bnn_tf.torch_import.words import few, shown
@@ -24,6 +24,7 @@ _NETWORKS = {
     _REACTNET_STEM: _REACTNET,
     **vision_transformers.COMPLETE,
     **efficientnet.COMPLETE,
+    **convnext.COMPLETE,
 }
 # lightly numbers the parts of a ResNet; these are the first blocks of its stages.
 _NUMBERED_STAGE = re.compile(r"((?:.*\.)?)[0-9]+\.0\.conv1\.weight", re.ASCII | re.DOTALL)
