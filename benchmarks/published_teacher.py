@@ -1,8 +1,9 @@
-"""What a published teacher with its real weights gives a 1-bit student of real photographs.
+r"""What a published teacher with its real weights gives a 1-bit student of real photographs.
 
     pip install scikit-image mahotas
     apt-get download mate-backgrounds && dpkg -x mate-backgrounds_*.deb wallpapers
-    python benchmarks/published_teacher.py --photographs wallpapers --minutes 20
+    python benchmarks/published_teacher.py --minutes 20 \
+        --photographs wallpapers/usr/share/backgrounds/mate/nature
 
 The pictures are 24 crops of each photograph that scikit-image, scikit-learn, Matplotlib and mahotas
 ship, and of each JPEG below the folders that --photographs names. The label of a crop is its

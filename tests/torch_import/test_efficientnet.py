@@ -95,6 +95,19 @@ def test_a_run_directory_has_them_in_float32(golden, tmp_path):
     assert probe.kernel.shape == (1280, 1000)
 
 
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_is_right_within_its_digits(precision, tensors):
+    images = random_images((2, 64, 64, 3)).astype(np.float32)
+    imported = import_tensors(tensors, image_size=64)
+    expected = imported.encoder(images)
+    tf.keras.mixed_precision.set_global_policy(precision)
+    try:
+        found = import_tensors(tensors, image_size=64).encoder(images)
+    finally:
+        tf.keras.mixed_precision.set_global_policy(None)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-2)
+
+
 def test_every_tensor_is_used_or_ignored(tensors):
     imported = import_tensors({f"module.{name}": value for name, value in tensors.items()})
     record = imported.record
