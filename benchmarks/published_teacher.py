@@ -27,11 +27,13 @@ from typing import Any
 
 import numpy as np
 from fit import processor
+from PIL import Image
 
 from s2bnn_tf.demo_pictures import cut_photograph, cut_photographs
 
 RESULTS = Path(__file__).parent / "results" / "published_teacher.json"
 TEACHER = "efficientnet_lite0"
+_LARGEST = 1024  # pixels of a wallpaper, which has many more than the other photographs
 
 
 def cut(folders: list[Path], output: Path) -> int:
@@ -39,9 +41,13 @@ def cut(folders: list[Path], output: Path) -> int:
     cut_photographs(output)
     rng = np.random.default_rng(1)
     found = sorted(path for folder in folders for path in folder.rglob("*.jpg"))
-    for path in found:
-        if path.is_file() and not path.is_symlink():
-            cut_photograph(path, output / f"wallpaper-{path.stem.lower()}", rng)
+    with tempfile.TemporaryDirectory() as folder:
+        small = Path(folder) / "small.png"
+        for path in found:
+            with Image.open(path) as image:
+                image.thumbnail((_LARGEST, _LARGEST))
+                image.save(small)
+            cut_photograph(small, output / f"wallpaper-{path.stem.lower()}", rng)
     return len(list(output.iterdir()))
 
 

@@ -28,7 +28,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "parity"))
-BATCH, SIZE = 4, 224
+SIZE = 224
 NETWORKS = {
     "dinov2_vits14": ("vit_small", {"patch_size": 14, "position_grid": 37, "layer_scale": True}),
     "efficientnet_lite0": ("efficientnet_lite0", {}),
@@ -135,6 +135,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--float16", action="store_true", help="instead of bfloat16; it is slow")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help="write the results as JSON")
@@ -142,12 +143,13 @@ def main() -> None:
     if arguments.alone:
         (name,), (threads,) = arguments.networks, arguments.threads
         precisions = ["float32", "float16" if arguments.float16 else "bfloat16"]
-        batch = 1 if arguments.float16 else BATCH
+        batch = 1 if arguments.float16 else arguments.batch_size
         print(json.dumps(measure(name, threads, arguments.rounds, precisions, batch)))
         return
     results = []
     for name, threads in itertools.product(arguments.networks, arguments.threads):
         options = ["--networks", name, "--threads", str(threads), "--alone"]
+        options += ["--batch-size", str(arguments.batch_size)]
         options += ["--float16"] * arguments.float16
         command = [sys.executable, __file__, *options, "--rounds", str(arguments.rounds)]
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
