@@ -51,17 +51,33 @@ def cut_photographs(output: Path, *, crops: int = CROPS) -> int:
         _locate(package, folder, name) for package, folder, names in _PHOTOGRAPHS for name in names
     ]
     for path in paths:
-        with Image.open(path) as opened:
-            image = opened.convert("RGB")
-        folder = output / path.stem.lower()
-        folder.mkdir(parents=True, exist_ok=True)
-        for number in range(crops):
-            side = round(float(rng.uniform(_SMALLEST, _LARGEST)) * min(image.size))
-            left = int(rng.integers(0, image.width - side + 1))
-            top = int(rng.integers(0, image.height - side + 1))
-            crop = image.crop((left, top, left + side, top + side))
-            crop.save(folder / f"{number:02}.png")
+        cut_photograph(path, output / path.stem.lower(), rng, crops=crops)
     return crops * len(paths)
+
+
+def cut_photograph(
+    path: Path, folder: Path, rng: np.random.Generator, *, crops: int = CROPS
+) -> None:
+    """Write square crops of one photograph.
+
+    Args:
+        path: The photograph.
+        folder: Where to write them, which is made if it is missing.
+        rng: Draws them.
+        crops: Their number; they may overlap.
+
+    Raises:
+        OSError: If the photograph cannot be read, or the crops cannot be written.
+    """
+    with Image.open(path) as opened:
+        image = opened.convert("RGB")
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(crops):
+        side = round(float(rng.uniform(_SMALLEST, _LARGEST)) * min(image.size))
+        left = int(rng.integers(0, image.width - side + 1))
+        top = int(rng.integers(0, image.height - side + 1))
+        crop = image.crop((left, top, left + side, top + side))
+        crop.save(folder / f"{number:02}.png")
 
 
 def _locate(package: str, folder: str, name: str) -> Path:

