@@ -133,7 +133,8 @@ class TeacherConfig:
     """The frozen, real-valued network that guides the student."""
 
     backbone: str | None = None  # only for keras.applications
-    weights: str | None = None  # run directory | FILE.keras | imagenet | FILE.weights.h5
+    # run directory | FILE.keras | imagenet | FILE.weights.h5 | FEATURES.npz
+    weights: str | None = None
     # What the student matches: the head's embedding, the pooled features below it, or, of a
     # vision transformer, the class token, the mean of the patches, or both concatenated.
     output: str = _choice(
@@ -141,6 +142,12 @@ class TeacherConfig:
     )
     # What the teacher sees, in pixels per side: views of data.image_size are scaled to it.
     image_size: int | None = _number(None, at_least=8, at_most=4096)
+    # Compute the targets once, before the first epoch, for so many crops of each picture.
+    cache: bool = False
+    crops: int = _number(4, at_least=1, at_most=256)
+    # Subtract the mean of the output over the pictures, and keep its first principal components.
+    center: bool = False
+    reduce_to: int | None = _number(None, at_least=2, at_most=65536)  # dimensions; also centers
 
 
 @dataclass(frozen=True)

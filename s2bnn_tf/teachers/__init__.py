@@ -1,18 +1,50 @@
 """The networks that guide a student: a run, a published name, a file of Keras, a function."""
 
 import s2bnn_tf.checked  # noqa: F401
-from s2bnn_tf.teachers.cache import get_teacher, list_teachers, teacher_origin
+from s2bnn_tf.teachers.cache import get_teacher, list_teachers, teacher_digest, teacher_origin
+from s2bnn_tf.teachers.feature_files import (
+    FeatureRows,
+    is_feature_file,
+    read_features,
+    write_features,
+)
 from s2bnn_tf.teachers.given import give_teacher, teacher_failure
 from s2bnn_tf.teachers.load_teacher import load_teacher
 from s2bnn_tf.teachers.published import PUBLISHED, Published
+from s2bnn_tf.teachers.stored_targets import (
+    StoredTargets,
+    check_same_file,
+    features_of_pictures,
+    fingerprint,
+    targets_of_file,
+    width_of_file,
+)
+from s2bnn_tf.teachers.target_cache import TargetCache, fill_from_teacher
+from s2bnn_tf.teachers.target_map import TargetMap, fit_target_map, with_map
 
 __all__ = [
     "PUBLISHED",
+    "FeatureRows",
     "Published",
+    "StoredTargets",
+    "TargetCache",
+    "TargetMap",
+    "check_same_file",
+    "features_of_pictures",
+    "fill_from_teacher",
+    "fingerprint",
+    "fit_target_map",
     "get_teacher",
     "give_teacher",
+    "is_feature_file",
     "list_teachers",
     "load_teacher",
+    "read_features",
+    "targets_of_file",
+    "teacher_digest",
     "teacher_failure",
     "teacher_origin",
+    "width_of_file",
+    "with_map",
+    "write_features",
 ]
