@@ -21,6 +21,7 @@ from s2bnn_tf.data.augment import (
     IMAGENET_STD,
     Augmentation,
     channel_statistics,
+    denormalize,
     normalize,
 )
 from s2bnn_tf.data.crop_dataset import crop_dataset
@@ -59,6 +60,7 @@ __all__ = [
     "channel_statistics",
     "crop_dataset",
     "default_frames_dir",
+    "denormalize",
     "draw_crops",
     "is_video",
     "labeled_dataset",

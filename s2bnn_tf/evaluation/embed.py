@@ -9,15 +9,12 @@ from typing import Any
 import numpy as np
 
 from s2bnn_tf.data import ImageSource, open_images
-from s2bnn_tf.evaluation.arrays import FloatArray
+from s2bnn_tf.evaluation.embed_crops import describe_outputs, embed_crops, name_outputs
 from s2bnn_tf.evaluation.feature_cache import FeatureCache
 from s2bnn_tf.evaluation.features import ImageEncoder, extract_features, readable
-from s2bnn_tf.files import replace_file
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.runs import open_encoder
-
-# The array in an `.npz` by the head of a `.tflite`.
-_OUTPUTS = {"none": "features", "projection": "embeddings", "linear": "logits"}
+from s2bnn_tf.teachers import write_features
 
 
 def embed_images(
@@ -25,20 +22,29 @@ def embed_images(
     images: Sequence[Path],
     output: Path | str,
     *,
+    crops: int = 1,
+    seed: int = 0,
     runtime: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write the features and embeddings of images to an `.npz`.
+    """Write the features and embeddings of images to an `.npz`, which `teacher.weights` takes.
 
     The file holds `paths` (N,) and, in the same order, `features` float32 (N, C) and `embeddings`
     float32 (N, D) of unit length; `numpy.load` reads it without pickle. A `.tflite` has one output,
     so its file holds one of these, or `logits` float32 (N, K), by the head that it was converted
     with.
 
+    Of K crops of each image, the file has K rows, one after the other, and also `sha256` (N * K,),
+    of the image's file, `boxes` float32 (N * K, 4), top, left, height and width as shares of the
+    image, and `flips` bool (N * K,).
+
     Args:
         path: A run directory or a `.tflite`.
         images: Image files and folders of them.
         output: The .npz file, replaced atomically.
+        crops: The number of crops of each image, K, drawn as the recipe of the run draws them; 1
+            for the center view that evaluation takes.
+        seed: The seed of the crops.
         runtime: What runs a `.tflite`, as for `open_encoder`.
         progress: Called after each batch.
 
@@ -50,9 +56,11 @@ def embed_images(
         DataError: If no image can be read.
         UserError: If the model cannot be opened.
     """
-    return embed_sources(
-        path, [open_images(images)], output, runtime=runtime, progress=progress, keep=False
-    )
+    source = open_images(images)
+    if crops > 1:
+        encoder = open_encoder(path, runtime)
+        return embed_crops(encoder, source, Path(output), crops, seed=seed, progress=progress)
+    return embed_sources(path, [source], output, runtime=runtime, progress=progress, keep=False)
 
 
 def embed_sources(
@@ -86,26 +94,14 @@ def embed_sources(
     extract = FeatureCache(path).extract if keep else extract_features
     parts = [extract(encoder, source, progress=progress)[0] for source in sources]
     features = np.concatenate(parts)
-    arrays = _arrays(encoder, features)
+    arrays = name_outputs(encoder, features)
     encoded = [readable(source) for source in sources]
     paths = np.array([str(part.identify(i)) for part in encoded for i in range(len(part))])
 
-    def write(file: Path) -> None:
-        with file.open("wb") as stream:
-            np.savez(stream, paths=paths, **arrays)
-
-    replace_file(output, write)
+    write_features(output, {"paths": paths, **arrays})
     return {
         "output": str(output),
         "images": len(paths),
         "skipped": sum(len(source.unreadable) for source in sources),
-        **{f"{name.removesuffix('s')}_dim": v.shape[1] for name, v in arrays.items()},
-        **({"runtime": encoder.runtime} if encoder.runtime is not None else {}),
+        **describe_outputs(encoder, arrays),
     }
-
-
-def _arrays(encoder: ImageEncoder, outputs: FloatArray) -> dict[str, FloatArray]:
-    """What a model computes, by name; the output of a `.tflite` is one of them and not two."""
-    if encoder.head is None:
-        return {"features": outputs, "embeddings": encoder.project(outputs)}
-    return {_OUTPUTS[encoder.head]: outputs}

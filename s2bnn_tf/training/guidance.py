@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import Config, TeacherConfig
-from s2bnn_tf.data import ImageSource, crop_dataset, draw_crops
+from s2bnn_tf.data import Crops, ImageSource, crop_dataset, draw_crops
 from s2bnn_tf.errors import CheckpointError, file_reason
 from s2bnn_tf.files import replace_file
 from s2bnn_tf.progress import Progress, show_progress
@@ -37,6 +38,7 @@ from s2bnn_tf.training.precision import precision
 
 _MOST_FOR_MAP = 4096  # pictures
 _AT_ONCE = 64  # pictures that the teacher sees
+_REHEARSED = 4  # batches of the teacher that are timed
 _MAP = {
     "mean": Array("f", ("outputs",)),
     "components": Array("f", ("outputs", "dimensions")),
@@ -98,6 +100,37 @@ def prepare_guidance(
     return Guidance(stored=stored)
 
 
+def rehearse_guidance(config: Config, source: ImageSource) -> tuple[Guidance, float]:
+    """Prepare a teacher as `prepare_guidance` does, in a few seconds and to be timed only.
+
+    Returns:
+        What training needs, where targets to be stored are zeros and a map changes nothing; and
+        the seconds that the teacher takes to store a target, 0 if it stores none.
+    """
+    teacher = config.teacher
+    if teacher is None:
+        return Guidance(), 0.0
+    if is_feature_file(teacher.weights):
+        return Guidance(stored=targets_of_file(teacher, source)), 0.0
+    if not (teacher.cache or _is_mapped(teacher)):
+        return Guidance(), 0.0
+    network = load_own_teacher(config)
+    width = network.embedding_dim
+    kept = min(width, teacher.reduce_to or width)
+    if not teacher.cache:
+        unchanged = TargetMap(np.zeros(width, np.float32), np.eye(width, kept, dtype=np.float32))
+        return Guidance(target_map=unchanged), 0.0
+    crops = _draw(config, source, teacher.crops)
+    compute, moments = tf.function(lambda views: network(views, training=False)), []
+    images = max(1, _AT_ONCE // teacher.crops)
+    for batch in _batches(config, source, crops, images).repeat().take(_REHEARSED):
+        compute(batch)
+        moments.append(time.perf_counter())
+    seconds = (moments[-1] - moments[0]) / (_REHEARSED - 1) / (images * teacher.crops)
+    zeros = np.broadcast_to(np.zeros((1, kept), np.float16), (len(source) * teacher.crops, kept))
+    return Guidance(stored=StoredTargets(zeros, crops)), seconds
+
+
 def load_own_teacher(config: Config) -> Encoder:
     """Load the teacher of a recipe in the recipe's precision."""
     assert config.teacher is not None
@@ -130,13 +163,7 @@ def _fill(
     assert config.teacher is not None
     if _is_mapped(config.teacher):
         teacher = with_map(teacher, _fit_map(config, teacher, source))
-    crops = draw_crops(
-        source,
-        build_augmentation(data),
-        config.teacher.crops,
-        seed=config.seed,
-        view=data.image_size,
-    )
+    crops = _draw(config, source, config.teacher.crops)
     return fill_from_teacher(
         cache,
         teacher,
@@ -190,14 +217,10 @@ def _read_map(path: Path, made_from: str) -> TargetMap | None:
 
 def _fit_map(config: Config, teacher: Encoder, source: ImageSource) -> TargetMap:
     """Find the map for one crop of each of up to 4,096 pictures."""
-    data = config.data
     assert config.teacher is not None
     some = np.linspace(0, len(source) - 1, min(len(source), _MOST_FOR_MAP)).astype(np.int64)
     seen = source.select(some)
-    crops = draw_crops(seen, build_augmentation(data), 1, seed=config.seed, view=data.image_size)
-    batches = crop_dataset(
-        seen, crops, image_size=data.image_size, channels=data.channels, images=_AT_ONCE
-    )
+    batches = _batches(config, seen, _draw(config, seen, 1), _AT_ONCE)
 
     @tf.function
     def compute(views: tf.Tensor) -> tf.Tensor:
@@ -208,3 +231,16 @@ def _fit_map(config: Config, teacher: Encoder, source: ImageSource) -> TargetMap
         [np.asarray(compute(batch), np.float32) for batch in batches]
     )
     return fit_target_map(outputs[: len(seen)], config.teacher.reduce_to)
+
+
+def _draw(config: Config, source: ImageSource, count: int) -> Crops:
+    """Crops of every picture, as the recipe draws them."""
+    data = config.data
+    augmentation = build_augmentation(data)
+    return draw_crops(source, augmentation, count, seed=config.seed, view=data.image_size)
+
+
+def _batches(config: Config, source: ImageSource, crops: Crops, images: int) -> tf.data.Dataset:
+    """Those crops of the pictures, so many pictures in a batch."""
+    size, channels = config.data.image_size, config.data.channels
+    return crop_dataset(source, crops, image_size=size, channels=channels, images=images)
