@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2bnn_tf.config import Config, DataConfig, StudentConfig, TeacherConfig, load_config
+from s2bnn_tf.config import Config, StudentConfig, load_config
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import write_json
 from s2bnn_tf.image_size import describe_size
@@ -19,11 +19,18 @@ from s2bnn_tf.objectives import check_objective
 from s2bnn_tf.pipeline.look import Look
 from s2bnn_tf.pipeline.objects import is_binary_network
 from s2bnn_tf.pipeline.room import count_memory, memory_of_all
+from s2bnn_tf.pipeline.storing import (
+    centered,
+    check_features,
+    choose_storing,
+    may_store,
+    rehearsal,
+    target_width,
+)
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import ListOf, Number, Object, Text, read_json
 from s2bnn_tf.recipes import config_path
 from s2bnn_tf.runs import is_keras_file, leave_untrained, options_of, plugins_of
-from s2bnn_tf.teachers import load_teacher
 from s2bnn_tf.training import (
     Cost,
     StepMemory,
@@ -68,8 +75,8 @@ class Options:
 
     Attributes:
         minutes: The time of the whole command.
-        teacher: A run directory, the name of a published teacher or a `.keras` file; None to
-            train one.
+        teacher: A run directory, the name of a published teacher, a `.keras` file or a file of
+            features; None to train one.
         size: One of SIZES; None to choose by the pictures.
         init: A run directory to start the student from.
         overrides: Changes to the recipes, as `section.key=value`.
@@ -173,15 +180,19 @@ def make_plan(
         UserError: If the teacher cannot be used.
     """
     given = tuple(o for o in options.overrides if o.startswith("steps="))
+    check_features(options.teacher, look)
     if not timed:
         recipes = _choose(look, options, *next(_sizes_and_batches(look, options)))
         complete = {s: (*r, *given, *_plugins(_load(s, r))) for s, r in recipes.items()}
         return Plan(options, look, complete, {}, 0)
     recipes, memory = choose_what_fits(look, options, room_to_train())
-    costs = _time(recipes, options, progress or no_progress)
+    stores = may_store(options.teacher, options.overrides)
+    costs = _time(recipes, options, progress or no_progress, stores=stores)
     rest = _REST_SECONDS + _REST_PER_PICTURE * (look.train + look.test)
     begin = sum(cost.start_seconds for cost in costs.values())
     left = 60 * options.minutes - spent - rest - begin
+    recipes, costs, storing = _store(recipes, costs, left, look.train, stores=stores)
+    begin, left = begin + storing, left - storing
     whole = sum(_SHARES[stage] for stage in recipes)
     minutes = {}
     for stage in recipes:
@@ -199,6 +210,7 @@ def make_plan(
             config = dataclasses.replace(config, steps=steps)
         recipes[stage] = (*recipes[stage], f"steps={config.steps}", *_plugins(config))
         minutes[stage] = ((config.steps or 0) * cost.seconds + cost.start_seconds) / 60
+    minutes["step1" if "step1" in recipes else "student"] += storing / 60
     return Plan(options, look, recipes, {**minutes, "rest": rest / 60}, memory // 2**20)
 
 
@@ -208,10 +220,41 @@ def _plugins(config: Config) -> tuple[str, ...]:
     return (f"plugins={json.dumps(names)}",) if names else ()
 
 
+def _store(
+    recipes: dict[str, tuple[str, ...]],
+    costs: dict[str, Cost],
+    left: float,
+    pictures: int,
+    *,
+    stores: bool,
+) -> tuple[dict[str, tuple[str, ...]], dict[str, Cost], float]:
+    """Decide whether the teacher stores its targets, which both steps of the student use.
+
+    Returns:
+        The recipes, the costs, and the seconds that storing takes.
+    """
+    cost, stage = costs["student"], "step1" if "step1" in recipes else "student"
+    config = _load(stage, recipes[stage])
+    if stores:
+        batch = config.data.batch_size
+        changes = choose_storing(cost, batch, pictures, left)
+        recipes = {stage: (*recipe, *changes) for stage, recipe in recipes.items()}
+        config = _load(stage, recipes[stage])
+        if not changes:  # the teacher runs along
+            cost = cost._replace(seconds=cost.seconds + batch * cost.crop_seconds)
+            costs = {**costs, "step1": cost, "student": cost}
+    cached = config.teacher is not None and config.teacher.cache
+    crops = config.teacher.crops if cached and config.teacher is not None else 0
+    return recipes, costs, crops * pictures * cost.crop_seconds
+
+
 def _time(
-    recipes: dict[str, tuple[str, ...]], options: Options, report: Progress
+    recipes: dict[str, tuple[str, ...]], options: Options, report: Progress, *, stores: bool
 ) -> dict[str, Cost]:
-    """Train a few steps of each stage; both steps of the student cost the same."""
+    """Train a few steps of each stage; both steps of the student cost the same.
+
+    Where the teacher may store its targets, the student's steps are timed with stored ones.
+    """
     costs: dict[str, Cost] = {}
     with tempfile.TemporaryDirectory() as temporary:
         teacher: str | Path = options.teacher or ""
@@ -222,7 +265,8 @@ def _time(
             teacher = leave_untrained(config, Path(temporary) / "teacher").path
         report("Timing the student's steps")
         stage = "step1" if "step1" in recipes else "student"
-        timed = _load(stage, (*recipes[stage], f"teacher.weights={json.dumps(str(teacher))}"))
+        changes = rehearsal(recipes[stage]) if stores else recipes[stage]
+        timed = _load(stage, (*changes, f"teacher.weights={json.dumps(str(teacher))}"))
         costs["step1"] = costs["student"] = time_steps(timed)
     return costs
 
@@ -296,12 +340,13 @@ def _choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tu
             f"objective.queue_size={queue}",
             *everywhere,
         )
-    width = _feature_width(teacher, data)
     stem = "medium" if min(data.shape[:2]) >= _MEDIUM_STEM else "small"
     network, two_steps = _choose_student(given, (f"student.stem={stem}", *student))
     own = (*shared, f"data.batch_size={max(2, batch // 2)}", *network)
-    own += (f"student.embedding_dim={width}",) if width else ()
-    own += (f"teacher.weights={json.dumps(teacher)}",) if teacher else ()
+    if teacher is not None:
+        own += (f"teacher.weights={json.dumps(teacher)}", *centered(given))
+        width = target_width(_load("step1", (*own, *given)))
+        own += (f"student.embedding_dim={width}",)
     first = (f"student.init_from={json.dumps(options.init)}",) if options.init else ()
     if two_steps:
         recipes["step1"] = (*own, *first, *given)
@@ -357,15 +402,6 @@ def _augmentation(look: Look, *, color: bool) -> tuple[str, ...]:
 def _largest_batch(look: Look) -> int:
     """With many pictures there are steps enough for a batch that computes faster."""
     return 64 if look.train < _MANY else 128
-
-
-def _feature_width(teacher: str | None, data: DataConfig) -> int | None:
-    """The number of features of a given teacher."""
-    if teacher is None:
-        return None
-    config = TeacherConfig(weights=teacher, output="features")
-    network = load_teacher(config, image_size=data.image_size, channels=data.channels)
-    return int(network.embedding_dim)
 
 
 def _load(stage: str, overrides: tuple[str, ...]) -> Config:

@@ -10,6 +10,7 @@ from s2bnn_tf.teachers.feature_files import (
 )
 from s2bnn_tf.teachers.given import give_teacher, teacher_failure
 from s2bnn_tf.teachers.load_teacher import load_teacher
+from s2bnn_tf.teachers.match_features import match_features
 from s2bnn_tf.teachers.published import PUBLISHED, Published
 from s2bnn_tf.teachers.stored_targets import (
     StoredTargets,
@@ -39,6 +40,7 @@ __all__ = [
     "is_feature_file",
     "list_teachers",
     "load_teacher",
+    "match_features",
     "read_features",
     "targets_of_file",
     "teacher_digest",

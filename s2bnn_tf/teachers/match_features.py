@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 import numpy as np
@@ -51,17 +51,24 @@ def match_features(rows: FeatureRows, source: ImageSource) -> Rows:
 
 
 def _paths_of(names: Sequence[str], paths: Sequence[str]) -> list[str | None]:
-    """The path among `paths` that each name ends in."""
+    """The path among `paths` that each name ends in; of those that share one, the longest match."""
     folder = _shared_folder(paths)
     known = {PurePath(path).parts: path for path in paths}
     for path in paths:
         known.setdefault(PurePath(path).parts[len(folder) :], path)
-    found: list[str | None] = []
-    for name in names:
-        parts = PurePath(name).parts
-        ends = (parts[begin:] for begin in range(len(parts)))
-        found.append(next((known[end] for end in ends if end in known), None))
-    return found
+    ends = [_longest_end(PurePath(name).parts, known) for name in names]
+    most: dict[str, int] = defaultdict(int)
+    for end in ends:
+        if end:
+            most[known[end]] = max(most[known[end]], len(end))
+    return [known[end] if end and len(end) == most[known[end]] else None for end in ends]
+
+
+def _longest_end(
+    parts: tuple[str, ...], known: Mapping[tuple[str, ...], str]
+) -> tuple[str, ...] | None:
+    ends = (parts[begin:] for begin in range(len(parts)))
+    return next((end for end in ends if end in known), None)
 
 
 def _shared_folder(paths: Sequence[str]) -> tuple[str, ...]:
