@@ -22,9 +22,9 @@ from s2bnn_tf.pipeline.room import count_memory, memory_of_all
 from s2bnn_tf.pipeline.storing import (
     centered,
     check_features,
-    choose_storing,
     may_store,
     rehearsal,
+    store_targets,
     target_width,
 )
 from s2bnn_tf.progress import Progress, no_progress
@@ -140,7 +140,7 @@ class Plan:
             "has seen millions of pictures: of photographs, --teacher dinov2_vits14 (Apache-2.0); "
             "s2bnn teachers lists more"
             if own
-            else f"teacher    {self.options.teacher}",
+            else f"teacher    {self.options.teacher}{_describe_storing(student)}",
         ]
         for stage in self.recipes:
             config = self.config(stage)
@@ -191,61 +191,56 @@ def make_plan(
     rest = _REST_SECONDS + _REST_PER_PICTURE * (look.train + look.test)
     begin = sum(cost.start_seconds for cost in costs.values())
     left = 60 * options.minutes - spent - rest - begin
-    recipes, costs, storing = _store(recipes, costs, left, look.train, stores=stores)
-    begin, left = begin + storing, left - storing
-    whole = sum(_SHARES[stage] for stage in recipes)
-    minutes = {}
-    for stage in recipes:
+    student = _load("student", recipes["student"])
+    recipes, costs, storing = store_targets(
+        recipes, costs, student, look.train, left, stores=stores
+    )
+    spent += rest + begin + storing
+    recipes, minutes = _set_lengths(recipes, costs, options, look.train, spent)
+    minutes["step1" if "step1" in recipes else "student"] += storing / 60
+    return Plan(options, look, recipes, {**minutes, "rest": rest / 60}, memory // 2**20)
+
+
+def _set_lengths(
+    recipes: dict[str, tuple[str, ...]],
+    costs: dict[str, Cost],
+    options: Options,
+    pictures: int,
+    spent: float,
+) -> tuple[dict[str, tuple[str, ...]], dict[str, float]]:
+    """Give each stage its share of the seconds that are not spent.
+
+    Returns:
+        The recipes with their steps, and the minutes of each stage.
+
+    Raises:
+        ConfigError: If the time is too short for any of them.
+    """
+    given = tuple(o for o in options.overrides if o.startswith("steps="))
+    whole, complete, minutes = sum(_SHARES[stage] for stage in recipes), {}, {}
+    for stage, changes in recipes.items():
         cost = costs[stage]
-        config = _load(stage, (*recipes[stage], *given))
+        config = _load(stage, (*changes, *given))
         if not given:
-            most = math.ceil(_MOST_PASSES[stage] * look.train / config.data.batch_size)
-            steps = min(int(left * _SHARES[stage] / whole / cost.seconds), most)
+            most = math.ceil(_MOST_PASSES[stage] * pictures / config.data.batch_size)
+            share = (60 * options.minutes - spent) * _SHARES[stage] / whole
+            steps = min(int(share / cost.seconds), most)
             if steps < _FEWEST_STEPS:
                 needed = _FEWEST_STEPS * cost.seconds * whole / _SHARES[stage]
                 raise ConfigError(
                     f"{options.minutes:g} minutes are too few for anything here; give at least "
-                    f"--minutes {math.ceil((spent + rest + begin + needed) / 60)}."
+                    f"--minutes {math.ceil((spent + needed) / 60)}."
                 )
             config = dataclasses.replace(config, steps=steps)
-        recipes[stage] = (*recipes[stage], f"steps={config.steps}", *_plugins(config))
+        complete[stage] = (*changes, f"steps={config.steps}", *_plugins(config))
         minutes[stage] = ((config.steps or 0) * cost.seconds + cost.start_seconds) / 60
-    minutes["step1" if "step1" in recipes else "student"] += storing / 60
-    return Plan(options, look, recipes, {**minutes, "rest": rest / 60}, memory // 2**20)
+    return complete, minutes
 
 
 def _plugins(config: Config) -> tuple[str, ...]:
     """The change that names the plugins which a recipe needs, if it needs any."""
     names = plugins_of(config)
     return (f"plugins={json.dumps(names)}",) if names else ()
-
-
-def _store(
-    recipes: dict[str, tuple[str, ...]],
-    costs: dict[str, Cost],
-    left: float,
-    pictures: int,
-    *,
-    stores: bool,
-) -> tuple[dict[str, tuple[str, ...]], dict[str, Cost], float]:
-    """Decide whether the teacher stores its targets, which both steps of the student use.
-
-    Returns:
-        The recipes, the costs, and the seconds that storing takes.
-    """
-    cost, stage = costs["student"], "step1" if "step1" in recipes else "student"
-    config = _load(stage, recipes[stage])
-    if stores:
-        batch = config.data.batch_size
-        changes = choose_storing(cost, batch, pictures, left)
-        recipes = {stage: (*recipe, *changes) for stage, recipe in recipes.items()}
-        config = _load(stage, recipes[stage])
-        if not changes:  # the teacher runs along
-            cost = cost._replace(seconds=cost.seconds + batch * cost.crop_seconds)
-            costs = {**costs, "step1": cost, "student": cost}
-    cached = config.teacher is not None and config.teacher.cache
-    crops = config.teacher.crops if cached and config.teacher is not None else 0
-    return recipes, costs, crops * pictures * cost.crop_seconds
 
 
 def _time(
@@ -385,6 +380,14 @@ def _describe(student: StudentConfig, two_steps: bool) -> str:
     parts += [f"{student.stem} stem"] if student.stem is not None else []
     parts += ["1-bit weights and activations"] if two_steps else ["in one step, as it is"]
     return ", ".join(parts)
+
+
+def _describe_storing(student: Config) -> str:
+    """How the targets of a given teacher come about, where it does not run along."""
+    teacher = student.teacher
+    if teacher is None or not teacher.cache:
+        return ""
+    return f", which looks once at {teacher.crops} crops of each picture"
 
 
 def _augmentation(look: Look, *, color: bool) -> tuple[str, ...]:

@@ -77,8 +77,42 @@ def rehearsal(changes: tuple[str, ...]) -> tuple[str, ...]:
     return (*changes, _STORED, f"teacher.crops={_FEWEST}")
 
 
-def choose_storing(cost: Cost, batch: int, pictures: int, seconds: float) -> tuple[str, ...]:
-    """The changes that store targets; none where the teacher is as small as the student.
+def store_targets(
+    recipes: dict[str, tuple[str, ...]],
+    costs: dict[str, Cost],
+    config: Config,
+    pictures: int,
+    seconds: float,
+    *,
+    stores: bool,
+) -> tuple[dict[str, tuple[str, ...]], dict[str, Cost], float]:
+    """Decide whether the teacher stores its targets, which both steps of the student use.
+
+    Args:
+        recipes: The changes to the recipe of each stage.
+        costs: Of each stage; where it `stores`, with stored targets.
+        config: The recipe of the student.
+        pictures: The number of pictures.
+        seconds: The time for training, storing included.
+        stores: Whether that is ours to decide.
+
+    Returns:
+        The recipes, the costs, and the seconds that storing takes.
+    """
+    cost, batch, teacher = costs["student"], config.data.batch_size, config.teacher
+    crops = teacher.crops if teacher is not None and teacher.cache else 0
+    if stores:
+        crops = choose_crops(cost, batch, pictures, seconds)
+        changes = (_STORED, f"teacher.crops={crops}") if crops else ()
+        recipes = {stage: (*recipe, *changes) for stage, recipe in recipes.items()}
+        if not crops:  # the teacher runs along
+            cost = cost._replace(seconds=cost.seconds + batch * cost.crop_seconds)
+            costs = {**costs, "step1": cost, "student": cost}
+    return recipes, costs, crops * pictures * cost.crop_seconds
+
+
+def choose_crops(cost: Cost, batch: int, pictures: int, seconds: float) -> int:
+    """The crops of each picture that are stored; 0 if the teacher is as small as the student.
 
     Args:
         cost: Of a step with stored targets, and of storing one.
@@ -87,9 +121,9 @@ def choose_storing(cost: Cost, batch: int, pictures: int, seconds: float) -> tup
         seconds: The time for training, storing included.
 
     Returns:
-        As many crops of a picture as a small share of the time allows, in powers of two.
+        As many as a small share of the time allows, a power of two.
     """
     crops = _SHARE * seconds / max(cost.crop_seconds * pictures, 1e-9)
     if cost.crop_seconds * batch < cost.seconds or crops < _FEWEST:
-        return ()
-    return (_STORED, f"teacher.crops={min(_MOST, 2 ** int(math.log2(crops)))}")
+        return 0
+    return int(min(_MOST, 2 ** int(math.log2(crops))))

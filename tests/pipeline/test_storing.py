@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from s2bnn_tf.config import Config
 from s2bnn_tf.data import Listed, write_list
 from s2bnn_tf.errors import DataError
 from s2bnn_tf.pipeline.look import Look
-from s2bnn_tf.pipeline.storing import centered, check_features, choose_storing, may_store
+from s2bnn_tf.pipeline.storing import centered, check_features, may_store, store_targets
 from s2bnn_tf.teachers import write_features
 from s2bnn_tf.training import Cost
 
@@ -26,9 +29,18 @@ from s2bnn_tf.training import Cost
 def test_a_large_teacher_stores_as_many_crops_as_there_is_time_for(
     crop_seconds, pictures, seconds, crops
 ):
-    changes = choose_storing(Cost(0.2, 5.0, crop_seconds), 32, pictures, seconds)
-    wanted = () if crops is None else ("teacher.cache=true", f"teacher.crops={crops}")
-    assert changes == wanted
+    cost = Cost(0.2, 5.0, crop_seconds)
+    config, recipes = Config(), {"step1": ("seed=1",), "student": ("seed=2",)}
+    config = replace(config, data=replace(config.data, batch_size=32))
+    costs = {"step1": cost, "student": cost}
+    changed, timed, spent = store_targets(recipes, costs, config, pictures, seconds, stores=True)
+    if crops is None:
+        assert changed == recipes and spent == 0
+        assert timed["student"].seconds == timed["step1"].seconds == 0.2 + 32 * crop_seconds
+    else:
+        stored = ("teacher.cache=true", f"teacher.crops={crops}")
+        assert changed == {"step1": ("seed=1", *stored), "student": ("seed=2", *stored)}
+        assert timed == costs and spent == crops * pictures * crop_seconds <= 0.15 * seconds
 
 
 def test_what_the_user_decides_is_not_decided_again():
