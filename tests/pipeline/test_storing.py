@@ -12,6 +12,7 @@ from s2bnn_tf.config import Config
 from s2bnn_tf.data import Listed, write_list
 from s2bnn_tf.errors import DataError
 from s2bnn_tf.pipeline.look import Look
+from s2bnn_tf.pipeline.plan import Options, make_plan
 from s2bnn_tf.pipeline.storing import centered, check_features, may_store, store_targets
 from s2bnn_tf.teachers import write_features
 from s2bnn_tf.training import Cost
@@ -67,5 +68,9 @@ def test_features_of_held_out_pictures_are_needed_too(tmp_path):
         write_features(features, rows)
         if kept == 4:
             check_features(str(features), look)
+            options = Options(teacher=str(features), overrides=("steps=9",))
+            config = make_plan(look, options, 0.0, timed=False).config("student")
+            assert config.teacher.weights == str(features) and config.teacher.reduce_to == 128
+            assert (config.student.embedding_dim, config.steps) == (2, 9)
     with pytest.raises(DataError, match="no features, by path, of 1 of the 1 pictures.*3.png"):
         check_features(str(features), look)

@@ -65,25 +65,25 @@ def test_a_run_that_crashed_resumes_to_the_same_numbers(recipe, stored, tmp_path
     assert (run.targets / "targets.npy").stat().st_mtime_ns == before
 
 
-def test_a_file_of_the_same_targets_teaches_the_same(recipe, change, stored, tmp_path, state):
+def test_a_file_of_the_same_targets_teaches_the_same(recipe, change, stored, tmp_path, metrics):
     targets, crops = stored_targets(stored)
     path = tmp_path / "features.npz"
     shown = {"boxes": crops.boxes.reshape(-1, 4), "flips": crops.flips.ravel()}
     write_features(path, {"features": targets.astype(np.float32), **shown})
     guided = change(recipe, teacher=TeacherConfig(weights=str(path)))
     run = pretrain(guided, tmp_path / "run")
-    ours, theirs = state(run), state(stored)
-    for name in ours:
-        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-3, err_msg=name)
+    ours, theirs = ([row["loss"] for row in metrics(r)] for r in (run, stored))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3)
     # The run belongs to that file.
     write_features(path, {"features": targets[::-1].astype(np.float32), **shown})
     with pytest.raises(CheckpointError, match="is not the file that the run in .* was begun with"):
         pretrain(change(guided, epochs=3), run.path)
     write_features(path, {"features": targets[:-1].astype(np.float32)})
-    with pytest.raises(DataError, match="2873 rows, which nothing but their order matches"):
+    with pytest.raises(DataError, match="2,873 rows, which nothing but their order matches"):
         pretrain(guided, tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_others_are_made_again(recipe, change, stored, tmp_path, caplog):
     run = RunDirectory(tmp_path / "run")
     shutil.copytree(stored.path, run.path)
@@ -111,6 +111,7 @@ def test_the_second_step_uses_those_of_the_first(recipe, change, stored, tmp_pat
     assert not (run.targets / "targets.npy").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cached", [False, True])
 def test_a_reduced_output_gives_the_student_a_head_that_fits(
     cached, recipe, change, tmp_path, metrics
