@@ -143,7 +143,8 @@ class TeacherConfig:
     """The frozen, real-valued network that guides the student."""
 
     backbone: str | None = None  # only for keras.applications
-    # A published name | run directory | FILE.keras | FILE.onnx | imagenet | FILE.weights.h5
+    # A published name | run directory | FILE.keras | FILE.onnx | imagenet | FILE.weights.h5 |
+    # FEATURES.npz
     weights: str | None = None
     output: str = "embedding"  # of TEACHER_OUTPUTS or, of a .onnx file, one of its outputs
     # What the teacher sees, in pixels per side: views of data.image_size are scaled to it.
@@ -154,6 +155,12 @@ class TeacherConfig:
     # By default what a .onnx file says, or else ImageNet's.
     mean: tuple[float, ...] | None = _per_channel(at_most=255.0)
     std: tuple[float, ...] | None = _per_channel(above=0.0, at_most=255.0)
+    # Compute the targets once, before the first epoch, for so many crops of each picture.
+    cache: bool = False
+    crops: int = _number(4, at_least=1, at_most=256)
+    # Subtract the mean of the output over the pictures, and keep its first principal components.
+    center: bool = False
+    reduce_to: int | None = _number(None, at_least=2, at_most=65536)  # dimensions; also centers
 
 
 @dataclass(frozen=True)

@@ -245,7 +245,7 @@ def read_json(
         FileNotFoundError: If there is no such file.
         UserError: If it is damaged; it is raised as the class `error`.
     """
-    with _one_sentence(path, cure, error):
+    with one_sentence(path, cure, error):
         data = read_bytes(path, limit=JSON_LIMIT, follow_links=follow_links)
         content = _parse_object(data)
         check_fields(content, fields or {})
@@ -268,7 +268,7 @@ def read_json_lines(
         FileNotFoundError: If there is no such file.
         CheckpointError: If it cannot be read.
     """
-    with _one_sentence(path, "replace it, or move it away", CheckpointError):
+    with one_sentence(path, "replace it, or move it away", CheckpointError):
         *lines, rest = read_bytes(path, limit=JSON_LIMIT, follow_links=False).split(b"\n")
     rows, damaged = [], 0
     for line in (*lines, rest):
@@ -310,11 +310,11 @@ def read_npz(
         UserError: If it is damaged or holds something else; it is raised as the class `error`.
     """
     with (
-        _one_sentence(path, cure, error),
+        one_sentence(path, cure, error),
         open_regular(path, follow_links=follow_links) as file,
     ):
         found = _read_members(file, arrays, limit)
-        _check_arrays(found, arrays)
+        check_arrays(found, arrays)
     return found
 
 
@@ -381,7 +381,14 @@ def check_unpacked(name: str, size: int, stored: int) -> None:
 
 
 @contextlib.contextmanager
-def _one_sentence(path: str | Path, cure: str, error: type[UserError]) -> Iterator[None]:
+def one_sentence(path: str | Path, cure: str, error: type[UserError]) -> Iterator[None]:
+    """Turn whatever reading a file raises into one sentence.
+
+    Args:
+        path: The file.
+        cure: What the user should do about a damaged file, as the end of a sentence.
+        error: The exception to raise. A `FileNotFoundError` passes through.
+    """
     try:
         yield
     except FileNotFoundError:
@@ -451,7 +458,12 @@ def _read_array(name: str, member: Any, wanted: Array, limit: int) -> NDArray[An
     return values.reshape(shape[::-1]).T.copy() if by_columns else values.reshape(shape).copy()
 
 
-def _check_arrays(found: Mapping[str, NDArray[Any]], arrays: Mapping[str, Array]) -> None:
+def check_arrays(found: Mapping[str, NDArray[Any]], arrays: Mapping[str, Array]) -> None:
+    """Check the shapes, ranges and finiteness of arrays that were read; `read_npz` does.
+
+    Raises:
+        ValueError: If an array is not what was wanted; it names the array.
+    """
     sizes: dict[str, int] = {}
     for name, values in found.items():
         wanted = arrays[name]

@@ -42,6 +42,13 @@ class _Shard(click.ParamType):
     metavar="I/N",
     help="Embed only the I-th of N parts, from 1 on, one for each of N workers.",
 )
+@click.option(
+    "--crops",
+    default=1,
+    type=click.IntRange(1, 256),
+    help="Rows per image: so many random crops of it; 1 is the center view.",
+)
+@click.option("--seed", default=0, type=click.IntRange(0), help="Of the crops.")
 @changes_option
 @runtime_option
 @json_option
@@ -50,6 +57,8 @@ def embed(
     images: tuple[Path, ...],
     output: Path,
     shard: tuple[int, int],
+    crops: int,
+    seed: int,
     changes: tuple[str, ...],
     runtime: str | None,
     as_json: bool,
@@ -58,17 +67,26 @@ def embed(
 
     RUN_OR_MODEL is a run directory, a .tflite, or whatever can be a teacher. The output holds the
     arrays paths, features and embeddings; of a .tflite, the one that it computes. An .npy holds one
-    array, with the paths beside it. Files that cannot be read are skipped and listed.
+    array, with the paths beside it. Files that cannot be read are skipped and listed. An .npz or
+    .parquet can be a teacher.weights; with --crops, an .npz also says what each crop shows.
 
     \b
     Example:
       s2bnn embed student.tflite photos/ cat.jpg --output embeddings.npz
+      s2bnn embed runs/teacher photos/ --crops 4 --output features.npz
     """
     from s2bnn_tf.evaluation import embed_images
     from s2bnn_tf.teachers import open_with_changes
 
     encoder = open_with_changes(run_or_model, changes, runtime)
     result = embed_images(
-        run_or_model, images, output, shard=shard, encoder=encoder, progress=show_progress
+        run_or_model,
+        images,
+        output,
+        shard=shard,
+        crops=crops,
+        seed=seed,
+        encoder=encoder,
+        progress=show_progress,
     )
     print_result(result, as_json, lambda: f"{result['images']} images embedded in {output}.")

@@ -25,8 +25,8 @@ from s2bnn_tf.progress import show_progress
 )
 @click.option(
     "--teacher",
-    help="A run directory, the name of a published teacher (see s2bnn teachers), or a .keras or "
-    ".onnx file. Default: trained here.",
+    help="A run directory, the name of a published teacher (see s2bnn teachers), a .keras or .onnx "
+    "file, or a file of features (.npz). Default: trained here.",
 )
 @click.option(
     "--minutes",

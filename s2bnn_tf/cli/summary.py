@@ -53,16 +53,15 @@ def summary(config_or_run: Path, as_json: bool) -> None:
 def _memory(recipe: Config, encoder: Encoder) -> dict[str, Any]:
     """What training needs, in bytes, and what would fit into what is available."""
     from s2bnn_tf.errors import UserError
-    from s2bnn_tf.teachers import load_teacher
+    from s2bnn_tf.teachers import is_feature_file, load_teacher
     from s2bnn_tf.training import count_step_memory, room_to_train
 
     teacher = reason = None
-    if recipe.teacher is not None:
+    guide = recipe.teacher
+    if guide is not None and not guide.cache and not is_feature_file(guide.weights):
         try:
             data = recipe.data
-            teacher = load_teacher(
-                recipe.teacher, image_size=data.image_size, channels=data.channels
-            )
+            teacher = load_teacher(guide, image_size=data.image_size, channels=data.channels)
         except UserError as error:  # mostly, it has not been trained yet
             reason = str(error)
     student = encoder if recipe.precision == "float32" else None  # it computes in floats

@@ -9,7 +9,8 @@ Read the files in this order:
    `decoded_source` decodes them one at a time, in `file_source` from files.
 3. What happens to images: `crop` and `augment` for batches of small ones, by the matrices of
    `resample`; `changes` and `pixels` for one large image at a time.
-4. What training and evaluation read: `order`, `views`, `labeled`; `numpy_op` calls Python in them.
+4. What training and evaluation read: `order`, `views`, `labeled`; `crops` and `crop_dataset` for
+   crops that are drawn once; `numpy_op` calls Python in them.
 5. `pack` writes a folder of images into a few large files.
 """
 
@@ -20,8 +21,11 @@ from s2bnn_tf.data.augment import (
     IMAGENET_STD,
     Augmentation,
     channel_statistics,
+    denormalize,
     normalize,
 )
+from s2bnn_tf.data.crop_dataset import crop_dataset
+from s2bnn_tf.data.crops import Crops, draw_crops
 from s2bnn_tf.data.decode import load_image
 from s2bnn_tf.data.decoded_source import DecodedSource
 from s2bnn_tf.data.file_source import FileSource
@@ -29,6 +33,7 @@ from s2bnn_tf.data.folder import Listing, list_splits, list_video
 from s2bnn_tf.data.image_source import ImageSource
 from s2bnn_tf.data.labeled import PROBE_FLIP_PROBABILITY, labeled_dataset
 from s2bnn_tf.data.list_file import Listed, read_list, write_list
+from s2bnn_tf.data.numpy_op import numpy_op
 from s2bnn_tf.data.order import batch_indices, steps_per_epoch
 from s2bnn_tf.data.pack import pack
 from s2bnn_tf.data.pictures import center_crop, see, to_gray
@@ -44,6 +49,7 @@ __all__ = [
     "PROBE_FLIP_PROBABILITY",
     "ArraySource",
     "Augmentation",
+    "Crops",
     "DecodedSource",
     "FileSource",
     "ImageSource",
@@ -53,13 +59,17 @@ __all__ = [
     "batch_indices",
     "center_crop",
     "channel_statistics",
+    "crop_dataset",
     "default_frames_dir",
+    "denormalize",
+    "draw_crops",
     "is_video",
     "labeled_dataset",
     "list_splits",
     "list_video",
     "load_image",
     "normalize",
+    "numpy_op",
     "open_images",
     "open_source",
     "pack",

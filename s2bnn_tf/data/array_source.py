@@ -12,7 +12,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from s2bnn_tf.data.augment import Augmentation, augment_view
-from s2bnn_tf.data.crop import random_resized_crop
+from s2bnn_tf.data.crop import random_resized_crop, resized_crop
 from s2bnn_tf.data.image_source import CropCenters, CropRandomly, ImageSource, ViewMaker
 from s2bnn_tf.data.order import most_in_a_chunk
 from s2bnn_tf.data.pictures import center_offset, covering_shape, to_gray
@@ -62,6 +62,29 @@ class ArraySource(ImageSource):
             return tuple(tf.split(augment_view(crops, augmentation, view_seed), views))
 
         return ViewMaker(make, most_in_a_chunk(math.prod(shape) * views), in_bytes=False)
+
+    def crop_maker(self, shape: Shape, augmentation: Augmentation, views: int) -> ViewMaker:
+        pixels, size = self._pixels(shape), shape[:2]
+        sides = tf.constant(2 * self.images.shape[1:3], tf.float32)
+        still = replace(augmentation, flip_probability=0.0)
+
+        def make(
+            indices: tf.Tensor, seed: tf.Tensor, boxes: tf.Tensor, flips: tf.Tensor
+        ) -> tuple[tf.Tensor, ...]:
+            chosen = tf.gather(pixels, tf.tile(indices, [views]))
+            placed = tf.round(tf.reshape(tf.transpose(boxes, (1, 0, 2)), (-1, 4)) * sides)
+            corners, sizes = placed[:, :2], tf.maximum(placed[:, 2:], 1.0)
+            corners = tf.minimum(corners, sides[:2] - 1.0)
+            sizes = tf.minimum(sizes, sides[:2] - corners)
+            crops = resized_crop(chosen, tf.concat([corners, sizes], axis=1), size)
+            changed = augment_view(crops, still, seed)
+            mirrored = tf.reshape(tf.transpose(flips), (-1, 1, 1, 1))
+            return tuple(tf.split(tf.where(mirrored, changed[:, :, ::-1], changed), views))
+
+        return ViewMaker(make, most_in_a_chunk(math.prod(shape) * views), in_bytes=False)
+
+    def image_sizes(self) -> NDArray[np.int32]:
+        return np.full((len(self.images), 2), self.images.shape[1:3], np.int32)
 
     def random_crops(self, shape: Shape, crop_scale: tuple[float, float]) -> CropRandomly:
         pixels, size = self._pixels(shape), shape[:2]

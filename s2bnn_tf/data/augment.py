@@ -12,7 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from s2bnn_tf.data.resample import gaussian_matrix, resample
 
@@ -68,6 +70,12 @@ def normalize(images: tf.Tensor) -> tf.Tensor:
     offset = tf.constant([mean / std for mean, std in zip(means, stds)])
     lines = tf.reshape(tf.cast(images, tf.float32), (-1, channels * width))
     return tf.reshape(lines * scale - tf.tile(offset, [width]), tf.shape(images))
+
+
+def denormalize(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Undo `normalize`, up to rounding: `(B, H, W, C)` of 0-255."""
+    means, stds = (np.array(part, np.float32) for part in channel_statistics(images.shape[-1]))
+    return np.asarray(np.clip((images * stds + means) * 255, 0, 255), np.float32)
 
 
 def augment_view(images: tf.Tensor, augmentation: Augmentation, seed: tf.Tensor) -> tf.Tensor:

@@ -103,28 +103,36 @@ class DecodedSource(ImageSource):
 
         def make(indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, ...]:
             crop_seed, view_seed = tf.unstack(tf.random.split(seed), axis=0)
-            image_sizes = tf.gather(sizes, tf.repeat(indices, views))
+            image_sizes = tf.repeat(tf.gather(sizes, indices), views, axis=0)
             boxes = sample_crop_boxes(
                 image_sizes, augmentation.crop_scale, crop_seed, view=shape[:2]
             )
             changes = sample_changes(indices.shape[0] * views, augmentation, view_seed)
-            batch = (indices.shape[0], *shape)
-            made = numpy_op(
-                lambda index, box, *draws: self._make_views(index, box, Changes(*draws), shape),
-                lambda *_: [np.zeros(batch, np.uint8)] * views,
-                [indices, tf.reshape(boxes, (-1, views, 4)), *changes],
-                [tf.uint8] * views,
-            )
-            return tuple(tf.ensure_shape(view, batch) for view in made)
+            relative = _as_shares(boxes, image_sizes)
+            return self._views_op(indices, tf.reshape(relative, (-1, views, 4)), changes, shape)
 
         return ViewMaker(make, _DRAWN_TOGETHER, in_bytes=True)
+
+    def crop_maker(self, shape: Shape, augmentation: Augmentation, views: int) -> ViewMaker:
+        def make(
+            indices: tf.Tensor, seed: tf.Tensor, boxes: tf.Tensor, flips: tf.Tensor
+        ) -> tuple[tf.Tensor, ...]:
+            changes = sample_changes(indices.shape[0] * views, augmentation, seed)
+            changes = changes._replace(mirror=tf.reshape(flips, [-1]))
+            return self._views_op(indices, tf.cast(boxes, tf.float64), changes, shape)
+
+        return ViewMaker(make, _DRAWN_TOGETHER, in_bytes=True)
+
+    def image_sizes(self) -> NDArray[np.int32]:
+        return self.sizes
 
     def random_crops(self, shape: Shape, crop_scale: tuple[float, float]) -> CropRandomly:
         sizes = tf.constant(self.sizes)
 
         def crop(indices: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             boxes = sample_crop_boxes(tf.gather(sizes, indices), crop_scale, seed, view=shape[:2])
-            return _readable_op(lambda i, b: self._crop(i, b, shape), [indices, boxes], shape)
+            relative = _as_shares(boxes, tf.gather(sizes, indices))
+            return _readable_op(lambda i, b: self._crop(i, b, shape), [indices, relative], shape)
 
         return crop
 
@@ -134,8 +142,21 @@ class DecodedSource(ImageSource):
 
         return crop
 
+    def _views_op(
+        self, indices: tf.Tensor, boxes: tf.Tensor, changes: Changes, shape: Shape
+    ) -> tuple[tf.Tensor, ...]:
+        """Run `_make_views` inside a graph."""
+        batch, views = (indices.shape[0], *shape), boxes.shape[1]
+        made = numpy_op(
+            lambda index, box, *draws: self._make_views(index, box, Changes(*draws), shape),
+            lambda *_: [np.zeros(batch, np.uint8)] * views,
+            [indices, boxes, *changes],
+            [tf.uint8] * views,
+        )
+        return tuple(tf.ensure_shape(view, batch) for view in made)
+
     def _make_views(
-        self, indices: Indices, boxes: NDArray[np.int32], changes: Changes, shape: Shape
+        self, indices: Indices, boxes: NDArray[np.float64], changes: Changes, shape: Shape
     ) -> list[NDArray[np.uint8]]:
         """Cut V boxes out of each image and make views of them, decoding each image once.
 
@@ -144,7 +165,8 @@ class DecodedSource(ImageSource):
 
         Args:
             indices: `(B,)`.
-            boxes: `(B, V, 4)`: top, left, height and width of V boxes in each image.
+            boxes: `(B, V, 4)`: top, left, height and width of V boxes in each image, as shares
+                of it, which hold at any decoded resolution.
             changes: What happens to each crop, `(B * V, ...)`.
             shape: Height, width and channels of the views, `(H, W, C)`.
 
@@ -156,18 +178,18 @@ class DecodedSource(ImageSource):
         """
         count, views, _ = boxes.shape
         result = [np.empty((count, *shape), np.uint8) for _ in range(views)]
-        for row, (index, relative) in enumerate(zip(indices, self._relative(indices, boxes))):
+        for row, (index, relative) in enumerate(zip(indices, boxes)):
             for view, crop in enumerate(self._read_or_replace(index, relative, shape)):
                 changed = change_view(crop, changes.of(row * views + view))
                 result[view][row] = changed.reshape(shape)
         return result
 
     def _crop(
-        self, indices: Indices, boxes: NDArray[np.int32], shape: Shape
+        self, indices: Indices, boxes: NDArray[np.float64], shape: Shape
     ) -> tuple[NDArray[np.uint8], Indices]:
-        """Cut one box, of `boxes` `(B, 4)`, out of each image that can be read."""
-        relative = self._relative(indices, boxes[:, np.newaxis])
-        crops = [self._read_crops(index, box, shape) for index, box in zip(indices, relative)]
+        """Cut one box, of `boxes` `(B, 4)` in shares, out of each image that can be read."""
+        each = zip(indices, boxes[:, np.newaxis])
+        crops = [self._read_crops(index, box, shape) for index, box in each]
         images = [None if crop is None else crop[0] for crop in crops]
         return _stack_readable(images, indices, shape)
 
@@ -201,15 +223,17 @@ class DecodedSource(ImageSource):
         if image is None:
             return None
         boxes = np.round(relative * np.tile(image.shape[:2], 2)).astype(int).tolist()
+        last = np.subtract(image.shape[:2], 1).tolist()
+        corners = [(min(top, last[0]), min(left, last[1])) for top, left, _, _ in boxes]
         return [
             resize(image[top : top + max(height, 1), left : left + max(width, 1)], shape[:2])
-            for top, left, height, width in boxes
+            for (top, left), (_, _, height, width) in zip(corners, boxes)
         ]
 
-    def _relative(self, indices: Indices, boxes: NDArray[np.int32]) -> NDArray[np.float64]:
-        """Return boxes as shares of the image, which hold at any decoded resolution."""
-        relative: NDArray[np.float64] = boxes / np.tile(self.sizes[indices], 2)[:, np.newaxis]
-        return relative
+
+def _as_shares(boxes: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
+    """Boxes `(B, 4)` in pixels as shares of images of these sizes `(B, 2)`, float64."""
+    return tf.cast(boxes, tf.float64) / tf.cast(tf.tile(sizes, (1, 2)), tf.float64)
 
 
 def _stack_readable(

@@ -46,6 +46,9 @@ class FileSource(DecodedSource):
     def contents(self) -> Iterator[bytes]:
         return _hash_each(self.paths)
 
+    def digests(self) -> list[str]:
+        return [digest.hex() for digest in _hash_each(self.paths)]
+
     def decode(
         self, index: int, minimum_size: tuple[float, float] | None = None
     ) -> NDArray[np.uint8]:
@@ -79,6 +82,9 @@ class RecordSource(DecodedSource):
 
     def contents(self) -> Iterator[bytes]:
         return _hash_each(self.records)
+
+    def digests(self) -> list[str]:
+        return [digest.hex() for digest in _hash_each(self.records)]
 
     def decode(
         self, index: int, minimum_size: tuple[float, float] | None = None

@@ -21,7 +21,7 @@ from s2bnn_tf.image_size import Shape
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-MakeViews = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, ...]]
+MakeViews = Callable[..., tuple[tf.Tensor, ...]]
 CropRandomly = Callable[[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 CropCenters = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
 
@@ -32,7 +32,8 @@ class ViewMaker:
 
     Attributes:
         make: A function from indices, int64 `(B,)`, and a seed, int32 `(2,)`, to a tuple of V
-            tensors `(B, H, W, C)`: V views of each image.
+            tensors `(B, H, W, C)`: V views of each image. That of a `crop_maker` also takes boxes
+            and flips.
         most_at_once: The largest number of images B that is efficient in one call.
         in_bytes: True if the views are 0-255 in uint8, made image by image in NumPy;
             False if they are normalized float32, made by TensorFlow's own operations.
@@ -95,6 +96,23 @@ class ImageSource(ABC):
 
         With one channel, each image becomes gray before anything else happens to it.
         """
+
+    @abstractmethod
+    def crop_maker(self, shape: Shape, augmentation: Augmentation, views: int) -> ViewMaker:
+        """Return how views are made of crops that are given, as `view_maker` does of random ones.
+
+        Its function also takes boxes, float32 `(B, views, 4)`: top, left, height and width as
+        shares of the image, and flips, bool `(B, views)`: whether to exchange left and right.
+        Only the changes of color and the blur are drawn.
+        """
+
+    @abstractmethod
+    def image_sizes(self) -> NDArray[np.int32]:
+        """Return the height and width of each image in pixels, `(N, 2)`."""
+
+    def digests(self) -> list[str] | None:
+        """Return the SHA-256 of each image's file in hexadecimal; None without files."""
+        return None
 
     @abstractmethod
     def random_crops(self, shape: Shape, crop_scale: tuple[float, float]) -> CropRandomly:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from s2bnn_tf.data.image_source import ImageSource
 from s2bnn_tf.errors import DataError
 
-ORDER, VIEWS = 0, 1  # the purposes of a seed
+ORDER, VIEWS, CROPS = 0, 1, 2  # the purposes of a seed
 _CHUNK_VALUES = 2**20  # float32 values processed at a time: few enough to stay in the cache
 _MOST_IN_A_CHUNK = 64  # limits the work that is thrown away where several devices share a batch
 
@@ -47,7 +47,7 @@ def fold_seed(seed: int, purpose: int, number: int | tf.Tensor) -> tf.Tensor:
 
     Args:
         seed: The seed of the dataset, any integer.
-        purpose: `ORDER` or `VIEWS`.
+        purpose: `ORDER`, `VIEWS` or `CROPS`.
         number: The number of the epoch or chunk.
     """
     pair = tf.constant([seed % 2**31, purpose], tf.int32)

@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 
 from s2bnn_tf.data import ImageSource, open_images
-from s2bnn_tf.evaluation.arrays import FloatArray
+from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.evaluation.embed_crops import describe_outputs, embed_crops, name_outputs
 from s2bnn_tf.evaluation.feature_cache import FeatureCache
 from s2bnn_tf.evaluation.features import ImageEncoder, extract_features, readable
 from s2bnn_tf.evaluation.vector_files import check_vector_file, write_vectors
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.teachers import open_model
-
-# The array in an `.npz` by the head of a `.tflite`.
-_OUTPUTS = {"none": "features", "projection": "embeddings", "linear": "logits"}
 
 
 def embed_images(
@@ -26,23 +24,34 @@ def embed_images(
     output: Path | str,
     *,
     shard: tuple[int, int] = (1, 1),
+    crops: int = 1,
+    seed: int = 0,
     runtime: str | None = None,
     encoder: ImageEncoder | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write the features and embeddings of images to an `.npz`, `.npy` or `.parquet`.
 
+    `teacher.weights` takes an `.npz` and a `.parquet`.
+
     The file holds `paths` (N,) and, in the same order, `features` float32 (N, C) and `embeddings`
     float32 (N, D) of unit length; `numpy.load` reads an `.npz` without pickle. A `.tflite` has one
     output, so its file holds one of these, or `logits` float32 (N, K), by the head that it was
     converted with. An `.npy` holds one array; see `write_vectors`.
 
+    Of K crops of each image, the file has K rows, one after the other, and also `sha256` (N * K,),
+    of the image's file, `boxes` float32 (N * K, 4), top, left, height and width as shares of the
+    image, and `flips` bool (N * K,).
+
     Args:
         path: A model, as for `open_model`.
         images: Image files and folders of them.
-        output: The file, replaced atomically.
+        output: The file, replaced atomically; crops are written to an `.npz` only.
         shard: Which part of the images, and of how many, from 1 on: the files of all parts hold,
             after each other, what the file of all images holds.
+        crops: The number of crops of each image, K, drawn as the recipe of the run draws them; 1
+            for the center view that evaluation takes.
+        seed: The seed of the crops.
         runtime: What runs a `.tflite`, as for `open_model`.
         encoder: The model, if it is opened already.
         progress: Called after each batch.
@@ -56,10 +65,17 @@ def embed_images(
         DataError: If no image can be read.
         UserError: If the model cannot be opened.
     """
-    check_vector_file(Path(output))
+    output = Path(output)
+    check_vector_file(output)
+    source = open_images(images, shard)
+    if crops > 1:
+        if output.suffix != ".npz":
+            raise ConfigError(f"{output} cannot hold crops; name an --output FILE.npz.")
+        opened = encoder or open_model(path, runtime)
+        return embed_crops(opened, source, output, crops, seed=seed, progress=progress)
     return embed_sources(
         path,
-        [open_images(images, shard)],
+        [source],
         output,
         runtime=runtime,
         encoder=encoder,
@@ -101,7 +117,7 @@ def embed_sources(
     extract = FeatureCache(path).extract if keep else extract_features
     parts = [extract(encoder, source, progress=progress)[0] for source in sources]
     features = np.concatenate(parts)
-    arrays = _arrays(encoder, features)
+    arrays = name_outputs(encoder, features)
     encoded = [readable(source) for source in sources]
     paths = [str(part.identify(i)) for part in encoded for i in range(len(part))]
     write_vectors(output, paths, arrays)
@@ -109,13 +125,5 @@ def embed_sources(
         "output": str(output),
         "images": len(paths),
         "skipped": sum(len(source.unreadable) for source in sources),
-        **{f"{name.removesuffix('s')}_dim": v.shape[1] for name, v in arrays.items()},
-        **({"runtime": encoder.runtime} if encoder.runtime is not None else {}),
+        **describe_outputs(encoder, arrays),
     }
-
-
-def _arrays(encoder: ImageEncoder, outputs: FloatArray) -> dict[str, FloatArray]:
-    """What a model computes, by name; the output of a `.tflite` is one of them and not two."""
-    if encoder.head is None:
-        return {"features": outputs, "embeddings": encoder.project(outputs)}
-    return {_OUTPUTS[encoder.head]: outputs}

@@ -51,9 +51,9 @@ def fit(
             (image, label). Images in memory are written as PNG files beside `output_dir`.
         output_dir: The directory for everything.
         teacher: A run directory, the name of a published teacher, a `.keras` or `.onnx` file, a
-            Keras model of images normalized as by
-            `s2bnn_tf.data.normalize`, or a function from images (N, H, W, 3), RGB in uint8 of the
-            student's size, to features (N, D); trained here by default.
+            file of features, a Keras model of images normalized as by `s2bnn_tf.data.normalize`,
+            or a function from images (N, H, W, 3), RGB in uint8 of the student's size, to features
+            (N, D); trained here by default.
         minutes: The time for all of it.
         student: The name of a backbone, or a Keras model of normalized images to features
             (N, D) or maps (N, H, W, D), which is copied with its weights. A model trains in one

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from s2bnn_tf.config import Config, DataConfig, StudentConfig, load_config
+from s2bnn_tf.config import Config, StudentConfig, load_config
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import write_json
 from s2bnn_tf.image_size import describe_size
@@ -19,11 +19,18 @@ from s2bnn_tf.objectives import check_objective
 from s2bnn_tf.pipeline.look import Look
 from s2bnn_tf.pipeline.objects import is_binary_network
 from s2bnn_tf.pipeline.room import count_memory, memory_of_all
+from s2bnn_tf.pipeline.storing import (
+    centered,
+    check_features,
+    may_store,
+    rehearsal,
+    store_targets,
+    target_width,
+)
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import ListOf, Number, Object, Text, read_json
 from s2bnn_tf.recipes import config_path
 from s2bnn_tf.runs import is_keras_file, leave_untrained, options_of, plugins_of
-from s2bnn_tf.teachers import load_teacher
 from s2bnn_tf.training import (
     Cost,
     StepMemory,
@@ -71,8 +78,8 @@ class Options:
 
     Attributes:
         minutes: The time of the whole command.
-        teacher: A run directory, the name of a published teacher or a `.keras` file; None to
-            train one.
+        teacher: A run directory, the name of a published teacher, a `.keras` file or a file of
+            features; None to train one.
         size: One of SIZES; None to choose by the pictures.
         init: A run directory to start the student from.
         overrides: Changes to the recipes, as `section.key=value`.
@@ -137,7 +144,7 @@ class Plan:
             "has seen millions of pictures: of photographs, --teacher dinov2_vits14 (Apache-2.0); "
             "s2bnn teachers lists more"
             if own
-            else f"teacher    {self.options.teacher}",
+            else f"teacher    {self.options.teacher}{_describe_storing(student)}",
         ]
         for stage in self.recipes:
             config = self.config(stage)
@@ -177,33 +184,61 @@ def make_plan(
         UserError: If the teacher cannot be used.
     """
     given = tuple(o for o in options.overrides if o.startswith("steps="))
+    check_features(options.teacher, look)
     if not timed:
         recipes = _choose(look, options, *next(_sizes_and_batches(look, options)))
         complete = {s: (*r, *given, *_plugins(_load(s, r))) for s, r in recipes.items()}
         return Plan(options, look, complete, {}, 0)
     recipes, memory = choose_what_fits(look, options, room_to_train())
-    costs = _time(recipes, options, progress or no_progress)
+    stores = may_store(options.teacher, options.overrides)
+    costs = _time(recipes, options, progress or no_progress, stores=stores)
     rest = _rest(look, recipes, costs)
     begin = sum(cost.start_seconds for cost in costs.values())
     left = 60 * options.minutes - spent - rest - begin
-    whole = sum(_SHARES[stage] for stage in recipes)
-    minutes = {}
-    for stage in recipes:
+    student = _load("student", recipes["student"])
+    recipes, costs, storing = store_targets(
+        recipes, costs, student, look.train, left, stores=stores
+    )
+    spent += rest + begin + storing
+    recipes, minutes = _set_lengths(recipes, costs, options, look.train, spent)
+    minutes["step1" if "step1" in recipes else "student"] += storing / 60
+    return Plan(options, look, recipes, {**minutes, "rest": rest / 60}, memory // 2**20)
+
+
+def _set_lengths(
+    recipes: dict[str, tuple[str, ...]],
+    costs: dict[str, Cost],
+    options: Options,
+    pictures: int,
+    spent: float,
+) -> tuple[dict[str, tuple[str, ...]], dict[str, float]]:
+    """Give each stage its share of the seconds that are not spent.
+
+    Returns:
+        The recipes with their steps, and the minutes of each stage.
+
+    Raises:
+        ConfigError: If the time is too short for any of them.
+    """
+    given = tuple(o for o in options.overrides if o.startswith("steps="))
+    whole, complete, minutes = sum(_SHARES[stage] for stage in recipes), {}, {}
+    for stage, changes in recipes.items():
         cost = costs[stage]
-        config = _load(stage, (*recipes[stage], *given))
+        config = _load(stage, (*changes, *given))
         if not given:
-            most = math.ceil(_MOST_PASSES[stage] * look.train / config.data.batch_size)
-            steps = min(int(left * _SHARES[stage] / whole / cost.seconds), most)
+            most = math.ceil(_MOST_PASSES[stage] * pictures / config.data.batch_size)
+            share = (60 * options.minutes - spent) * _SHARES[stage] / whole
+            steps = min(int(share / cost.seconds), most)
             if steps < _FEWEST_STEPS:
                 needed = _FEWEST_STEPS * cost.seconds * whole / _SHARES[stage]
                 raise ConfigError(
                     f"{options.minutes:g} minutes are too few for anything here; give at least "
-                    f"--minutes {math.ceil((spent + rest + begin + needed) / 60)}."
+                    f"--minutes {math.ceil((spent + needed) / 60)}."
                 )
             config = dataclasses.replace(config, steps=steps)
-        recipes[stage] = (*recipes[stage], f"steps={config.steps}", *_plugins(config))
+        complete[stage] = (*changes, f"steps={config.steps}", *_plugins(config))
         minutes[stage] = ((config.steps or 0) * cost.seconds + cost.start_seconds) / 60
-    return Plan(options, look, recipes, {**minutes, "rest": rest / 60}, memory // 2**20)
+    return complete, minutes
 
 
 def _rest(look: Look, recipes: dict[str, tuple[str, ...]], costs: dict[str, Cost]) -> float:
@@ -214,7 +249,8 @@ def _rest(look: Look, recipes: dict[str, tuple[str, ...]], costs: dict[str, Cost
         for stage in recipes
     }
     student = of_one["student"]
-    encoding = measured * (of_one.get("teacher", student) + student)  # and the untrained student
+    teacher = of_one.get("teacher", costs["student"].crop_seconds or student)
+    encoding = measured * (teacher + student)  # and the untrained student
     encoding += (look.train + look.test) * student  # the features of all pictures
     probes = min(look.train, MOST_MEASURED) * _PROBES_PER_PICTURE[look.color]
     return _REST_SECONDS + probes + encoding
@@ -227,9 +263,12 @@ def _plugins(config: Config) -> tuple[str, ...]:
 
 
 def _time(
-    recipes: dict[str, tuple[str, ...]], options: Options, report: Progress
+    recipes: dict[str, tuple[str, ...]], options: Options, report: Progress, *, stores: bool
 ) -> dict[str, Cost]:
-    """Train a few steps of each stage; both steps of the student cost the same."""
+    """Train a few steps of each stage; both steps of the student cost the same.
+
+    Where the teacher may store its targets, the student's steps are timed with stored ones.
+    """
     costs: dict[str, Cost] = {}
     with tempfile.TemporaryDirectory() as temporary:
         teacher: str | Path = options.teacher or ""
@@ -240,7 +279,8 @@ def _time(
             teacher = leave_untrained(config, Path(temporary) / "teacher").path
         report("Timing the student's steps")
         stage = "step1" if "step1" in recipes else "student"
-        timed = _load(stage, (*recipes[stage], f"teacher.weights={json.dumps(str(teacher))}"))
+        changes = rehearsal(recipes[stage]) if stores else recipes[stage]
+        timed = _load(stage, (*changes, f"teacher.weights={json.dumps(str(teacher))}"))
         costs["step1"] = costs["student"] = time_steps(timed)
     return costs
 
@@ -314,12 +354,13 @@ def _choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tu
             f"objective.queue_size={queue}",
             *everywhere,
         )
-    width = _feature_width(teacher, data, given)
     stem = "medium" if min(data.shape[:2]) >= _MEDIUM_STEM else "small"
     network, two_steps = _choose_student(given, (f"student.stem={stem}", *student))
     own = (*shared, f"data.batch_size={max(2, batch // 2)}", *network)
-    own += (f"student.embedding_dim={width}",) if width else ()
-    own += (f"teacher.weights={json.dumps(teacher)}",) if teacher else ()
+    if teacher is not None:
+        own += (f"teacher.weights={json.dumps(teacher)}", *centered(given))
+        width = target_width(_load("step1", (*own, *given)))
+        own += (f"student.embedding_dim={width}",)
     first = (f"student.init_from={json.dumps(options.init)}",) if options.init else ()
     if two_steps:
         recipes["step1"] = (*own, *first, *given)
@@ -361,6 +402,14 @@ def _describe(student: StudentConfig, two_steps: bool) -> str:
     return ", ".join(parts)
 
 
+def _describe_storing(student: Config) -> str:
+    """How the targets of a given teacher come about, where it does not run along."""
+    teacher = student.teacher
+    if teacher is None or not teacher.cache:
+        return ""
+    return f", which looks once at {teacher.crops} crops of each picture"
+
+
 def _augmentation(look: Look, *, color: bool) -> tuple[str, ...]:
     """How far training may change a picture, by what can be seen without labels.
 
@@ -376,17 +425,6 @@ def _augmentation(look: Look, *, color: bool) -> tuple[str, ...]:
 def _largest_batch(look: Look) -> int:
     """With many pictures there are steps enough for a batch that computes faster."""
     return 64 if look.train < _MANY else 128
-
-
-def _feature_width(teacher: str | None, data: DataConfig, given: tuple[str, ...]) -> int | None:
-    """The number of features of a given teacher, as the user's changes want it."""
-    if teacher is None:
-        return None
-    changes = [change for change in given if change.startswith("teacher.")]
-    config = _load("step1", (f"teacher.weights={json.dumps(teacher)}", *changes)).teacher
-    assert config is not None
-    network = load_teacher(config, image_size=data.image_size, channels=data.channels)
-    return int(network.embedding_dim)
 
 
 def _load(stage: str, overrides: tuple[str, ...]) -> Config:

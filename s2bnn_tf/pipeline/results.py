@@ -35,7 +35,12 @@ from s2bnn_tf.pipeline.plan import MOST_MEASURED, Plan
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import Object, read_json
 from s2bnn_tf.runs import LoadedEncoder, open_encoder
-from s2bnn_tf.teachers import load_teacher
+from s2bnn_tf.teachers import (
+    features_of_pictures,
+    is_feature_file,
+    load_teacher,
+    read_features,
+)
 
 PIXELS = (8, 32)
 Extract: TypeAlias = "Callable[[ImageSource], tuple[FloatArray, IntArray]]"
@@ -117,10 +122,17 @@ def _teacher(plan: Plan, output_dir: Path) -> Extract:
         return _kept(output_dir / "teacher")
     config = plan.config("student")
     assert config.teacher is not None
-    data = config.data
+    data, weights = config.data, config.teacher.weights
+    if is_feature_file(weights):
+        rows = read_features(str(weights), "features")
+        return lambda source: (features_of_pictures(rows, source), _labels(source))
     network = load_teacher(config.teacher, image_size=data.image_size, channels=data.channels)
     encoder = LoadedEncoder(network, config, "teacher")
     return lambda source: extract_features(encoder, source)
+
+
+def _labels(source: ImageSource) -> IntArray:
+    return np.full(len(source), -1) if source.labels is None else source.labels
 
 
 def _accuracies(

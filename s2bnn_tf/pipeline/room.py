@@ -8,7 +8,7 @@ from dataclasses import replace
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import Config
 from s2bnn_tf.runs import build_encoder
-from s2bnn_tf.teachers import load_teacher
+from s2bnn_tf.teachers import is_feature_file, load_teacher
 from s2bnn_tf.training import StepMemory, count_step_memory
 
 
@@ -32,7 +32,10 @@ def count_memory(configs: Mapping[str, Config]) -> dict[str, StepMemory]:
     else:
         assert student.teacher is not None
         data = student.data
-        teacher = load_teacher(student.teacher, image_size=data.image_size, channels=data.channels)
+        teacher = None
+        if not is_feature_file(student.teacher.weights):
+            size, channels = data.image_size, data.channels
+            teacher = load_teacher(student.teacher, image_size=size, channels=channels)
     found[stage] = count_step_memory(_measured(student), teacher=teacher)
     return found
 

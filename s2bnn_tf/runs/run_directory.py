@@ -66,6 +66,7 @@ class RunDirectory:
         self.wandb = self.path / "wandb"
         self.imported_path = self.path / "imported.json"  # where imported weights come from
         self.origin_path = self.path / "origin.json"  # the published network behind it
+        self.targets = self.path / "targets"  # what the teacher has computed before training
         self.lock_path = self.path / ".lock"
         self._config: Config | None = None
         refuse_links(*self._parts())
@@ -73,6 +74,7 @@ class RunDirectory:
     def _parts(self) -> list[Path]:
         files = [self.config_path, self.metrics_path, self.weights_path, self.backbone_path]
         folders = [self.checkpoints, self.tensorboard, self.mlflow, self.wandb, self.eval_dir]
+        folders.append(self.targets)
         below = [self.eval_dir / "features", self.eval_dir / "transfer"]
         files += [self.report_path, self.imported_path, self.origin_path, self.lock_path]
         return [*files, *folders, *below]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from s2bnn_tf.errors import CheckpointError, ConfigError, UserError
+from s2bnn_tf.files import sha256
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.progress import Progress, show_progress
 from s2bnn_tf.reading import Text, read_json
@@ -83,6 +85,21 @@ def teacher_origin(weights: str | None) -> dict[str, Any] | None:
     if is_published(weights):
         return read_origin(teacher_run(weights))
     return read_origin(weights) if RunDirectory(weights).exists() else None
+
+
+def teacher_digest(weights: str | None) -> str:
+    """A digest of the files of a teacher; that of its name where it has none.
+
+    Args:
+        weights: `teacher.weights`.
+    """
+    name = weights or ""
+    run = RunDirectory(teacher_run(name) if is_published(name) else name)
+    files = _files(run) if run.exists() else [Path(name)]
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update((sha256(path) if path.is_file() else name).encode())
+    return digest.hexdigest()
 
 
 def is_published(weights: str) -> bool:

@@ -12,6 +12,7 @@ from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError, UserError
 from s2bnn_tf.image_size import ImageSize, describe_size, height_width
 from s2bnn_tf.runs import RunDirectory, load_encoder
 from s2bnn_tf.teachers.cache import get_teacher, is_published
+from s2bnn_tf.teachers.feature_files import is_feature_file
 from s2bnn_tf.teachers.given import PREFIX, load_given
 from s2bnn_tf.teachers.keras_networks import (
     load_application,
@@ -141,6 +142,11 @@ def _load(teacher: TeacherConfig, image_size: ImageSize) -> Encoder:
     weights = Path(teacher.weights or "")
     if teacher.backbone is not None:
         return Encoder(load_application(teacher.backbone, teacher.weights, image_size))
+    if is_feature_file(teacher.weights):
+        raise CheckpointError(
+            f"teacher.weights: {weights} holds features of some pictures, and here a network is "
+            "needed that computes those of others; name the network."
+        )
     if weights.suffix == ".keras":
         network = load_keras_file(weights)
         if (teacher.mean, teacher.std) != (None, None):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +14,10 @@ from s2bnn_tf.config import Config, ObjectiveConfig
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.objectives import KeyQueue, try_objective
 from s2bnn_tf.runs import build_encoder, restore_run
-from s2bnn_tf.teachers import load_teacher
+from s2bnn_tf.teachers import StoredTargets, load_teacher, with_map
+from s2bnn_tf.training.guidance import Guidance
 from s2bnn_tf.training.optimizers import build_optimizer
+from s2bnn_tf.training.precision import precision
 from s2bnn_tf.training.pretrainer import Pretrainer
 from s2bnn_tf.training.schedules import build_schedule
 
@@ -24,11 +25,13 @@ log = logging.getLogger(__name__)
 
 keras = tf.keras
 
-_POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
-
 
 def build_pretrainer(
-    config: Config, *, steps_per_epoch: int, strategy: tf.distribute.Strategy | None = None
+    config: Config,
+    *,
+    steps_per_epoch: int,
+    strategy: tf.distribute.Strategy | None = None,
+    guidance: Guidance | None = None,
 ) -> Pretrainer:
     """Build the networks, queue and optimizer of a recipe, compiled and ready for `fit`.
 
@@ -37,6 +40,7 @@ def build_pretrainer(
         steps_per_epoch: The number of steps in an epoch; the learning rate changes once per
             epoch.
         strategy: The strategy that places the variables; defaults to the current one.
+        guidance: What was prepared of the teacher; by default it computes every target as it is.
 
     Raises:
         ConfigError: If the student has no head, and the teacher's output has another dimension.
@@ -44,27 +48,14 @@ def build_pretrainer(
     """
     strategy = strategy or tf.distribute.get_strategy()
     with precision(config), strategy.scope():
-        pretrainer = _build(config, steps_per_epoch)
+        pretrainer = _build(config, steps_per_epoch, guidance or Guidance())
     if strategy.cluster_resolver or strategy.num_replicas_in_sync > 1:
         pretrainer.student_to_read = _copier(fit_head(config, pretrainer.student), pretrainer)
     return pretrainer
 
 
-@contextlib.contextmanager
-def precision(config: Config) -> Iterator[None]:
-    """Build networks that compute in the precision of a recipe."""
-    before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy(_POLICIES[config.precision])
-    try:
-        yield
-    finally:
-        # None is what Keras has before anybody chooses a policy: it follows floatx().
-        chosen = before.name != keras.backend.floatx()
-        keras.mixed_precision.set_global_policy(before if chosen else None)
-
-
-def fit_head(config: Config, network: Encoder) -> Config:
-    """The recipe whose student has the embedding dimension of a network."""
+def fit_head(config: Config, network: Encoder | StoredTargets) -> Config:
+    """The recipe whose student has the embedding dimension of a network, or of targets."""
     dim = network.embedding_dim
     return replace(config, student=replace(config.student, embedding_dim=dim))
 
@@ -95,16 +86,18 @@ def _copier(config: Config, pretrainer: Pretrainer) -> Callable[[], Encoder]:
     return student
 
 
-def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
-    teacher = _load_teacher(config)
-    if teacher is not None and config.student.head != "none":
-        config = fit_head(config, teacher)
+def _build(config: Config, steps_per_epoch: int, guidance: Guidance) -> Pretrainer:
+    stored = guidance.stored
+    teacher = None if stored is not None else _load_teacher(config, guidance)
+    guide = stored or teacher
+    if guide is not None:
+        config = _fit_to(guide, config)
     keras.utils.set_random_seed(config.seed)  # after the teacher, which also draws numbers
     objective = config.objective
     if objective.custom is not None:
         try_objective(objective.custom, config.student.embedding_dim)
     student = build_encoder(config)
-    _check_dimensions(teacher, student)
+    _check_dimensions(guide, student)
     momentum_encoder = queue = None
     if objective.contrastive_weight > 0:
         momentum_encoder = build_encoder(config)
@@ -116,6 +109,7 @@ def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
     pretrainer = Pretrainer(
         student=student,
         teacher=teacher,
+        stored_targets=stored is not None,
         momentum_encoder=momentum_encoder,
         queue=queue,
         momentum=objective.momentum,
@@ -131,24 +125,31 @@ def _build(config: Config, steps_per_epoch: int) -> Pretrainer:
     return pretrainer
 
 
-def _load_teacher(config: Config) -> Encoder | None:
+def _load_teacher(config: Config, guidance: Guidance) -> Encoder | None:
     if config.teacher is None:
         return None
     teacher = load_teacher(
         config.teacher, image_size=config.data.image_size, channels=config.data.channels
     )
+    return teacher if guidance.target_map is None else with_map(teacher, guidance.target_map)
+
+
+def _fit_to(guide: Encoder | StoredTargets, config: Config) -> Config:
+    """The recipe whose student's head has the dimension of the targets."""
+    if config.student.head == "none":
+        return config
     asked = config.student.embedding_dim
-    if asked != teacher.embedding_dim and config.student.head != "none":
+    if asked != guide.embedding_dim:
         log.warning(
             "student.embedding_dim is %d and the teacher's output has %d dimensions, so the "
             "student's head has %d.",
             asked,
-            *2 * [teacher.embedding_dim],
+            *2 * [guide.embedding_dim],
         )
-    return teacher
+    return fit_head(config, guide)
 
 
-def _check_dimensions(teacher: Encoder | None, student: Encoder) -> None:
+def _check_dimensions(teacher: Encoder | StoredTargets | None, student: Encoder) -> None:
     if teacher is not None and teacher.embedding_dim != student.embedding_dim:
         raise ConfigError(
             f"The teacher's output has {teacher.embedding_dim} dimensions, and the student without "

@@ -9,6 +9,7 @@ import tensorflow as tf
 from s2bnn_tf.config import Config
 from s2bnn_tf.data import ImageSource, batch_indices, view_dataset
 from s2bnn_tf.runs import build_augmentation
+from s2bnn_tf.teachers import StoredTargets
 
 _HEALTH_IMAGES = 32
 
@@ -20,6 +21,7 @@ def distributed_views(
     *,
     views: int,
     first_step: int,
+    stored: StoredTargets | None = None,
 ) -> tf.data.Dataset | tf.distribute.DistributedDataset:
     """Build the endless dataset of a run's views, of which each replica gets its share.
 
@@ -29,11 +31,12 @@ def distributed_views(
         config: The recipe.
         views: The number of views of each image, 1 or 2.
         first_step: The step to start from, counted from 0.
+        stored: The teacher's targets, if they were computed before; each batch ends with its own.
     """
 
     def make(context: tf.distribute.InputContext | None = None) -> tf.data.Dataset:
         context = context or tf.distribute.InputContext()
-        return view_dataset(
+        made = view_dataset(
             source,
             build_augmentation(config.data),
             image_size=config.data.image_size,
@@ -45,7 +48,12 @@ def distributed_views(
             replicas=context.num_replicas_in_sync,
             pipeline=context.input_pipeline_id,
             pipelines=context.num_input_pipelines,
+            crops=None if stored is None else stored.crops,
+            placed=stored is not None,
         )
+        if stored is None:
+            return made
+        return made.map(lambda *batch: (*batch[:-1], stored.look_up(batch[-1])))
 
     if strategy.num_replicas_in_sync == 1 and not strategy.cluster_resolver:
         return make()

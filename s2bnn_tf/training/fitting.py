@@ -15,7 +15,7 @@ from s2bnn_tf.data import ImageSource
 from s2bnn_tf.errors import CheckpointError, DeviceError
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.runs import CheckpointStore, RunDirectory
-from s2bnn_tf.teachers import teacher_failures
+from s2bnn_tf.teachers import StoredTargets, teacher_failures
 from s2bnn_tf.training.binary_health import BinaryHealth, SignFlips
 from s2bnn_tf.training.distribution import agreement, is_chief
 from s2bnn_tf.training.feeding import distributed_views, health_images, images_of_step
@@ -66,6 +66,7 @@ class Training:
         lock: The lock held on that directory.
         store: The checkpoints in that directory.
         strategy: The strategy that the pretrainer was built with.
+        stored: The teacher's targets, if they were computed before.
     """
 
     config: Config
@@ -76,6 +77,7 @@ class Training:
     lock: DirectoryLock
     store: CheckpointStore
     strategy: tf.distribute.Strategy
+    stored: StoredTargets | None = None
 
     def __post_init__(self) -> None:
         self.flips = SignFlips(self.pretrainer.student)
@@ -159,6 +161,7 @@ class Training:
             self.config,
             views=self.pretrainer.views,
             first_step=self.pretrainer.steps_done(),
+            stored=self.stored,
         )
         with teacher_failures():
             self.pretrainer.fit(

@@ -22,6 +22,7 @@ from s2bnn_tf.teachers import teacher_origin
 from s2bnn_tf.training.build import build_pretrainer, fit_head
 from s2bnn_tf.training.distribution import is_chief, open_strategy
 from s2bnn_tf.training.fitting import Training
+from s2bnn_tf.training.guidance import prepare_guidance
 from s2bnn_tf.training.loggers import check_loggers
 from s2bnn_tf.training.monitors import Monitor
 from s2bnn_tf.training.resuming import check_resumable, check_same_images
@@ -80,7 +81,10 @@ def pretrain(
         epochs, steps = run_length(config, source)
         _check_divisible(config, strategy)
         counted = replace(config, epochs=epochs)
-        pretrainer = build_pretrainer(counted, steps_per_epoch=steps, strategy=strategy)
+        guidance = prepare_guidance(config, source, run, place)
+        pretrainer = build_pretrainer(
+            counted, steps_per_epoch=steps, strategy=strategy, guidance=guidance
+        )
         config, counted = (fit_head(c, pretrainer.student) for c in (config, counted))
         if strategy.num_replicas_in_sync == 1 and strategy.cluster_resolver is None:
             check_step_fits(counted, student=pretrainer.student, teacher=pretrainer.teacher)
@@ -94,6 +98,7 @@ def pretrain(
             lock=lock,
             store=_store(place, config),
             strategy=strategy,
+            stored=guidance.stored,
         )
         _restore(training, run)
         _explain_rising_loss(counted, steps, done=pretrainer.steps_done())

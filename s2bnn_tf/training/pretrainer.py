@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -38,6 +38,8 @@ class Pretrainer(keras.Model):
     Args:
         student: The encoder to train, from views `(B, H, W, 3)` to embeddings `(B, D)`.
         teacher: A frozen encoder to `(B, D)`, or None.
+        stored_targets: Whether each batch ends with the targets `(B, D)`, which a teacher has
+            computed before; then there is none here.
         momentum_encoder: A copy of the student, or None.
         queue: The negatives of `info_nce_loss`, which are keys of the momentum encoder, or those
             of `similarity_loss`, which are embeddings of the teacher.
@@ -75,6 +77,7 @@ class Pretrainer(keras.Model):
         *,
         student: Encoder,
         teacher: Encoder | None = None,
+        stored_targets: bool = False,
         momentum_encoder: Encoder | None = None,
         queue: KeyQueue | None = None,
         contrastive_weight: float = 0.0,
@@ -91,10 +94,11 @@ class Pretrainer(keras.Model):
         key_statistics: str = "batch",
     ):
         super().__init__(name="pretrainer")
-        if teacher is None and momentum_encoder is None:
+        guided = teacher is not None or stored_targets
+        if not guided and momentum_encoder is None:
             raise ValueError("A Pretrainer needs a teacher, a momentum encoder, or both.")
         weights = {} if momentum_encoder is None else {"contrastive": contrastive_weight}
-        if teacher is not None:
+        if guided:
             weights["distillation"] = distillation_weight
             weights["similarity"] = similarity_weight
             weights["regression"] = regression_weight
@@ -109,6 +113,7 @@ class Pretrainer(keras.Model):
             )
         self.student = student
         self.teacher = teacher
+        self.stored_targets = stored_targets
         self.momentum_encoder = momentum_encoder
         self.queue = queue
         self.custom = custom
@@ -142,9 +147,11 @@ class Pretrainer(keras.Model):
     def metrics(self) -> list[keras.metrics.Metric]:
         return list(self.means.values())
 
-    def train_step(self, views: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
-        """Update the student on one batch of views, each `(B, H, W, 3)`."""
+    def train_step(self, views: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Update the student on one batch of views, each `(B, H, W, 3)`, and stored targets."""
         key = target = None
+        if self.stored_targets:
+            *views, target = views
         if self.teacher is not None:
             frozen = partial(self.teacher.__call__, training=False)
             target = in_parts(frozen, views[0], self.parts)  # (B, D)

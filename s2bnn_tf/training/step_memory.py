@@ -25,8 +25,9 @@ from s2bnn_tf.layers import leaf_layers
 from s2bnn_tf.objectives import KeyQueue
 from s2bnn_tf.runs import build_encoder
 from s2bnn_tf.training.available_memory import available_memory, resident_memory
-from s2bnn_tf.training.build import loss_arguments, precision
+from s2bnn_tf.training.build import loss_arguments
 from s2bnn_tf.training.live_tensors import LiveTensors, live_tensors
+from s2bnn_tf.training.precision import precision
 from s2bnn_tf.training.pretrainer import Pretrainer
 
 keras = tf.keras

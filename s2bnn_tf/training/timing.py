@@ -11,6 +11,7 @@ from s2bnn_tf.config import Config
 from s2bnn_tf.data import open_source
 from s2bnn_tf.training.build import build_pretrainer
 from s2bnn_tf.training.feeding import distributed_views
+from s2bnn_tf.training.guidance import rehearse_guidance
 
 keras = tf.keras
 
@@ -21,10 +22,13 @@ class Cost(NamedTuple):
     Attributes:
         seconds: The time of a step, the median of a few.
         start_seconds: The time until the first step is done: networks are built and traced.
+        crop_seconds: The time that the teacher takes to store the target of a crop; 0 if it does
+            not.
     """
 
     seconds: float
     start_seconds: float
+    crop_seconds: float = 0.0
 
 
 class _Times(keras.callbacks.Callback):
@@ -49,9 +53,19 @@ def time_steps(config: Config, *, steps: int = 6) -> Cost:
     started = time.perf_counter()
     strategy = tf.distribute.get_strategy()
     source = open_source(config.data.source, "train")
-    pretrainer = build_pretrainer(config, steps_per_epoch=steps + 2, strategy=strategy)
-    views = distributed_views(strategy, source, config, views=pretrainer.views, first_step=0)
+    guidance, crop_seconds = rehearse_guidance(config, source)
+    pretrainer = build_pretrainer(
+        config, steps_per_epoch=steps + 2, strategy=strategy, guidance=guidance
+    )
+    views = distributed_views(
+        strategy,
+        source,
+        config,
+        views=pretrainer.views,
+        first_step=0,
+        stored=guidance.stored,
+    )
     times = _Times()
     pretrainer.fit(views, epochs=1, steps_per_epoch=steps + 2, callbacks=[times], verbose=0)
     seconds = sorted(b - a for a, b in zip(times.moments[1:], times.moments[2:]))
-    return Cost(seconds[len(seconds) // 2], times.moments[0] - started)
+    return Cost(seconds[len(seconds) // 2], times.moments[0] - started, crop_seconds)

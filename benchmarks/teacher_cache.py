@@ -1,0 +1,130 @@
+"""What stored targets of a teacher save and cost, and what centering them changes.
+
+    s2bnn teachers get efficientnet_lite0
+    pip install scikit-image mahotas
+    python benchmarks/teacher_cache.py photographs --teacher efficientnet_lite0 --steps 200
+
+    apt-get install dataset-fashion-mnist
+    python benchmarks/teacher_cache.py fashion_mnist --teacher runs/fashion_mnist/teacher
+
+Each row trains step 1 of the student of `s2bnn fit` for the same number of steps: with the teacher
+running along, and with stored targets of 1 to 16 crops of each picture, as they are, centered, or
+reduced to 128 dimensions. Time is that of the processor, which other programs on the machine do not
+change much. `--minutes` instead gives every row the same time of the processor, what storing takes
+included: the row trains as many steps as fit. The rows go to benchmarks/results/teacher_cache.json
+one by one, and those that are there are not made again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from s2bnn_tf.config import load_config
+from s2bnn_tf.data import open_source
+from s2bnn_tf.demo_pictures import cut_photographs
+from s2bnn_tf.environment import quiet_tensorflow
+from s2bnn_tf.files import write_json
+from s2bnn_tf.recipes import config_path
+
+RESULTS = Path(__file__).parent / "results" / "teacher_cache.json"
+FASHION_MNIST = "idx:/usr/share/datasets/fashion-mnist"
+RECIPE = "fit/regression_step1.yaml"
+ROWS: dict[str, tuple[str, ...]] = {
+    "4 crops, as they are": ("teacher.cache=true", "teacher.crops=4"),
+    "4 crops, 128 dimensions": (
+        "teacher.cache=true",
+        "teacher.crops=4",
+        "teacher.reduce_to=128",
+    ),
+    "4 crops, centered": ("teacher.cache=true", "teacher.crops=4", "teacher.center=true"),
+    "16 crops, 128 dimensions": (
+        "teacher.cache=true",
+        "teacher.crops=16",
+        "teacher.reduce_to=128",
+    ),
+    "the teacher runs along, 128 dimensions": ("teacher.reduce_to=128",),
+    "1 crop, 128 dimensions": ("teacher.cache=true", "teacher.crops=1", "teacher.reduce_to=128"),
+    "the teacher runs along, as it is": (),
+}
+
+
+def measure(changes: tuple[str, ...], budget: float | None) -> dict[str, Any]:
+    """Train one row, and score it."""
+    from s2bnn_tf.evaluation import evaluate_knn
+    from s2bnn_tf.training import pretrain, time_steps
+
+    config = load_config(config_path(RECIPE), changes)
+    if budget is not None:
+        cost, begun = time_steps(config), time.process_time()
+        crops = config.teacher.crops if config.teacher and config.teacher.cache else 0
+        stored = cost.crop_seconds * crops * len(open_source(config.data.source))
+        begun = time.process_time() - begun
+        changes = (*changes, f"steps={max(1, int((budget - stored - begun) / cost.seconds))}")
+        config = load_config(config_path(RECIPE), changes)
+    with tempfile.TemporaryDirectory() as temporary:
+        moments = [time.process_time()]
+        run = pretrain(config, temporary, callbacks=[_clock(moments)])
+        score = evaluate_knn(run.path)["top1"]
+        stored_bytes = sum(path.stat().st_size for path in run.targets.glob("*"))
+    epochs = [b - a for a, b in zip(moments[1:], moments[2:])]
+    return {
+        "knn": score,
+        "steps": config.steps,
+        "epoch_processor_seconds": round(min(epochs), 2),
+        "start_processor_seconds": round(moments[1] - moments[0], 1),
+        "processor_seconds": round(moments[-1] - moments[0], 1),
+        "stored_bytes": stored_bytes,
+    }
+
+
+def _clock(moments: list[float]) -> Any:
+    """A callback that notes the processor's time when training begins, and after each epoch."""
+    import tensorflow as tf
+
+    def note(*_: Any) -> None:
+        moments.append(time.process_time())
+
+    return tf.keras.callbacks.LambdaCallback(on_train_begin=note, on_epoch_end=note)
+
+
+def main() -> None:
+    """Measure the rows that are missing."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pictures", choices=["photographs", "fashion_mnist"])
+    parser.add_argument("--teacher", required=True)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--minutes", type=float, help="Of the processor, instead of --steps.")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--row", action="append", choices=[*ROWS], help="Only this one.")
+    options = parser.parse_args()
+    quiet_tensorflow()
+    length = f"--minutes {options.minutes:g}" if options.minutes else f"--steps {options.steps}"
+    command = f"python benchmarks/teacher_cache.py {options.pictures} --teacher {options.teacher} "
+    command += f"{length} --seed {options.seed}"
+    with tempfile.TemporaryDirectory() as temporary:
+        source = FASHION_MNIST
+        if options.pictures == "photographs":
+            cut_photographs(Path(temporary) / "crops")
+            source = f"{temporary}/crops"
+        shared = [f"data.source={source}", f"teacher.weights={options.teacher}", "loggers=[]"]
+        shared += [f"steps={options.steps}", f"seed={options.seed}"]
+        for name in options.row or ROWS:
+            rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+            if name in rows.get(command, {}):
+                continue
+            budget = None if options.minutes is None else 60 * options.minutes
+            row = measure((*shared, *ROWS[name]), budget)
+            row["date"] = datetime.date.today().isoformat()
+            print(json.dumps({name: row}), flush=True)
+            rows.setdefault(command, {})[name] = row
+            write_json(RESULTS, rows)
+
+
+if __name__ == "__main__":
+    main()
