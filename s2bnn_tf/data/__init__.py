@@ -2,7 +2,7 @@
 
 Read the files in this order:
 
-1. Where images are: `sources` opens them by name; `digits`, `idx`, `folder`, `list_file`,
+1. Where images are: `sources` opens them by name; `digits`, `idx`, `folder`, `flat`, `list_file`,
    `records` and `video`, with `video_worker`, know the formats; `decode` turns files into pixels
    and `readable` leaves out broken ones. `registry` is for custom sources.
 2. What a source is: `image_source` is the interface; `array_source` holds images in memory;
@@ -25,6 +25,7 @@ from s2bnn_tf.data.augment import (
 from s2bnn_tf.data.decode import load_image
 from s2bnn_tf.data.decoded_source import DecodedSource
 from s2bnn_tf.data.file_source import FileSource
+from s2bnn_tf.data.flat import list_pictures, path_of
 from s2bnn_tf.data.folder import Listing, list_splits, list_video
 from s2bnn_tf.data.image_source import ImageSource
 from s2bnn_tf.data.labeled import PROBE_FLIP_PROBABILITY, labeled_dataset
@@ -33,7 +34,7 @@ from s2bnn_tf.data.order import batch_indices, steps_per_epoch
 from s2bnn_tf.data.pack import pack
 from s2bnn_tf.data.pictures import center_crop, see, to_gray
 from s2bnn_tf.data.registry import register_source, source_names, source_plugin
-from s2bnn_tf.data.sources import open_images, open_source
+from s2bnn_tf.data.sources import has_own_splits, open_all, open_images, open_source
 from s2bnn_tf.data.video import Video, default_frames_dir, is_video, sample_video
 from s2bnn_tf.data.views import view_dataset
 
@@ -53,15 +54,19 @@ __all__ = [
     "center_crop",
     "channel_statistics",
     "default_frames_dir",
+    "has_own_splits",
     "is_video",
     "labeled_dataset",
+    "list_pictures",
     "list_splits",
     "list_video",
     "load_image",
     "normalize",
+    "open_all",
     "open_images",
     "open_source",
     "pack",
+    "path_of",
     "read_list",
     "register_source",
     "sample_video",

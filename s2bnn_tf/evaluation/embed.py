@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from s2bnn_tf.data import ImageSource, open_images
+from s2bnn_tf.data import ImageSource, open_all
 from s2bnn_tf.evaluation.arrays import FloatArray
 from s2bnn_tf.evaluation.feature_cache import FeatureCache
 from s2bnn_tf.evaluation.features import ImageEncoder, extract_features, readable
@@ -22,7 +22,7 @@ _OUTPUTS = {"none": "features", "projection": "embeddings", "linear": "logits"}
 
 def embed_images(
     path: Path | str,
-    images: Sequence[Path],
+    images: Sequence[str | Path],
     output: Path | str,
     *,
     runtime: str | None = None,
@@ -31,13 +31,15 @@ def embed_images(
     """Write the features and embeddings of images to an `.npz`.
 
     The file holds `paths` (N,) and, in the same order, `features` float32 (N, C) and `embeddings`
-    float32 (N, D) of unit length; `numpy.load` reads it without pickle. A `.tflite` has one output,
-    so its file holds one of these, or `logits` float32 (N, K), by the head that it was converted
-    with.
+    float32 (N, D) of unit length; `numpy.load` reads it without pickle. A frame of a video is the
+    path of the video and the hundredths of a second of its time, as in `clip.mp4/0000000150.jpg`.
+    A `.tflite` has one output, so its file holds one of these, or `logits` float32 (N, K), by the
+    head that it was converted with.
 
     Args:
         path: A run directory or a `.tflite`.
-        images: Image files and folders of them.
+        images: Whatever `s2bnn fit` takes: image files, folders, videos, and sources as for
+            `open_source`, of which both splits are embedded.
         output: The .npz file, replaced atomically.
         runtime: What runs a `.tflite`, as for `open_encoder`.
         progress: Called after each batch.
@@ -51,7 +53,7 @@ def embed_images(
         UserError: If the model cannot be opened.
     """
     return embed_sources(
-        path, [open_images(images)], output, runtime=runtime, progress=progress, keep=False
+        path, open_all(images, progress), output, runtime=runtime, progress=progress, keep=False
     )
 
 
