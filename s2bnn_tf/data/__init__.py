@@ -30,6 +30,7 @@ from s2bnn_tf.data.folder import Listing, list_splits, list_video
 from s2bnn_tf.data.image_source import ImageSource
 from s2bnn_tf.data.labeled import PROBE_FLIP_PROBABILITY, labeled_dataset
 from s2bnn_tf.data.list_file import Listed, read_list, write_list
+from s2bnn_tf.data.numpy_op import plain_errors
 from s2bnn_tf.data.order import batch_indices, steps_per_epoch
 from s2bnn_tf.data.pack import pack
 from s2bnn_tf.data.pictures import center_crop, see, to_gray
@@ -67,6 +68,7 @@ __all__ = [
     "open_source",
     "pack",
     "path_of",
+    "plain_errors",
     "read_list",
     "register_source",
     "sample_video",

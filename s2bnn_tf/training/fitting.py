@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from s2bnn_tf.config import Config
-from s2bnn_tf.data import ImageSource
+from s2bnn_tf.data import ImageSource, plain_errors
 from s2bnn_tf.errors import CheckpointError, DeviceError
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.runs import CheckpointStore, RunDirectory
@@ -159,14 +159,15 @@ class Training:
             views=self.pretrainer.views,
             first_step=self.pretrainer.steps_done(),
         )
-        self.pretrainer.fit(
-            views,
-            initial_epoch=stretch.first_epoch,
-            epochs=stretch.end_epoch,
-            steps_per_epoch=stretch.steps,
-            callbacks=callbacks,
-            verbose=0,
-        )
+        with plain_errors():
+            self.pretrainer.fit(
+                views,
+                initial_epoch=stretch.first_epoch,
+                epochs=stretch.end_epoch,
+                steps_per_epoch=stretch.steps,
+                callbacks=callbacks,
+                verbose=0,
+            )
 
     def _checkpoints(self, agree: Callable[[bool], bool]) -> Checkpoints:
         monitor = self.config.monitor
