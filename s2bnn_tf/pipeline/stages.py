@@ -22,9 +22,8 @@ from s2bnn_tf.pipeline.plan import (
     check_same,
     make_plan,
     place,
-    read_plan,
-    save_plan,
 )
+from s2bnn_tf.pipeline.plan_file import read_plan, save_plan
 from s2bnn_tf.pipeline.results import measure
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import Number, Object, read_json
@@ -84,7 +83,8 @@ def run_fit(
         for line in plan.lines():
             report(f"  {line}")
         if dry_run:
-            (output / "images.tsv").unlink(missing_ok=True)
+            if not (output / "plan.json").exists():  # else the list belongs to a fit
+                (output / "images.tsv").unlink(missing_ok=True)
             return {"plan": plan.lines()}
         save_plan(plan, output / "plan.json")
         _train(plan, output, callbacks, report)
