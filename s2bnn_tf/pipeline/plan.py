@@ -282,6 +282,11 @@ def _choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tu
     everywhere = [o for o in given if o.split("=")[0].split(".")[0] in _EVERYWHERE]
     source_and_size = (f"data.source={source}", image_size)
     data = _load("step1", (*source_and_size, *everywhere)).data
+    if data.batch_size > look.train and any(o.startswith("data.batch_size=") for o in given):
+        raise ConfigError(
+            f"data.batch_size: there are {look.train} pictures to learn from, fewer than a batch "
+            f"of {data.batch_size}; set it to {look.train // 2} or less."
+        )
     shared = (*source_and_size, *_augmentation(look, color=look.color and data.channels == 3))
     recipes = {}
     teacher = options.teacher
