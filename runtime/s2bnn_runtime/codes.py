@@ -1,4 +1,4 @@
-"""Vectors in 1 bit a dimension; `delegate.hamming` compares such codes."""
+"""Vectors in 1 bit a dimension; `delegate.nearest` compares such codes."""
 
 from __future__ import annotations
 

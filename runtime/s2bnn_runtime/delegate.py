@@ -100,35 +100,47 @@ def check_model(content: bytes) -> None:
         raise S2bnnError(f"it is damaged ({reason}); convert the model again")
 
 
-def hamming(
-    codes: NDArray[np.uint64], query: NDArray[np.uint64], *, kernels: str | None = None
-) -> NDArray[np.uint32]:
-    """In how many bits each code differs from one.
+def nearest(
+    codes: NDArray[np.uint64],
+    query: NDArray[np.uint64],
+    wanted: int,
+    *,
+    kernels: str | None = None,
+) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """The codes that differ from one in the fewest bits, and all as near as the last of these.
 
     Args:
         codes: `(N, W)`; they need not be aligned, as in a file that is mapped.
         query: `(W,)`.
+        wanted: How many to find, at least 0; fewer if there are fewer.
         kernels: As for `load_delegate`, except "reference"; defaults to the best.
 
     Returns:
-        `(N,)`.
+        Their rows, in order, and the number of bits in which each differs.
 
     Raises:
         S2bnnError: If the shapes do not match, if there are no such kernels, or if the library does
             not exist or is built for another processor.
     """
-    rows, query = np.require(codes, np.uint64, "C"), np.require(query, np.uint64, "C")
+    codes, query = np.ascontiguousarray(codes, np.uint64), np.ascontiguousarray(query, np.uint64)
     (words,) = query.shape
-    if rows.ndim != 2 or rows.shape[1] != words:
-        raise S2bnnError(f"codes have shape (N, {words}), not {rows.shape}")
-    distances = np.zeros(len(rows), np.uint32)
-    pointers = [ctypes.c_void_p(array.ctypes.data) for array in (rows, query, distances)]
-    name = None if kernels is None else kernels.encode()
-    if not _library().s2bnn_runtime_hamming(
-        name, pointers[0], len(rows), words, pointers[1], pointers[2]
-    ):
+    if codes.ndim != 2 or codes.shape[1] != words:
+        raise S2bnnError(f"codes have shape (N, {words}), not {codes.shape}")
+    count = len(codes)
+    rows, distances = np.empty(count, np.int64), np.empty(count, np.uint32)
+    found: int = _library().s2bnn_runtime_nearest(
+        None if kernels is None else kernels.encode(),
+        codes.ctypes.data,
+        count,
+        words,
+        query.ctypes.data,
+        wanted,
+        rows.ctypes.data,
+        distances.ctypes.data,
+    )
+    if found < 0:
         raise S2bnnError(f"this processor has no kernels {kernels!r} that compare codes")
-    return distances
+    return rows[:found].copy(), distances[:found].copy()
 
 
 def read_profile(name: str) -> list[list[dict[str, Any]]]:
@@ -177,15 +189,17 @@ def _library() -> ctypes.CDLL:
         ctypes.c_size_t,
     ]
     library.s2bnn_runtime_check_file.restype = ctypes.c_bool
-    library.s2bnn_runtime_hamming.argtypes = [
+    library.s2bnn_runtime_nearest.argtypes = [
         ctypes.c_char_p,
         ctypes.c_void_p,
         ctypes.c_size_t,
         ctypes.c_size_t,
         ctypes.c_void_p,
+        ctypes.c_size_t,
+        ctypes.c_void_p,
         ctypes.c_void_p,
     ]
-    library.s2bnn_runtime_hamming.restype = ctypes.c_bool
+    library.s2bnn_runtime_nearest.restype = ctypes.c_int64
     library.s2bnn_runtime_kernels.restype = ctypes.c_char_p
     library.s2bnn_runtime_profile.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
     library.s2bnn_runtime_profile.restype = ctypes.c_size_t

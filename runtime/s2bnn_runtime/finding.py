@@ -1,28 +1,20 @@
-"""The verbs `s2bnn-run index|search|duplicates|cluster`: find pictures by what they look like."""
+"""The verbs `s2bnn-run index|search`: find pictures by what they look like."""
 
 from __future__ import annotations
 
 import argparse
 import os
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from s2bnn_runtime.clusters import cluster, far_apart
-from s2bnn_runtime.duplicates import SIMILARITY, duplicates
 from s2bnn_runtime.embedder import Embedder
 from s2bnn_runtime.errors import PictureError, S2bnnError
-from s2bnn_runtime.images import picture_files
-from s2bnn_runtime.index import PRECISIONS, PictureIndex, changes
-from s2bnn_runtime.page import check_page, write_page
-from s2bnn_runtime.rows import Clock, Row, Rows, add_arguments, read_count, read_share
-
-_INDEX = ".npz"  # how the name of an index ends, which tells it from pictures
-_SAVE_AFTER = 30  # seconds, and so many times as long as saving took
-_SAVE_SHARE = 20
+from s2bnn_runtime.images import matches, picture_files
+from s2bnn_runtime.index import PRECISIONS, PictureIndex
+from s2bnn_runtime.indexing import INDEX, changes, open_index, update
+from s2bnn_runtime.rows import Clock, Row, Rows, add_arguments, read_count
 
 
 def add_verbs(verbs: Any) -> None:
@@ -42,7 +34,7 @@ def add_verbs(verbs: Any) -> None:
     )
     add_arguments(search, "model")
     search.add_argument("query", type=Path, help="the picture to search for")
-    _add_places(search)
+    add_places(search)
     search.add_argument(
         "--top-k", type=read_count, default=5, metavar="K", help="how many to show (default: 5)"
     )
@@ -54,93 +46,30 @@ def add_verbs(verbs: Any) -> None:
         "(default: float)",
     )
     search.set_defaults(run=_search)
-    found = verbs.add_parser(
-        "duplicates",
-        help="find pictures that show the same",
-        epilog="example: s2bnn-run duplicates encoder.tflite photos.npz --page duplicates.html",
-    )
-    add_arguments(found, "model")
-    _add_places(found)
-    found.add_argument(
-        "--similarity",
-        type=read_share,
-        default=SIMILARITY,
-        metavar="S",
-        help="the cosine, after subtracting the mean of all pictures, from which on two are the "
-        f"same (default: {SIMILARITY:g})",
-    )
-    found.set_defaults(run=_duplicates)
-    groups = verbs.add_parser(
-        "cluster",
-        help="group pictures, and choose those to label first",
-        epilog="example: s2bnn-run cluster encoder.tflite photos.npz --clusters 20",
-    )
-    add_arguments(groups, "model")
-    _add_places(groups)
-    groups.add_argument(
-        "--clusters", type=read_count, default=10, metavar="K", help="how many groups (default: 10)"
-    )
-    groups.add_argument(
-        "--label-first",
-        type=read_count,
-        default=10,
-        metavar="N",
-        help="how many pictures to choose that cover all others best (default: 10)",
-    )
-    groups.set_defaults(run=_cluster)
-    for verb in (found, groups):
-        verb.add_argument(
-            "--page", type=Path, metavar="FILE", help="write a page of thumbnails, *.html"
-        )
 
 
-def _add_places(parser: argparse.ArgumentParser) -> None:
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names indexes and pictures alike."""
     parser.add_argument(
         "places", type=Path, nargs="+", help="an index (*.npz), pictures, or folders of them"
     )
 
 
 def _index(options: argparse.Namespace) -> Rows:
-    if options.index.suffix != _INDEX:
-        raise S2bnnError(f"the index must be named *{_INDEX}, not {options.index.name}")
     embedder = Embedder(options.model)
-    index = PictureIndex(embedder.space)
-    if options.index.exists():
-        index = PictureIndex.load(options.index)
-        _check_space(index, embedder, options.index)
+    index = open_index(options.index, embedder)
     gone, new = changes(index, _listed(options.images, len(index) > 0))
-    waiting: list[tuple[str, tuple[int, int], NDArray[np.float32]]] = []
-    failed = 0
-
-    def save() -> float:
-        start = time.monotonic()
-        nothing = np.zeros((0, index.vectors.shape[1]), np.float32)
-        vectors = [vector for _, _, vector in waiting] or [nothing]
-        index.replace(
-            gone,
-            [path for path, _, _ in waiting],
-            [stamp for _, stamp, _ in waiting],
-            np.concatenate(vectors),
-        )
-        index.save(options.index)
-        waiting.clear()
-        return time.monotonic() - start
-
-    saved, took = time.monotonic(), 0.0
-    for path, stamp in new:
-        try:
-            waiting.append((str(path), stamp, embedder.see(path).features))
-        except PictureError as error:
+    failed, clock = 0, Clock()
+    for seen in update(index, embedder, gone, new, options.index):
+        if seen.error is not None:
             failed += 1
-            yield Row.of_error(path, error)
-        if time.monotonic() - saved > max(_SAVE_AFTER, _SAVE_SHARE * took):
-            took, saved = save(), time.monotonic()
-    save()
+            yield Row.of_error(seen.path, seen.error)
     record = {
         "index": str(options.index),
         "pictures": len(index),
         "added": len(new) - failed,
         "removed": len(gone),
+        "milliseconds": clock.lap() / max(len(new), 1),
     }
     text = f"{options.index}: {len(index)} pictures, {len(new) - failed} new or changed"
     yield Row(record, f"{text}, {len(gone)} gone")
@@ -149,7 +78,7 @@ def _index(options: argparse.Namespace) -> Rows:
 def _listed(images: list[Path], may_be_empty: bool) -> list[Path]:
     """The pictures to index; none are right if an index is to be emptied."""
     for path in images:
-        if not path.exists():
+        if not any(match.exists() for match in matches(path)):
             raise S2bnnError(f"{path} does not exist; check its path")
     if may_be_empty and all(path.is_dir() for path in images):
         found = []
@@ -164,8 +93,8 @@ def _listed(images: list[Path], may_be_empty: bool) -> list[Path]:
 
 def _search(options: argparse.Namespace) -> Rows:
     embedder = Embedder(options.model)
-    indexes = [_open(path, embedder) for path in options.places if path.suffix == _INDEX]
-    named = [path for path in options.places if path.suffix != _INDEX]
+    indexes = [_open(path, embedder) for path in options.places if path.suffix == INDEX]
+    named = [path for path in options.places if path.suffix != INDEX]
     files = (
         [path for path in picture_files(named) if not _same(path, options.query)] if named else []
     )
@@ -188,82 +117,44 @@ def _search(options: argparse.Namespace) -> Rows:
         )
     ]
     spent = clock.lap()
-    best = dict(sorted(found, key=lambda hit: -hit[1]))  # of a picture in two indexes, one
-    for path in list(best)[: options.top_k]:
-        record = {"path": path, "score": best[path], "query": str(options.query)}
-        yield Row({**record, "milliseconds": spent}, f"{best[path]:7.4f}  {path}")
+    # Of a picture in two places, one
+    best = {os.path.abspath(path): (path, score) for path, score in reversed(found)}
+    answers = sorted(best.values(), key=lambda hit: -hit[1])
+    for path, score in answers[: options.top_k]:
+        record = {"path": path, "score": score, "query": str(options.query)}
+        yield Row({**record, "milliseconds": spent}, f"{score:7.4f}  {path}")
 
 
-def _duplicates(options: argparse.Namespace) -> Rows:
-    index, errors = _gather(options)
-    yield from errors
-    groups = duplicates(np.asarray(index.vectors), options.similarity)
-    page = []
-    for group in groups:
-        first = index.paths[group.members[0]]
-        page.append((f"{len(group.members)} pictures", [index.paths[m] for m in group.members]))
-        lines = [first]
-        for member, score in zip(group.members[1:], group.scores[1:]):
-            lines.append(f"  {score:7.4f}  {index.paths[member]}")
-            record = {"path": index.paths[member], "duplicate_of": first, "score": score}
-            yield Row(record, "")
-        yield Row(None, "\n".join(lines))
-    if not groups:
-        yield Row(None, "No two pictures show the same.")
-    if options.page is not None:
-        write_page(options.page, "Duplicates", page)
-
-
-def _cluster(options: argparse.Namespace) -> Rows:
-    index, errors = _gather(options)
-    yield from errors
-    vectors = np.asarray(index.vectors, np.float64)
-    centered = vectors - vectors.mean(axis=0)
-    units = centered / np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-12)
-    members = cluster(units, options.clusters)
-    first = {number: rank for rank, number in enumerate(far_apart(units, options.label_first), 1)}
-    for number, path in enumerate(index.paths):
-        record = {
-            "path": path,
-            "cluster": int(members[number]),
-            "label_first": first.get(number),
-        }
-        mark = f"  label {first[number]}" if number in first else ""
-        yield Row(record, f"{members[number]:4d}  {path}{mark}")
-    if options.page is not None:
-        chosen = [("To label first", [index.paths[number] for number in first])]
-        grouped = [
-            (f"Group {group}", [index.paths[n] for n in np.flatnonzero(members == group)])
-            for group in range(int(members.max()) + 1)
-        ]
-        write_page(options.page, "Groups", chosen + grouped)
-
-
-def _gather(options: argparse.Namespace) -> tuple[PictureIndex, list[Row]]:
-    """All pictures of the places in one index."""
-    if options.page is not None:
-        check_page(options.page)
+def gather(options: argparse.Namespace) -> tuple[PictureIndex, list[Row]]:
+    """All pictures of the places in one index, and a row for each that cannot be read."""
     embedder = Embedder(options.model)
-    named = [path for path in options.places if path.suffix != _INDEX]
+    named = [path for path in options.places if path.suffix != INDEX]
     whole = PictureIndex(embedder.space)
     errors: list[Row] = []
     if named:
         whole, errors = _embed(picture_files(named), embedder)
     for path in options.places:
-        if path.suffix == _INDEX:
-            index = _open(path, embedder)
-            stamps = [(size, changed) for size, changed in index.stamps.tolist()]
-            whole.replace(set(), index.paths, stamps, np.asarray(index.vectors))
+        if path.suffix == INDEX:
+            _add_all(whole, _open(path, embedder))
     if not len(whole):
         raise S2bnnError("there is no picture in the index; add some with `s2bnn-run index`")
     return whole, errors
+
+
+def _add_all(whole: PictureIndex, index: PictureIndex) -> None:
+    """Add the pictures of an index, without those that are there under another name."""
+    known = {os.path.abspath(path) for path in whole.paths}
+    rows = [number for number, path in enumerate(index.paths) if path not in known]
+    paths = [index.paths[number] for number in rows]
+    whole.replace(set(), paths, [(0, 0)] * len(rows), np.asarray(index.vectors[rows]))
 
 
 def _embed(files: list[Path], embedder: Embedder) -> tuple[PictureIndex, list[Row]]:
     """An index of pictures that are named, and a row for each that cannot be read."""
     index, errors = PictureIndex(embedder.space), []
     paths, vectors = [], []
-    for path, found in embedder.each(files):
+    once = {os.path.abspath(path): path for path in reversed(files)}  # a folder and its pictures
+    for path, found in embedder.each(reversed(once.values())):
         if isinstance(found, PictureError):
             errors.append(Row.of_error(path, found))
         else:
@@ -276,17 +167,10 @@ def _embed(files: list[Path], embedder: Embedder) -> tuple[PictureIndex, list[Ro
 
 
 def _open(path: Path, embedder: Embedder) -> PictureIndex:
-    index = PictureIndex.load(path)
-    _check_space(index, embedder, path)
-    return index
-
-
-def _check_space(index: PictureIndex, embedder: Embedder, path: Path) -> None:
-    if index.space != embedder.space:
-        raise S2bnnError(
-            f"{path} was made with another model than {embedder.model}; use that one, or make an "
-            "index of its own"
-        )
+    """Open an index that must exist."""
+    if not path.exists():
+        raise S2bnnError(f"{path} does not exist; check its path")
+    return open_index(path, embedder)
 
 
 def _same(path: str | Path, query: Path) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 from collections.abc import Iterable
 from enum import Enum
 from pathlib import Path
@@ -34,16 +36,27 @@ def takes_a_picture(details: list[dict[str, Any]]) -> bool:
 def picture_files(paths: Iterable[Path]) -> list[Path]:
     """List the named files, and the pictures in the named folders, sorted within each folder.
 
+    A name that does not exist may be a pattern, such as `photos/**/*.jpg`, for what shells and
+    services do not replace; its files and folders are sorted.
+
     Raises:
         S2bnnError: If there is no picture, or if Pillow is not installed.
     """
     pictures = _pictures()
     found: list[Path] = []
-    for path in paths:
-        found += pictures.find_pictures(path).paths if path.is_dir() else [path]
+    for named in paths:
+        for path in matches(named):
+            found += pictures.find_pictures(path).paths if path.is_dir() else [path]
     if not found:
         raise S2bnnError(f"there is no picture in {', '.join(map(str, paths))}")
     return found
+
+
+def matches(path: Path) -> list[Path]:
+    """What a pattern stands for; a name that is none stands for itself."""
+    if os.path.lexists(path) or not glob.has_magic(str(path)):
+        return [path]
+    return sorted(map(Path, glob.glob(str(path), recursive=True)))
 
 
 def load_image(

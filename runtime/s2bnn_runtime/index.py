@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from s2bnn_runtime.codes import BITS, encode
-from s2bnn_runtime.delegate import hamming
+from s2bnn_runtime.delegate import nearest
 from s2bnn_runtime.errors import S2bnnError
 from s2bnn_runtime.files import write_arrays
 from s2bnn_runtime.reading import map_arrays
@@ -207,10 +206,7 @@ class PictureIndex:
             return np.arange(len(self))
         if precision == "bits":
             code = encode(unit[np.newaxis], np.asarray(self._center))[0]
-            differing = hamming(self._codes, code)
-            # Few values are possible, so counting finds the last one faster than sorting.
-            most = int(np.searchsorted(np.cumsum(np.bincount(differing)), count))
-            return np.flatnonzero(differing <= most)
+            return nearest(self._codes, code, count)[0]
         distances = -_products(self._steps, np.arange(len(self)), unit) * self._scales
         # Rounding: seven deviations of the difference of two such products.
         uncertain = 3 * np.max(self._scales)
@@ -231,33 +227,6 @@ def _products(
         part = matrix[block[0] : block[-1] + 1] if whole else matrix[block]
         products[start : start + _BLOCK] = np.ascontiguousarray(part, np.float32) @ vector
     return products
-
-
-def changes(
-    index: PictureIndex, files: Iterator[Path] | list[Path]
-) -> tuple[set[str], list[tuple[Path, tuple[int, int]]]]:
-    """What has changed since an index was made.
-
-    Args:
-        index: The index.
-        files: The pictures that it is to hold.
-
-    Returns:
-        The paths in the index of files that are gone, and the files that are new or have changed,
-        each with its stamp.
-    """
-    known = dict(zip(index.paths, map(tuple, index.stamps.tolist())))
-    new = []
-    for file in files:
-        path = Path(os.path.abspath(file))
-        try:
-            status = path.stat()
-        except OSError:
-            continue  # it has gone since it was listed
-        stamp = (status.st_size, status.st_mtime_ns)
-        if known.get(str(path)) != stamp:
-            new.append((path, stamp))
-    return {path for path in known if not os.path.lexists(path)}, new
 
 
 def _no_index(path: str | os.PathLike[str]) -> S2bnnError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from s2bnn_runtime import few_shot, finding, inspection
+from s2bnn_runtime import few_shot, finding, grouping, inspection
 from s2bnn_runtime.rows import Rows
 
 VERBS = (
@@ -20,7 +20,7 @@ def make_parser() -> argparse.ArgumentParser:
         prog="s2bnn-run", description="Recognize, inspect and find pictures, without training."
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for module in (few_shot, inspection, finding):
+    for module in (few_shot, inspection, finding, grouping):
         module.add_verbs(verbs)
     for verb in verbs.choices.values():
         verb.add_argument(

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from commands import complain, say
 from PIL import Image
 from test_few_shot import encoder, lines, pictures  # noqa: F401  (fixtures)
 
+from s2bnn_runtime import indexing
+from s2bnn_runtime.cli import main
+from s2bnn_runtime.embedder import Embedder
+from s2bnn_runtime.images import picture_files
 from s2bnn_runtime.index import PRECISIONS, PictureIndex
 
 
@@ -106,9 +114,11 @@ def test_a_copy_is_a_duplicate_and_a_page_shows_it(encoder, folder, tmp_path, ca
     assert said == "No two pictures show the same.\n"
 
 
-def test_clusters_are_the_colors(encoder, folder, tmp_path, capsys):  # noqa: F811
+@pytest.mark.parametrize("method", ["k-means", "agglomerative"])
+def test_clusters_are_the_colors(method, encoder, folder, tmp_path, capsys):  # noqa: F811
     page = tmp_path / "page.html"
     arguments = ("cluster", encoder, folder, "--clusters", 3, "--label-first", 3, "--page", page)
+    arguments += ("--method", method)
     found = lines(say(capsys, *arguments, "--json"))
     by_color = {}
     for row in found:
@@ -119,6 +129,128 @@ def test_clusters_are_the_colors(encoder, folder, tmp_path, capsys):  # noqa: F8
     assert sorted(row["label_first"] for row in first) == [1, 2, 3]
     assert page.read_text().count("<figure>") == 12 + 3
     assert len(re.findall("label [123]", say(capsys, *arguments))) == 3
+
+
+def test_folders_patterns_and_files_work_alike(
+    encoder,  # noqa: F811
+    folder,
+    tmp_path,
+    capsys,
+    monkeypatch,
+):
+    monkeypatch.chdir(folder.parent)
+    query = folder / "green" / "2.png"
+    ways = (["photos"], ["photos/*/*.png"], ["photos/**/*.png"], ["photos/*"])
+    ways += (sorted(map(str, folder.rglob("*.png"))), ["photos", "photos/*/*.png"])
+    found = []
+    for number, way in enumerate(ways):
+        rows = lines(say(capsys, "search", encoder, query, *way, "--top-k", 99, "--json"))
+        found.append([(str(Path(row["path"]).absolute()), row["score"]) for row in rows])
+        (made,) = lines(say(capsys, "index", encoder, *way, tmp_path / f"{number}.npz", "--json"))
+        assert made["pictures"] == 12
+    assert len(found[0]) == 11 and all(rows == found[0] for rows in found)
+    both = say(capsys, "duplicates", encoder, "photos", tmp_path / "0.npz", "--similarity", 0.9999)
+    assert both == "No two pictures show the same.\n", "a picture is no duplicate of itself"
+    for verb in (["search", encoder, query], ["duplicates", encoder]):
+        assert "there is no picture in" in complain(capsys, *verb, "photos/*.gif")
+    assert "does not exist" in complain(
+        capsys, "index", encoder, "photos/*.gif", tmp_path / "0.npz"
+    )
+    (folder / "[1].png").write_bytes(query.read_bytes())
+    rows = lines(say(capsys, "search", encoder, query, "photos/[1].png", "--json"))
+    assert rows[0]["score"] == pytest.approx(1, abs=1e-5), "a file of that name is no pattern"
+
+
+def test_an_interrupted_index_continues(encoder, folder, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(indexing, "_SAVE_AFTER", 0)
+    monkeypatch.setattr(indexing, "_SAVE_SHARE", 0)
+    path, embedder = tmp_path / "photos.npz", Embedder(encoder)
+    files = picture_files([folder])
+    index = indexing.open_index(path, embedder)
+    reading = indexing.update(index, embedder, *indexing.changes(index, files), path)
+    for _ in range(8):
+        next(reading)
+    reading.close()  # as Ctrl-C does
+    index = indexing.open_index(path, embedder)
+    assert index.paths == list(map(str, files[:7])), "what came before the last one is saved"
+    gone, new = indexing.changes(index, files)
+    assert [path for path, _ in new] == files[7:]
+    assert not any(seen.error for seen in indexing.update(index, embedder, gone, new, path))
+    assert indexing.open_index(path, embedder).paths == list(map(str, files))
+
+
+def test_with_json_each_line_is_an_object_and_all_else_is_elsewhere(
+    encoder,  # noqa: F811
+    folder,
+    tmp_path,
+    capsys,
+):
+    (folder / "red" / "broken.png").write_text("no picture")
+    shutil.copy(folder / "red" / "1.png", folder / "red" / "copy.png")
+    index, classes, normal = (tmp_path / f"{name}.npz" for name in ("index", "classes", "normal"))
+    query = folder / "red" / "0.png"
+    verbs = {
+        "index": ["index", encoder, folder, index],
+        "enroll": ["enroll", encoder, classes, "red", folder / "red"],
+        "normal": ["normal", encoder, normal, folder],
+        "search": ["search", encoder, query, folder],
+        "duplicates": ["duplicates", encoder, folder],
+        "cluster": ["cluster", encoder, folder],
+        "classify": ["classify", encoder, classes, folder],
+        "inspect": ["inspect", encoder, normal, folder],
+    }
+    needed = {
+        "search": {"score", "query"},
+        "duplicates": {"duplicate_of", "score"},
+        "cluster": {"cluster", "label_first"},
+        "classify": {"class", "score", "threshold"},
+        "inspect": {"score", "threshold", "unusual"},
+    }
+    for verb, arguments in verbs.items():
+        assert main([*map(str, arguments), "--json"]) == 1, "one picture is broken"
+        printed = capsys.readouterr()
+        rows = [json.loads(line) for line in printed.out.splitlines()]
+        assert all(isinstance(row, dict) for row in rows)
+        assert sum("error" in row for row in rows) == 1
+        assert "broken.png" in printed.err
+        for row in rows:
+            if verb in needed:
+                assert row["path"] and (("error" in row) or row["milliseconds"] >= 0), verb
+                assert "error" in row or needed[verb] <= set(row)
+    assert "milliseconds" in rows[0]
+
+
+FULL_DISK = """
+mount -t tmpfs -o size=48k tmpfs {disk} || exit 77
+{python} -m s2bnn_runtime index {encoder} {few} {disk}/index.npz || exit 78
+cp {disk}/index.npz {before}
+{python} -m s2bnn_runtime index {encoder} {many} {disk}/index.npz
+echo "status $?"
+cmp {disk}/index.npz {before} && ls -A {disk}
+"""
+
+
+def test_a_full_disk_leaves_the_index_before(encoder, folder, tmp_path):  # noqa: F811
+    """On a real disk of 48 KB, where the user may mount one in a space of their own."""
+    (disk := tmp_path / "disk").mkdir()
+    (many := tmp_path / "many").mkdir()
+    for number in range(120):
+        shutil.copy(folder / "red" / "0.png", many / f"{number} {'long name' * 20}.png")
+    script = FULL_DISK.format(
+        disk=disk,
+        python=sys.executable,
+        encoder=encoder,
+        few=folder / "red",
+        before=tmp_path / "before.npz",
+        many=many,
+    )
+    done = subprocess.run(["unshare", "-rm", "sh", "-c", script], capture_output=True, text=True)
+    if done.returncode in (1, 77) and "status" not in done.stdout:
+        pytest.skip("this system has no user namespaces")
+    assert "status 1" in done.stdout, done.stdout + done.stderr
+    complaint = [line for line in done.stderr.splitlines() if line.startswith("s2bnn-run: ")]
+    assert complaint == [f"s2bnn-run: {disk}/index.npz: No space left on device"]
+    assert done.stdout.splitlines()[-1] == "index.npz", "nothing half-written is left"
 
 
 def test_confirmed_pictures_and_an_audit(encoder, folder, tmp_path, capsys):  # noqa: F811

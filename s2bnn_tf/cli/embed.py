@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,19 +13,50 @@ from s2bnn_tf.cli.output import print_result
 from s2bnn_tf.progress import show_progress
 
 
+class _Shard(click.ParamType):
+    """One of several parts, such as 3/64."""
+
+    name = "shard"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        number, _, count = str(value).partition("/")
+        if number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
+            return int(number), int(count)
+        self.fail(f"expected 3/64, the third of 64 parts, not {value!r}.")
+
+
 @main.command()
 @click.argument("run_or_model", type=RUN_OR_MODEL)
 @click.argument("images", nargs=-1, required=True)
-@click.option("--output", type=FILE, required=True, help="The .npz file to write.")
+@click.option(
+    "--output", type=FILE, required=True, help="The file to write: *.npz, *.npy or *.parquet."
+)
+@click.option(
+    "--shard",
+    type=_Shard(),
+    default="1/1",
+    metavar="I/N",
+    help="Embed only the I-th of N parts, from 1 on, one for each of N workers.",
+)
 @runtime_option
 @json_option
 def embed(
-    run_or_model: Path, images: tuple[str, ...], output: Path, runtime: str | None, as_json: bool
+    run_or_model: Path,
+    images: tuple[str, ...],
+    output: Path,
+    shard: tuple[int, int],
+    runtime: str | None,
+    as_json: bool,
 ) -> None:
     """Embed IMAGES: files, folders, videos, or other sources that `s2bnn fit` takes.
 
     The frames of a video are those that `s2bnn fit` takes. The output holds the arrays paths,
-    features and embeddings; of a .tflite, the one that it computes. Files that cannot be read are
+    features and embeddings; of a .tflite, the one that it computes. An .npy holds one array, with
+    the paths beside it. Files that cannot be read are
     skipped and listed.
 
     \b
@@ -33,5 +65,7 @@ def embed(
     """
     from s2bnn_tf.evaluation import embed_images
 
-    result = embed_images(run_or_model, images, output, runtime=runtime, progress=show_progress)
+    result = embed_images(
+        run_or_model, images, output, shard=shard, runtime=runtime, progress=show_progress
+    )
     print_result(result, as_json, lambda: f"{result['images']} images embedded in {output}.")

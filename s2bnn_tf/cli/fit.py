@@ -66,8 +66,8 @@ def fit(
     """Make a 1-bit encoder of IMAGES, a folder of pictures or videos, for a device; resumable.
 
     It looks at the pictures, plans, trains a teacher and the student, measures the student
-    against raw pixels, and writes the .tflite, a bundle for the device, and a report. Subfolders
-    are classes, which are used to measure and never to learn.
+    against raw pixels, and writes the .tflite, a bundle for the device, an index of the pictures to
+    search, and a report. Subfolders are classes, which are used to measure and never to learn.
 
     \b
     Example:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Sequence
-from itertools import groupby
+from dataclasses import replace
+from itertools import accumulate, groupby
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ KNOWN_SOURCES = (
     "video:PATH (frames of a video, or of the videos in a folder), "
     "tfrecord:DIR (written by s2bnn data pack) or tfds:NAME (from TensorFlow Datasets)"
 )
+_NAMED = 2  # paths in the name of a source that is opened by many
 
 
 def open_source(spec: str, split: str = "train") -> ImageSource:
@@ -115,36 +117,66 @@ def open_images(images: Sequence[str | Path], progress: Progress | None = None) 
         DataError: If something does not exist, a video that is named cannot be decoded, or no
             image can be read.
     """
-    listing = list_pictures(images, progress=progress)
-    for line in listing.said.splitlines():
-        logger.info("%s", line)
-    name = ", ".join(map(str, images)) or "an empty list"
-    if not listing.paths:
-        raise DataError(
-            f"There is no image in {name}; expected files such as JPEG or PNG, or videos."
-        )
-    return _open_files(name, "train", listing)
+    return _open_files(_name_of(images), "train", _list_files(images, progress))
 
 
-def open_all(images: Sequence[str | Path], progress: Progress | None = None) -> list[ImageSource]:
+def open_all(
+    images: Sequence[str | Path],
+    shard: tuple[int, int] = (1, 1),
+    progress: Progress | None = None,
+) -> list[ImageSource]:
     """Open whatever `s2bnn fit` takes: files, folders, videos, and other sources by name.
 
     Args:
         images: What `open_images` or `open_source` takes. Of a source with splits, both are
             opened.
+        shard: Which part of the images, and of how many, from 1 on; all parts after each other are
+            the images.
         progress: Called while videos are decoded.
 
     Returns:
         The images in the order given, in one source or more.
 
     Raises:
-        DataError: Like `open_images` and `open_source`.
+        DataError: Like `open_images` and `open_source`, or if the part is empty.
     """
-    sources: list[ImageSource] = []
+    found: list[Listing | ImageSource] = []
     for named, group in groupby(map(str, images), has_own_splits):
         specs = list(group)
-        sources += _open_splits(specs) if named else [open_images(specs, progress)]
+        found += _open_splits(specs) if named else [_list_files(specs, progress)]
+    sizes = [len(f.paths) if isinstance(f, Listing) else len(f) for f in found]
+    (number, count), total = shard, sum(sizes)
+    begin, end = total * (number - 1) // count, total * number // count
+    if begin == end:
+        raise DataError(f"Part {number} of {count} of {total} images is empty; use fewer.")
+    sources: list[ImageSource] = []
+    for part, size, first in zip(found, sizes, accumulate([0, *sizes])):
+        chosen = range(max(begin - first, 0), min(end - first, size))
+        if not chosen:
+            continue
+        if isinstance(part, Listing):
+            part = replace(part, paths=part.paths[chosen.start : chosen.stop])
+            sources.append(_open_files(_name_of(images), "train", part))
+        else:
+            sources.append(part if len(chosen) == size else part.select(chosen))
     return sources
+
+
+def _list_files(images: Sequence[str | Path], progress: Progress | None) -> Listing:
+    listing = list_pictures(images, progress=progress)
+    for line in listing.said.splitlines():
+        logger.info("%s", line)
+    if not listing.paths:
+        raise DataError(
+            f"There is no image in {_name_of(images)}; expected files such as JPEG or PNG, or "
+            "videos."
+        )
+    return listing
+
+
+def _name_of(images: Sequence[str | Path]) -> str:
+    name = ", ".join(map(str, images[:_NAMED])) or "an empty list"
+    return name + (f" and {len(images) - _NAMED:,} others" if len(images) > _NAMED else "")
 
 
 def _open_splits(specs: list[str]) -> list[ImageSource]:

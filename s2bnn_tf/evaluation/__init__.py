@@ -16,6 +16,7 @@ from s2bnn_tf.evaluation.linear_sgd import train_linear_probe
 from s2bnn_tf.evaluation.mistakes import Mistakes, find_mistakes
 from s2bnn_tf.evaluation.monitor import knn_monitor
 from s2bnn_tf.evaluation.results import read_results, results_dir
+from s2bnn_tf.evaluation.session import some_of
 
 __all__ = [
     "FeatureCache",
@@ -38,5 +39,6 @@ __all__ = [
     "read_results",
     "readable",
     "results_dir",
+    "some_of",
     "train_linear_probe",
 ]

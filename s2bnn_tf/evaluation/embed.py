@@ -1,4 +1,4 @@
-"""Embed images into an `.npz`, for search, clustering or another classifier."""
+"""Embed images into a file, for search, clustering or another classifier."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from s2bnn_tf.data import ImageSource, open_all
 from s2bnn_tf.evaluation.arrays import FloatArray
 from s2bnn_tf.evaluation.feature_cache import FeatureCache
 from s2bnn_tf.evaluation.features import ImageEncoder, extract_features, readable
-from s2bnn_tf.files import replace_file
+from s2bnn_tf.evaluation.vector_files import check_vector_file, write_vectors
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.runs import open_encoder
 
@@ -25,22 +25,26 @@ def embed_images(
     images: Sequence[str | Path],
     output: Path | str,
     *,
+    shard: tuple[int, int] = (1, 1),
     runtime: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Write the features and embeddings of images to an `.npz`.
+    """Write the features and embeddings of images to an `.npz`, `.npy` or `.parquet`.
 
     The file holds `paths` (N,) and, in the same order, `features` float32 (N, C) and `embeddings`
-    float32 (N, D) of unit length; `numpy.load` reads it without pickle. A frame of a video is the
-    path of the video and the hundredths of a second of its time, as in `clip.mp4/0000000150.jpg`.
-    A `.tflite` has one output, so its file holds one of these, or `logits` float32 (N, K), by the
-    head that it was converted with.
+    float32 (N, D) of unit length; `numpy.load` reads an `.npz` without pickle. A frame of a video
+    is the path of the video and the hundredths of a second of its time, as in
+    `clip.mp4/0000000150.jpg`. A `.tflite` has one output, so its file holds one of these, or
+    `logits` float32 (N, K), by the head that it was converted with. An `.npy` holds one array; see
+    `write_vectors`.
 
     Args:
         path: A run directory or a `.tflite`.
         images: Whatever `s2bnn fit` takes: image files, folders, videos, and sources as for
             `open_source`, of which both splits are embedded.
-        output: The .npz file, replaced atomically.
+        output: The file, replaced atomically.
+        shard: Which part of the images, and of how many, from 1 on: the files of all parts hold,
+            after each other, what the file of all images holds.
         runtime: What runs a `.tflite`, as for `open_encoder`.
         progress: Called after each batch.
 
@@ -49,12 +53,13 @@ def embed_images(
         as "feature_dim", "embedding_dim" or "logit_dim", and, for a `.tflite`, "runtime".
 
     Raises:
+        ConfigError: If the output cannot be written.
         DataError: If no image can be read.
         UserError: If the model cannot be opened.
     """
-    return embed_sources(
-        path, open_all(images, progress), output, runtime=runtime, progress=progress, keep=False
-    )
+    check_vector_file(Path(output))
+    sources = open_all(images, shard, progress)
+    return embed_sources(path, sources, output, runtime=runtime, progress=progress, keep=False)
 
 
 def embed_sources(
@@ -66,12 +71,12 @@ def embed_sources(
     progress: Progress | None = None,
     keep: bool = True,
 ) -> dict[str, Any]:
-    """Write the features and embeddings of opened images to an `.npz`, as `embed_images` does.
+    """Write the features and embeddings of opened images to a file, as `embed_images` does.
 
     Args:
         path: A run directory or a `.tflite`.
         sources: The images, one source after the other.
-        output: The .npz file, replaced atomically.
+        output: The file, replaced atomically.
         runtime: What runs a `.tflite`, as for `open_encoder`.
         progress: Called after each batch.
         keep: Whether features are shared with the measures, which keep them beside the model.
@@ -90,13 +95,8 @@ def embed_sources(
     features = np.concatenate(parts)
     arrays = _arrays(encoder, features)
     encoded = [readable(source) for source in sources]
-    paths = np.array([str(part.identify(i)) for part in encoded for i in range(len(part))])
-
-    def write(file: Path) -> None:
-        with file.open("wb") as stream:
-            np.savez(stream, paths=paths, **arrays)
-
-    replace_file(output, write)
+    paths = [str(part.identify(i)) for part in encoded for i in range(len(part))]
+    write_vectors(output, paths, arrays)
     return {
         "output": str(output),
         "images": len(paths),

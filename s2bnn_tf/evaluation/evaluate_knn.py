@@ -21,6 +21,7 @@ def evaluate_knn(
     batch_size: int = 256,
     runtime: str | None = None,
     progress: Progress | None = None,
+    most: int | None = None,
 ) -> dict[str, Any]:
     """Measure the weighted kNN accuracy of a run or a `.tflite` and write it to knn.json.
 
@@ -35,6 +36,8 @@ def evaluate_knn(
         batch_size: The number of images encoded at a time.
         runtime: What runs a `.tflite`, as for `open_encoder`.
         progress: Called after each batch.
+        most: The largest number of images of each split that are used, drawn at random; defaults
+            to all.
 
     Returns:
         The content of knn.json: "top1" and "top5" in [0, 1], and every parameter.
@@ -43,7 +46,9 @@ def evaluate_knn(
         DataError: If the images cannot be read or have no labels.
         UserError: If the model cannot be opened.
     """
-    session = Session(path, data, progress=progress, batch_size=batch_size, runtime=runtime)
+    session = Session(
+        path, data, progress=progress, batch_size=batch_size, runtime=runtime, most=most
+    )
     train, train_labels = session.extract(session.train)
     test, test_labels = session.extract(session.test)
     accuracy = knn_accuracy(train, train_labels, test, test_labels, k=k, temperature=temperature)

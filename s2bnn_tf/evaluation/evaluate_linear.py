@@ -30,6 +30,7 @@ def evaluate_linear(
     seed: int = 0,
     runtime: str | None = None,
     progress: Progress | None = None,
+    most: int | None = None,
 ) -> dict[str, Any]:
     """Measure the accuracy of a linear probe and write it to linear.json.
 
@@ -47,6 +48,8 @@ def evaluate_linear(
             augmentation (paper).
         runtime: What runs a `.tflite`, as for `open_encoder`.
         progress: Called after each batch.
+        most: The largest number of images of each split that are used, drawn at random; defaults
+            to all.
 
     Returns:
         The content of linear.json: "top1" and "top5" in [0, 1], every parameter, and
@@ -58,7 +61,9 @@ def evaluate_linear(
         ConfigError: If training diverges.
         UserError: If the model cannot be opened.
     """
-    session = Session(path, data, progress=progress, batch_size=batch_size, runtime=runtime)
+    session = Session(
+        path, data, progress=progress, batch_size=batch_size, runtime=runtime, most=most
+    )
     measured: dict[str, Any]
     if session.encoder.head == "linear":
         logits, labels = own_logits(session)

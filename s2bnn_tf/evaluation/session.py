@@ -31,6 +31,7 @@ class Session:
         progress: Called after each batch.
         batch_size: The number of images encoded at a time.
         runtime: What runs a `.tflite`, as for `open_encoder`.
+        most: The largest number of images of each split; see `some_of`. Defaults to all.
 
     Attributes:
         encoder: The opened model.
@@ -51,11 +52,13 @@ class Session:
         progress: Progress | None = None,
         batch_size: int = 256,
         runtime: str | None = None,
+        most: int | None = None,
     ):
         self.path = Path(path)
         self.encoder: ImageEncoder = open_encoder(path, runtime)
         self.progress = progress
         self.batch_size = batch_size
+        self.most = most
         own = self.encoder.data_source
         if data is None and own is None:
             raise DataError(
@@ -117,8 +120,15 @@ class Session:
 
     def _labeled(self, split: str) -> ImageSource:
         if split not in self._opened:
-            self._opened[split] = _only_labeled(open_source(self.data, split))
+            self._opened[split] = some_of(_only_labeled(open_source(self.data, split)), self.most)
         return self._opened[split]
+
+
+def some_of(source: ImageSource, most: int | None) -> ImageSource:
+    """Draw up to `most` images, always the same ones, in their order; None takes all."""
+    if most is None or len(source) <= most:
+        return source
+    return source.select(np.sort(np.random.default_rng(0).permutation(len(source))[:most]))
 
 
 def _only_labeled(source: ImageSource) -> ImageSource:

@@ -9,6 +9,7 @@ from s2bnn_tf.export.deploy import deploy_bundle
 from s2bnn_tf.export.deployment import deployment_model
 from s2bnn_tf.export.lce import convert, convert_model
 from s2bnn_tf.export.operations import count_operations
+from s2bnn_tf.export.picture_index import index_pictures
 from s2bnn_tf.export.verify import ParityReport, verify
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "deployment_model",
     "describe_benchmark",
     "export_encoder",
+    "index_pictures",
     "verify",
 ]

@@ -1,4 +1,4 @@
-"""What a fit leaves behind: the model, the bundle, the features of all pictures, and the report."""
+"""What a fit leaves behind: model, bundle, features and index of all pictures, and the report."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from s2bnn_tf.data import open_source
 from s2bnn_tf.errors import DeviceError
-from s2bnn_tf.evaluation import embed_sources
-from s2bnn_tf.export import bundle, convert_run, count_operations
+from s2bnn_tf.evaluation import embed_sources, readable
+from s2bnn_tf.export import bundle, convert_run, count_operations, index_pictures
 from s2bnn_tf.pipeline.plan import Plan
 from s2bnn_tf.pipeline.results import PIXELS
 from s2bnn_tf.progress import Progress
@@ -49,6 +49,26 @@ def write_features(plan: Plan, output_dir: Path, progress: Progress) -> Path:
     splits = ("train", "test")[: 2 if plan.look.test else 1]
     sources = [open_source(plan.look.source, split) for split in splits]
     embed_sources(output_dir / "student", sources, path, progress=progress)
+    return path
+
+
+def write_index(plan: Plan, output_dir: Path, progress: Progress) -> Path | None:
+    """Bring the index of all pictures up to date, which `s2bnn-run search` takes.
+
+    There is none of images that are not picture files, and where the runtime is not installed.
+    """
+    path = output_dir / "index.npz"
+    splits = ("train", "test")[: 2 if plan.look.test else 1]
+    sources = [readable(open_source(plan.look.source, split)) for split in splits]
+    files = [file for source in sources for file in getattr(source, "paths", ())]
+    if not files:
+        progress("There is no index: these images are not picture files.")
+        return None
+    try:
+        index_pictures(output_dir / "student.tflite", files, path, progress=progress)
+    except DeviceError as error:
+        progress(f"There is no new index: {error}")
+        return path if path.exists() else None
     return path
 
 

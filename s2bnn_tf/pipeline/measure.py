@@ -34,11 +34,15 @@ def pixel_features(
             small one shows; defaults to a square in color.
 
     Returns:
-        float32 `(N, C * side**2)`, labels `(N,)`, and the same of the test images.
+        float32 `(N, C * side**2)`, labels `(N,)`, and the same of the test images; C is 1 where
+        all pictures are gray, since three equal channels say nothing more.
     """
     (bank, bank_labels), (queries, query_labels) = (
         _pixels(source, side, center_crop, seen or (side, side, 3)) for source in (train, test)
     )
+    if _are_gray(bank) and _are_gray(queries):
+        bank, queries = bank[..., :1], queries[..., :1]
+    bank, queries = bank.reshape(len(bank), -1), queries.reshape(len(queries), -1)
     mean = bank.mean(axis=0)
     return bank - mean, bank_labels, queries - mean, query_labels
 
@@ -53,7 +57,12 @@ def _pixels(
     )
     batches = list(dataset.as_numpy_iterator())
     images = np.concatenate([_shrink(images, side) for images, _ in batches])
-    return images.reshape(len(images), -1), np.concatenate([labels for _, labels in batches])
+    return images, np.concatenate([labels for _, labels in batches])
+
+
+def _are_gray(images: FloatArray) -> bool:
+    """Whether all channels of images `(N, H, W, C)` are equal."""
+    return bool((images == images[..., :1]).all())
 
 
 def _shrink(images: FloatArray, side: int) -> FloatArray:

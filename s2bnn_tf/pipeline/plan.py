@@ -48,8 +48,11 @@ _SMALL_SIDE = 48  # pixels; the median of smaller pictures is not enlarged to 64
 # The share of the time that is trained in; measuring, conversion and the report take the rest.
 _SHARES = {"teacher": 0.25, "step1": 0.45, "student": 0.30}
 _MOST_PASSES = {"teacher": 250, "step1": 250, "student": 150}  # over the pictures
+MOST_MEASURED = 10_000  # pictures to learn from, and as many to measure with
 _REST_SECONDS = 60.0  # measuring, conversion and the report, with few pictures
-_REST_PER_PICTURE = 0.02
+# Seconds, most of them for the linear probe of 32x32 pixels: without color, and with it
+_PROBES_PER_PICTURE = (0.01, 0.02)
+_ENCODING = 0.2  # of the time that a step takes for a picture; at most twice of what was measured
 _FEWEST_STEPS = 100
 _LARGEST_QUEUE = 16384  # keys
 # The keys that the teacher's recipe takes over, too.
@@ -117,7 +120,8 @@ class Plan:
         look, data = self.look, student.data
         own = "teacher" in self.recipes
         lines = [
-            f"pictures   {look.train:,} to learn from, {look.test:,} to measure with",
+            f"pictures   {look.train:,} to learn from, {look.test:,} to measure with"
+            + (f" ({MOST_MEASURED:,} of each)" if look.train > MOST_MEASURED else ""),
             f"classes    {len(look.class_names) or 'none'}"
             + (", used to measure and never to learn" if look.class_names else ""),
             f"input      {describe_size(data.image_size)} {'gray ' * (data.channels == 1)}pixels, "
@@ -176,7 +180,7 @@ def make_plan(
         return Plan(options, look, complete, {}, 0)
     recipes, memory = choose_what_fits(look, options, room_to_train())
     costs = _time(recipes, options, progress or no_progress)
-    rest = _REST_SECONDS + _REST_PER_PICTURE * (look.train + look.test)
+    rest = _rest(look, recipes, costs)
     begin = sum(cost.start_seconds for cost in costs.values())
     left = 60 * options.minutes - spent - rest - begin
     whole = sum(_SHARES[stage] for stage in recipes)
@@ -197,6 +201,20 @@ def make_plan(
         recipes[stage] = (*recipes[stage], f"steps={config.steps}", *_plugins(config))
         minutes[stage] = ((config.steps or 0) * cost.seconds + cost.start_seconds) / 60
     return Plan(options, look, recipes, {**minutes, "rest": rest / 60}, memory // 2**20)
+
+
+def _rest(look: Look, recipes: dict[str, tuple[str, ...]], costs: dict[str, Cost]) -> float:
+    """The seconds of measuring, conversion and the report, by the timed steps."""
+    measured = sum(min(count, MOST_MEASURED) for count in (look.train, look.test))
+    of_one = {
+        stage: _ENCODING * costs[stage].seconds / _load(stage, recipes[stage]).data.batch_size
+        for stage in recipes
+    }
+    student = of_one["student"]
+    encoding = measured * (of_one.get("teacher", student) + student)  # and the untrained student
+    encoding += (look.train + look.test) * student  # the features of all pictures
+    probes = min(look.train, MOST_MEASURED) * _PROBES_PER_PICTURE[look.color]
+    return _REST_SECONDS + probes + encoding
 
 
 def _plugins(config: Config) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from s2bnn_tf.evaluation import (
     make_gallery,
     readable,
     results_dir,
+    some_of,
 )
 from s2bnn_tf.files import write_json
 from s2bnn_tf.pipeline.measure import (
@@ -30,7 +31,7 @@ from s2bnn_tf.pipeline.measure import (
     neighbors_kept,
     pixel_features,
 )
-from s2bnn_tf.pipeline.plan import Plan
+from s2bnn_tf.pipeline.plan import MOST_MEASURED, Plan
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import Object, read_json
 from s2bnn_tf.runs import LoadedEncoder, open_encoder
@@ -43,6 +44,8 @@ MODELS = ("student", "teacher", "untrained", "tflite")
 
 def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
     """Measure everything and write `results.json`, unless that is done.
+
+    Of more pictures than MOST_MEASURED, some are drawn, always the same ones.
 
     Args:
         plan: The plan.
@@ -57,8 +60,9 @@ def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
     with contextlib.suppress(FileNotFoundError):
         fields = {"knn": Object(), "linear": Object(), "rank": Object()}
         return read_json(output_dir / "results.json", fields, cure="remove it")
-    train = open_source(plan.look.source, "train")
+    train = some_of(open_source(plan.look.source, "train"), MOST_MEASURED)
     test = open_source(plan.look.source, "test") if plan.look.test else None
+    test = test and some_of(test, MOST_MEASURED)
     features = _features(plan, output_dir, train, test)
     kept = None
     if test is not None:
@@ -141,7 +145,8 @@ def _accuracies(
         if name == "teacher" and "teacher" not in plan.recipes:
             found[name] = _score(metric, teacher["train"], teacher["test"], train.class_names)
         else:
-            result = evaluate_knn(path) if metric == "knn" else evaluate_linear(path)
+            evaluate = evaluate_knn if metric == "knn" else evaluate_linear
+            result = evaluate(path, most=MOST_MEASURED)
             found[name] = result["top1"]
     data = plan.config("student").data
     for side in PIXELS:

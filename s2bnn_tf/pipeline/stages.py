@@ -55,7 +55,7 @@ def run_fit(
         data: A folder, picture files, or another source as for `open_source`.
         output_dir: The directory for everything: the run directories `teacher`, `untrained`,
             `step1` and `student`, `student.tflite` with its card, `bundle.zip`, `features.npz`,
-            `report.html`, `plan.json` and `results.json`; `frames` of videos.
+            `index.npz`, `report.html`, `plan.json` and `results.json`; `frames` of videos.
         options: What is asked for.
         dry_run: Whether to stop after the plan, which is not kept then.
         callbacks: Callbacks of Keras for every stage; see `pretrain`.
@@ -64,7 +64,8 @@ def run_fit(
 
     Returns:
         `knn`, `linear`, `neighbors_kept` and `rank` as from `measure`; `paths` of `run`, `model`,
-        `bundle`, `report` and `features`; `minutes`; and the `plan` in lines.
+        `report` and `features`, and of `bundle` and `index`, each empty where it could not be made;
+        `minutes`; and the `plan` in lines.
 
     Raises:
         ConfigError: If an option is not possible, or not that of the fit in the directory.
@@ -214,8 +215,11 @@ def _finish(plan: Plan, output: Path, report: Progress) -> tuple[dict[str, str],
     results = measure(plan, output, report)
     bundle = deliver.pack_bundle(plan, output, report)
     features = deliver.write_features(plan, output, report)
+    index = deliver.write_index(plan, output, report)
     page = deliver.report(plan, output, results)
     report(deliver.headline(results))
     paths = {"run": output / "student", "model": model, "report": page, "features": features}
     named = {name: str(path.resolve()) for name, path in paths.items()}
-    return {**named, "bundle": str(bundle.resolve()) if bundle else ""}, results
+    maybe = {"bundle": bundle, "index": index}
+    named |= {name: str(path.resolve()) if path else "" for name, path in maybe.items()}
+    return named, results

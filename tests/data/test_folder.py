@@ -419,6 +419,13 @@ def test_long_comments_and_bad_metadata_lose_no_picture(tmp_path):
     assert load_image(path).shape == (60, 40, 3)
 
 
+def test_a_source_of_many_files_has_a_short_name(tmp_path):
+    paths = [tmp_path / f"{i}.png" for i in range(1002)]
+    for path in paths:
+        Image.new("RGB", (4, 4)).save(path)
+    assert open_images(paths).name == f"{paths[0]}, {paths[1]} and 1,000 others"
+
+
 @pytest.mark.parametrize("shape", [(1, 2_000_000), (2_000_000, 1), (3, 60_000)])
 def test_a_thin_picture_takes_no_more_memory_than_others(tmp_path, shape):
     path = save(tmp_path / "thin.png", np.zeros((*shape, 3), np.uint8))

@@ -10,6 +10,7 @@ import tensorflow as tf
 from PIL import Image
 
 from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, StudentConfig
+from s2bnn_tf.data import open_source
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.evaluation import (
     evaluate_finetune,
@@ -17,6 +18,7 @@ from s2bnn_tf.evaluation import (
     evaluate_linear,
     evaluate_low_label,
     session,
+    some_of,
 )
 from s2bnn_tf.report import read_gallery, read_mistakes
 from s2bnn_tf.runs import LinearProbe, RunDirectory, build_encoder, save_encoder
@@ -82,6 +84,19 @@ def test_knn_of_a_run(run):
     assert 0.5 < result["top1"] < 1, "even an untrained network separates digits"
     assert read_gallery(run.path).query_labels.tolist() == list(range(10))
     assert reported[-1][1:] == (360, 360)
+
+
+def test_some_of_the_images(run):
+    """Large sources are measured by some images, drawn from all over, always the same ones."""
+    results = [evaluate_knn(run.path, most=300) for _ in range(2)]
+    assert results[0] == results[1]
+    assert (results[0]["n_train"], results[0]["n_test"]) == (300, 300)
+    source = open_source("digits", "train")
+    drawn = some_of(source, 300)
+    assert len(set(drawn.labels.tolist())) == 10 and not np.array_equal(
+        drawn.labels, source.labels[:300]
+    )
+    assert some_of(source, None) is source
 
 
 def test_linear_of_a_run(run):

@@ -7,6 +7,8 @@ import platform
 import shutil
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,7 +51,7 @@ def test_everything_is_there(fitted, crops):
     )
     assert all(0 <= value <= 1 for value in result["knn"].values())
     assert 0 <= result["neighbors_kept"]["top1"] <= 1
-    for name in ("run", "model", "bundle", "report", "features"):
+    for name in ("run", "model", "bundle", "report", "features", "index"):
         assert (output / result["paths"][name]).exists(), name
     names = {path.name for path in output.iterdir()}
     assert names >= {
@@ -62,6 +64,31 @@ def test_everything_is_there(fitted, crops):
     assert " pictures to learn from and " in page, "and what is left out, if anything is"
     with np.load(result["paths"]["features"]) as arrays:
         assert len(arrays["paths"]) == len(list(crops.rglob("*.png")))
+
+
+@pytest.mark.slow
+def test_its_index_is_searched_and_continued_on_a_device(fitted, crops, tmp_path, capsys):
+    output, result = fitted
+    index, model = result["paths"]["index"], result["paths"]["model"]
+    assert json.loads((output / "fit.json").read_text())["paths"]["index"] == index
+    pictures = sorted(crops.rglob("*.png"))
+    query = tmp_path / "query.png"
+    shutil.copy(pictures[0], query)
+    found = on_device(capsys, "search", model, query, index, "--top-k", "1")
+    assert found[0]["path"] == str(pictures[0].resolve())
+    assert found[0]["score"] == pytest.approx(1, abs=1e-5)
+    (again,) = on_device(capsys, "index", model, str(crops), index)
+    assert (again["pictures"], again["added"], again["removed"]) == (len(pictures), 0, 0)
+    with zipfile.ZipFile(result["paths"]["bundle"]) as archive:
+        (packed,) = [name for name in archive.namelist() if name.endswith("/encoder.tflite")]
+        assert archive.read(packed) == Path(model).read_bytes(), "the index is of this model too"
+
+
+def on_device(capsys, *arguments: object) -> list[dict]:
+    from s2bnn_runtime.cli import main as run
+
+    assert run([*map(str, arguments), "--json"]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from PIL import Image
 
 from s2bnn_tf.data import center_crop as crop
 from s2bnn_tf.data import load_image, open_source, to_gray
+from s2bnn_tf.evaluation import knn_accuracy
 from s2bnn_tf.pipeline import effective_rank, neighbors_kept, pixel_knn
 from s2bnn_tf.pipeline.measure import pixel_features
 
@@ -46,6 +47,17 @@ def test_pixels_of_a_rectangle_show_what_the_encoder_sees(channels, tmp_path):
 def by_pillow(pixels: np.ndarray, channels: int) -> np.ndarray:
     image = Image.fromarray(pixels if channels == 3 else to_gray(pixels))
     return np.asarray(image.resize((8, 8), Image.Resampling.BILINEAR), np.float32).ravel()
+
+
+def test_gray_pictures_have_one_channel_of_pixels():
+    """Three equal channels say nothing more: same neighbors, and a probe in a third of the time."""
+    train, test = (open_source("digits", split) for split in ("train", "test"))
+    bank, labels, queries, wanted = pixel_features(train, test, 8, 1.0)
+    assert bank.shape == (1437, 64) and queries.shape == (360, 64)
+    in_color = (np.repeat(bank, 3, axis=1), labels, np.repeat(queries, 3, axis=1), wanted)
+    assert (
+        knn_accuracy(bank, labels, queries, wanted)["top1"] == knn_accuracy(*in_color)["top1"] > 0.9
+    )
 
 
 def test_neighbors_that_are_kept():

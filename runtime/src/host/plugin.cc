@@ -194,16 +194,19 @@ S2BNN_EXPORT bool s2bnn_runtime_check_file(const void* data, size_t size, char* 
 // The name of the kernels that this processor gets.
 S2BNN_EXPORT const char* s2bnn_runtime_kernels() { return s2bnn::select_kernels().name; }
 
-// In how many bits each of `count` codes of `words` times 64 bits differs from the query, by the
-// kernels of a name or, without one, by the best. Returns false if there are none of that name.
-S2BNN_EXPORT bool s2bnn_runtime_hamming(const char* kernels, const void* codes, size_t count,
-                                        size_t words, const void* query, uint32_t* distances) {
+// Finds the `wanted` of `count` codes of `words` times 64 bits that differ least from the query,
+// and all that are as near as the last of these, by the kernels of a name or, without one, by the
+// best; see nearest_codes.h. Returns how many, or -1 if there are no such kernels or too little
+// memory.
+S2BNN_EXPORT int64_t s2bnn_runtime_nearest(const char* kernels, const void* codes, size_t count,
+                                           size_t words, const void* query, size_t wanted,
+                                           int64_t* rows, uint32_t* distances) {
   try {
-    s2bnn::select_kernels(kernels).hamming(static_cast<const uint8_t*>(codes), count, words,
-                                           static_cast<const uint8_t*>(query), distances);
-    return true;
+    return static_cast<int64_t>(s2bnn::select_kernels(kernels).find_nearest(
+        static_cast<const uint8_t*>(codes), count, words, static_cast<const uint8_t*>(query),
+        wanted, rows, distances));
   } catch (const std::exception&) {
-    return false;
+    return -1;
   }
 }
 

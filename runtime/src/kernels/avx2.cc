@@ -2,8 +2,8 @@
 // block of 64 channels, which serves four pixels.
 #include <immintrin.h>
 
-#include "kernels/hamming.h"
 #include "kernels/lookup_bconv.h"
+#include "kernels/nearest_codes.h"
 #include "kernels/tile_program.h"
 #include "kernels/tile_sources.h"
 
@@ -56,7 +56,7 @@ using Sources = TileSources<Avx2Isa>;
 const Kernels kAvx2Kernels = {
     "avx2",       Avx2Isa::kBlock,   PreparedFormat::kNibbles,
     accumulate,   Sources::convolve, Sources::pool,
-    Program::run, hamming,
+    Program::run, find_nearest,
 };
 
 }  // namespace s2bnn

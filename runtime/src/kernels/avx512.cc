@@ -2,8 +2,8 @@
 // VPOPCNTDQ. One register of weights is a block of 64 channels, which serves eight pixels.
 #include <immintrin.h>
 
-#include "kernels/hamming.h"
 #include "kernels/lookup_bconv.h"
+#include "kernels/nearest_codes.h"
 #include "kernels/tile_program.h"
 #include "kernels/tile_sources.h"
 
@@ -50,7 +50,7 @@ using Sources = TileSources<Avx512Isa>;
 const Kernels kAvx512Kernels = {
     "avx512",     Avx512Isa::kBlock, PreparedFormat::kNibbles,
     accumulate,   Sources::convolve, Sources::pool,
-    Program::run, hamming,
+    Program::run, find_nearest,
 };
 
 }  // namespace s2bnn

@@ -28,7 +28,7 @@
 // Pixels of one word, 32 channels, have no pairs and take the three instructions.
 #include <immintrin.h>
 
-#include "kernels/hamming.h"
+#include "kernels/nearest_codes.h"
 #include "kernels/tile_program.h"
 #include "kernels/tile_sources.h"
 
@@ -149,7 +149,7 @@ using Sources = TileSources<Avx512Isa>;
 const Kernels kAvx512PopcountKernels = {
     "avx512_vpopcntdq", Avx512Isa::kBlock, PreparedFormat::kWordPairs,
     accumulate,         Sources::convolve, Sources::pool,
-    Program::run,       hamming,
+    Program::run,       find_nearest,
 };
 
 }  // namespace s2bnn

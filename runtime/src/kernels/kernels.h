@@ -104,8 +104,9 @@ struct Kernels {
   void (*pool)(const PoolInput& input, const TilePosition& position, float* pooled);
   void (*run)(const TileOp* ops, size_t count, const TilePosition& position,
               const TileMemory& memory);
-  void (*hamming)(const uint8_t* codes, size_t count, size_t words, const uint8_t* query,
-                  uint32_t* distances);  // see hamming.h
+  size_t (*find_nearest)(const uint8_t* codes, size_t count, size_t words, const uint8_t* query,
+                         size_t wanted, int64_t* rows,
+                         uint32_t* distances);  // see nearest_codes.h
 };
 
 extern const Kernels kPortableKernels;

@@ -14,7 +14,7 @@
 // compilers move loads of later steps forward until the sums no longer fit into registers.
 #include <arm_neon.h>
 
-#include "kernels/hamming.h"
+#include "kernels/nearest_codes.h"
 #include "kernels/tile_program.h"
 #include "kernels/tile_sources.h"
 
@@ -150,9 +150,8 @@ using Sources = TileSources<NeonIsa>;
 }  // namespace
 
 const Kernels kNeonKernels = {
-    "neon",       NeonIsa::kBlock,   PreparedFormat::kBytes,
-    accumulate,   Sources::convolve, Sources::pool,
-    Program::run, hamming,
+    "neon",        NeonIsa::kBlock, PreparedFormat::kBytes, accumulate, Sources::convolve,
+    Sources::pool, Program::run,    find_nearest,
 };
 
 }  // namespace s2bnn

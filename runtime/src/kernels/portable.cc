@@ -1,6 +1,6 @@
 // Binary convolution in plain C++, for any processor: one 32-bit word of a pixel against the words
 // of 32 output channels.
-#include "kernels/hamming.h"
+#include "kernels/nearest_codes.h"
 #include "kernels/tile_program.h"
 #include "kernels/tile_sources.h"
 
@@ -56,7 +56,7 @@ using Sources = TileSources<PortableIsa>;
 
 const Kernels kPortableKernels = {
     "portable",        PortableIsa::kBlock, PreparedFormat::kWords, accumulate,
-    Sources::convolve, Sources::pool,       Program::run,           hamming,
+    Sources::convolve, Sources::pool,       Program::run,           find_nearest,
 };
 
 }  // namespace s2bnn

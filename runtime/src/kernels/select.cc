@@ -50,14 +50,20 @@ struct Processor {
     return has_avx512() && (leaf7_ecx & bit_AVX512VPOPCNTDQ) != 0;
   }
 };
+
+// Asked once: virtual machines take their time to answer.
+const Processor& processor() {
+  static const Processor asked;
+  return asked;
+}
 #endif
 
 // The best ones come first.
 const Candidate kCandidates[] = {
 #if defined(__x86_64__)
-    {&kAvx512PopcountKernels, [] { return Processor().has_avx512_popcount(); }},
-    {&kAvx512Kernels, [] { return Processor().has_avx512(); }},
-    {&kAvx2Kernels, [] { return Processor().has_avx2(); }},
+    {&kAvx512PopcountKernels, [] { return processor().has_avx512_popcount(); }},
+    {&kAvx512Kernels, [] { return processor().has_avx512(); }},
+    {&kAvx2Kernels, [] { return processor().has_avx2(); }},
 #elif defined(__aarch64__)
     {&kNeonKernels, [] { return true; }},  // part of the base instruction set
 #endif

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from s2bnn_runtime.few_shot import Embedder
 from s2bnn_runtime.images import picture_files
+from s2bnn_runtime.shards import read_shard, take_shard
 
 HERE = Path(__file__).resolve().parent
 
@@ -19,9 +20,17 @@ def main() -> int:
         "--output", type=Path, default=Path("features.npz"), help="Default: features.npz."
     )
     parser.add_argument("--threads", type=int, default=1, help="Default: 1.")
+    parser.add_argument(
+        "--shard",
+        type=read_shard,
+        default=(1, 1),
+        metavar="I/N",
+        help="Only the I-th of N parts, from 1 on, one for each of N workers.",
+    )
     options = parser.parse_args()
+    files = take_shard(picture_files(options.pictures), options.shard)
     embedder = Embedder(HERE / "encoder.tflite", options.threads)
-    read, features, errors = embedder.readable(picture_files(options.pictures))
+    read, features, errors = embedder.readable(files)
     np.savez(options.output, paths=np.array([str(path) for path in read]), features=features)
     print(f"{len(features)} pictures, {features.shape[1]} features each: {options.output}")
     for error in errors:

@@ -1,0 +1,52 @@
+"""How a plan divides the time."""
+
+from __future__ import annotations
+
+import pytest
+
+from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.pipeline import plan
+from s2bnn_tf.pipeline.look import Look
+from s2bnn_tf.pipeline.plan import MOST_MEASURED, Options, make_plan
+from s2bnn_tf.training import Cost
+
+
+@pytest.fixture(autouse=True)
+def known_costs(monkeypatch):
+    """Steps of a known speed, 1 ms for each picture: what is tested is the division."""
+
+    def costs(recipes, options, progress):
+        sizes = {s: plan._load(s, recipes[s]).data.batch_size for s in recipes}
+        return {stage: Cost(0.001 * size, 10.0) for stage, size in sizes.items()}
+
+    monkeypatch.setattr(plan, "_time", costs)
+
+
+def of(train: int, test: int, minutes: float) -> plan.Plan:
+    look = Look("digits", train, test, ("a", "b"), 28, color=False)
+    return make_plan(look, Options(minutes=minutes), 60.0)
+
+
+@pytest.mark.parametrize("minutes", [8, 20, 60])
+def test_the_stages_and_the_rest_take_the_minutes(minutes):
+    made = of(60_000, 10_000, minutes)
+    assert sum(made.minutes.values()) == pytest.approx(minutes - 1, abs=0.2)  # one is spent
+    assert set(made.minutes) == {"teacher", "step1", "student", "rest"}
+
+
+def test_measuring_many_pictures_leaves_time_to_train():
+    """Of many, some are measured with; only the features of all are made."""
+    few, many = (of(count, count, 20) for count in (MOST_MEASURED, 20 * MOST_MEASURED))
+    growth = 60 * (many.minutes["rest"] - few.minutes["rest"])
+    assert growth == pytest.approx(38 * MOST_MEASURED * 0.0002)
+    assert few.minutes["rest"] < 4
+    assert many.lines()[0].endswith("200,000 to measure with (10,000 of each)")
+
+
+def test_the_smallest_time_is_named():
+    with pytest.raises(ConfigError, match=r"2 minutes .* give at least --minutes (\d+)") as error:
+        of(60_000, 10_000, 2)
+    needed = int(str(error.value).rstrip(".").rsplit(" ", 1)[1])
+    assert min(of(60_000, 10_000, needed).config(stage).steps for stage in plan.STAGES) >= 100
+    with pytest.raises(ConfigError):
+        of(60_000, 10_000, needed - 1)
