@@ -20,6 +20,11 @@ class UserError(ValueError):
     - `DeviceError`: runtimes, bundles and devices.
     """
 
+    # Raised while a graph is traced, an exception passes AutoGraph and the layers of Keras, which
+    # put "in user code: ..." and the arguments of calls around its message, unless it has these.
+    ag_pass_through = True
+    _keras_call_info_injected = True
+
 
 class ConfigError(UserError):
     """A recipe, or an option, that is not understood or not possible."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from s2bnn_tf.cli.group import main
-from s2bnn_tf.errors import DataError, UserError
+from s2bnn_tf.errors import UserError
 from s2bnn_tf.progress import show_progress
 
 
@@ -25,7 +25,7 @@ def data() -> None:
 @click.argument("source")
 @click.argument("output_dir", type=click.Path(path_type=Path, file_okay=False))
 def pack(source: str, output_dir: Path) -> None:
-    """Pack the folder of images SOURCE into TFRecord files in OUTPUT_DIR.
+    """Pack the images of SOURCE, such as a folder, into TFRecord files in OUTPUT_DIR.
 
     Every image is decoded once, and those that cannot be read are left out. After an
     interruption, the same command resumes. Train on the result with
@@ -38,12 +38,6 @@ def pack(source: str, output_dir: Path) -> None:
     from s2bnn_tf.data import open_source
     from s2bnn_tf.data import pack as pack_source
 
-    if not (
-        source.startswith(("folder:", "list:", "video:")) or Path(source).expanduser().is_dir()
-    ):
-        raise DataError(
-            f"Only a folder or a list can be packed, and {source} is neither; write a path."
-        )
     opened = [open_source(source, "train")]
     try:
         opened.append(open_source(source, "test"))

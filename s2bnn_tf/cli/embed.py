@@ -31,7 +31,7 @@ class _Shard(click.ParamType):
 
 @main.command()
 @click.argument("run_or_model", type=RUN_OR_MODEL)
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True)
 @click.option(
     "--output", type=FILE, required=True, help="The file to write: *.npz, *.npy or *.parquet."
 )
@@ -54,7 +54,7 @@ class _Shard(click.ParamType):
 @json_option
 def embed(
     run_or_model: Path,
-    images: tuple[Path, ...],
+    images: tuple[str, ...],
     output: Path,
     shard: tuple[int, int],
     crops: int,
@@ -63,16 +63,17 @@ def embed(
     runtime: str | None,
     as_json: bool,
 ) -> None:
-    """Embed IMAGES, which are files or folders.
+    """Embed IMAGES: files, folders, videos, or other sources that `s2bnn fit` takes.
 
-    RUN_OR_MODEL is a run directory, a .tflite, or whatever can be a teacher. The output holds the
-    arrays paths, features and embeddings; of a .tflite, the one that it computes. An .npy holds one
-    array, with the paths beside it. Files that cannot be read are skipped and listed. An .npz or
-    .parquet can be a teacher.weights; with --crops, an .npz also says what each crop shows.
+    RUN_OR_MODEL is a run directory, a .tflite, or whatever can be a teacher. The frames of a video
+    are those that `s2bnn fit` takes. The output holds the arrays paths, features and embeddings; of
+    a .tflite, the one that it computes. An .npy holds one array, with the paths beside it. Files
+    that cannot be read are skipped and listed. An .npz or .parquet can be a teacher.weights; with
+    --crops, an .npz also says what each crop shows.
 
     \b
     Example:
-      s2bnn embed student.tflite photos/ cat.jpg --output embeddings.npz
+      s2bnn embed student.tflite photos/ cat.jpg clip.mp4 --output embeddings.npz
       s2bnn embed runs/teacher photos/ --crops 4 --output features.npz
     """
     from s2bnn_tf.evaluation import embed_images

@@ -19,7 +19,7 @@ from s2bnn_tf.progress import show_progress
 @click.argument("images", metavar="IMAGES")
 @click.option(
     "--output-dir",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, readable=False),  # what is refused there is said in words
     required=True,
     help="The directory to write everything to; the same command resumes there.",
 )

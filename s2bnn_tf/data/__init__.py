@@ -2,7 +2,7 @@
 
 Read the files in this order:
 
-1. Where images are: `sources` opens them by name; `digits`, `idx`, `folder`, `list_file`,
+1. Where images are: `sources` opens them by name; `digits`, `idx`, `folder`, `flat`, `list_file`,
    `records` and `video`, with `video_worker`, know the formats; `decode` turns files into pixels
    and `readable` leaves out broken ones. `registry` is for custom sources.
 2. What a source is: `image_source` is the interface; `array_source` holds images in memory;
@@ -29,17 +29,18 @@ from s2bnn_tf.data.crops import Crops, draw_crops
 from s2bnn_tf.data.decode import load_image
 from s2bnn_tf.data.decoded_source import DecodedSource
 from s2bnn_tf.data.file_source import FileSource
+from s2bnn_tf.data.flat import list_pictures, path_of
 from s2bnn_tf.data.folder import Listing, list_splits, list_video
 from s2bnn_tf.data.image_source import ImageSource
 from s2bnn_tf.data.labeled import PROBE_FLIP_PROBABILITY, labeled_dataset
 from s2bnn_tf.data.list_file import Listed, read_list, write_list
-from s2bnn_tf.data.numpy_op import numpy_op
+from s2bnn_tf.data.numpy_op import numpy_op, plain_errors
 from s2bnn_tf.data.order import batch_indices, steps_per_epoch
 from s2bnn_tf.data.pack import pack
 from s2bnn_tf.data.pictures import center_crop, see, to_gray
 from s2bnn_tf.data.registry import register_source, source_names, source_plugin
 from s2bnn_tf.data.seen import prepare
-from s2bnn_tf.data.sources import open_images, open_source
+from s2bnn_tf.data.sources import has_own_splits, open_all, open_images, open_source
 from s2bnn_tf.data.video import Video, default_frames_dir, is_video, sample_video
 from s2bnn_tf.data.views import view_dataset
 
@@ -63,16 +64,21 @@ __all__ = [
     "default_frames_dir",
     "denormalize",
     "draw_crops",
+    "has_own_splits",
     "is_video",
     "labeled_dataset",
+    "list_pictures",
     "list_splits",
     "list_video",
     "load_image",
     "normalize",
     "numpy_op",
+    "open_all",
     "open_images",
     "open_source",
     "pack",
+    "path_of",
+    "plain_errors",
     "prepare",
     "read_list",
     "register_source",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +27,12 @@ class FileSource(DecodedSource):
 
     Attributes:
         paths: N files of the formats that `load_image` reads.
+        videos: The video of each file that is a frame of one. Users know such a frame by the path
+            of its video and its own name, as if the video were a folder.
     """
 
     paths: tuple[Path, ...]
+    videos: Mapping[Path, Path] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -41,7 +44,9 @@ class FileSource(DecodedSource):
         return replace(self, labels=labels, sizes=self.sizes[chosen], paths=paths)
 
     def identify(self, index: int) -> str:
-        return str(self.paths[index])
+        path = self.paths[index]
+        video = self.videos.get(path)
+        return str(path if video is None else video / path.name)
 
     def contents(self) -> Iterator[bytes]:
         return _hash_each(self.paths)

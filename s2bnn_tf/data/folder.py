@@ -126,7 +126,7 @@ def _list(
         raise DataError(f"There is no folder {root}; write folder: and the path of a folder.")
     inside = _see_through(root)
     found = find_pictures(inside, VIDEO_EXTENSIONS)
-    frames = _take_frames(found, frames_dir or default_frames_dir(), progress)
+    frames = take_frames(found, frames_dir or default_frames_dir(), progress)
     equal = _equal_files(found.paths, frames)
     # What has a class, and is held out or not: a picture, or a video with all of its frames.
     units = {path: path.parent if path in frames else path for path in found.paths}
@@ -150,7 +150,7 @@ def _list(
     return named, found
 
 
-def _take_frames(found: Found, frames_dir: Path, progress: Progress | None) -> dict[Path, Path]:
+def take_frames(found: Found, frames_dir: Path, progress: Progress | None) -> dict[Path, Path]:
     """Put the frames of each video in its place, as if the video were a folder.
 
     Returns:

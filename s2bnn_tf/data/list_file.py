@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from s2bnn_tf.data.folder import Listing
+from s2bnn_tf.data.video import find_videos
 from s2bnn_tf.errors import DataError
 from s2bnn_tf.files import replace_file
 from s2bnn_tf.reading import read_bytes
@@ -80,7 +81,8 @@ def read_list(path: Path, split: str) -> Listing:
     labels = [numbers.get(image.label, -1) for image in chosen] if classes else None
     paths = [image.path for image in chosen]
     said = f"{printable(str(path))}: {len(images):,} pictures, {len(chosen):,} of them to {split}."
-    return Listing(paths, labels, tuple(map(printable, classes)), said)
+    names = tuple(map(printable, classes))
+    return Listing(paths, labels, names, said, videos=find_videos(paths))
 
 
 def _parse(line: str, path: Path, number: int) -> Listed:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import atexit
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
+
+from s2bnn_tf.errors import UserError
 
 _QUIET_SECONDS = 0.2
 _MOST_SECONDS = 10.0
 
 _lock = threading.Lock()
+_raised: UserError | None = None  # the last one inside of a function, which TensorFlow rewords
 _closing = threading.Event()
 _running = 0
 _last_end = 0.0
@@ -42,11 +46,14 @@ def numpy_op(
 
     @tf.autograph.experimental.do_not_convert
     def call(*arrays: Any) -> Any:
-        global _running, _last_end
+        global _running, _last_end, _raised
         with _lock:
             _running += 1
         try:
             return (blank if _closing.is_set() else function)(*arrays)
+        except UserError as error:
+            _raised = error
+            raise
         finally:
             with _lock:
                 _running -= 1
@@ -54,6 +61,22 @@ def numpy_op(
 
     # Not stateful: where runs must be equal, tf.data would call a stateful one from one thread.
     return tf.numpy_function(call, inputs, dtypes, stateful=False)
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Raise a `UserError` of a function inside tf.data as it is.
+
+    TensorFlow knows only its text, and puts a traceback around it.
+    """
+    global _raised
+    _raised = None
+    try:
+        yield
+    except tf.errors.OpError:
+        if _raised is None:
+            raise
+        raise _raised from None
 
 
 @atexit.register

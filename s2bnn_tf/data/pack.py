@@ -1,9 +1,10 @@
-"""A folder of images as a few TFRecord files: in parallel, resumable, every image checked."""
+"""Images as a few TFRecord files: in parallel, resumable, every image checked."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import re
 import threading
@@ -14,8 +15,10 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from PIL import Image
 
-from s2bnn_tf.data.file_source import FileSource
+from s2bnn_tf.data.decoded_source import DecodedSource
+from s2bnn_tf.data.file_source import FileSource, RecordSource
 from s2bnn_tf.data.image_source import ImageSource
 from s2bnn_tf.data.pictures import failure_reason
 from s2bnn_tf.data.records import read_index, read_records
@@ -31,14 +34,15 @@ _IMAGES_PER_FILE = 1000
 def pack(
     source: ImageSource, output_dir: Path, *, progress: Progress | None = None
 ) -> dict[str, int]:
-    """Write the images of a source, in files, into TFRecord files.
+    """Write the images of a source into TFRecord files.
 
-    The bytes of each file are kept as they are after it was decoded once; files that cannot be
-    decoded are left out. Images are shuffled, which makes every TFRecord file a fair sample.
-    After an interruption, a second call writes only the files that are missing.
+    The bytes of each file are kept as they are after it was decoded once, and images that are in
+    no file become PNG; files that cannot be decoded are left out. Images are shuffled, which makes
+    every TFRecord file a fair sample. After an interruption, a second call writes only the files
+    that are missing.
 
     Args:
-        source: Images opened from a folder.
+        source: The images.
         output_dir: The folder that receives `SPLIT-*.tfrecord`, an index `.npz` for each, and
             `SPLIT.json`.
         progress: Called with the split, the number of images done and the number of images.
@@ -47,10 +51,8 @@ def pack(
         The number of `images` written, of `files` written and of `unreadable` images left out.
 
     Raises:
-        DataError: If the source is not a folder, or another one was packed into `output_dir`.
+        DataError: If other images were packed into `output_dir`, or it cannot be written.
     """
-    if not isinstance(source, FileSource):
-        raise DataError(f"{source.name} is not a folder of images; write folder: and its path.")
     order = np.random.default_rng(0).permutation(len(source))
     count = -(-len(source) // _IMAGES_PER_FILE)
     names = [f"{source.split}-{i:05d}-of-{count:05d}.tfrecord" for i in range(count)]
@@ -109,17 +111,21 @@ def _remove_unfinished(folder: Path, split: str) -> None:
             path.unlink()
 
 
-def _plan(source: FileSource) -> str:
-    """Return a hash that differs between sources: the paths, labels and sizes of all files."""
+def _plan(source: ImageSource) -> str:
+    """Return a hash that differs between sources: the labels, and the paths and sizes of files."""
     digest = hashlib.sha256()
-    for i, path in enumerate(source.paths):
-        digest.update(
-            f"{path} {_label(source, i)} {os.path.getsize(path)}\n".encode(errors="surrogateescape")
-        )
+    if isinstance(source, FileSource):
+        for i, path in enumerate(source.paths):
+            line = f"{path} {_label(source, i)} {os.path.getsize(path)}\n"
+            digest.update(line.encode(errors="surrogateescape"))
+        return digest.hexdigest()
+    digest.update(str([_label(source, i) for i in range(len(source))]).encode())
+    for content in source.contents():
+        digest.update(content)
     return digest.hexdigest()
 
 
-def _check_same_plan(folder: Path, source: FileSource, plan: str) -> None:
+def _check_same_plan(folder: Path, source: ImageSource, plan: str) -> None:
     path = folder / f".{source.split}.plan"
     refuse_links(path, folder / f"{source.split}.json")
     if path.exists() and read_bytes(path, limit=4096) != plan.encode():
@@ -138,7 +144,7 @@ def _finished(file: Path) -> int | None:
         return None
 
 
-def _write_file(source: FileSource, indices: NDArray[np.int64], file: Path) -> int:
+def _write_file(source: ImageSource, indices: NDArray[np.int64], file: Path) -> int:
     """Write one TFRecord file, read it back, and put it in place with its index."""
     index_file = file.with_suffix(".npz")
     with replaced(file, index_file) as (partial, partial_index):
@@ -160,26 +166,39 @@ def _write_file(source: FileSource, indices: NDArray[np.int64], file: Path) -> i
 
 
 def _write_images(
-    source: FileSource, indices: NDArray[np.int64], file: Path
+    source: ImageSource, indices: NDArray[np.int64], file: Path
 ) -> tuple[list[int], list[tuple[int, int]], list[int]]:
     """Write the images that can be decoded; return their lengths in bytes, sizes and labels."""
     lengths, sizes, labels = [], [], []
     with tf.io.TFRecordWriter(str(file)) as writer:
         for index in indices:
             try:
-                height, width, _ = source.decode(index).shape
+                image, size = _read(source, index)
             except Exception as error:  # noqa: BLE001  a broken file can raise nearly anything
                 source.note_failure(index, failure_reason(error))
                 continue
-            image, label = source.paths[index].read_bytes(), _label(source, index)
-            writer.write(_example(image, label, source.identify(index)))
+            label = _label(source, index)
+            writer.write(_example(image, label, str(source.identify(index))))
             lengths.append(len(image))
-            sizes.append((height, width))
+            sizes.append(size)
             labels.append(label)
     return lengths, sizes, labels
 
 
-def _label(source: FileSource, index: int) -> int:
+def _read(source: ImageSource, index: int) -> tuple[bytes, tuple[int, int]]:
+    """An image as the bytes of a file, and its upright height and width."""
+    if isinstance(source, DecodedSource):
+        height, width, _ = source.decode(index).shape
+        if isinstance(source, FileSource):
+            return source.paths[index].read_bytes(), (height, width)
+        if isinstance(source, RecordSource):
+            return source.records[index].read_bytes(), (height, width)
+    pixels, file = source.read(index), io.BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue(), (pixels.shape[0], pixels.shape[1])
+
+
+def _label(source: ImageSource, index: int) -> int:
     return -1 if source.labels is None else int(source.labels[index])
 
 

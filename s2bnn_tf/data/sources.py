@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import accumulate, groupby
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +14,18 @@ import numpy as np
 from s2bnn_tf.data.array_source import ArraySource
 from s2bnn_tf.data.digits import load_digits
 from s2bnn_tf.data.file_source import FileSource, RecordSource
+from s2bnn_tf.data.flat import list_pictures
 from s2bnn_tf.data.folder import Listing, list_folder, list_video
 from s2bnn_tf.data.idx import load_idx
 from s2bnn_tf.data.image_source import ImageSource
 from s2bnn_tf.data.list_file import read_list
-from s2bnn_tf.data.pictures import find_pictures
 from s2bnn_tf.data.readable import keep_readable, require_one_readable
 from s2bnn_tf.data.records import Index, open_index, open_tfds
-from s2bnn_tf.data.registry import open_registered
-from s2bnn_tf.data.video import default_frames_dir
+from s2bnn_tf.data.registry import open_registered, source_names
+from s2bnn_tf.data.video import default_frames_dir, is_video
 from s2bnn_tf.errors import DataError
+from s2bnn_tf.progress import Progress
 from s2bnn_tf.registry import needed_plugins
-from s2bnn_tf.text import printable
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +51,7 @@ def open_source(spec: str, split: str = "train") -> ImageSource:
             are checked by their headers; those that cannot be read are left out, with one
             warning. Frames are taken of the videos in it, as `sample_video` does, and kept in
             `default_frames_dir()`.
-            `video:FILE`: the frames of one video; `video:DIR` is a folder.
+            `video:FILE`, or the path of a video alone: its frames; `video:DIR` is a folder.
             `list:FILE`: a text file with a path, a class and a split per line; see `read_list`.
             `tfrecord:DIR`: a folder written by `s2bnn data pack`.
             `tfrecord:PATTERN`: files of `tf.train.Example`s with the features `image` and `label`;
@@ -84,41 +87,105 @@ def open_source(spec: str, split: str = "train") -> ImageSource:
         return _open_records(spec, split, open_tfds(location, split))
     if spec and Path(spec).expanduser().is_dir():
         return _open_folder(spec, split, Path(spec).expanduser())
+    if is_video(Path(spec)) and Path(spec).expanduser().is_file():
+        return _open_video(spec, split, Path(spec).expanduser())
     registered = open_registered(spec, split)
     if registered is not None:
         return registered
     raise DataError(f"Unknown data source {spec!r}{needed_plugins()}; write {KNOWN_SOURCES}.")
 
 
-def open_images(paths: Sequence[Path], shard: tuple[int, int] = (1, 1)) -> FileSource:
-    """Open image files, and all images in folders, without labels.
+def has_own_splits(spec: str) -> bool:
+    """Whether this names another kind of source than picture files, folders and videos."""
+    if Path(spec).expanduser().exists():
+        return False
+    kinds = ("idx", "list", "tfrecord", "tfds", *source_names())
+    return spec == "digits" or spec.partition(":")[0] in kinds
+
+
+def open_images(images: Sequence[str | Path], progress: Progress | None = None) -> FileSource:
+    """Open image files, all images in folders, and the frames of videos, without labels.
 
     Args:
-        paths: Files and folders. Unreadable files are left out, with one warning.
-        shard: Which part of the images, and of how many, from 1 on; all parts after each other are
-            the images.
+        images: As for `list_pictures`. Unreadable files are left out, with one warning.
+        progress: Called while videos are decoded.
 
     Returns:
         The images, in the order given; those of a folder are sorted.
 
     Raises:
-        DataError: If a path does not exist, the part is empty, or no image can be read.
+        DataError: If something does not exist, a video that is named cannot be decoded, or no
+            image can be read.
     """
-    files: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise DataError(f"There is no image or folder {path}; check the path.")
-        files += _pictures_below(path) if path.is_dir() else [path]
-    name = ", ".join(str(path) for path in paths[:_NAMED])
-    if len(paths) > _NAMED:
-        name += f" and {len(paths) - _NAMED:,} others"
-    if not files:
-        raise DataError(f"There is no image in {name}; expected files such as JPEG or PNG.")
-    number, count = shard
-    part = files[len(files) * (number - 1) // count : len(files) * number // count]
-    if not part:
-        raise DataError(f"Part {number} of {count} of {len(files)} images is empty; use fewer.")
-    return _open_files(name, "train", part, None, ())
+    return _open_files(_name_of(images), "train", _list_files(images, progress))
+
+
+def open_all(
+    images: Sequence[str | Path],
+    shard: tuple[int, int] = (1, 1),
+    progress: Progress | None = None,
+) -> list[ImageSource]:
+    """Open whatever `s2bnn fit` takes: files, folders, videos, and other sources by name.
+
+    Args:
+        images: What `open_images` or `open_source` takes. Of a source with splits, both are
+            opened.
+        shard: Which part of the images, and of how many, from 1 on; all parts after each other are
+            the images.
+        progress: Called while videos are decoded.
+
+    Returns:
+        The images in the order given, in one source or more.
+
+    Raises:
+        DataError: Like `open_images` and `open_source`, or if the part is empty.
+    """
+    found: list[Listing | ImageSource] = []
+    for named, group in groupby(map(str, images), has_own_splits):
+        specs = list(group)
+        found += _open_splits(specs) if named else [_list_files(specs, progress)]
+    sizes = [len(f.paths) if isinstance(f, Listing) else len(f) for f in found]
+    (number, count), total = shard, sum(sizes)
+    begin, end = total * (number - 1) // count, total * number // count
+    if begin == end:
+        raise DataError(f"Part {number} of {count} of {total} images is empty; use fewer.")
+    sources: list[ImageSource] = []
+    for part, size, first in zip(found, sizes, accumulate([0, *sizes])):
+        chosen = range(max(begin - first, 0), min(end - first, size))
+        if not chosen:
+            continue
+        if isinstance(part, Listing):
+            part = replace(part, paths=part.paths[chosen.start : chosen.stop])
+            sources.append(_open_files(_name_of(images), "train", part))
+        else:
+            sources.append(part if len(chosen) == size else part.select(chosen))
+    return sources
+
+
+def _list_files(images: Sequence[str | Path], progress: Progress | None) -> Listing:
+    listing = list_pictures(images, progress=progress)
+    for line in listing.said.splitlines():
+        logger.info("%s", line)
+    if not listing.paths:
+        raise DataError(
+            f"There is no image in {_name_of(images)}; expected files such as JPEG or PNG, or "
+            "videos."
+        )
+    return listing
+
+
+def _name_of(images: Sequence[str | Path]) -> str:
+    name = ", ".join(map(str, images[:_NAMED])) or "an empty list"
+    return name + (f" and {len(images) - _NAMED:,} others" if len(images) > _NAMED else "")
+
+
+def _open_splits(specs: list[str]) -> list[ImageSource]:
+    sources = []
+    for spec in specs:
+        sources.append(open_source(spec, "train"))
+        with contextlib.suppress(DataError):  # it has no test split
+            sources.append(open_source(spec, "test"))
+    return sources
 
 
 def _open_folder(spec: str, split: str, folder: Path) -> FileSource:
@@ -138,28 +205,15 @@ def _open_video(spec: str, split: str, path: Path) -> FileSource:
 
 def _open_listing(spec: str, split: str, listing: Listing) -> FileSource:
     logger.info("%s", listing.said)
-    return _open_files(spec, split, listing.paths, listing.labels, listing.class_names)
+    return _open_files(spec, split, listing)
 
 
-def _pictures_below(folder: Path) -> list[Path]:
-    """List the pictures of a folder; say what was left out."""
-    found = find_pictures(folder)
-    reasons = [f"{count} {reason}" for reason, count in found.left_out.items()] + found.closed
-    if reasons:
-        logger.info("%s: left out: %s.", printable(str(folder)), printable(", ".join(reasons)))
-    return found.paths
-
-
-def _open_files(
-    name: str,
-    split: str,
-    paths: Sequence[Path],
-    labels: Sequence[int] | None,
-    class_names: tuple[str, ...],
-) -> FileSource:
-    numbers = None if labels is None else np.array(labels, np.int64)
-    unknown = np.zeros((len(paths), 2), np.int32)
-    return keep_readable(FileSource(name, split, numbers, class_names, unknown, tuple(paths)))
+def _open_files(name: str, split: str, listing: Listing) -> FileSource:
+    labels = None if listing.labels is None else np.array(listing.labels, np.int64)
+    paths, unknown = tuple(listing.paths), np.zeros((len(listing.paths), 2), np.int32)
+    return keep_readable(
+        FileSource(name, split, labels, listing.class_names, unknown, paths, listing.videos)
+    )
 
 
 def _open_records(name: str, split: str, index: Index) -> RecordSource:

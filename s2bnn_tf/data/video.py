@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from s2bnn_tf.data import video_worker
 from s2bnn_tf.errors import DataError
 from s2bnn_tf.files import write_json
 from s2bnn_tf.progress import Progress, no_progress
-from s2bnn_tf.reading import Number, Object, open_regular, read_json
+from s2bnn_tf.reading import Number, Object, Text, open_regular, read_json
 from s2bnn_tf.text import printable
 
 logger = logging.getLogger(__name__)
@@ -54,6 +54,21 @@ class Video:
 
     path: Path
     frames: list[Path]
+
+
+def find_videos(paths: Iterable[Path]) -> dict[Path, Path]:
+    """The video of each of these files that is a frame which `sample_video` has written."""
+    videos: dict[Path, Path] = {}
+    folders: dict[Path, Path | None] = {}
+    for path in paths:
+        if not _NAME.fullmatch(path.name):
+            continue
+        if path.parent not in folders:
+            folders[path.parent] = _read_video(path.parent)
+        video = folders[path.parent]
+        if video is not None:
+            videos[path] = video
+    return videos
 
 
 def is_video(path: Path) -> bool:
@@ -120,6 +135,15 @@ def _read_index(folder: Path) -> list[Path] | None:
         if frames and all(path.lstat().st_size == sizes[path.name] for path in frames):
             return frames
     return None
+
+
+def _read_video(folder: Path) -> Path | None:
+    """The video that the frames of a folder were taken from; None if it is no such folder."""
+    try:
+        content = read_json(folder / _INDEX, {"video": Text()}, cure="remove it", error=DataError)
+    except (OSError, DataError):
+        return None
+    return Path(content["video"])
 
 
 def _decode_into(folder: Path, file: int, path: Path, progress: Progress) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from s2bnn_tf.data import ImageSource, open_images
+from s2bnn_tf.data import ImageSource, open_all
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.evaluation.embed_crops import describe_outputs, embed_crops, name_outputs
 from s2bnn_tf.evaluation.feature_cache import FeatureCache
@@ -20,7 +20,7 @@ from s2bnn_tf.teachers import open_model
 
 def embed_images(
     path: Path | str,
-    images: Sequence[Path],
+    images: Sequence[str | Path],
     output: Path | str,
     *,
     shard: tuple[int, int] = (1, 1),
@@ -35,9 +35,11 @@ def embed_images(
     `teacher.weights` takes an `.npz` and a `.parquet`.
 
     The file holds `paths` (N,) and, in the same order, `features` float32 (N, C) and `embeddings`
-    float32 (N, D) of unit length; `numpy.load` reads an `.npz` without pickle. A `.tflite` has one
-    output, so its file holds one of these, or `logits` float32 (N, K), by the head that it was
-    converted with. An `.npy` holds one array; see `write_vectors`.
+    float32 (N, D) of unit length; `numpy.load` reads an `.npz` without pickle. A frame of a video
+    is the path of the video and the hundredths of a second of its time, as in
+    `clip.mp4/0000000150.jpg`. A `.tflite` has one output, so its file holds one of these, or
+    `logits` float32 (N, K), by the head that it was converted with. An `.npy` holds one array; see
+    `write_vectors`.
 
     Of K crops of each image, the file has K rows, one after the other, and also `sha256` (N * K,),
     of the image's file, `boxes` float32 (N * K, 4), top, left, height and width as shares of the
@@ -45,7 +47,8 @@ def embed_images(
 
     Args:
         path: A model, as for `open_model`.
-        images: Image files and folders of them.
+        images: Whatever `s2bnn fit` takes: image files, folders, videos, and sources as for
+            `open_source`, of which both splits are embedded.
         output: The file, replaced atomically; crops are written to an `.npz` only.
         shard: Which part of the images, and of how many, from 1 on: the files of all parts hold,
             after each other, what the file of all images holds.
@@ -67,15 +70,18 @@ def embed_images(
     """
     output = Path(output)
     check_vector_file(output)
-    source = open_images(images, shard)
+    sources = open_all(images, shard, progress)
     if crops > 1:
-        if output.suffix != ".npz":
-            raise ConfigError(f"{output} cannot hold crops; name an --output FILE.npz.")
+        if output.suffix != ".npz" or len(sources) > 1:
+            raise ConfigError(
+                "Crops are drawn of one folder, list or number of files, and written to one .npz; "
+                "name one source and an --output FILE.npz."
+            )
         opened = encoder or open_model(path, runtime)
-        return embed_crops(opened, source, output, crops, seed=seed, progress=progress)
+        return embed_crops(opened, sources[0], output, crops, seed=seed, progress=progress)
     return embed_sources(
         path,
-        [source],
+        sources,
         output,
         runtime=runtime,
         encoder=encoder,

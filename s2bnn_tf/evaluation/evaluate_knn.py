@@ -60,6 +60,7 @@ def evaluate_knn(
     train, train_labels = session.extract(session.train)
     test, test_labels = session.extract(session.test)
     accuracy = knn_accuracy(train, train_labels, test, test_labels, k=k, temperature=temperature)
-    gallery = make_gallery(readable(session.train), readable(session.test), train, test)
+    images = readable(session.train), readable(session.test)
+    gallery = make_gallery(*images, train, test, session.encoder)
     gallery.save(session.directory / "gallery.npz")
     return session.write("knn", accuracy)

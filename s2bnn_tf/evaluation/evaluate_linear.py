@@ -110,7 +110,8 @@ def evaluate_linear(
                 top1=measured["top1"],
                 remedy="give more --epochs",
             )
-    find_mistakes(readable(session.test), logits).save(session.directory / "mistakes.npz")
+    mistakes = find_mistakes(readable(session.test), logits, session.encoder)
+    mistakes.save(session.directory / "mistakes.npz")
     return session.write("linear", measured)
 
 

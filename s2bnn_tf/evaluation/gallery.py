@@ -15,14 +15,15 @@ from s2bnn_tf.evaluation.arrays import (
     TextArray,
     stored,
 )
+from s2bnn_tf.evaluation.features import ImageEncoder
 from s2bnn_tf.evaluation.knn import nearest_neighbors, unit_length
+from s2bnn_tf.evaluation.thumbnails import make_thumbnails
 from s2bnn_tf.reading import Array
 
 PLACES = 1500
 MAPPED_CLASSES = 20  # more colors cannot be distinguished
 QUERIES = 10
 NEIGHBORS = 8
-THUMBNAIL = 64  # pixels, at most
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,10 @@ class Gallery(ArrayRecord):
     Attributes:
         places: (N, 2) float32, test images in the plane, similar features close together.
         place_labels: (N,) int64.
-        query_images: (Q, T, T, 3) uint8, thumbnails of the first test image of each of Q classes,
+        query_images: (Q, H, W, 3) uint8, thumbnails of the first test image of each of Q classes,
             or of Q test images where none has a label.
         query_labels: (Q,) int64.
-        neighbor_images: (Q, 8, T, T, 3) uint8, training images, most similar first.
+        neighbor_images: (Q, 8, H, W, 3) uint8, training images, most similar first.
         neighbor_labels: (Q, 8) int64.
         similarities: (Q, 8) float32, cosines.
         class_names: (K,) text.
@@ -47,10 +48,10 @@ class Gallery(ArrayRecord):
 
     places: FloatArray = stored(Array("f", ("places", 2)))
     place_labels: IntArray = stored(Array("iu", ("places",), low=-1, below="classes"))
-    query_images: PixelArray = stored(Array("u", ("queries", "side", "side", 3), high=255))
+    query_images: PixelArray = stored(Array("u", ("queries", "height", "width", 3), high=255))
     query_labels: IntArray = stored(Array("iu", ("queries",), low=-1, below="classes"))
     neighbor_images: PixelArray = stored(
-        Array("u", ("queries", "neighbors", "side", "side", 3), high=255), "neighbour_images"
+        Array("u", ("queries", "neighbors", "height", "width", 3), high=255), "neighbour_images"
     )
     neighbor_labels: IntArray = stored(
         Array("iu", ("queries", "neighbors"), low=-1, below="classes"), "neighbour_labels"
@@ -61,7 +62,11 @@ class Gallery(ArrayRecord):
 
 
 def make_gallery(
-    train: ImageSource, test: ImageSource, train_features: FloatArray, test_features: FloatArray
+    train: ImageSource,
+    test: ImageSource,
+    train_features: FloatArray,
+    test_features: FloatArray,
+    encoder: ImageEncoder | None = None,
 ) -> Gallery:
     """Choose what is shown, by rule and never by how well it looks.
 
@@ -70,6 +75,7 @@ def make_gallery(
         test: Images, in the order of the rows of `test_features`.
         train_features: (N, D).
         test_features: (M, D).
+        encoder: What sees the images, as for `make_thumbnails`.
 
     Returns:
         At most 1,500 places, evenly spaced over the test images of the 20 most frequent classes
@@ -86,15 +92,12 @@ def make_gallery(
         sample = sample[:0]
     queries = _evenly(first, QUERIES)
     similarities, neighbors = nearest_neighbors(train_features, test_features[queries], NEIGHBORS)
-    size = min(THUMBNAIL, max(train.read(0).shape[:2]))
     return Gallery(
         places=flatten(test_features[sample]) if len(sample) else np.zeros((0, 2), np.float32),
         place_labels=labels[sample],
-        query_images=np.stack([thumbnail(test.read(i), size) for i in queries]),
+        query_images=make_thumbnails(test, queries, encoder),
         query_labels=labels[queries],
-        neighbor_images=np.stack(
-            [[thumbnail(train.read(i), size) for i in row] for row in neighbors]
-        ),
+        neighbor_images=make_thumbnails(train, neighbors, encoder),
         neighbor_labels=train_labels[neighbors],
         similarities=similarities,
         class_names=np.array(train.class_names, dtype=np.str_),
@@ -133,13 +136,3 @@ def _evenly(values: IntArray, count: int) -> IntArray:
         return values
     chosen: IntArray = values[np.linspace(0, len(values) - 1, count).round().astype(int)]
     return chosen
-
-
-def thumbnail(image: PixelArray, size: int) -> PixelArray:
-    """Fit an image (H, W, 3) into a square: the shorter side is scaled and the middle kept."""
-    from PIL import Image, ImageOps
-
-    if image.shape[:2] == (size, size):
-        return image
-    fitted = ImageOps.fit(Image.fromarray(image), (size, size), Image.Resampling.LANCZOS)
-    return np.asarray(fitted)

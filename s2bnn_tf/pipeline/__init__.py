@@ -1,7 +1,8 @@
 """One call from a folder of pictures to an encoder on a device.
 
-Read `stages` first, which calls the others in this order: `look` with `groups`, `plan`, `results`
-with `measure`, and `deliver`. `api` and `encoder` are what Python programs use.
+Read `stages` first, which calls the others in this order: `look` with `groups`, `plan` with
+`plan_file`, `results` with `measure`, and `deliver`. `api` and `encoder` are what Python programs
+use.
 """
 
 import s2bnn_tf.checked  # noqa: F401

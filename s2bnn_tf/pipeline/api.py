@@ -46,9 +46,10 @@ def fit(
     not what the function refers to.
 
     Args:
-        data: A folder, a sequence of picture files, another source as for `open_source`, an array
-            (N, H, W, 3) uint8, or a `tf.data.Dataset` or `keras.utils.Sequence` of images or
-            (image, label). Images in memory are written as PNG files beside `output_dir`.
+        data: A folder, a sequence of files, folders and videos, another source as for
+            `open_source`, an array (N, H, W, 3) uint8, or gray, (N, H, W) or (N, H, W, 1), or a
+            `tf.data.Dataset` or `keras.utils.Sequence` of images or (image, label). Images in
+            memory are written as PNG files beside `output_dir`.
         output_dir: The directory for everything.
         teacher: A run directory, the name of a published teacher, a `.keras` or `.onnx` file, a
             file of features, a Keras model of images normalized as by `s2bnn_tf.data.normalize`,

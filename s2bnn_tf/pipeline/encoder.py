@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from s2bnn_tf.data import load_image, prepare
+from s2bnn_tf.data import is_video, load_image, open_all, prepare
 from s2bnn_tf.errors import DataError, ModelError
 from s2bnn_tf.evaluation import evaluate_knn, evaluate_linear
 from s2bnn_tf.export import bundle, convert_run
@@ -59,20 +59,21 @@ class FittedEncoder:
         Args:
             images: An array (N, H, W, 3) uint8, or a sequence of picture files and arrays
                 (H, W, 3). An array of the network's own size is used as it is; anything else is
-                scaled and cropped as `s2bnn embed` does with a file. Gray arrays (H, W, 1) are
-                taken as well; what has other channels than the network becomes gray, or is
-                repeated.
+                scaled and cropped as `s2bnn embed` does with a file. Gray arrays (N, H, W) and
+                (N, H, W, 1) are taken as well; what has other channels than the network becomes
+                gray, or is repeated. A folder, a video or another source that `s2bnn fit` takes
+                stands for all of its pictures, in the order of `s2bnn_tf.data.open_all`.
 
         Returns:
-            float32 `(N, D)`.
+            float32 `(N, D)`, a row for each picture.
 
         Raises:
             DataError: If an array is no image in bytes, or a file cannot be read.
         """
         parts = [np.zeros((0, self.feature_dim), np.float32)]
-        left = iter(_each(images))
+        left = _each(images)
         with own_errors():
-            while batch := [self._prepare(image) for image in islice(left, _BATCH)]:
+            while batch := [self._prepare(*image) for image in islice(left, _BATCH)]:
                 parts.append(self._encoder.features(np.stack(batch).astype(np.float32)))
         result: NDArray[np.float32] = np.concatenate(parts)
         return result
@@ -157,19 +158,20 @@ class FittedEncoder:
             )
         return run
 
-    def _prepare(self, image: ArrayLike | str | Path) -> NDArray[np.uint8]:
-        pixels = load_image(image) if isinstance(image, (str, Path)) else np.asarray(image)
+    def _prepare(self, pixels: NDArray[Any], is_file: bool) -> NDArray[np.uint8]:
+        if pixels.ndim == 2:
+            pixels = pixels[..., np.newaxis]
         if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.dtype != np.uint8:
             raise DataError(
-                f"An image is an array (H, W, 3) of uint8, or (H, W, 1), not {pixels.shape} of "
-                f"{pixels.dtype}; convert it, or give the path of its file."
+                "An image is an array (H, W, 3) of uint8, or gray, (H, W) or (H, W, 1), not "
+                f"{pixels.shape} of {pixels.dtype}; convert it, or give the path of its file."
             )
         shape = (*height_width(self.image_size), self.channels)
-        if not isinstance(image, (str, Path)) and pixels.shape == shape:
+        own_size = not is_file and pixels.shape[:2] == shape[:2]
+        if own_size and pixels.shape == shape:
             return pixels
         if pixels.shape[2] == 1:
             pixels = np.repeat(pixels, 3, axis=2)
-        own_size = not isinstance(image, (str, Path)) and pixels.shape[:2] == shape[:2]
         return prepare(pixels, shape, 1.0 if own_size else self._encoder.center_crop)
 
 
@@ -177,11 +179,17 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f} %"
 
 
-def _each(images: Images) -> Iterable[Any]:
-    if isinstance(images, (str, Path)):
-        return [images]
-    if isinstance(images, np.ndarray) and images.ndim == 3:
+def _each(images: Images) -> Iterator[tuple[NDArray[Any], bool]]:
+    """The pixels of each picture, and whether they come from a file."""
+    if isinstance(images, np.ndarray) and images.ndim == 3 and images.shape[2] in (1, 3):
         raise DataError(
             f"Images are an array (N, H, W, 3), not {images.shape}; write images[np.newaxis]."
         )
-    return images  # type: ignore[return-value]
+    for image in [images] if isinstance(images, (str, Path)) else cast(Iterable[Any], images):
+        if not isinstance(image, (str, Path)):
+            yield np.asarray(image), False
+        elif Path(image).is_file() and not is_video(Path(image)):
+            yield load_image(image), True
+        else:
+            for source in open_all([image]):
+                yield from ((source.read(index), True) for index in range(len(source)))

@@ -18,21 +18,23 @@ from s2bnn_tf.files import write_text
 
 _MARK = ".images"  # in the folder: their digest, or that writing them has only begun
 _BEGUN = "begun"
+_MOST_CHANNELS = 4  # an axis that is longer is the width of gray images
 
 
 def write_images(images: Any, folder: Path) -> Path:
     """Write images as PNG files, in one folder per class, unless they are there.
 
     Args:
-        images: An array (N, H, W, 3) uint8; a `tf.data.Dataset`, single or batched, or a
-            `keras.utils.Sequence`, of images or of (image, label).
+        images: An array (N, H, W, 3), or gray, (N, H, W) or (N, H, W, 1), uint8; a
+            `tf.data.Dataset`, single or batched, or a `keras.utils.Sequence`, of images or of
+            (image, label).
         folder: The folder of the files.
 
     Returns:
         The folder.
 
     Raises:
-        DataError: If an image is not RGB in bytes, or the folder has other images.
+        DataError: If an image is neither RGB nor gray in bytes, or the folder has other images.
     """
     mark = folder / _MARK
     found = mark.read_text().strip() if mark.is_file() else None
@@ -83,11 +85,13 @@ def _digest(images: Iterable[tuple[NDArray[np.uint8], str]]) -> str:
 
 def _checked(images: Any) -> Iterator[tuple[NDArray[np.uint8], str]]:
     for pixels, label in _each(images):
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+        gray = pixels.ndim == 2 or pixels.shape[2:] == (1,)
+        if not (gray or pixels.shape[2:] == (3,)) or pixels.dtype != np.uint8:
             raise DataError(
-                f"An image is an array (H, W, 3) of uint8, not {pixels.shape} of {pixels.dtype}."
+                "An image is an array (H, W, 3) of uint8, or gray, (H, W) or (H, W, 1), not "
+                f"{pixels.shape} of {pixels.dtype}."
             )
-        yield pixels, label
+        yield pixels.reshape(pixels.shape[:2]) if gray else pixels, label
 
 
 def _each(images: Any) -> Iterator[tuple[NDArray[Any], str]]:
@@ -103,11 +107,16 @@ def _each(images: Any) -> Iterator[tuple[NDArray[Any], str]]:
     for item in items:
         pixels, labels = item if isinstance(item, tuple) else (item, None)
         pixels = np.asarray(pixels)
-        if pixels.ndim != 4:
+        if _is_single(pixels):
             yield pixels, "" if labels is None else _name(labels)
             continue
         names = [""] * len(pixels) if labels is None else [_name(x) for x in labels]
         yield from zip(pixels, names)
+
+
+def _is_single(pixels: NDArray[Any]) -> bool:
+    """Whether these are one image, and not a batch: a gray one may have no axis of channels."""
+    return pixels.ndim < 3 or (pixels.ndim == 3 and pixels.shape[2] <= _MOST_CHANNELS)
 
 
 def _name(label: Any) -> str:

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from s2bnn_tf.data import (
     Listed,
     Listing,
+    has_own_splits,
     is_video,
+    list_pictures,
     list_splits,
     list_video,
     open_images,
     open_source,
+    path_of,
     read_list,
-    source_names,
     write_list,
 )
 from s2bnn_tf.errors import ConfigError, DataError
@@ -72,8 +74,8 @@ def look_at(
     """Look at the images, hold some out, and write the list `images.tsv` of both parts.
 
     Args:
-        data: A folder, a sequence of picture files, or another source as for `open_source`, whose
-            own splits are then used.
+        data: A folder, a sequence of picture files, folders and videos, which have no classes
+            then, or another source as for `open_source`, whose own splits are used.
         output_dir: The folder for the list.
         share: The share of each class that is held out, 0 to below 1. A folder whose pictures are
             sorted into `train` and `val` keeps its own splits.
@@ -84,19 +86,19 @@ def look_at(
         DataError: If there are no pictures, or fewer than 32 that differ.
     """
     report = progress or no_progress
-    if _has_own_splits(data):
-        return _as_it_is(str(data))
+    if isinstance(data, str) and has_own_splits(data):
+        return _as_it_is(data)
     if isinstance(data, (str, Path)):
-        root = _root(data)
+        root = path_of(data)
         if output_dir.resolve().is_relative_to(root.resolve()) and root.is_dir():
             raise ConfigError(
                 f"{output_dir} is inside of {root}, whose pictures are read; choose an "
                 "--output-dir elsewhere."
             )
     listings = _list(data, output_dir / FRAMES, report)
-    for line in {listing.said: None for listing in listings.values() if listing.said}:
+    for line in dict.fromkeys("\n".join(x.said for x in listings.values()).splitlines()):
         report(line)
-    name = str(_root(data)) if isinstance(data, (str, Path)) else f"{len(data)} files"
+    name = str(path_of(data)) if isinstance(data, (str, Path)) else f"{len(data)} files"
     return _divide(name, listings, output_dir, share, report)
 
 
@@ -106,7 +108,7 @@ def check_unchanged(data: str | Path | Sequence[str | Path], look: Look, output_
     Raises:
         DataError: If so; it says how many.
     """
-    if _has_own_splits(data):
+    if isinstance(data, str) and has_own_splits(data):
         if data != look.source:
             raise DataError(
                 f"{output_dir} holds a fit on {look.source}, not on {data}; choose another "
@@ -134,29 +136,17 @@ def check_unchanged(data: str | Path | Sequence[str | Path], look: Look, output_
         )
 
 
-def _has_own_splits(data: object) -> bool:
-    """Whether this names another kind of source than picture files."""
-    if not isinstance(data, str) or Path(data).expanduser().is_dir():
-        return False
-    kinds = ("idx", "list", "tfrecord", "tfds", *source_names())
-    return data == "digits" or data.split(":")[0] in kinds
-
-
 def _list(
     data: str | Path | Sequence[str | Path], frames_dir: Path, progress: Progress | None = None
 ) -> dict[str, Listing]:
     if isinstance(data, (str, Path)):
-        root = _root(data)
+        root = path_of(data)
         if not root.is_dir() and (is_video(root) or str(data).startswith("video:")):
             return {"train": list_video(root, frames_dir, progress)}
         if not root.is_dir() and ":" in str(root):
             open_source(str(data))  # says which sources there are, and which plugin is missing
         return list_splits(root, frames_dir, progress)
-    return {"train": Listing([Path(path) for path in data], None, ())}
-
-
-def _root(data: str | Path) -> Path:
-    return Path(str(data).removeprefix("folder:").removeprefix("video:")).expanduser()
+    return {"train": list_pictures(data, frames_dir, progress)}
 
 
 def _as_it_is(spec: str) -> Look:

@@ -9,11 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from s2bnn_tf.config import Config, StudentConfig, load_config
-from s2bnn_tf.errors import CheckpointError, ConfigError
-from s2bnn_tf.files import write_json
+from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.image_size import describe_size
 from s2bnn_tf.objectives import check_objective
 from s2bnn_tf.pipeline.look import Look
@@ -28,7 +26,6 @@ from s2bnn_tf.pipeline.storing import (
     target_width,
 )
 from s2bnn_tf.progress import Progress, no_progress
-from s2bnn_tf.reading import ListOf, Number, Object, Text, read_json
 from s2bnn_tf.recipes import config_path
 from s2bnn_tf.runs import is_keras_file, leave_untrained, options_of, plugins_of
 from s2bnn_tf.training import (
@@ -343,6 +340,11 @@ def _choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tu
     everywhere = [o for o in given if o.split("=")[0].split(".")[0] in _EVERYWHERE]
     source_and_size = (f"data.source={source}", image_size)
     data = _load("step1", (*source_and_size, *everywhere)).data
+    if data.batch_size > look.train and any(o.startswith("data.batch_size=") for o in given):
+        raise ConfigError(
+            f"data.batch_size: there are {look.train} pictures to learn from, fewer than a batch "
+            f"of {data.batch_size}; set it to {look.train // 2} or less."
+        )
     shared = (*source_and_size, *_augmentation(look, color=look.color and data.channels == 3))
     recipes = {}
     teacher = options.teacher
@@ -442,55 +444,6 @@ def place(plan: Plan, output_dir: Path) -> Plan:
         step1 = json.dumps(str(output_dir / "step1"))
         recipes["student"] = (*recipes["student"], f"student.init_from={step1}")
     return dataclasses.replace(plan, recipes=recipes)
-
-
-def save_plan(plan: Plan, path: Path) -> None:
-    """Write a plan, so that resuming does not time anything again."""
-    write_json(path, dataclasses.asdict(plan))
-
-
-_TEXTS = ListOf(Text())
-_PLAN: dict[str, Any] = {
-    "options": Object({"minutes": Number(above=0), "overrides": _TEXTS, "target": Text()}),
-    "look": Object(
-        {
-            "source": Text(),
-            "train": Number(low=1, whole=True),
-            "test": Number(low=0, whole=True),
-            "class_names": _TEXTS,
-            "side": Number(low=1, whole=True),
-            "said": _TEXTS,
-            "left_out": Number(low=0, whole=True),
-        }
-    ),
-    "recipes": Object({"student": _TEXTS}, values=_TEXTS),
-    "minutes": Object(values=Number(low=0)),
-    "memory_mib": Number(low=0, whole=True),
-}
-
-
-def read_plan(path: Path) -> Plan | None:
-    """Read the plan of an earlier start; None if there is none.
-
-    Raises:
-        CheckpointError: If it is damaged.
-    """
-    try:
-        content = read_json(path, _PLAN, cure="choose another --output-dir")
-    except FileNotFoundError:
-        return None
-    try:
-        options, look = content["options"], content["look"]
-        options["overrides"] = tuple(options["overrides"])
-        options["given"] = tuple(options.get("given", ()))
-        look["class_names"], look["said"] = tuple(look["class_names"]), tuple(look["said"])
-        recipes = {stage: tuple(content["recipes"][stage]) for stage in content["recipes"]}
-        numbers = content["minutes"], content["memory_mib"]
-        return Plan(Options(**options), Look(**look), recipes, *numbers)
-    except TypeError as error:
-        raise CheckpointError(
-            f"{path} is not a plan of this version; choose another --output-dir."
-        ) from error
 
 
 def check_overrides(options: Options) -> None:

@@ -92,7 +92,9 @@ def _show_without_labels(
 ) -> None:
     """Keep pictures of what the student finds alike, which `evaluate_knn` does with labels."""
     found = features["student"]
-    gallery = make_gallery(readable(train), readable(test), found["train"][0], found["test"][0])
+    outputs = found["train"][0], found["test"][0]
+    student = open_encoder(output_dir / "student")
+    gallery = make_gallery(readable(train), readable(test), *outputs, student)
     gallery.save(results_dir(output_dir / "student") / "gallery.npz")
 
 

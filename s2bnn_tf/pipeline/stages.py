@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,9 +23,8 @@ from s2bnn_tf.pipeline.plan import (
     check_same,
     make_plan,
     place,
-    read_plan,
-    save_plan,
 )
+from s2bnn_tf.pipeline.plan_file import read_plan, save_plan
 from s2bnn_tf.pipeline.results import measure
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import Number, Object, read_json
@@ -35,6 +35,7 @@ keras = tf.keras
 
 _ENDED = "ended.json"  # the stages that a callback has ended, and their steps
 _STAGES = Object(values=Number(low=0, whole=True))
+_LEAST_ROOM = 64 * 2**20  # bytes; the smallest network writes a third of it
 _EARLY = (".lock", "images.tsv", FRAMES, FOLDER)  # may be there before the plan is
 
 
@@ -85,7 +86,8 @@ def run_fit(
         for line in plan.lines():
             report(f"  {line}")
         if dry_run:
-            (output / "images.tsv").unlink(missing_ok=True)
+            if not (output / "plan.json").exists():  # else the list belongs to a fit
+                (output / "images.tsv").unlink(missing_ok=True)
             return {"plan": plan.lines()}
         save_plan(plan, output / "plan.json")
         _train(plan, output, callbacks, report)
@@ -118,6 +120,22 @@ def check_output_dir(output: Path) -> None:
         )
 
 
+def _check_room(output: Path) -> None:
+    """Refuse a disk that is nearly full, before anything is looked at.
+
+    Raises:
+        ConfigError: If it is.
+    """
+    there = next(path for path in (output, *output.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < _LEAST_ROOM:
+        raise ConfigError(
+            f"There are {free / 2**20:.0f} MiB free for {output}, and a fit, which writes "
+            f"checkpoints, features and a bundle, takes {_LEAST_ROOM // 2**20} at the least; make "
+            "room, or choose another --output-dir."
+        )
+
+
 def _plan(
     data: str | Path | Sequence[str | Path],
     output: Path,
@@ -127,6 +145,7 @@ def _plan(
     timed: bool,
 ) -> Plan:
     check_overrides(options)
+    _check_room(output)
     look = look_at(data, output, share=options.share, progress=report)
     spent = time.monotonic() - started
     return place(make_plan(look, options, spent, report, timed=timed), output)

@@ -15,6 +15,7 @@ from s2bnn_tf.report.table import NBSP
 
 SHOWN_CLASSES = 20  # of a confusion matrix; more cannot be read
 SHOWN_NEIGHBORS = 3  # classes that are named, of those of a picture's neighbors
+_WIDE = 1.5  # times their height; such pictures have rows of four neighbors
 SHOWN_PAIRS = 15  # of classes that are confused, where there is no matrix
 
 
@@ -48,8 +49,10 @@ def neighbor_rows(gallery: Gallery) -> list[dict[str, Any]]:
             for other, count in counts.most_common(SHOWN_NEIGHBORS)
             if other >= 0
         ]
+        height, width = gallery.query_images.shape[1:3]
         rows.append(
             {
+                "wide": width > _WIDE * height,
                 "query": tile(gallery.query_images[query], label),
                 "neighbors": neighbors,
                 "found": found if label >= 0 else [],

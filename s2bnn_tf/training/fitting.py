@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from s2bnn_tf.config import Config
-from s2bnn_tf.data import ImageSource
+from s2bnn_tf.data import ImageSource, plain_errors
 from s2bnn_tf.errors import CheckpointError, DeviceError
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.runs import CheckpointStore, RunDirectory
@@ -163,7 +163,7 @@ class Training:
             first_step=self.pretrainer.steps_done(),
             stored=self.stored,
         )
-        with teacher_failures():
+        with teacher_failures(), plain_errors():
             self.pretrainer.fit(
                 views,
                 initial_epoch=stretch.first_epoch,

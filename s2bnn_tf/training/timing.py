@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from s2bnn_tf.config import Config
-from s2bnn_tf.data import open_source
+from s2bnn_tf.data import open_source, plain_errors
 from s2bnn_tf.training.build import build_pretrainer
 from s2bnn_tf.training.feeding import distributed_views
 from s2bnn_tf.training.guidance import rehearse_guidance
@@ -66,6 +66,7 @@ def time_steps(config: Config, *, steps: int = 6) -> Cost:
         stored=guidance.stored,
     )
     times = _Times()
-    pretrainer.fit(views, epochs=1, steps_per_epoch=steps + 2, callbacks=[times], verbose=0)
+    with plain_errors():
+        pretrainer.fit(views, epochs=1, steps_per_epoch=steps + 2, callbacks=[times], verbose=0)
     seconds = sorted(b - a for a, b in zip(times.moments[1:], times.moments[2:]))
     return Cost(seconds[len(seconds) // 2], times.moments[0] - started, crop_seconds)

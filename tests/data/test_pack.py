@@ -94,11 +94,22 @@ def test_other_images_in_the_same_place_are_refused(photos, tmp_path):
         pack(fewer, tmp_path / "packed")
 
 
-def test_only_folders_are_packed(tmp_path):
-    with pytest.raises(UserError, match="digits is not a folder of images"):
-        pack(open_source("digits"), tmp_path)
-    result = CliRunner().invoke(main, ["data", "pack", "digits", str(tmp_path)])
-    assert result.exit_code == 1 and "Only a folder or a list can be packed" in result.output
+def test_images_that_are_in_no_file_become_files(tmp_path):
+    """And what is packed is packed again without a change."""
+    for source, folder in (("digits", "packed"), (f"tfrecord:{tmp_path / 'packed'}", "again")):
+        result = CliRunner().invoke(main, ["data", "pack", source, str(tmp_path / folder)])
+        assert result.exit_code == 0, result.output
+    for split in ("train", "test"):
+        digits = open_source("digits", split)
+        expected = sorted((digits.read(i).tobytes(), digits.labels[i]) for i in range(len(digits)))
+        for folder in ("packed", "again"):
+            packed = open_source(f"tfrecord:{tmp_path / folder}", split)
+            assert packed.class_names == digits.class_names
+            pairs = [(packed.read(i).tobytes(), packed.labels[i]) for i in range(len(packed))]
+            assert sorted(pairs) == expected
+    (tmp_path / "packed" / "train.json").unlink()
+    with pytest.raises(UserError, match="holds images other than"):
+        pack(open_source("digits").select(range(1400)), tmp_path / "packed")
 
 
 def test_a_damaged_pack_is_told(photos, tmp_path):

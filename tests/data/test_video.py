@@ -14,7 +14,17 @@ import cv2
 import numpy as np
 import pytest
 
-from s2bnn_tf.data import list_splits, load_image, open_source, sample_video, video
+from s2bnn_tf.data import (
+    Listed,
+    list_splits,
+    load_image,
+    open_all,
+    open_images,
+    open_source,
+    sample_video,
+    video,
+    write_list,
+)
 from s2bnn_tf.errors import DataError
 
 RATE = 10
@@ -259,6 +269,40 @@ def test_a_folder_of_videos_and_pictures(mixed, caplog):
     videos = [{path.parent for path in split.paths} for split in (train, test)]
     assert not videos[0] & videos[1], "a video is on one side"
     assert set(test.labels) == {0, 1}
+
+
+def test_everything_that_is_named_is_opened_in_its_order(mixed, tmp_path):
+    """Files, folders, videos, frames by their names, and sources with their splits."""
+    clip = scenes(tmp_path / "clip.mp4", 3)
+    picture = next(path for path in open_images([mixed]).paths if path.suffix == ".png")
+    sources = open_all([picture, clip, mixed, "digits", f"video:{clip}"])
+    assert [type(source).__name__ for source in sources] == [
+        *("FileSource", "ArraySource", "ArraySource", "FileSource")
+    ]
+    assert [source.split for source in sources[1:3]] == ["train", "test"]
+    names = [sources[0].identify(index) for index in range(len(sources[0]))]
+    frames = [str(clip / name) for name in ("0000000000.jpg", "0000000100.jpg", "0000000200.jpg")]
+    assert names[0] == str(picture) and names[1:4] == frames
+    assert {Path(name).parent.name for name in names[4:]} >= {"0.mp4", "cat", "dog"}
+    assert [sources[3].identify(index) for index in range(3)] == frames
+    (again,) = open_all(frames[1:])
+    np.testing.assert_array_equal(again.read(0), sources[0].read(2))
+    assert again.identify(1) == frames[2]
+    for name in (clip / "0000000150.jpg", tmp_path / "nowhere.mp4", tmp_path / "nowhere" / "1.jpg"):
+        with pytest.raises(DataError, match=f"There is no image or folder {name}"):
+            open_all([name])
+
+
+def test_a_list_of_frames_knows_their_video(tmp_path):
+    clip = scenes(tmp_path / "clip.mp4", 2)
+    frames = sample_video(clip, tmp_path / "frames").frames
+    other = tmp_path / "0000000000.jpg"  # a picture that has the name of a frame
+    shutil.copy(frames[0], other)
+    write_list(tmp_path / "list.tsv", [Listed(path) for path in (*frames, other)])
+    source = open_source(f"list:{tmp_path / 'list.tsv'}")
+    names = [source.identify(index) for index in range(3)]
+    assert names == [str(clip / "0000000000.jpg"), str(clip / "0000000100.jpg"), str(other)]
+    assert source.select([1]).identify(0) == names[1]
 
 
 def test_a_copy_of_a_video_stays_on_its_side(mixed):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from s2bnn_tf.data import ArraySource, open_source
 from s2bnn_tf.errors import CheckpointError
-from s2bnn_tf.evaluation import Gallery, make_gallery
+from s2bnn_tf.evaluation import Gallery, find_mistakes, make_gallery
+from s2bnn_tf.evaluation.thumbnails import make_thumbnails
 
 
 def flat(source: ArraySource) -> np.ndarray:
@@ -54,6 +57,41 @@ def test_large_images_and_many_classes_are_cut_down():
     assert gallery.neighbor_images.shape == (10, 8, 64, 64, 3)
     assert len(np.unique(gallery.place_labels)) == 20
     assert gallery.class_counts.tolist() == [2] * 30, "so that it can be said what is left out"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_are_shown_as_the_encoder_sees_them(channels, tmp_path):
+    """Of its shape, and gray if it has one channel; what it does not see is not shown."""
+    images = np.zeros((30, 60, 100, 3), np.uint8)
+    images[:, 10:50] = [200, 80, 20]  # 40x100 of the 60x100 pixels, in the middle
+    source = ArraySource("x", "test", np.arange(30) % 2, ("a", "b"), images)
+    features = np.random.default_rng(0).normal(size=(30, 5))
+    encoder = SimpleNamespace(image_size=(40, 100), channels=channels, center_crop=1.0)
+    gallery = make_gallery(source, source, features, features, encoder)
+    gallery.save(tmp_path / "gallery.npz")
+    gallery = Gallery.load(tmp_path / "gallery.npz")
+    assert gallery.query_images.shape == (2, 40, 100, 3)
+    assert gallery.neighbor_images.shape == (2, 8, 40, 100, 3)
+    color = [200, 80, 20] if channels == 3 else [109] * 3
+    assert np.abs(gallery.query_images - np.array(color)).max() <= 1
+    logits = np.stack([np.arange(30) % 2, 1 - np.arange(30) % 2], axis=1)
+    mistakes = find_mistakes(source, logits.astype(np.float32), encoder)
+    assert mistakes.images.shape == (24, 40, 100, 3)
+    assert np.abs(mistakes.images - np.array(color)).max() <= 1
+    right = find_mistakes(source, 1.0 - logits, encoder)
+    assert right.images.shape == (0, 40, 100, 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "shape"), [(32, (64, 64)), ((96, 320), (35, 117)), ((320, 96), (117, 35))]
+)
+def test_thumbnails_have_one_area_and_no_more_pixels_than_the_pictures(size, shape):
+    images = np.zeros((12, 200, 150, 3), np.uint8)
+    encoder = SimpleNamespace(image_size=size, channels=3, center_crop=0.875)
+    source = ArraySource("x", "test", None, (), images)
+    assert make_thumbnails(source, np.array([[3], [4]]), encoder).shape == (2, 1, *shape, 3)
+    tiny = ArraySource("x", "test", None, (), images[:, :10, :8])
+    assert max(make_thumbnails(tiny, np.array([0]), encoder).shape[1:3]) == 10
 
 
 def test_images_without_labels(tmp_path):

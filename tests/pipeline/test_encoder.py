@@ -86,6 +86,32 @@ def test_an_array_of_its_own_size_is_used_as_it_is_and_another_as_a_file(run, pi
     np.testing.assert_allclose(many, np.repeat(of_files[1:2], 300, axis=0), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(SIZE, SIZE), (31, 12)])
+def test_gray_arrays_are_gray_pictures(run, shape):
+    """With or without an axis of channels; the network of three channels sees each three times."""
+    gray = np.random.default_rng(2).integers(0, 256, (5, *shape), np.uint8)
+    encoder = s2bnn_tf.load(run)
+    expected = encoder.features(np.repeat(gray[..., np.newaxis], 3, axis=-1))
+    np.testing.assert_allclose(encoder.features(gray), expected, atol=1e-6)
+    np.testing.assert_allclose(encoder.features(gray[..., np.newaxis]), expected, atol=1e-6)
+    np.testing.assert_allclose(encoder.features(list(gray)), expected, atol=1e-6)
+
+
+def test_folders_and_videos_stand_for_their_pictures(run, pictures, film, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    encoder, clip = s2bnn_tf.load(run), film(tmp_path / "clip.mp4", "temple0", 4)
+    found = encoder.features([pictures[1], clip, pictures[0].parent])
+    embed_images(run, [pictures[1], clip, pictures[0].parent], tmp_path / "features.npz")
+    with np.load(tmp_path / "features.npz") as arrays:
+        np.testing.assert_allclose(found, arrays["features"], rtol=1e-4, atol=1e-5)
+        names = arrays["paths"].tolist()
+    assert names[0] == str(pictures[1]) and names[5:] == list(map(str, pictures))
+    assert names[1:5] == [str(clip / f"{100 * second:010}.jpg") for second in range(4)]
+    by_name = encoder.features(names)
+    np.testing.assert_allclose(by_name, found, rtol=1e-4, atol=1e-5)
+    assert encoder.features("digits").shape == (1797, encoder.feature_dim)
+
+
 def test_embeddings_have_unit_length_and_the_direction_of_the_features(run, pictures):
     encoder = s2bnn_tf.load(run)
     features, embedded = encoder.features(pictures), encoder.embed(pictures)
@@ -104,8 +130,8 @@ def test_embeddings_have_unit_length_and_the_direction_of_the_features(run, pict
             r"array \(H, W, 3\) of uint8.*, not .* of float32",
         ),
         (np.zeros((2, SIZE, SIZE, 4), np.uint8), r"array \(H, W, 3\) of uint8"),
-        (["nowhere.png"], "nowhere.png"),
-        (["/"], "/"),
+        (["nowhere.png"], "There is no image or folder nowhere.png"),
+        (["idx:/nowhere"], "/nowhere"),
     ],
 )
 def test_what_is_no_image_is_refused_in_a_sentence(run, images, message):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from s2bnn_tf.config import TeacherConfig
 from s2bnn_tf.data import load_image
@@ -64,6 +65,23 @@ def test_images_in_memory_become_files_by_class(kind, names, tmp_path):
         np.testing.assert_array_equal(found[name], images[int(name[-5])])
 
 
+@pytest.mark.parametrize("axis", [(), (1,)])
+@pytest.mark.parametrize("kind", ["array", "dataset", "batched", "list"])
+def test_gray_images_stay_gray(kind, axis, tmp_path):
+    images = images_of(6)[..., 0].reshape(6, 9, 7, *axis)
+    data = {
+        "array": images,
+        "dataset": tf.data.Dataset.from_tensor_slices(images),
+        "batched": tf.data.Dataset.from_tensor_slices(images).batch(4),
+        "list": list(images),
+    }[kind]
+    folder = write_images(data, tmp_path / "images")
+    for number, image in enumerate(images):
+        with Image.open(folder / f"{number:07}.png") as written:
+            assert written.mode == "L"
+            np.testing.assert_array_equal(written, image.reshape(9, 7))
+
+
 def test_images_are_written_once_and_others_are_refused(tmp_path):
     folder = write_images(images_of(4), tmp_path / "images")
     written = (folder / "0000003.png").stat().st_mtime_ns
@@ -83,8 +101,8 @@ def test_images_are_written_once_and_others_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (np.zeros((2, 8, 8, 3), np.float32), r"uint8, not \(8, 8, 3\) of float32"),
-        (np.zeros((2, 8, 8), np.uint8), r"uint8, not \(8, 8\)"),
+        (np.zeros((2, 8, 8, 3), np.float32), r"uint8, or gray, .*, not \(8, 8, 3\) of float32"),
+        (np.zeros((2, 8, 8, 4), np.uint8), r"not \(8, 8, 4\) of uint8"),
         (5, "data: expected a folder, .*, not int"),
     ],
 )

@@ -15,6 +15,7 @@ from s2bnn_tf.data import open_source
 from s2bnn_tf.errors import DataError
 from s2bnn_tf.pipeline import look_at
 from s2bnn_tf.pipeline.groups import cut_videos, hold_out, join_videos
+from s2bnn_tf.pipeline.look import check_unchanged
 
 
 def sides(spec: str) -> dict[str, list[Path]]:
@@ -129,3 +130,19 @@ def test_packing_a_video(film, tmp_path, monkeypatch):
     done = CliRunner().invoke(main, ["data", "pack", f"video:{path}", str(tmp_path / "packed")])
     assert done.exit_code == 0, done.output
     assert len(open_source(f"tfrecord:{tmp_path / 'packed'}")) == 5
+
+
+def test_files_folders_and_videos_in_one_list(film, crops, tmp_path):
+    """A program may name them together; there are no classes then."""
+    clip = film(tmp_path / "one.mp4", "temple1", 9)
+    data = [crops / "temple0", clip, *sorted((crops / "dahlia0").iterdir())]
+    look = look_at(data, tmp_path / "out", share=0.2)
+    assert look.class_names == () and look.train + look.test == 33
+    found = sides(look.source)
+    frames = {
+        split: [path for path in paths if path.suffix == ".jpg"] for split, paths in found.items()
+    }
+    assert sorted(map(len, frames.values())) == [0, 9], "frames of one video stay together"
+    check_unchanged(data, look, tmp_path / "out")
+    with pytest.raises(DataError, match="9 of the 33 pictures of .* gone"):
+        check_unchanged([data[0], *data[2:]], look, tmp_path / "out")
