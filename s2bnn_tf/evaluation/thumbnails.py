@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from s2bnn_tf.data import ImageSource, see
+from s2bnn_tf.data import ImageSource, prepare
 from s2bnn_tf.evaluation.arrays import IntArray, PixelArray
 from s2bnn_tf.evaluation.features import ImageEncoder
 from s2bnn_tf.image_size import Shape, height_width
@@ -27,7 +27,8 @@ def make_thumbnails(
     Returns:
         RGB, uint8 `(..., H, W, 3)`; equal channels for an encoder of gray images.
     """
-    seen, kept, channels = (1, 1), 1.0, 3
+    seen, channels = (1, 1), 3
+    kept: float | None = 1.0  # None: squashed
     if encoder is not None:
         seen, channels = height_width(encoder.image_size), encoder.channels
         kept = encoder.center_crop
@@ -44,7 +45,7 @@ def _shape(height: int, width: int, longest: int) -> tuple[int, int]:
     return max(1, round(scale * height)), max(1, round(scale * width))
 
 
-def _show(image: PixelArray, shape: Shape, kept: float) -> PixelArray:
+def _show(image: PixelArray, shape: Shape, kept: float | None) -> PixelArray:
     if image.shape == shape and kept == 1:
         return image
-    return see(image, shape, kept)  # a single channel broadcasts
+    return prepare(image, shape, kept)  # a single channel broadcasts
