@@ -56,14 +56,16 @@ def float_literal(value: float) -> str:
     """A float32 in C that reads as the same bits.
 
     >>> float_literal(0.1), float_literal(-2.0), float_literal(float("-inf"))
-    ('0.1F', '-2.0F', '-INFINITY')
+    ('1.0e-1F', '-2.0F', '-INFINITY')
     """
     number = np.float32(value)
+    if np.isnan(number):
+        return "NAN"
     if np.isinf(number):
         return "INFINITY" if number > 0 else "-INFINITY"
     text = np.format_float_scientific(number, unique=True, trim="0", exp_digits=1)
     mantissa, exponent = text.split("e")
-    return f"{mantissa}{'' if exponent == '+0' else 'e' + exponent}F" if "e" in text else text
+    return f"{mantissa}F" if exponent == "+0" else f"{mantissa}e{exponent}F"
 
 
 def _literal(value: Any) -> str:

@@ -73,27 +73,29 @@ def _with_constant(builder: Builder, node: Node, place: int, output: Value) -> S
         return _in_place(
             node,
             output,
-            lambda call: [f"{kernel}_channels({call.output}, {name}, {count}, {depth});",
-                          *tail(call)],
+            lambda call: [
+                f"{kernel}_channels({call.output}, {name}, {count}, {depth});",
+                *tail(call),
+            ],
             (source,),
             flash=builder.constants.size - before,
         )
     if values.size != output.rows * size:
         raise builder.refusal(node, f"with a constant of the shape {values.shape}")
-    name = builder.add("map", values)
+    name = builder.add("constant", values)
     return _in_place(
         node,
         output,
-        lambda call: [f"{kernel}({call.output}, {name} + {call.row} * {size}, {size});",
-                      *tail(call)],
+        lambda call: [
+            f"{kernel}({call.output}, {name} + {call.row} * {size}, {size});",
+            *tail(call),
+        ],
         (source,),
         flash=builder.constants.size - before,
     )
 
 
-def _widened(
-    builder: Builder, vector: NDArray[np.float32], output: Value
-) -> tuple[str, int, int]:
+def _widened(builder: Builder, vector: NDArray[np.float32], output: Value) -> tuple[str, int, int]:
     """A vector for several pixels at once, if they have few channels: loops get longer."""
     count, depth = output.columns, output.depth
     while depth < BLOCK and count % 2 == 0:

@@ -8,17 +8,13 @@ from typing import Any
 
 from s2bnn_tf import __version__
 from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.export.c_source.code import write_code
+from s2bnn_tf.export.c_source.header import describe, normalization, write_header
 from s2bnn_tf.export.c_source.memory import plan_memory
 from s2bnn_tf.export.c_source.names import check_name
 from s2bnn_tf.export.c_source.network import Value, read_network
 from s2bnn_tf.export.c_source.operations import make_steps
-from s2bnn_tf.export.c_source.source import (
-    Source,
-    describe,
-    normalization,
-    write_code,
-    write_header,
-)
+from s2bnn_tf.export.c_source.source import Source
 from s2bnn_tf.export.c_source.steps import group_steps
 from s2bnn_tf.files import flush
 

@@ -92,7 +92,9 @@ def read_network(path: str | Path) -> Network:
     graph = read_graph(path)
     file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(graph.data)).subgraphs[0]
     _check_input(path, graph, file)
-    values, nodes, same = {}, [], {}
+    values: dict[int, Value] = {}
+    same: dict[int, int] = {}
+    nodes = []
     for index, tensor in enumerate(graph.tensors):
         values[index] = Value(tensor.shape, tensor.dtype, tensor.constant)
     for item, operation in zip(file.operators, graph.operations):
@@ -108,8 +110,10 @@ def read_network(path: str | Path) -> Network:
             values[output] = _weights(path, source, file.tensors[operation.inputs[0]])
             continue
         if len(operation.outputs) != 1:
-            raise ModelError(f"{path} has a node {operation.name} with several outputs, and C "
-                             "source is made of operations with one; convert another network.")
+            raise ModelError(
+                f"{path} has a node {operation.name} with several outputs, and C "
+                "source is made of operations with one; convert another network."
+            )
         found = vars(item.builtinOptions) if item.builtinOptions else dict(operation.options)
         nodes.append(Node(operation.name, inputs, output, found))
     return Network(
@@ -158,8 +162,9 @@ def _weights(path: Path, source: Value, tensor: schema.TensorT) -> Value:
     details = tensor.quantization
     scales = np.asarray(getattr(details, "scale", ()), np.float32)
     zeros = getattr(details, "zeroPoint", None)
+    is_shifted = zeros is not None and bool(np.any(zeros))
     by_row = len(scales) in (1, source.shape[0]) and (details.quantizedDimension or 0) == 0
-    if source.constant.dtype != np.int8 or not by_row or np.any(zeros):
+    if source.constant.dtype != np.int8 or not by_row or is_shifted:
         raise ModelError(
             f"{path} holds weights in {source.constant.dtype} with zero points or by columns, "
             "which the C source does not know: convert the network with `s2bnn convert`."

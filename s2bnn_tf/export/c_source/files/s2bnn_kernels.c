@@ -66,9 +66,7 @@ S2BNN_INLINE words in_words(words v) {
 }
 #elif defined(__ARM_NEON) && S2BNN_LANES == 4
 S2BNN_INLINE words ones(words v) { return (words)vcntq_u8((uint8x16_t)v); }
-S2BNN_INLINE words in_words(words v) {
-  return (words)vpaddlq_u16(vpaddlq_u8((uint8x16_t)v));
-}
+S2BNN_INLINE words in_words(words v) { return (words)vpaddlq_u16(vpaddlq_u8((uint8x16_t)v)); }
 #elif defined(__wasm_simd128__) && S2BNN_LANES == 4
 S2BNN_INLINE words ones(words v) { return (words)wasm_i8x16_popcnt((v128_t)v); }
 S2BNN_INLINE words in_words(words v) {
@@ -98,7 +96,7 @@ S2BNN_INLINE words in_words(words v) {
 
 /* Counts how many products are -1, for `pixels` patches x (each `step` words behind the one
  * before) and the first `channels` of a block of filters. */
-S2BNN_INLINE void count_products(const uint32_t *x, int32_t step, const uint32_t *filter,
+S2BNN_INLINE void count_products(const uint32_t* x, int32_t step, const uint32_t* filter,
                                  int32_t products, int32_t channels, int32_t pixels,
                                  int32_t sums[S2BNN_PIXELS][S2BNN_BLOCK]) {
   for (int32_t lane = 0; lane < channels; lane += S2BNN_LANES) {
@@ -137,9 +135,8 @@ S2BNN_INLINE void count_products(const uint32_t *x, int32_t step, const uint32_t
 typedef float floats __attribute__((vector_size(64)));
 #define S2BNN_TILE 4 /* pixels that share each load of a filter */
 
-S2BNN_INLINE void sum_products(const float *x, int32_t step, const float *filter,
-                               int32_t products, int32_t pixels,
-                               float sums[S2BNN_TILE][S2BNN_BLOCK]) {
+S2BNN_INLINE void sum_products(const float* x, int32_t step, const float* filter, int32_t products,
+                               int32_t pixels, float sums[S2BNN_TILE][S2BNN_BLOCK]) {
   floats sum[S2BNN_TILE] = {{0}};
   for (int32_t p = 1; p < pixels; ++p) sum[p] = sum[0];
   for (int32_t k = 0; k < products; ++k) {
@@ -152,15 +149,14 @@ S2BNN_INLINE void sum_products(const float *x, int32_t step, const float *filter
 #else
 #define S2BNN_TILE 1
 
-S2BNN_INLINE void sum_products(const float *x, int32_t step, const float *filter,
-                               int32_t products, int32_t pixels,
-                               float sums[S2BNN_TILE][S2BNN_BLOCK]) {
+S2BNN_INLINE void sum_products(const float* x, int32_t step, const float* filter, int32_t products,
+                               int32_t pixels, float sums[S2BNN_TILE][S2BNN_BLOCK]) {
   (void)step;
   (void)pixels;
   for (int32_t lane = 0; lane < S2BNN_BLOCK; lane += 4) {
     float sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
     for (int32_t k = 0; k < products; ++k) {
-      const float *f = filter + k * S2BNN_BLOCK + lane;
+      const float* f = filter + k * S2BNN_BLOCK + lane;
       sum0 += x[k] * f[0];
       sum1 += x[k] * f[1];
       sum2 += x[k] * f[2];
@@ -182,36 +178,36 @@ S2BNN_INLINE float limited(float x, float low, float high) {
   return x < low ? low : x > high ? high : x;
 }
 
-S2BNN_INLINE int32_t taps_of(const s2bnn_window *w) {
+S2BNN_INLINE int32_t taps_of(const s2bnn_window* w) {
   return w->rows_of_filter * w->columns_of_filter;
 }
 
 /* Whether the patch of a pixel is the pixel itself. */
-S2BNN_INLINE int is_pixelwise(const s2bnn_window *w, int32_t groups) {
+S2BNN_INLINE int is_pixelwise(const s2bnn_window* w, int32_t groups) {
   return taps_of(w) == 1 && groups == 1 && w->top == 0 && w->left == 0;
 }
 
-S2BNN_INLINE int32_t input_row(const s2bnn_window *w, int32_t row, int32_t tap) {
+S2BNN_INLINE int32_t input_row(const s2bnn_window* w, int32_t row, int32_t tap) {
   return row * w->row_stride - w->top + tap * w->row_dilation;
 }
 
-S2BNN_INLINE int32_t input_column(const s2bnn_window *w, int32_t column, int32_t tap) {
+S2BNN_INLINE int32_t input_column(const s2bnn_window* w, int32_t column, int32_t tap) {
   return column * w->column_stride - w->left + tap * w->column_dilation;
 }
 
-S2BNN_INLINE int is_inside(const s2bnn_window *w, int32_t y, int32_t x) {
+S2BNN_INLINE int is_inside(const s2bnn_window* w, int32_t y, int32_t x) {
   return y >= 0 && y < w->height && x >= 0 && x < w->width;
 }
 
 /* Copies what the filter sees at one output pixel: `size` numbers of 4 bytes from each tap, the
  * first of them `from` numbers into its pixel. The padding is 0. */
-static void gather(const s2bnn_window *w, const void *input, int32_t row, int32_t column,
-                   int32_t from, int32_t size, void *patch) {
-  const unsigned char *source = (const unsigned char *)input;
-  unsigned char *target = (unsigned char *)patch;
+static void gather(const s2bnn_window* w, const void* input, int32_t row, int32_t column,
+                   int32_t from, int32_t size, void* patch) {
+  const unsigned char* source = (const unsigned char*)input;
+  unsigned char* target = (unsigned char*)patch;
   const int32_t x = input_column(w, column, 0);
-  const int whole = w->column_dilation == 1 && size == w->depth && x >= 0 &&
-                    x + w->columns_of_filter <= w->width;
+  const int whole =
+      w->column_dilation == 1 && size == w->depth && x >= 0 && x + w->columns_of_filter <= w->width;
   const size_t bytes = (size_t)size * 4U;
   for (int32_t i = 0; i < w->rows_of_filter; ++i) {
     const int32_t y = input_row(w, row, i);
@@ -239,10 +235,10 @@ static void gather(const s2bnn_window *w, const void *input, int32_t row, int32_
 /* The filter of a group, and how many blocks and products it has. */
 typedef struct {
   int32_t words, channels, products;
-  const uint32_t *filter;
+  const uint32_t* filter;
 } bits_group;
 
-static bits_group group_of_bits(const s2bnn_bconv *layer, int32_t group) {
+static bits_group group_of_bits(const s2bnn_bconv* layer, int32_t group) {
   bits_group g;
   g.words = layer->window.depth / layer->groups;
   g.channels = layer->channels / layer->groups;
@@ -252,7 +248,7 @@ static bits_group group_of_bits(const s2bnn_bconv *layer, int32_t group) {
 }
 
 /* The sum of the filter's signs at each tap, which is what zero padding must not add. */
-void s2bnn_bconv_taps(const s2bnn_bconv *layer, int32_t *taps) {
+void s2bnn_bconv_taps(const s2bnn_bconv* layer, int32_t* taps) {
   const int32_t count = taps_of(&layer->window);
   for (int32_t group = 0; group < layer->groups; ++group) {
     const bits_group g = group_of_bits(layer, group);
@@ -260,7 +256,7 @@ void s2bnn_bconv_taps(const s2bnn_bconv *layer, int32_t *taps) {
     for (int32_t c = 0; c < g.channels; c += S2BNN_BLOCK) {
       const int32_t channels = smaller(g.channels - c, S2BNN_BLOCK);
       for (int32_t tap = 0; tap < count; ++tap) {
-        int32_t *target = taps + tap * layer->channels + group * g.channels + c;
+        int32_t* target = taps + tap * layer->channels + group * g.channels + c;
         for (int32_t l = 0; l < channels; ++l) target[l] = layer->group_channels;
         for (int32_t w = 0; w < g.words; ++w) {
           const int32_t k = tap * g.words + w;
@@ -275,16 +271,16 @@ void s2bnn_bconv_taps(const s2bnn_bconv *layer, int32_t *taps) {
 }
 
 /* Adds up, for 16 channels or fewer, the taps that lie in the padding. Returns whether one does. */
-static int sum_padding(const s2bnn_bconv *layer, int32_t row, int32_t column, const int32_t *taps,
+static int sum_padding(const s2bnn_bconv* layer, int32_t row, int32_t column, const int32_t* taps,
                        int32_t channels, int32_t padded[S2BNN_BLOCK]) {
-  const s2bnn_window *w = &layer->window;
+  const s2bnn_window* w = &layer->window;
   int touches = 0;
   memset(padded, 0, S2BNN_BLOCK * sizeof padded[0]);
   if (!layer->zero_padding) return 0;
   for (int32_t i = 0; i < w->rows_of_filter; ++i) {
     for (int32_t j = 0; j < w->columns_of_filter; ++j) {
       if (is_inside(w, input_row(w, row, i), input_column(w, column, j))) continue;
-      const int32_t *tap = taps + (i * w->columns_of_filter + j) * layer->channels;
+      const int32_t* tap = taps + (i * w->columns_of_filter + j) * layer->channels;
       for (int32_t l = 0; l < channels; ++l) padded[l] += tap[l];
       touches = 1;
     }
@@ -292,11 +288,11 @@ static int sum_padding(const s2bnn_bconv *layer, int32_t row, int32_t column, co
   return touches;
 }
 
-static void write_floats(const s2bnn_bconv *layer, int32_t c, int32_t channels,
-                         const int32_t *restrict sums, const int32_t *restrict padded,
-                         int touches, float *restrict y) {
-  const float *multiplier = layer->multiplier + c;
-  const float *bias = layer->bias + c;
+static void write_floats(const s2bnn_bconv* layer, int32_t c, int32_t channels,
+                         const int32_t* restrict sums, const int32_t* restrict padded, int touches,
+                         float* restrict y) {
+  const float* multiplier = layer->multiplier + c;
+  const float* bias = layer->bias + c;
   if (layer->has_limits) {
     for (int32_t l = 0; l < channels; ++l) {
       int32_t doubled = 2 * sums[l] + padded[l];
@@ -311,8 +307,8 @@ static void write_floats(const s2bnn_bconv *layer, int32_t c, int32_t channels,
   for (int32_t l = 0; l < channels; ++l) y[l] += multiplier[l] * (float)padded[l];
 }
 
-static void write_bits(const s2bnn_bconv *layer, int32_t c, int32_t channels, const int32_t *sums,
-                       const int32_t *padded, uint32_t *y) {
+static void write_bits(const s2bnn_bconv* layer, int32_t c, int32_t channels, const int32_t* sums,
+                       const int32_t* padded, uint32_t* y) {
   for (int32_t l = 0; l < channels; ++l) {
     const uint32_t bit = 2 * sums[l] + padded[l] > 2 * layer->thresholds[c + l] ? 1U : 0U;
     y[(c + l) / 32] |= bit << (c + l) % 32;
@@ -320,16 +316,15 @@ static void write_bits(const s2bnn_bconv *layer, int32_t c, int32_t channels, co
 }
 
 /* One block of channels at `pixels` neighboring pixels, the first of them at `column`. */
-S2BNN_INLINE void bconv_block(const s2bnn_bconv *layer, const bits_group *g, int32_t c,
+S2BNN_INLINE void bconv_block(const s2bnn_bconv* layer, const bits_group* g, int32_t c,
                               int32_t first, int32_t row, int32_t column, int32_t pixels,
-                              const uint32_t *x, int32_t step, const int32_t *taps, float *floats,
-                              uint32_t *bits) {
+                              const uint32_t* x, int32_t step, const int32_t* taps, float* floats,
+                              uint32_t* bits) {
   const int32_t channels = smaller(g->channels - c, S2BNN_BLOCK);
   int32_t sums[S2BNN_PIXELS][S2BNN_BLOCK], padded[S2BNN_BLOCK];
   count_products(x, step, g->filter + c * g->products, g->products, channels, pixels, sums);
   for (int32_t p = 0; p < pixels; ++p) {
-    const int touches =
-        sum_padding(layer, row, column + p, taps + first + c, channels, padded);
+    const int touches = sum_padding(layer, row, column + p, taps + first + c, channels, padded);
     if (floats != NULL) {
       write_floats(layer, first + c, channels, sums[p], padded, touches,
                    floats + (column + p) * layer->channels + first + c);
@@ -340,14 +335,14 @@ S2BNN_INLINE void bconv_block(const s2bnn_bconv *layer, const bits_group *g, int
   }
 }
 
-static void bconv_row(const s2bnn_bconv *layer, const uint32_t *input, int32_t row,
-                      uint32_t *patches, const int32_t *taps, float *floats, uint32_t *bits) {
-  const s2bnn_window *w = &layer->window;
+static void bconv_row(const s2bnn_bconv* layer, const uint32_t* input, int32_t row,
+                      uint32_t* patches, const int32_t* taps, float* floats, uint32_t* bits) {
+  const s2bnn_window* w = &layer->window;
   const int pixelwise = is_pixelwise(w, layer->groups);
   for (int32_t group = 0; group < layer->groups; ++group) {
     const bits_group g = group_of_bits(layer, group);
     const int32_t first = group * g.channels;
-    const uint32_t *x = pixelwise ? input + row * w->row_stride * w->width * w->depth : patches;
+    const uint32_t* x = pixelwise ? input + row * w->row_stride * w->width * w->depth : patches;
     const int32_t step = pixelwise ? w->column_stride * w->depth : g.products;
     for (int32_t column = 0; column < w->columns && !pixelwise; ++column) {
       gather(w, input, row, column, group * g.words, g.words, patches + column * g.products);
@@ -366,13 +361,13 @@ static void bconv_row(const s2bnn_bconv *layer, const uint32_t *input, int32_t r
   }
 }
 
-void s2bnn_bconv_row(const s2bnn_bconv *layer, const uint32_t *input, int32_t row,
-                     uint32_t *patches, const int32_t *taps, float *output) {
+void s2bnn_bconv_row(const s2bnn_bconv* layer, const uint32_t* input, int32_t row,
+                     uint32_t* patches, const int32_t* taps, float* output) {
   bconv_row(layer, input, row, patches, taps, output, NULL);
 }
 
-void s2bnn_bconv_bits_row(const s2bnn_bconv *layer, const uint32_t *input, int32_t row,
-                          uint32_t *patches, const int32_t *taps, uint32_t *output) {
+void s2bnn_bconv_bits_row(const s2bnn_bconv* layer, const uint32_t* input, int32_t row,
+                          uint32_t* patches, const int32_t* taps, uint32_t* output) {
   const int32_t size = layer->window.columns * ((layer->channels + 31) / 32);
   memset(output, 0, (size_t)size * sizeof output[0]);
   bconv_row(layer, input, row, patches, taps, NULL, output);
@@ -381,7 +376,7 @@ void s2bnn_bconv_bits_row(const s2bnn_bconv *layer, const uint32_t *input, int32
 /* ---- Between floats and bits ----------------------------------------------------------------- */
 
 /* The bits of 32 numbers. NaN and -0 are not negative. */
-S2BNN_INLINE uint32_t signs_of_32(const float *x) {
+S2BNN_INLINE uint32_t signs_of_32(const float* x) {
 #if defined(__AVX512F__) && !defined(S2BNN_PORTABLE)
   const __m512 zero = _mm512_setzero_ps();
   const uint32_t low = (uint32_t)_mm512_cmp_ps_mask(_mm512_loadu_ps(x), zero, _CMP_LT_OQ);
@@ -401,7 +396,7 @@ S2BNN_INLINE uint32_t signs_of_32(const float *x) {
 #endif
 }
 
-void s2bnn_quantize(const float *input, int32_t n, int32_t channels, uint32_t *output) {
+void s2bnn_quantize(const float* input, int32_t n, int32_t channels, uint32_t* output) {
   for (int32_t pixel = 0; pixel < n; ++pixel) {
     int32_t c = 0;
     for (; c + 32 <= channels; c += 32) *output++ = signs_of_32(input + c);
@@ -414,7 +409,7 @@ void s2bnn_quantize(const float *input, int32_t n, int32_t channels, uint32_t *o
   }
 }
 
-void s2bnn_dequantize(const uint32_t *input, int32_t n, int32_t channels, float *output) {
+void s2bnn_dequantize(const uint32_t* input, int32_t n, int32_t channels, float* output) {
   const int32_t size = (channels + 31) / 32;
   for (int32_t pixel = 0; pixel < n; ++pixel) {
     for (int32_t c = 0; c < channels; ++c) {
@@ -426,15 +421,15 @@ void s2bnn_dequantize(const uint32_t *input, int32_t n, int32_t channels, float 
 }
 
 /* The maximum of signs is negative if all of them are. */
-void s2bnn_bits_pool_row(const s2bnn_window *w, const uint32_t *input, int32_t row,
-                         uint32_t *output) {
+void s2bnn_bits_pool_row(const s2bnn_window* w, const uint32_t* input, int32_t row,
+                         uint32_t* output) {
   for (int32_t column = 0; column < w->columns; ++column) {
     memset(output, 255, (size_t)w->depth * sizeof output[0]);
     for (int32_t tap = 0; tap < taps_of(w); ++tap) {
       const int32_t y = input_row(w, row, tap / w->columns_of_filter);
       const int32_t x = input_column(w, column, tap % w->columns_of_filter);
       if (!is_inside(w, y, x)) continue;
-      const uint32_t *source = input + (y * w->width + x) * w->depth;
+      const uint32_t* source = input + (y * w->width + x) * w->depth;
       for (int32_t i = 0; i < w->depth; ++i) output[i] &= source[i];
     }
     output += w->depth;
@@ -443,29 +438,29 @@ void s2bnn_bits_pool_row(const s2bnn_window *w, const uint32_t *input, int32_t r
 
 /* ---- Float windows --------------------------------------------------------------------------- */
 
-S2BNN_INLINE void conv_block(const s2bnn_conv *layer, const float *filter, int32_t products,
-                             int32_t first, int32_t channels, int32_t pixels, const float *x,
-                             int32_t step, float *output) {
+S2BNN_INLINE void conv_block(const s2bnn_conv* layer, const float* filter, int32_t products,
+                             int32_t first, int32_t channels, int32_t pixels, const float* x,
+                             int32_t step, float* output) {
   float sums[S2BNN_TILE][S2BNN_BLOCK];
   sum_products(x, step, filter, products, pixels, sums);
   for (int32_t p = 0; p < pixels; ++p) {
-    float *restrict y = output + p * layer->channels + first;
+    float* restrict y = output + p * layer->channels + first;
     for (int32_t l = 0; l < channels; ++l) {
       y[l] = limited(sums[p][l] + layer->bias[first + l], layer->low, layer->high);
     }
   }
 }
 
-void s2bnn_conv_row(const s2bnn_conv *layer, const float *input, int32_t row, float *patches,
-                    float *output) {
-  const s2bnn_window *w = &layer->window;
+void s2bnn_conv_row(const s2bnn_conv* layer, const float* input, int32_t row, float* patches,
+                    float* output) {
+  const s2bnn_window* w = &layer->window;
   const int pixelwise = is_pixelwise(w, layer->groups);
   const int32_t depth = w->depth / layer->groups;
   const int32_t channels = layer->channels / layer->groups;
   const int32_t products = taps_of(w) * depth;
-  const float *x = pixelwise ? input + row * w->row_stride * w->width * w->depth : patches;
+  const float* x = pixelwise ? input + row * w->row_stride * w->width * w->depth : patches;
   const int32_t step = pixelwise ? w->column_stride * w->depth : products;
-  const float *filter = layer->filter;
+  const float* filter = layer->filter;
   for (int32_t group = 0; group < layer->groups; ++group) {
     for (int32_t column = 0; column < w->columns && !pixelwise; ++column) {
       gather(w, input, row, column, group * depth, depth, patches + column * products);
@@ -487,18 +482,18 @@ void s2bnn_conv_row(const s2bnn_conv *layer, const float *input, int32_t row, fl
   }
 }
 
-void s2bnn_depthwise_row(const s2bnn_depthwise *layer, const float *input, int32_t row,
-                         float *output) {
-  const s2bnn_window *w = &layer->window;
+void s2bnn_depthwise_row(const s2bnn_depthwise* layer, const float* input, int32_t row,
+                         float* output) {
+  const s2bnn_window* w = &layer->window;
   for (int32_t column = 0; column < w->columns; ++column) {
-    float *restrict y = output + column * w->depth;
+    float* restrict y = output + column * w->depth;
     memset(y, 0, (size_t)w->depth * sizeof y[0]);
     for (int32_t tap = 0; tap < taps_of(w); ++tap) {
       const int32_t v = input_row(w, row, tap / w->columns_of_filter);
       const int32_t h = input_column(w, column, tap % w->columns_of_filter);
       if (!is_inside(w, v, h)) continue;
-      const float *restrict x = input + (v * w->width + h) * w->depth;
-      const float *restrict f = layer->filter + tap * w->depth;
+      const float* restrict x = input + (v * w->width + h) * w->depth;
+      const float* restrict f = layer->filter + tap * w->depth;
       for (int32_t c = 0; c < w->depth; ++c) y[c] += x[c] * f[c];
     }
     for (int32_t c = 0; c < w->depth; ++c) {
@@ -507,32 +502,31 @@ void s2bnn_depthwise_row(const s2bnn_depthwise *layer, const float *input, int32
   }
 }
 
-void s2bnn_max_pool_row(const s2bnn_window *w, const float *input, int32_t row, float *output) {
+void s2bnn_max_pool_row(const s2bnn_window* w, const float* input, int32_t row, float* output) {
   for (int32_t column = 0; column < w->columns; ++column) {
-    float *restrict y = output + column * w->depth;
+    float* restrict y = output + column * w->depth;
     for (int32_t c = 0; c < w->depth; ++c) y[c] = -INFINITY;
     for (int32_t tap = 0; tap < taps_of(w); ++tap) {
       const int32_t v = input_row(w, row, tap / w->columns_of_filter);
       const int32_t h = input_column(w, column, tap % w->columns_of_filter);
       if (!is_inside(w, v, h)) continue;
-      const float *restrict x = input + (v * w->width + h) * w->depth;
+      const float* restrict x = input + (v * w->width + h) * w->depth;
       for (int32_t c = 0; c < w->depth; ++c) y[c] = x[c] > y[c] ? x[c] : y[c];
     }
   }
 }
 
 /* The mean of the pixels inside of the map; the padding does not count. */
-void s2bnn_average_pool_row(const s2bnn_window *w, const float *input, int32_t row,
-                            float *output) {
+void s2bnn_average_pool_row(const s2bnn_window* w, const float* input, int32_t row, float* output) {
   for (int32_t column = 0; column < w->columns; ++column) {
-    float *restrict y = output + column * w->depth;
+    float* restrict y = output + column * w->depth;
     int32_t count = 0;
     memset(y, 0, (size_t)w->depth * sizeof y[0]);
     for (int32_t tap = 0; tap < taps_of(w); ++tap) {
       const int32_t v = input_row(w, row, tap / w->columns_of_filter);
       const int32_t h = input_column(w, column, tap % w->columns_of_filter);
       if (!is_inside(w, v, h)) continue;
-      const float *restrict x = input + (v * w->width + h) * w->depth;
+      const float* restrict x = input + (v * w->width + h) * w->depth;
       for (int32_t c = 0; c < w->depth; ++c) y[c] += x[c];
       ++count;
     }
@@ -542,65 +536,65 @@ void s2bnn_average_pool_row(const s2bnn_window *w, const float *input, int32_t r
 
 /* ---- In place -------------------------------------------------------------------------------- */
 
-void s2bnn_add(float *x, const float *restrict other, int32_t n) {
+void s2bnn_add(float* x, const float* restrict other, int32_t n) {
   for (int32_t i = 0; i < n; ++i) x[i] += other[i];
 }
 
-void s2bnn_subtract(float *x, const float *restrict other, int32_t n) {
+void s2bnn_subtract(float* x, const float* restrict other, int32_t n) {
   for (int32_t i = 0; i < n; ++i) x[i] -= other[i];
 }
 
-void s2bnn_subtract_from(float *x, const float *restrict other, int32_t n) {
+void s2bnn_subtract_from(float* x, const float* restrict other, int32_t n) {
   for (int32_t i = 0; i < n; ++i) x[i] = other[i] - x[i];
 }
 
-void s2bnn_multiply(float *x, const float *restrict other, int32_t n) {
+void s2bnn_multiply(float* x, const float* restrict other, int32_t n) {
   for (int32_t i = 0; i < n; ++i) x[i] *= other[i];
 }
 
-void s2bnn_add_channels(float *x, const float *vector, int32_t n, int32_t channels) {
+void s2bnn_add_channels(float* x, const float* vector, int32_t n, int32_t channels) {
   for (int32_t i = 0; i < n; ++i) s2bnn_add(x + i * channels, vector, channels);
 }
 
-void s2bnn_subtract_channels(float *x, const float *vector, int32_t n, int32_t channels) {
+void s2bnn_subtract_channels(float* x, const float* vector, int32_t n, int32_t channels) {
   for (int32_t i = 0; i < n; ++i) s2bnn_subtract(x + i * channels, vector, channels);
 }
 
-void s2bnn_subtract_from_channels(float *x, const float *vector, int32_t n, int32_t channels) {
+void s2bnn_subtract_from_channels(float* x, const float* vector, int32_t n, int32_t channels) {
   for (int32_t i = 0; i < n; ++i) s2bnn_subtract_from(x + i * channels, vector, channels);
 }
 
-void s2bnn_multiply_channels(float *x, const float *vector, int32_t n, int32_t channels) {
+void s2bnn_multiply_channels(float* x, const float* vector, int32_t n, int32_t channels) {
   for (int32_t i = 0; i < n; ++i) s2bnn_multiply(x + i * channels, vector, channels);
 }
 
-void s2bnn_prelu(float *x, const float *restrict slopes, int32_t n, int32_t channels) {
+void s2bnn_prelu(float* x, const float* restrict slopes, int32_t n, int32_t channels) {
   for (int32_t i = 0; i < n; ++i) {
     for (int32_t c = 0; c < channels; ++c) x[c] = x[c] < 0.0F ? x[c] * slopes[c] : x[c];
     x += channels;
   }
 }
 
-void s2bnn_clamp(float *x, float low, float high, int32_t n) {
+void s2bnn_clamp(float* x, float low, float high, int32_t n) {
   for (int32_t i = 0; i < n; ++i) x[i] = limited(x[i], low, high);
 }
 
-void s2bnn_logistic(float *x, int32_t n) {
+void s2bnn_logistic(float* x, int32_t n) {
   for (int32_t i = 0; i < n; ++i) x[i] = 1.0F / (1.0F + expf(-x[i]));
 }
 
-void s2bnn_tanh(float *x, int32_t n) {
+void s2bnn_tanh(float* x, int32_t n) {
   for (int32_t i = 0; i < n; ++i) x[i] = tanhf(x[i]);
 }
 
-void s2bnn_hard_swish(float *x, int32_t n) {
+void s2bnn_hard_swish(float* x, int32_t n) {
   for (int32_t i = 0; i < n; ++i) x[i] *= limited(x[i] + 3.0F, 0.0F, 6.0F) / 6.0F;
 }
 
 /* ---- Moves ----------------------------------------------------------------------------------- */
 
 /* Writes `channels` of each pixel into pixels that have more of them. */
-void s2bnn_put_channels(const float *input, int32_t n, int32_t channels, float *output,
+void s2bnn_put_channels(const float* input, int32_t n, int32_t channels, float* output,
                         int32_t all_channels) {
   const size_t size = (size_t)channels * sizeof input[0];
   for (int32_t i = 0; i < n; ++i) {
@@ -608,27 +602,27 @@ void s2bnn_put_channels(const float *input, int32_t n, int32_t channels, float *
   }
 }
 
-void s2bnn_reverse_pixels(const float *input, int32_t n, int32_t channels, float *output) {
+void s2bnn_reverse_pixels(const float* input, int32_t n, int32_t channels, float* output) {
   const size_t size = (size_t)channels * sizeof input[0];
   for (int32_t i = 0; i < n; ++i) {
     memcpy(output + (n - 1 - i) * channels, input + i * channels, size);
   }
 }
 
-void s2bnn_fill(float *x, float value, int32_t n) {
+void s2bnn_fill(float* x, float value, int32_t n) {
   for (int32_t i = 0; i < n; ++i) x[i] = value;
 }
 
 /* ---- Vectors --------------------------------------------------------------------------------- */
 
-void s2bnn_mean(const float *input, int32_t n, int32_t channels, float *output) {
+void s2bnn_mean(const float* input, int32_t n, int32_t channels, float* output) {
   memset(output, 0, (size_t)channels * sizeof output[0]);
   for (int32_t i = 0; i < n; ++i) s2bnn_add(output, input + i * channels, channels);
   for (int32_t c = 0; c < channels; ++c) output[c] /= (float)n;
 }
 
-void s2bnn_dense8_run(const s2bnn_dense8 *layer, const float *input, float *output) {
-  const int8_t *weights = layer->weights;
+void s2bnn_dense8_run(const s2bnn_dense8* layer, const float* input, float* output) {
+  const int8_t* weights = layer->weights;
   for (int32_t first = 0; first < layer->outputs; first += S2BNN_BLOCK) {
     float sums[S2BNN_BLOCK] = {0};
     for (int32_t k = 0; k < layer->inputs; ++k) {
@@ -642,7 +636,7 @@ void s2bnn_dense8_run(const s2bnn_dense8 *layer, const float *input, float *outp
   }
 }
 
-void s2bnn_softmax(float *x, float beta, int32_t n, int32_t channels) {
+void s2bnn_softmax(float* x, float beta, int32_t n, int32_t channels) {
   for (int32_t i = 0; i < n; ++i) {
     float largest = x[0];
     float sum = 0;
@@ -657,7 +651,7 @@ void s2bnn_softmax(float *x, float beta, int32_t n, int32_t channels) {
 }
 
 /* Zeros remain zeros: the smallest length is TensorFlow Lite's, 1e-6. */
-void s2bnn_unit_length(float *x, int32_t n, int32_t channels) {
+void s2bnn_unit_length(float* x, int32_t n, int32_t channels) {
   for (int32_t i = 0; i < n; ++i) {
     float sum = 0;
     for (int32_t c = 0; c < channels; ++c) sum += x[c] * x[c];
