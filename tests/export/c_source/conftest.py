@@ -6,6 +6,7 @@ import ctypes
 import importlib.util
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,7 @@ import pytest
 from s2bnn_tf.export import export_c
 
 ROOT = Path(__file__).resolve().parents[3]
+KERNELS = ROOT / "s2bnn_tf/export/c_source/files/s2bnn_kernels.c"
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror")
 
 
@@ -32,14 +34,14 @@ def read_macros(header: Path, name: str = "MODEL") -> dict[str, int]:
 class Compiled:
     """An exported network in a shared library, compiled without a warning."""
 
-    def __init__(self, model: bytes | Path, folder: Path, flags: tuple[str, ...]):
+    def __init__(self, model: bytes | Path, folder: Path, flags: tuple[str, ...], kernels: Path):
         if isinstance(model, bytes):
             (folder / "given.tflite").write_bytes(model)
             model = folder / "given.tflite"
         self.card = export_c(model, folder / "source")
         self.macros = read_macros(folder / "source" / "model.h")
         library = folder / "model.so"
-        files = [folder / "source" / name for name in ("model.c", "s2bnn_kernels.c")]
+        files = [folder / "source" / "model.c", kernels]
         run_compiler(*STRICT, *flags, "-fPIC", "-shared", "-o", library, *files, "-lm")
         self.library = ctypes.CDLL(str(library))
 
@@ -60,8 +62,23 @@ class Compiled:
         return np.ctypeslib.as_array(getter(), (size,))
 
 
+@pytest.fixture(scope="session")
+def kernels(tmp_path_factory) -> Callable[..., Path]:
+    """Compiles the kernels, which are the same for every model, once for each set of flags."""
+    done: dict[tuple[str, ...], Path] = {}
+
+    def make(flags: tuple[str, ...]) -> Path:
+        if flags not in done:
+            target = tmp_path_factory.mktemp("kernels") / "kernels.o"
+            run_compiler(*STRICT, *flags, "-fPIC", "-c", "-o", target, KERNELS)
+            done[flags] = target
+        return done[flags]
+
+    return make
+
+
 @pytest.fixture
-def compiled(tmp_path) -> Callable[..., Compiled]:
+def compiled(tmp_path, kernels) -> Callable[..., Compiled]:
     """Exports and compiles a model: `compiled(bytes or path, *flags)`."""
     count = 0
 
@@ -70,7 +87,8 @@ def compiled(tmp_path) -> Callable[..., Compiled]:
         count += 1
         folder = tmp_path / f"compiled{count}"
         folder.mkdir()
-        return Compiled(model, folder, flags or ("-O1",))
+        flags = flags or ("-O1",)
+        return Compiled(model, folder, flags, kernels(flags))
 
     return make
 
@@ -81,8 +99,6 @@ def graphs() -> ModuleType:
     spec = importlib.util.spec_from_file_location("graphs", ROOT / "runtime/tests/graphs.py")
     module = importlib.util.module_from_spec(spec)
     # its dataclasses look their module up
-    import sys
-
     sys.modules.setdefault("graphs", module)
     spec.loader.exec_module(module)
     return module

@@ -1,4 +1,4 @@
-"""The binary kernels against NumPy, and against Larq Compute Engine's reference kernel."""
+"""The binary kernels against NumPy, and against the reference kernel of the runtime."""
 
 import dataclasses
 
@@ -96,12 +96,12 @@ def test_convolution(graphs, compiled, options):
 
 
 @pytest.mark.parametrize("name", ["plain", "zeros around", "stride", "one pixel", "bits"])
-def test_same_bits_as_larq_compute_engine(graphs, compiled, name):
-    from larq_compute_engine.tflite.python.interpreter import Interpreter
+def test_same_bits_as_the_reference_kernel_of_the_runtime(graphs, compiled, name):
+    from s2bnn_runtime import Interpreter, find_host
 
     case = graphs.Bconv(**CASES[name])
     model, x = model_of(graphs, case), case.input().astype(np.float32)
-    reference = Interpreter(model, use_reference_bconv=True).predict(x)
+    reference = Interpreter(model, host=find_host("tensorflow"), kernels="reference").predict(x)
     (found,) = compiled(model).run(x)
     np.testing.assert_array_equal(found, reference.ravel())
 

@@ -77,11 +77,12 @@ def test_convolution_in_groups(graphs, compiled):
     check(compiled, model, floats(1, 5, 6, 8))
 
 
-@pytest.mark.parametrize(("padding", "stride", "size", "dilation"), WINDOWS)
+# TensorFlow Lite's own kernel refuses two different strides.
+@pytest.mark.parametrize(
+    ("padding", "stride", "size", "dilation"), [w for w in WINDOWS if len({*w[1]}) == 1]
+)
 @pytest.mark.parametrize("multiplier", [1, 2])
 def test_depthwise(graphs, compiled, padding, stride, size, dilation, multiplier):
-    if stride[0] != stride[1]:
-        pytest.skip("TensorFlow Lite's own kernel refuses it")
     made = made_size(7, 9, size, stride, padding, dilation)
     options = windowed("DepthwiseConv2DOptionsT", padding, stride, dilation=dilation, activation=1)
     options.depthMultiplier = multiplier
