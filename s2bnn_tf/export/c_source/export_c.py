@@ -94,7 +94,7 @@ def _filled_in(file: str, source: Source, card: dict[str, Any]) -> str:
         "INPUT": f"{describe(network.values[network.input])}, {shown}",
         "OUTPUT": describe(network.values[network.outputs[0]]),
     }
-    text = (_FILES / file).read_text("utf-8")
+    text = (_FILES / f"{file}.in").read_text("utf-8")
     for word, value in words.items():
         text = text.replace(f"@{word}@", value)
     return text
