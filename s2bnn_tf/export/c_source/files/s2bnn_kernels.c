@@ -100,12 +100,12 @@ S2BNN_INLINE void count_products(const uint32_t* x, int32_t step, const uint32_t
                                  int32_t products, int32_t channels, int32_t pixels,
                                  int32_t sums[S2BNN_PIXELS][S2BNN_BLOCK]) {
   for (int32_t lane = 0; lane < channels; lane += S2BNN_LANES) {
-    words total[S2BNN_PIXELS] = {S2BNN_SPLAT(0U)};
-    for (int32_t p = 1; p < pixels; ++p) total[p] = total[0];
+    words total[S2BNN_PIXELS];
+    for (int32_t p = 0; p < pixels; ++p) total[p] = S2BNN_SPLAT(0U);
     for (int32_t k = 0; k < products;) {
       const int32_t end = products - k > S2BNN_MOST ? k + S2BNN_MOST : products;
-      words part[S2BNN_PIXELS] = {S2BNN_SPLAT(0U)};
-      for (int32_t p = 1; p < pixels; ++p) part[p] = part[0];
+      words part[S2BNN_PIXELS];
+      for (int32_t p = 0; p < pixels; ++p) part[p] = S2BNN_SPLAT(0U);
       for (; k < end; ++k) {
         words f;
         memcpy(&f, filter + k * S2BNN_BLOCK + lane, sizeof f);
@@ -137,8 +137,8 @@ typedef float floats __attribute__((vector_size(64)));
 
 S2BNN_INLINE void sum_products(const float* x, int32_t step, const float* filter, int32_t products,
                                int32_t pixels, float sums[S2BNN_TILE][S2BNN_BLOCK]) {
-  floats sum[S2BNN_TILE] = {{0}};
-  for (int32_t p = 1; p < pixels; ++p) sum[p] = sum[0];
+  floats sum[S2BNN_TILE];
+  for (int32_t p = 0; p < pixels; ++p) sum[p] = (floats){0};
   for (int32_t k = 0; k < products; ++k) {
     floats f;
     memcpy(&f, filter + k * S2BNN_BLOCK, sizeof f);
