@@ -162,7 +162,7 @@ def run_on(name: str, folder: Path, zig: list[str]) -> dict[str, Any]:
     """Compile and run; the classes, and on a board the sizes and the instructions of a run."""
     target, program = TARGETS[name], folder / f"{name.replace(' ', '-')}.elf"
     target.build(folder, program, zig)
-    lines = run(shlex.join(target.command(program)), timeout=600).splitlines()
+    lines = run(shlex.join(target.command(program)), timeout=900).splitlines()
     numbers = np.array([line.split() for line in lines], np.int64)
     found: dict[str, Any] = {"classes": numbers[:, 0]}
     if isinstance(target, Board):
@@ -175,7 +175,7 @@ def run_on(name: str, folder: Path, zig: list[str]) -> dict[str, Any]:
     return found
 
 
-def run(*parts: str, timeout: int = 300) -> str:
+def run(*parts: str, timeout: int = 900) -> str:
     command = shlex.split(" ".join(parts))
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
     if done.returncode:

@@ -66,7 +66,7 @@ def test_convolution(graphs, compiled, padding, stride, size, dilation, outputs)
     options = windowed("Conv2DOptionsT", padding, stride, dilation=dilation, activation=3)
     constants = floats(outputs, *size, 3), floats(outputs)
     model = one_operation(graphs, "CONV_2D", (1, 7, 9, 3), (1, *made, outputs), constants, options)
-    for flags in (("-O1",), ("-O1", "-DS2BNN_PORTABLE")):
+    for flags in (("-O1",), ("-O1", "-march=native"), ("-O1", "-DS2BNN_PORTABLE")):
         check(compiled, model, floats(1, 7, 9, 3), flags)
 
 

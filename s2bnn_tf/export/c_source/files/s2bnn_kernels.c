@@ -4,6 +4,10 @@
 #include <math.h>
 #include <string.h>
 
+#if defined(__AVX2__) && defined(__GNUC__)
+#include <immintrin.h>
+#endif
+
 /* ---- Words of bits, as many at once as the processor has lanes -------------------------------
  *
  * words        an integer vector of S2BNN_LANES words of 32 bits
@@ -22,10 +26,8 @@
 #if defined(S2BNN_PORTABLE) || !defined(__GNUC__)
 #define S2BNN_LANES 1
 #elif defined(__AVX512VPOPCNTDQ__)
-#include <immintrin.h>
 #define S2BNN_LANES 16
 #elif defined(__AVX2__)
-#include <immintrin.h>
 #define S2BNN_LANES 8
 #elif defined(__ARM_NEON)
 #include <arm_neon.h>
@@ -133,6 +135,12 @@ S2BNN_INLINE void count_products(const uint32_t* x, int32_t step, const uint32_t
 
 #if S2BNN_FLOATS == 16
 typedef float floats __attribute__((vector_size(64)));
+#if defined(__AVX512F__) /* strict C99 does not contract a product and a sum by itself */
+#define S2BNN_ADD_PRODUCT(sum, x, f) \
+  (floats) _mm512_fmadd_ps(_mm512_set1_ps(x), (__m512)(f), (__m512)(sum))
+#else
+#define S2BNN_ADD_PRODUCT(sum, x, f) ((sum) + (x) * (f))
+#endif
 #define S2BNN_TILE 4 /* pixels that share each load of a filter */
 
 S2BNN_INLINE void sum_products(const float* x, int32_t step, const float* filter, int32_t products,
@@ -142,7 +150,7 @@ S2BNN_INLINE void sum_products(const float* x, int32_t step, const float* filter
   for (int32_t k = 0; k < products; ++k) {
     floats f;
     memcpy(&f, filter + k * S2BNN_BLOCK, sizeof f);
-    for (int32_t p = 0; p < pixels; ++p) sum[p] += x[p * step + k] * f;
+    for (int32_t p = 0; p < pixels; ++p) sum[p] = S2BNN_ADD_PRODUCT(sum[p], x[p * step + k], f);
   }
   for (int32_t p = 0; p < pixels; ++p) memcpy(sums[p], &sum[p], sizeof sum[p]);
 }
@@ -270,32 +278,35 @@ void s2bnn_bconv_taps(const s2bnn_bconv* layer, int32_t* taps) {
   }
 }
 
-/* Adds up, for 16 channels or fewer, the taps that lie in the padding. Returns whether one does. */
-static int sum_padding(const s2bnn_bconv* layer, int32_t row, int32_t column, const int32_t* taps,
-                       int32_t channels, int32_t padded[S2BNN_BLOCK]) {
+/* Whether the whole patch of a pixel lies in the map. */
+S2BNN_INLINE int is_interior(const s2bnn_window* w, int32_t row, int32_t column) {
+  return is_inside(w, input_row(w, row, 0), input_column(w, column, 0)) &&
+         is_inside(w, input_row(w, row, w->rows_of_filter - 1),
+                   input_column(w, column, w->columns_of_filter - 1));
+}
+
+/* Adds up, for 16 channels or fewer, the taps that lie in the padding. */
+static void sum_padding(const s2bnn_bconv* layer, int32_t row, int32_t column, const int32_t* taps,
+                        int32_t channels, int32_t padded[S2BNN_BLOCK]) {
   const s2bnn_window* w = &layer->window;
-  int touches = 0;
   memset(padded, 0, S2BNN_BLOCK * sizeof padded[0]);
-  if (!layer->zero_padding) return 0;
   for (int32_t i = 0; i < w->rows_of_filter; ++i) {
     for (int32_t j = 0; j < w->columns_of_filter; ++j) {
       if (is_inside(w, input_row(w, row, i), input_column(w, column, j))) continue;
       const int32_t* tap = taps + (i * w->columns_of_filter + j) * layer->channels;
       for (int32_t l = 0; l < channels; ++l) padded[l] += tap[l];
-      touches = 1;
     }
   }
-  return touches;
 }
 
-static void write_floats(const s2bnn_bconv* layer, int32_t c, int32_t channels,
-                         const int32_t* restrict sums, const int32_t* restrict padded, int touches,
-                         float* restrict y) {
+S2BNN_INLINE void write_floats(const s2bnn_bconv* layer, int32_t c, int32_t channels,
+                               const int32_t* restrict sums, const int32_t* restrict padded,
+                               float* restrict y) {
   const float* multiplier = layer->multiplier + c;
   const float* bias = layer->bias + c;
   if (layer->has_limits) {
     for (int32_t l = 0; l < channels; ++l) {
-      int32_t doubled = 2 * sums[l] + padded[l];
+      int32_t doubled = 2 * sums[l] + (padded != NULL ? padded[l] : 0);
       doubled = doubled > layer->high ? layer->high : doubled;
       doubled = doubled < layer->low ? layer->low : doubled;
       y[l] = (float)doubled * multiplier[l] + bias[l];
@@ -303,14 +314,15 @@ static void write_floats(const s2bnn_bconv* layer, int32_t c, int32_t channels,
     return;
   }
   for (int32_t l = 0; l < channels; ++l) y[l] = (float)(2 * sums[l]) * multiplier[l] + bias[l];
-  if (!touches) return;
+  if (padded == NULL) return;
   for (int32_t l = 0; l < channels; ++l) y[l] += multiplier[l] * (float)padded[l];
 }
 
 static void write_bits(const s2bnn_bconv* layer, int32_t c, int32_t channels, const int32_t* sums,
                        const int32_t* padded, uint32_t* y) {
   for (int32_t l = 0; l < channels; ++l) {
-    const uint32_t bit = 2 * sums[l] + padded[l] > 2 * layer->thresholds[c + l] ? 1U : 0U;
+    const int32_t doubled = 2 * sums[l] + (padded != NULL ? padded[l] : 0);
+    const uint32_t bit = doubled > 2 * layer->thresholds[c + l] ? 1U : 0U;
     y[(c + l) / 32] |= bit << (c + l) % 32;
   }
 }
@@ -321,13 +333,19 @@ S2BNN_INLINE void bconv_block(const s2bnn_bconv* layer, const bits_group* g, int
                               const uint32_t* x, int32_t step, const int32_t* taps, float* floats,
                               uint32_t* bits) {
   const int32_t channels = smaller(g->channels - c, S2BNN_BLOCK);
-  int32_t sums[S2BNN_PIXELS][S2BNN_BLOCK], padded[S2BNN_BLOCK];
+  int32_t sums[S2BNN_PIXELS][S2BNN_BLOCK], border[S2BNN_BLOCK];
   count_products(x, step, g->filter + c * g->products, g->products, channels, pixels, sums);
   for (int32_t p = 0; p < pixels; ++p) {
-    const int touches = sum_padding(layer, row, column + p, taps + first + c, channels, padded);
-    if (floats != NULL) {
-      write_floats(layer, first + c, channels, sums[p], padded, touches,
-                   floats + (column + p) * layer->channels + first + c);
+    const int32_t* padded = NULL;
+    if (layer->zero_padding && !is_interior(&layer->window, row, column + p)) {
+      sum_padding(layer, row, column + p, taps + first + c, channels, border);
+      padded = border;
+    }
+    float* y = floats != NULL ? floats + (column + p) * layer->channels + first + c : NULL;
+    if (y != NULL && channels == S2BNN_BLOCK) { /* the usual case, with a fixed length */
+      write_floats(layer, first + c, S2BNN_BLOCK, sums[p], padded, y);
+    } else if (y != NULL) {
+      write_floats(layer, first + c, channels, sums[p], padded, y);
     } else {
       write_bits(layer, first + c, channels, sums[p], padded,
                  bits + (column + p) * ((layer->channels + 31) / 32));
@@ -377,12 +395,12 @@ void s2bnn_bconv_bits_row(const s2bnn_bconv* layer, const uint32_t* input, int32
 
 /* The bits of 32 numbers. NaN and -0 are not negative. */
 S2BNN_INLINE uint32_t signs_of_32(const float* x) {
-#if defined(__AVX512F__) && !defined(S2BNN_PORTABLE)
+#if defined(__AVX512F__) && S2BNN_FLOATS == 16
   const __m512 zero = _mm512_setzero_ps();
   const uint32_t low = (uint32_t)_mm512_cmp_ps_mask(_mm512_loadu_ps(x), zero, _CMP_LT_OQ);
   const uint32_t high = (uint32_t)_mm512_cmp_ps_mask(_mm512_loadu_ps(x + 16), zero, _CMP_LT_OQ);
   return low | high << 16;
-#elif defined(__AVX2__) && !defined(S2BNN_PORTABLE)
+#elif defined(__AVX2__) && S2BNN_FLOATS == 16
   uint32_t bits = 0;
   for (int i = 0; i < 4; ++i) {
     const __m256 below = _mm256_cmp_ps(_mm256_loadu_ps(x + 8 * i), _mm256_setzero_ps(), _CMP_LT_OQ);
