@@ -15,7 +15,8 @@ TESTS := not slow
 # One thread per worker: the small networks of the tests gain nothing from more.
 PYTEST := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
   $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
-CPP = $$(find runtime -name build -prune -o -name '*.cc' -print -o -name '*.[ch]' -print)
+CPP = $$(find runtime s2bnn_tf/export benchmarks -name build -prune -o \
+  -name '*.cc' -print -o -name '*.[ch]' -print)
 
 .DEFAULT_GOAL := help
 .PHONY: help .venv demo runtime zoo test test-all test-extras check format bench docs release \
@@ -46,13 +47,13 @@ check: $(STAMP)  ## check lint, format, types, line length and import directions
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/clang-format --dry-run --Werror $(CPP)
+	@$(BIN)/clang-format --style=file:runtime/.clang-format --dry-run --Werror $(CPP)
 	@$(BIN)/python -m pytest -q tests/test_imports.py tests/test_line_length.py
 
 format: $(STAMP)  ## fix what ruff can fix and format all code (seconds)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
-	@$(BIN)/clang-format -i $(CPP)
+	@$(BIN)/clang-format --style=file:runtime/.clang-format -i $(CPP)
 
 bench: $(TORCH)  ## measure every published claim again (days)
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

@@ -13,6 +13,7 @@ from s2bnn_tf.cli import (  # noqa: F401  (each verb joins the group when it is 
     deploy,
     embed,
     evaluate,
+    export_c,
     fit,
     import_torch,
     summary,

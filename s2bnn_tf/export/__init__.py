@@ -4,6 +4,7 @@ import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.errors import ParityError
 from s2bnn_tf.export.benchmark import benchmark, describe_benchmark
 from s2bnn_tf.export.bundle import bundle
+from s2bnn_tf.export.c_source import export_c
 from s2bnn_tf.export.convert import convert_run, export_encoder
 from s2bnn_tf.export.deploy import deploy_bundle
 from s2bnn_tf.export.deployment import deployment_model
@@ -24,6 +25,7 @@ __all__ = [
     "deploy_bundle",
     "deployment_model",
     "describe_benchmark",
+    "export_c",
     "export_encoder",
     "index_pictures",
     "verify",

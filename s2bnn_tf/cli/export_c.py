@@ -1,0 +1,63 @@
+"""`s2bnn export-c`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from s2bnn_tf.cli.group import main
+from s2bnn_tf.cli.options import FILE, json_option
+from s2bnn_tf.cli.output import print_result
+
+
+@main.command("export-c")
+@click.argument("model", type=FILE)
+@click.argument("output_dir", type=click.Path(path_type=Path))
+@click.option(
+    "--name",
+    default="model",
+    show_default=True,
+    help="The beginning of the names of functions, macros and files, so that several networks "
+    "fit into one program.",
+)
+@click.option(
+    "--arena",
+    type=click.Choice(["static", "external"]),
+    default="static",
+    show_default=True,
+    help="Where the memory is: in the source, or given by the caller of every function, so that "
+    "several threads can each have their own.",
+)
+@json_option
+def export_c(model: Path, output_dir: Path, name: str, arena: str, as_json: bool) -> None:
+    """Write MODEL.tflite as C99 source without dependencies to OUTPUT_DIR.
+
+    It runs wherever there is a C compiler: on microcontrollers, 32-bit boards, phones, and in
+    browsers. Weights stay in flash; the arena is the only RAM besides the stack.
+
+    \b
+    Example:
+      s2bnn export-c student.tflite firmware/student
+      s2bnn export-c classifier.tflite firmware/digits --name digits
+    """
+    from s2bnn_tf.export import export_c as write_source
+
+    card = write_source(model, output_dir, name=name, external_arena=arena == "external")
+    print_result(card, as_json, lambda: _describe(output_dir, card))
+
+
+def _describe(output: Path, card: dict[str, Any]) -> str:
+    flash, ram = card["flash_bytes"] / 1024, card["arena_bytes"] / 1024
+    heading = f"{'operation':<20}{'count':>6}{'flash':>11}{'RAM':>11}{'1-bit MACs':>15}"
+    lines = [
+        f"{output}: {flash:.1f} KiB of flash without code, {ram:.1f} KiB of RAM",
+        f"{heading}{'float MACs':>13}",
+    ]
+    for row in card["operations"]:
+        lines.append(
+            f"{row['name']:<20}{row['count']:>6}{row['flash_bytes']:>11,}"
+            f"{row['arena_bytes']:>11,}{row['binary_macs']:>15,}{row['float_macs']:>13,}"
+        )
+    return "\n".join(lines)

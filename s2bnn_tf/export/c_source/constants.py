@@ -1,0 +1,84 @@
+"""Constant arrays in C: the same numbers, bit for bit, in the order that the kernels read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK = 16  # output channels that a filter stores side by side: S2BNN_BLOCK
+_TYPES = {"f": "float", "u": "uint32_t", "i": "int32_t"}
+_WIDTH = 96
+
+
+def pack_blocks(filters: NDArray[Any]) -> NDArray[Any]:
+    """Reorder filters `(O, K)` to `(ceil(O / 16), K, 16)`; the missing channels are 0."""
+    channels, products = filters.shape
+    blocks = -(-channels // BLOCK)
+    padded = np.zeros((blocks * BLOCK, products), filters.dtype)
+    padded[:channels] = filters
+    return np.ascontiguousarray(padded.reshape(blocks, BLOCK, products).transpose(0, 2, 1))
+
+
+class Constants:
+    """The constant arrays of a source file. Arrays of the same content are written once."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.size = 0  # in bytes
+        self._names: dict[tuple[str, bytes], str] = {}
+
+    def add(self, name: str, values: NDArray[Any]) -> str:
+        """Write an array, and return its name."""
+        values = np.ascontiguousarray(values).ravel()
+        key = values.dtype.str, values.tobytes()
+        if key in self._names:
+            return self._names[key]
+        self._names[key] = name
+        self.size += values.nbytes
+        kind = "int8_t" if values.dtype == np.int8 else _TYPES[values.dtype.kind]
+        self.lines.append(f"static const S2BNN_ALIGNED {kind} {name}[{len(values)}] = {{")
+        self.lines += _wrapped([_literal(value) for value in values])
+        self.lines += ["};", ""]
+        return name
+
+    def add_struct(self, kind: str, name: str, fields: list[str], size: int) -> str:
+        """Write a constant structure, and return its name."""
+        self.size += size
+        self.lines.append(f"static const {kind} {name} = {{")
+        self.lines += _wrapped(fields)
+        self.lines += ["};", ""]
+        return name
+
+
+def float_literal(value: float) -> str:
+    """A float32 in C that reads as the same bits.
+
+    >>> float_literal(0.1), float_literal(-2.0), float_literal(float("-inf"))
+    ('1.0e-1F', '-2.0F', '-INFINITY')
+    """
+    number = np.float32(value)
+    if np.isnan(number):
+        return "NAN"
+    if np.isinf(number):
+        return "INFINITY" if number > 0 else "-INFINITY"
+    text = np.format_float_scientific(number, unique=True, trim="0", exp_digits=1)
+    mantissa, exponent = text.split("e")
+    return f"{mantissa}F" if exponent == "+0" else f"{mantissa}e{exponent}F"
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, np.floating):
+        return float_literal(float(value))
+    return f"0x{int(value):08x}U" if isinstance(value, np.unsignedinteger) else str(int(value))
+
+
+def _wrapped(items: list[str]) -> list[str]:
+    lines, line = [], "   "
+    for item in items:
+        if len(line) + len(item) + 2 > _WIDTH:
+            lines.append(line)
+            line = "   "
+        line += f" {item},"
+    return [*lines, line]

@@ -1,0 +1,130 @@
+"""A `.tflite` as C source without dependencies, for anything that has a C compiler."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from s2bnn_tf import __version__
+from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.export.c_source.code import write_code
+from s2bnn_tf.export.c_source.header import describe, normalization, write_header
+from s2bnn_tf.export.c_source.memory import plan_memory
+from s2bnn_tf.export.c_source.names import check_name
+from s2bnn_tf.export.c_source.network import Value, read_network
+from s2bnn_tf.export.c_source.operations import make_steps
+from s2bnn_tf.export.c_source.source import Source
+from s2bnn_tf.export.c_source.steps import group_steps
+from s2bnn_tf.files import flush
+
+_FILES = Path(__file__).with_name("files")
+_AS_THEY_ARE = ("s2bnn_kernels.c", "s2bnn_kernels.h")
+_FILLED_IN = ("CMakeLists.txt", "Makefile", "README.md", "main.c")
+
+
+def export_c(
+    model: str | Path, output: str | Path, *, name: str = "model", external_arena: bool = False
+) -> dict[str, Any]:
+    """Write a network as C99 source: the same file and options give the same bytes.
+
+    Args:
+        model: A `.tflite` from one float32 map to float32, such as those of `s2bnn convert`.
+        output: The directory to write, which must not exist.
+        name: The beginning of the names of functions, macros and files.
+        external_arena: Whether the caller of the functions gives the memory to work in.
+
+    Returns:
+        `name`, `sha256` (of the `.tflite`), `input` and `outputs` (shapes), `flash_bytes`
+        (weights and tables, without code), `arena_bytes`, and `operations`, one row for each
+        name: `count`, `flash_bytes`, `arena_bytes` (the most that holds something while one of
+        them runs), `binary_macs` and `float_macs`.
+
+    Raises:
+        ConfigError: If the output exists, or the name is no identifier of C and C++.
+        ModelError: If the file is damaged, or has an operation that C source cannot be made of.
+        OSError: If the output cannot be written.
+    """
+    output = Path(output)
+    check_name(name)
+    if output.exists() or output.is_symlink():
+        raise ConfigError(f"{output} exists already; remove it, or choose another output.")
+    network = read_network(model)
+    steps, builder = make_steps(network)
+    groups = group_steps(steps)
+    memory = plan_memory(network, groups)
+    source = Source(name, network, builder, groups, memory, external_arena)
+    card = _describe(source)
+    texts = {f"{name}.c": write_code(source), f"{name}.h": write_header(source)}
+    texts |= {file: (_FILES / file).read_text("utf-8") for file in _AS_THEY_ARE}
+    texts |= {file: _filled_in(file, source, card) for file in _FILLED_IN}
+    _write(output, texts)
+    return card
+
+
+def _write(output: Path, texts: dict[str, str]) -> None:
+    """Write all files beside the output, and move them into place in one step."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(f"-{output.name}", ".", output.parent) as temporary:
+        folder = Path(temporary) / output.name
+        folder.mkdir()
+        for name, text in texts.items():
+            (folder / name).write_text(text, "utf-8")
+            flush(folder / name)
+        folder.rename(output)
+        flush(output.parent)
+
+
+def _filled_in(file: str, source: Source, card: dict[str, Any]) -> str:
+    network, macro = source.network, source.macro
+    arena = f"static float arena[{macro}_ARENA_BYTES / 4];\n\n" if source.external else ""
+    if source.external:
+        aligned = f"__attribute__((aligned({macro}_ARENA_ALIGNMENT)))"
+        arena = arena.replace("float arena", f"{aligned} float arena")
+    shown = "0-255, RGB or gray" if normalization(network) else "as the network expects it"
+    words = {
+        "NAME": source.name,
+        "MACRO": macro,
+        "ARENA": arena,
+        "ARGUMENT": "arena" if source.external else "",
+        "FILE": network.file,
+        "VERSION": __version__,
+        "FLASH": f"{card['flash_bytes']:,}",
+        "RAM": f"{card['arena_bytes']:,}",
+        "INPUT": f"{describe(network.values[network.input])}, {shown}",
+        "OUTPUT": describe(network.values[network.outputs[0]]),
+    }
+    text = (_FILES / f"{file}.in").read_text("utf-8")
+    for word, value in words.items():
+        text = text.replace(f"@{word}@", value)
+    return text
+
+
+def _describe(source: Source) -> dict[str, Any]:
+    network = source.network
+    table: dict[str, dict[str, Any]] = {}
+    for number, group in enumerate(source.groups):
+        for step in group:
+            row = table.setdefault(step.name, dict.fromkeys(_COLUMNS, 0))
+            row["count"] += 1
+            row["flash_bytes"] += step.flash
+            row["arena_bytes"] = max(row["arena_bytes"], source.memory.used(number))
+            row["binary_macs"] += step.binary_macs
+            row["float_macs"] += step.float_macs
+    rows = [{"name": name, **row} for name, row in table.items()]
+    return {
+        "name": source.name,
+        "sha256": network.sha256,
+        "input": _shape(network.values[network.input]),
+        "outputs": [_shape(network.values[index]) for index in network.outputs],
+        "flash_bytes": source.builder.constants.size,
+        "arena_bytes": source.memory.size,
+        "operations": sorted(rows, key=lambda row: -int(row["flash_bytes"])),
+    }
+
+
+_COLUMNS = ("count", "flash_bytes", "arena_bytes", "binary_macs", "float_macs")
+
+
+def _shape(value: Value) -> list[int]:
+    return [value.rows, value.columns, value.depth]
