@@ -16,8 +16,13 @@ from s2bnn_tf.files import replace_file
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.runs import open_encoder
 
-# The array in an `.npz` by the head of a `.tflite`.
-_OUTPUTS = {"none": "features", "projection": "embeddings", "linear": "logits"}
+# The array in an `.npz` by the head of a `.tflite`, where that is not "features".
+_OUTPUTS = {
+    "projection": "embeddings",
+    "teacher": "embeddings",
+    "teacher+map": "embeddings",
+    "linear": "logits",
+}
 
 
 def embed_images(
@@ -108,4 +113,4 @@ def _arrays(encoder: ImageEncoder, outputs: FloatArray) -> dict[str, FloatArray]
     """What a model computes, by name; the output of a `.tflite` is one of them and not two."""
     if encoder.head is None:
         return {"features": outputs, "embeddings": encoder.project(outputs)}
-    return {_OUTPUTS[encoder.head]: outputs}
+    return {_OUTPUTS.get(encoder.head, "features"): outputs}

@@ -66,6 +66,7 @@ class RunDirectory:
         self.wandb = self.path / "wandb"
         self.imported_path = self.path / "imported.json"  # where imported weights come from
         self.origin_path = self.path / "origin.json"  # the published network behind it
+        self.teacher_path = self.path / "teacher.json"  # the space of its vectors
         self.lock_path = self.path / ".lock"
         self._config: Config | None = None
         refuse_links(*self._parts())
@@ -75,6 +76,7 @@ class RunDirectory:
         folders = [self.checkpoints, self.tensorboard, self.mlflow, self.wandb, self.eval_dir]
         below = [self.eval_dir / "features", self.eval_dir / "transfer"]
         files += [self.report_path, self.imported_path, self.origin_path, self.lock_path]
+        files += [self.teacher_path]
         return [*files, *folders, *below]
 
     def exists(self) -> bool:

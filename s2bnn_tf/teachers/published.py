@@ -28,6 +28,7 @@ class Published:
         image_size: What it sees as a teacher, in pixels per side.
         sha256: The beginning of the file's SHA-256 as far as the publisher states it, or "".
         requested: Whether the address was ever requested by this project.
+        words: Where its publisher has the whole model with the text tower, if it knows words.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Published:
     image_size: int = 224
     sha256: str = ""
     requested: bool = False
+    words: str = ""
 
     @property
     def file_name(self) -> str:
