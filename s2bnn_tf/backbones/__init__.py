@@ -2,6 +2,7 @@
 
 import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.backbones import zoo as _zoo  # noqa: F401  (registers the networks of Larq Zoo)
+from s2bnn_tf.backbones.efficientnet import efficientnet_lite0
 from s2bnn_tf.backbones.heads import DEFAULT_HEAD, Encoder, projection_head
 from s2bnn_tf.backbones.reactnet import reactnet
 from s2bnn_tf.backbones.registry import (
@@ -33,6 +34,7 @@ __all__ = [
     "backbone_options",
     "backbone_plugin",
     "build_backbone",
+    "efficientnet_lite0",
     "is_vit",
     "projection_head",
     "reactnet",

@@ -20,7 +20,8 @@ from s2bnn_tf.progress import show_progress
 @click.option(
     "--architecture",
     metavar="NAME",
-    help="One of resnet18, resnet34, resnet50, resnet50_w2, resnet50_w4, reactnet, dino_vits16, "
+    help="One of resnet18, resnet34, resnet50, resnet50_w2, resnet50_w4, reactnet, "
+    "efficientnet_lite0, dino_vits16, "
     "dino_vits8, dino_vitb16, dino_vitb8, and dinov2_vits14, dinov2_vitb14 and dinov2_vitl14, "
     "these three also with _reg. "
     "It must be that of the file. Default: recognized from the file.",

@@ -81,6 +81,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
         {**row, "here": "yes" if row["cached"] else "", "parameters": f"{row['parameters']:g} M"}
         for row in rows
     ]
+    requested = ", ".join(row["name"] for row in rows if row["requested"])
     widths = [max(len(title), *(len(str(r[key])) for r in shown)) for key, title in _COLUMNS]
     lines = ["  ".join(title.ljust(width) for (_, title), width in zip(_COLUMNS, widths))]
     for row in shown:
@@ -88,6 +89,6 @@ def _table(rows: list[dict[str, Any]]) -> str:
         lines.append("  ".join(cells))
     lines.append(
         "MiB are about those of the weights. Addresses, licenses and numbers are from the "
-        "publishers' pages (--json names them); none of the addresses was requested by the authors."
+        f"publishers' pages (--json names them); the authors have requested {requested}."
     )
     return "\n".join(line.rstrip() for line in lines)

@@ -14,6 +14,7 @@ from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.progress import Progress, show_progress
 from s2bnn_tf.reading import Text, read_json
 from s2bnn_tf.runs import RunDirectory, read_origin, write_origin
+from s2bnn_tf.teachers.archive import weights_file
 from s2bnn_tf.teachers.download import digest_of, download
 from s2bnn_tf.teachers.published import PUBLISHED, Published, suggest_name
 from s2bnn_tf.torch_import import import_torch
@@ -98,7 +99,8 @@ def _get(published: Published, run: Path, progress: Progress) -> None:
             shutil.rmtree(earlier)
     architecture = published.architecture
     try:
-        record = import_torch(path, begun, architecture=architecture, progress=progress)
+        with weights_file(path, published.member) as weights:
+            record = import_torch(weights, begun, architecture=architecture, progress=progress)
     except UserError as error:
         raise CheckpointError(
             f"{published.name} cannot be imported: {str(error).rstrip('.')}. Delete {path} to "

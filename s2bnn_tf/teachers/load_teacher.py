@@ -93,7 +93,7 @@ def _own_size(teacher: TeacherConfig, view: tuple[int, int]) -> ImageSize | None
     """
     if _is_name(teacher):
         run = get_teacher(str(teacher.weights))
-        side: ImageSize = PUBLISHED[str(teacher.weights)].image_size
+        side: ImageSize = PUBLISHED[str(teacher.weights)].size_for(view)
     elif teacher.backbone is None and RunDirectory(teacher.weights or "").exists():
         run = RunDirectory(teacher.weights or "")
         if run.config.student.backbone not in VIT_SIZES:

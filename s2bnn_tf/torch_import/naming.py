@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from s2bnn_tf.errors import ModelError
-from s2bnn_tf.torch_import.network import Network
+from s2bnn_tf.torch_import.efficientnet import EFFICIENTNET_STEM, recognize_efficientnet
+from s2bnn_tf.torch_import.head_names import leading_number
+from s2bnn_tf.torch_import.network import NONE_KNOWN, Network
 from s2bnn_tf.torch_import.tensors import describe_shape
 from s2bnn_tf.torch_import.vision_transformers import PATCHES, recognize_vit
 from s2bnn_tf.torch_import.words import few
@@ -28,7 +30,6 @@ _RESNET_BASE, _REACTNET_BASE = 64, 32
 _REACTNET_BLOCKS = 13
 _IMAGENET_STEM, _SMALL_STEM = 7, 3  # sizes of the first kernel
 _WIDEST = 4  # SwAV's; a file that claims more would take any amount of memory
-_MOST_HEAD_LAYERS = 16
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Naming:
         marks: Prefixes by which such a file is recognized; all of them occur in it.
         encoder: The prefix of the backbone.
         head: The prefix of the head, within or beside the backbone.
+        classifies: Whether a head of one linear layer is a classifier.
         activation: The activation between the linear layers of the head, since it has no
             tensors that would show it.
         momentum: The prefixes of backbone and head of the momentum encoder.
@@ -51,6 +53,7 @@ class Naming:
     marks: tuple[str, ...]
     encoder: str
     head: str
+    classifies: bool = False
     activation: str = "relu"
     momentum: tuple[str, str] | None = None
     queue: tuple[str, str] | None = None
@@ -60,6 +63,8 @@ class Naming:
         """The publisher of a file; some networks are of one, whatever its parts are named."""
         if network.vit is not None:
             return "DINOv2" if network.vit.layer_scale else "DINO"
+        if network.backbone == "efficientnet_lite0":
+            return "efficientnet_lite_pytorch"
         return "S2-BNN" if network.backbone == "reactnet" else self.publisher
 
     def below(self, root: str) -> Naming:
@@ -149,8 +154,9 @@ NAMINGS = (
     # The key encoder alone, where another prefix than the first one's was asked for.
     Naming("MoCo v1 or v2", ("encoder_k.",), "encoder_k.", "encoder_k.fc."),
     Naming("MoCo v3", ("momentum_encoder.",), "momentum_encoder.", "momentum_encoder.fc."),
+    Naming("efficientnet_lite_pytorch", (EFFICIENTNET_STEM,), "", "_fc.", classifies=True),
     # Others also save a backbone alone, or with a linear classifier, under these names.
-    Naming("torchvision", (), "", "fc."),
+    Naming("torchvision", (), "", "fc.", classifies=True),
 )
 
 
@@ -187,7 +193,7 @@ def torchvision_name(name: str, numbers: list[int]) -> str:
         numbers: The leading numbers of all such names, in order, see `leading_numbers`.
     """
     first, _, rest = name.partition(".")
-    number = _number(first)
+    number = leading_number(first)
     if number is not None and len(numbers) == len(_RESNET_PARTS):
         name = f"{_RESNET_PARTS[numbers.index(number)]}.{rest}"
     return name.replace(".shortcut.", ".downsample.")
@@ -195,13 +201,8 @@ def torchvision_name(name: str, numbers: list[int]) -> str:
 
 def leading_numbers(names: list[str]) -> list[int]:
     """The numbers at the beginning of these names, each once and in order."""
-    found = (_number(name.partition(".")[0]) for name in names)
+    found = (leading_number(name.partition(".")[0]) for name in names)
     return sorted({number for number in found if number is not None})
-
-
-def _number(part: str) -> int | None:
-    """The number that a part of a name is, or None; `isdigit` also accepts `²`, which is none."""
-    return int(part) if re.fullmatch(r"0|[1-9][0-9]{0,5}", part) else None
 
 
 def recognize_network(backbone: Mapping[str, tuple[int, ...]]) -> Network:
@@ -219,8 +220,10 @@ def recognize_network(backbone: Mapping[str, tuple[int, ...]]) -> Network:
         return _recognize_resnet(backbone)
     if PATCHES in backbone:
         return recognize_vit(backbone)
+    if EFFICIENTNET_STEM in backbone:
+        return recognize_efficientnet(backbone)
     raise ModelError(
-        "The file holds neither a ResNet nor a ReActNet nor a vision transformer (its first "
+        f"The file holds {NONE_KNOWN} (its first "
         f"tensors are {few(list(backbone)[:3]) or 'none'}): no other network can be imported."
     )
 
@@ -276,41 +279,3 @@ def _width(channels: int, base: int) -> float:
 def _depth(backbone: Mapping[str, tuple[int, ...]], stage: int) -> int:
     found = (re.match(rf"layer{stage}\.([0-9]+)\.", name) for name in backbone)
     return len({match[1] for match in found if match})
-
-
-def head_layers(shapes: Mapping[str, tuple[int, ...]], activation: str) -> list[tuple[str, str]]:
-    """Derive the layers of a head from the tensors of its `nn.Sequential`.
-
-    >>> head_layers({"0.weight": (8, 8), "0.bias": (8,), "2.weight": (4, 8)}, "relu")
-    [('linear', '0.'), ('relu', ''), ('linear', '2.')]
-
-    Args:
-        shapes: Shapes by name within the head; a single linear layer has no number.
-        activation: The activation before every linear layer but the first.
-
-    Returns:
-        The words that `projection_head` takes, each with the prefix of its tensors.
-
-    Raises:
-        ModelError: If there are more layers than a head has.
-    """
-    layers: list[tuple[str, str]] = []
-    prefixes = {name.rpartition(".")[0] for name in shapes}
-    if len(prefixes) > _MOST_HEAD_LAYERS:
-        raise ModelError(
-            f"The head has {len(prefixes)} layers ({few(sorted(prefixes))}); those that can be "
-            f"imported have up to {_MOST_HEAD_LAYERS}."
-        )
-    for prefix in sorted(prefixes, key=_position):
-        prefix = prefix and f"{prefix}."
-        linear = len(shapes.get(f"{prefix}weight", ())) == 2
-        if linear and layers:
-            layers.append((activation, ""))
-        layers.append(("linear" if linear else "bn", prefix))
-    return layers
-
-
-def _position(prefix: str) -> tuple[int, str]:
-    """The sort key of a layer in a head: its number; a layer without a number comes first."""
-    number = _number(prefix)
-    return (-1 if number is None else number, prefix)

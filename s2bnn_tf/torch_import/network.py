@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from s2bnn_tf.backbones import VIT_SIZES
 
 _FEATURES = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "reactnet": 1024}
+_FEATURES |= {"efficientnet_lite0": 1280}
+NONE_KNOWN = "neither a ResNet nor a ReActNet nor a vision transformer nor an EfficientNet-Lite0"
 _USUAL_REGISTERS = 4
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from s2bnn_tf.layers import BinaryConv2D, RPReLU
-from s2bnn_tf.torch_import.naming import head_layers
+from s2bnn_tf.torch_import.head_names import head_layers
 from s2bnn_tf.torch_import.tensors import TensorAccount
 
 keras = tf.keras
@@ -27,7 +27,7 @@ def fill_resnet(backbone: keras.Model, tensors: TensorAccount, prefix: str) -> N
             if isinstance(layer, keras.layers.Conv2D):
                 layer.kernel.assign(_kernel(tensors, f"{name}.weight", layer.kernel.shape))
             else:
-                _fill_batch_norm(layer, tensors, [name])
+                fill_batch_norm(layer, tensors, [name])
 
 
 def fill_reactnet(backbone: keras.Model, tensors: TensorAccount, prefix: str) -> None:
@@ -35,7 +35,7 @@ def fill_reactnet(backbone: keras.Model, tensors: TensorAccount, prefix: str) ->
     stem = backbone.get_layer("stem_conv")
     kernel = _kernel(tensors, f"{prefix}feature.0.conv1.weight", stem.kernel.shape)
     stem.kernel.assign(kernel)
-    _fill_batch_norm(backbone.get_layer("stem_bn"), tensors, [f"{prefix}feature.0.bn1"])
+    fill_batch_norm(backbone.get_layer("stem_bn"), tensors, [f"{prefix}feature.0.bn1"])
     blocks = sum(layer.name.endswith("_conv3x3") for layer in backbone.layers)
     for index in range(1, blocks + 1):
         _fill_block(backbone, tensors, f"block{index}", f"{prefix}feature.{index}.")
@@ -68,7 +68,7 @@ def fill_head(head: keras.Model, tensors: TensorAccount, prefix: str, activation
         elif kind == "bn":
             affine = {f"{name}weight", f"{name}bias"} & shapes.keys()
             norm = (prefix + name).removesuffix(".")
-            _fill_batch_norm(layer, tensors, [norm], affine=bool(affine))
+            fill_batch_norm(layer, tensors, [norm], affine=bool(affine))
 
 
 def take_linear(
@@ -86,7 +86,7 @@ def _fill_block(backbone: keras.Model, tensors: TensorAccount, ours: str, theirs
     conv1x1: BinaryConv2D = backbone.get_layer(f"{ours}_conv1x1")
     _fill_bias(conv3x3.input_quantizer.bias, tensors, f"{theirs}move11")
     conv3x3.kernel.assign(_kernel(tensors, f"{theirs}binary_3x3.weight", conv3x3.kernel.shape))
-    _fill_batch_norm(backbone.get_layer(f"{ours}_bn1"), tensors, [f"{theirs}bn1"])
+    fill_batch_norm(backbone.get_layer(f"{ours}_bn1"), tensors, [f"{theirs}bn1"])
     _fill_rprelu(backbone.get_layer(f"{ours}_rprelu1"), tensors, theirs, "1")
 
     _fill_bias(conv1x1.input_quantizer.bias, tensors, f"{theirs}move21")
@@ -98,7 +98,7 @@ def _fill_block(backbone: keras.Model, tensors: TensorAccount, ours: str, theirs
     parts = [_kernel(tensors, f"{theirs}{name}.weight", shape) for name in kernels]
     conv1x1.kernel.assign(np.concatenate(parts, axis=-1))
     names = [f"{theirs}{name}" for name in norms]
-    _fill_batch_norm(backbone.get_layer(f"{ours}_bn2"), tensors, names)
+    fill_batch_norm(backbone.get_layer(f"{ours}_bn2"), tensors, names)
     _fill_rprelu(backbone.get_layer(f"{ours}_rprelu2"), tensors, theirs, "2")
     for name in sum(not_run, []):
         tensors.ignore(f"{theirs}{name}.", _NOT_RUN)
@@ -116,7 +116,7 @@ def _fill_bias(variable: tf.Variable, tensors: TensorAccount, name: str) -> None
     variable.assign(tensors.take(f"{name}.bias", (1, channels, 1, 1)).reshape(channels))
 
 
-def _fill_batch_norm(
+def fill_batch_norm(
     layer: keras.layers.BatchNormalization,
     tensors: TensorAccount,
     names: list[str],

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 
 from s2bnn_tf.errors import ConfigError, ModelError
+from s2bnn_tf.torch_import import efficientnet, vision_transformers
 from s2bnn_tf.torch_import.naming import leading_numbers
-from s2bnn_tf.torch_import.vision_transformers import COMPLETE
+from s2bnn_tf.torch_import.network import NONE_KNOWN
 from s2bnn_tf.torch_import.words import few, shown
 
 # Parts of a name that wrappers of PyTorch add anywhere in it: around a network, or a layer.
@@ -18,7 +19,12 @@ _RESNET = ("bn1.running_mean", *(f"layer{stage}.0.conv1.weight" for stage in (1,
 _REACTNET_STEM = "feature.0.conv1.weight"
 _REACTNET = ("feature.0.bn1.running_mean", "feature.1.binary_3x3.weight")
 # The tensor by which a network is found, and others that it has.
-_NETWORKS = {_STEM: _RESNET, _REACTNET_STEM: _REACTNET, **COMPLETE}
+_NETWORKS = {
+    _STEM: _RESNET,
+    _REACTNET_STEM: _REACTNET,
+    **vision_transformers.COMPLETE,
+    **efficientnet.COMPLETE,
+}
 # lightly numbers the parts of a ResNet; these are the first blocks of its stages.
 _NUMBERED_STAGE = re.compile(r"((?:.*\.)?)[0-9]+\.0\.conv1\.weight", re.ASCII | re.DOTALL)
 _NUMBERED_PARTS, _STAGES = 6, 4
@@ -93,9 +99,9 @@ def choose_networks(names: list[str], prefix: str | None) -> tuple[list[str], li
     networks = find_networks(names)
     if not networks:
         raise ModelError(
-            "The file holds neither a ResNet nor a ReActNet nor a vision transformer below any "
-            f"prefix (its first tensors are {few(names[:3])}; by prefix, it has "
-            f"{_counted(names)}): no other network can be imported."
+            f"The file holds {NONE_KNOWN} below any prefix (its first tensors are "
+            f"{few(names[:3])}; by prefix, it has {_counted(names)}): no other network "
+            "can be imported."
         )
     if prefix is None:
         return networks, []

@@ -177,6 +177,14 @@ def test_every_published_teacher_has_a_source_and_an_own_file():
         assert 50 < published.linear_probe < 90
 
 
+@pytest.mark.parametrize(
+    ("view", "side"), [((64, 64), 128), ((96, 320), 128), ((97, 97), 224), ((320, 320), 224)]
+)
+def test_small_views_are_scaled_less_where_that_suffices(view, side):
+    assert PUBLISHED["efficientnet_lite0"].size_for(view) == side
+    assert PUBLISHED["dinov2_vits14"].size_for(view) == 224
+
+
 def test_the_license_reaches_the_run_that_it_guides(published, tmp_path):
     get_teacher(NAME, no_progress)
     config = Config(
