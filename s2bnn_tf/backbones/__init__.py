@@ -4,6 +4,12 @@ import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.backbones import zoo as _zoo  # noqa: F401  (registers the networks of Larq Zoo)
 from s2bnn_tf.backbones.efficientnet import efficientnet_lite0
 from s2bnn_tf.backbones.heads import DEFAULT_HEAD, Encoder, projection_head
+from s2bnn_tf.backbones.joint_vit import (
+    JOINT_BLOCKS,
+    JOINT_CHANNELS,
+    clip_vit_base,
+    siglip_vit_base,
+)
 from s2bnn_tf.backbones.reactnet import reactnet
 from s2bnn_tf.backbones.registry import (
     backbone_names,
@@ -27,6 +33,8 @@ from s2bnn_tf.backbones.vit import (
 __all__ = [
     "CHANNELS_PER_HEAD",
     "DEFAULT_HEAD",
+    "JOINT_BLOCKS",
+    "JOINT_CHANNELS",
     "VIT_SIZES",
     "Encoder",
     "ReverseImage",
@@ -34,6 +42,7 @@ __all__ = [
     "backbone_options",
     "backbone_plugin",
     "build_backbone",
+    "clip_vit_base",
     "efficientnet_lite0",
     "is_vit",
     "projection_head",
@@ -42,6 +51,7 @@ __all__ = [
     "resnet18",
     "resnet34",
     "resnet50",
+    "siglip_vit_base",
     "vit_base",
     "vit_large",
     "vit_small",

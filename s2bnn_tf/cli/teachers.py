@@ -78,7 +78,12 @@ _COLUMNS = (
 
 def _table(rows: list[dict[str, Any]]) -> str:
     shown = [
-        {**row, "here": "yes" if row["cached"] else "", "parameters": f"{row['parameters']:g} M"}
+        {
+            **row,
+            "here": "yes" if row["cached"] else "",
+            "parameters": f"{row['parameters']:g} M",
+            "linear_probe": row["linear_probe"] or "",
+        }
         for row in rows
     ]
     requested = ", ".join(row["name"] for row in rows if row["requested"])

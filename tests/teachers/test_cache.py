@@ -174,7 +174,7 @@ def test_every_published_teacher_has_a_source_and_an_own_file():
         assert published.url.startswith("https://")
         assert published.source.startswith("https://")
         assert published.license
-        assert 50 < published.linear_probe < 90
+        assert published.linear_probe is None or 50 < published.linear_probe < 90
 
 
 @pytest.mark.parametrize(
