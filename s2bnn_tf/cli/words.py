@@ -38,6 +38,9 @@ from s2bnn_tf.progress import show_progress
     help="The student's vectors of pictures, by s2bnn embed or s2bnn-run index: where pictures "
     "are, and the threshold.",
 )
+@click.option(
+    "--everyday", is_flag=True, help="Add the 1,000 everyday words, as axes for training."
+)
 @json_option
 def words(
     source: str,
@@ -47,6 +50,7 @@ def words(
     text_encoder: Path | None,
     templates: tuple[str, ...],
     pictures: Path | None,
+    everyday: bool,
     as_json: bool,
 ) -> None:
     """Make the classes in FILE.txt, named in words, into a file that a device takes.
@@ -70,6 +74,7 @@ def words(
         text_encoder=text_encoder,
         templates=templates,
         pictures=pictures,
+        everyday=everyday,
         progress=show_progress,
     )
     print_result(result, as_json, lambda: _describe(result))

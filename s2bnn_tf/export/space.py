@@ -30,7 +30,9 @@ def space_of_run(run: RunDirectory) -> str | None:
         CheckpointError: If its record of the teacher is damaged.
     """
     config = run.config
-    if config.teacher is None or config.objective.regression_weight == 0:
+    objective = config.objective
+    learned = objective.regression_weight > 0 or objective.words_weight > 0
+    if config.teacher is None or not learned:
         raise ConfigError(
             f"{run.path} was not trained towards a teacher's features, so it has no head that "
             "ends in their space; train it with objective.regression_weight above 0, or convert "

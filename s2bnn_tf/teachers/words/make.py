@@ -16,7 +16,7 @@ from s2bnn_tf.reading import Array, read_npz
 from s2bnn_tf.teachers.cache import cache_directory, get_teacher, is_published
 from s2bnn_tf.teachers.published import PUBLISHED
 from s2bnn_tf.teachers.space import teacher_space
-from s2bnn_tf.teachers.words.lists import read_list
+from s2bnn_tf.teachers.words.lists import EVERYDAY, Entry, read_list
 from s2bnn_tf.teachers.words.onnx_encoder import OnnxTextEncoder
 from s2bnn_tf.teachers.words.texts import TextEncoder, check_templates, embed_words
 from s2bnn_tf.teachers.words.transformers_encoder import TransformersTextEncoder
@@ -38,6 +38,7 @@ def make_words(
     text_encoder: str | Path | None = None,
     templates: Sequence[str] = (),
     pictures: str | Path | None = None,
+    everyday: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write a file of classes named in words.
@@ -52,6 +53,8 @@ def make_words(
         templates: Texts with `{}` where the name goes; defaults to what suits the encoder.
         pictures: An `.npz` of the student's vectors of pictures, by `s2bnn embed` or `s2bnn-run
             index`, from which the mean of pictures and the threshold are taken.
+        everyday: Whether to add the 1,000 everyday words, as axes of `words_loss`; of `vectors`,
+            those that it has.
         progress: Called with the number of words that are done.
 
     Returns:
@@ -72,9 +75,12 @@ def make_words(
             raise ConfigError("--template is for texts, and --vectors holds vectors: choose one.")
         words = read_vectors(vectors)
         if str(source) != ALL:
-            words = pick(words, read_list(source), vectors)
+            known = set(words.names)
+            more = [e for e in read_list(EVERYDAY) if e.name in known] if everyday else []
+            words = pick(words, _joined(read_list(source), more), vectors)
     else:
         entries = read_list(source)  # before a large network is loaded
+        entries = _joined(entries, read_list(EVERYDAY) if everyday else [])
         encoder = _open(teacher, text_encoder)
         used = wanted or encoder.templates
         words = embed_words(encoder, entries, used, progress or no_progress)
@@ -138,6 +144,12 @@ def read_pictures(path: str | Path) -> NDArray[np.float32]:
     if not found or not found[0].size:
         raise DataError(f"{path} has no vectors of pictures; {cure}.")
     return found[0].astype(np.float32)
+
+
+def _joined(entries: list[Entry], more: list[Entry]) -> list[Entry]:
+    """Entries, and more whose names are not among them."""
+    names = {entry.name for entry in entries}
+    return [*entries, *(entry for entry in more if entry.name not in names)]
 
 
 def _check(
