@@ -1,6 +1,7 @@
 """From a checkpoint to numbers: kNN, linear probes, few labels, fine-tuning, calibration."""
 
 import s2bnn_tf.checked  # noqa: F401
+from s2bnn_tf.evaluation.agreement import word_agreement
 from s2bnn_tf.evaluation.embed import embed_images, embed_sources
 from s2bnn_tf.evaluation.evaluate_calibration import evaluate_calibration
 from s2bnn_tf.evaluation.evaluate_finetune import evaluate_finetune
@@ -9,7 +10,7 @@ from s2bnn_tf.evaluation.evaluate_linear import evaluate_linear
 from s2bnn_tf.evaluation.evaluate_low_label import evaluate_low_label
 from s2bnn_tf.evaluation.feature_cache import FeatureCache
 from s2bnn_tf.evaluation.features import extract_features, readable
-from s2bnn_tf.evaluation.gallery import Gallery, make_gallery
+from s2bnn_tf.evaluation.gallery import Gallery, make_gallery, thumbnail
 from s2bnn_tf.evaluation.knn import knn_accuracy, nearest_neighbors
 from s2bnn_tf.evaluation.linear_lbfgs import fit_linear_probe
 from s2bnn_tf.evaluation.linear_sgd import train_linear_probe
@@ -38,5 +39,7 @@ __all__ = [
     "read_results",
     "readable",
     "results_dir",
+    "thumbnail",
     "train_linear_probe",
+    "word_agreement",
 ]

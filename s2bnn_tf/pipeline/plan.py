@@ -76,6 +76,7 @@ class Options:
         share: The share of the pictures that is held out.
         target: The kind of device.
         given: The names and digests of objects of the calling program; see `take_objects`.
+        words: A list of words, or a file of `s2bnn words`, to name pictures by; None for neither.
     """
 
     minutes: float = 30.0
@@ -86,6 +87,7 @@ class Options:
     share: float = 0.2
     target: str = "linux-aarch64"
     given: tuple[str, ...] = ()
+    words: str | None = None
 
 
 @dataclass(frozen=True)
@@ -443,6 +445,12 @@ def check_overrides(options: Options) -> None:
     """
     config = _load("student", options.overrides)
     options_of(config.student.backbone)
+    objective = config.objective
+    if options.words is not None and not (objective.regression_weight or objective.words_weight):
+        raise ConfigError(
+            "--words needs a student that learns its teacher's features: leave the objective at "
+            "regression, or set objective.words_weight."
+        )
     if config.objective.custom is not None:
         check_objective(config.objective.custom)
     check_loggers(config.loggers)

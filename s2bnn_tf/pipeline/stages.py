@@ -26,6 +26,7 @@ from s2bnn_tf.pipeline.plan import (
     save_plan,
 )
 from s2bnn_tf.pipeline.results import measure
+from s2bnn_tf.pipeline.words import WORDS, begin_words, finish_words
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import Number, Object, read_json
 from s2bnn_tf.runs import CheckpointStore, RunDirectory, leave_untrained
@@ -35,7 +36,7 @@ keras = tf.keras
 
 _ENDED = "ended.json"  # the stages that a callback has ended, and their steps
 _STAGES = Object(values=Number(low=0, whole=True))
-_EARLY = (".lock", "images.tsv", FRAMES, FOLDER)  # may be there before the plan is
+_EARLY = (".lock", "images.tsv", FRAMES, FOLDER, WORDS)  # may be there before the plan is
 
 
 def run_fit(
@@ -54,7 +55,8 @@ def run_fit(
         data: A folder, picture files, or another source as for `open_source`.
         output_dir: The directory for everything: the run directories `teacher`, `untrained`,
             `step1` and `student`, `student.tflite` with its card, `bundle.zip`, `features.npz`,
-            `report.html`, `plan.json` and `results.json`; `frames` of videos.
+            `words.npz` if words were given, `report.html`, `plan.json` and `results.json`;
+            `frames` of videos.
         options: What is asked for.
         dry_run: Whether to stop after the plan, which is not kept then.
         callbacks: Callbacks of Keras for every stage; see `pretrain`.
@@ -84,7 +86,8 @@ def run_fit(
         for line in plan.lines():
             report(f"  {line}")
         if dry_run:
-            (output / "images.tsv").unlink(missing_ok=True)
+            for name in ("images.tsv", WORDS):
+                (output / name).unlink(missing_ok=True)
             return {"plan": plan.lines()}
         save_plan(plan, output / "plan.json")
         _train(plan, output, callbacks, report)
@@ -126,6 +129,8 @@ def _plan(
     timed: bool,
 ) -> Plan:
     check_overrides(options)
+    if options.words is not None:
+        begin_words(options.words, options.teacher, output, report)
     look = look_at(data, output, share=options.share, progress=report)
     spent = time.monotonic() - started
     return place(make_plan(look, options, spent, report, timed=timed), output)
@@ -191,12 +196,16 @@ def _is_finished(run: RunDirectory, steps: int) -> bool:
 
 def _finish(plan: Plan, output: Path, report: Progress) -> tuple[dict[str, str], dict[str, Any]]:
     report("Converting and verifying")
-    model = deliver.convert(output, report)
+    named = plan.options.words is not None
+    model = deliver.convert(output, report, head="teacher" if named else "none")
     results = measure(plan, output, report)
+    words = finish_words(plan, output, report) if named else ({}, [])
     bundle = deliver.pack_bundle(plan, output, report)
     features = deliver.write_features(plan, output, report)
-    page = deliver.report(plan, output, results)
+    page = deliver.report(plan, output, results, words)
     report(deliver.headline(results))
     paths = {"run": output / "student", "model": model, "report": page, "features": features}
-    named = {name: str(path.resolve()) for name, path in paths.items()}
-    return {**named, "bundle": str(bundle.resolve()) if bundle else ""}, results
+    if named:
+        paths["words"], results = output / WORDS, {**results, "words": words[0]}
+    found = {name: str(path.resolve()) for name, path in paths.items()}
+    return {**found, "bundle": str(bundle.resolve()) if bundle else ""}, results

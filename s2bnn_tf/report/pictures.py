@@ -5,17 +5,39 @@ from __future__ import annotations
 import base64
 import io
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from s2bnn_tf.evaluation import Gallery, Mistakes
+from s2bnn_tf.evaluation import Gallery, Mistakes, thumbnail
 from s2bnn_tf.report.table import NBSP
 
 SHOWN_CLASSES = 20  # of a confusion matrix; more cannot be read
 SHOWN_NEIGHBORS = 3  # classes that are named, of those of a picture's neighbors
+_TILE = 64  # pixels
 SHOWN_PAIRS = 15  # of classes that are confused, where there is no matrix
+
+
+@dataclass(frozen=True)
+class WordRow:
+    """A word, and the pictures that are put first for it.
+
+    Attributes:
+        name: The word.
+        student: Thumbnails by the student, the nearest first, as from `thumbnail_of`.
+        teacher: Those by the teacher.
+    """
+
+    name: str
+    student: list[str]
+    teacher: list[str]
+
+
+def thumbnail_of(image: NDArray[np.uint8]) -> str:
+    """A picture `(H, W, 3)` as a small square for a page, in an address of its own."""
+    return _data_uri(thumbnail(image, _TILE))
 
 
 def neighbor_rows(gallery: Gallery) -> list[dict[str, Any]]:
