@@ -53,7 +53,7 @@ def _image_size(default: int, *, at_least: int, at_most: int) -> Any:
 
 
 # The losses by their names in metrics.jsonl; `objective.NAME_weight` is the weight of each.
-OBJECTIVES = ("contrastive", "distillation", "similarity", "regression", "custom")
+OBJECTIVES = ("contrastive", "distillation", "similarity", "regression", "words", "custom")
 
 # The student's head. One for distributions and similarities is MoCo v2's; features, which were made
 # for no head, are met by a deeper one, as in SimReg (https://arxiv.org/abs/2201.05131).
@@ -171,7 +171,9 @@ class ObjectiveConfig:
     distillation_weight: float = _number(1.0, at_least=0.0)
     similarity_weight: float = _number(0.0, at_least=0.0)
     regression_weight: float = _number(0.0, at_least=0.0)
+    words_weight: float = _number(0.0, at_least=0.0)
     custom_weight: float = _number(0.0, at_least=0.0)
+    words: str | None = None  # FILE.npz of `s2bnn words`, whose words are the axes
     custom: str | None = None  # the name of a registered objective
     temperature: float = _number(0.2, above=0.0, at_most=1e3)  # for all losses
     teacher_temperature: float | None = _number(None, above=0.0)  # default: temperature
@@ -231,7 +233,8 @@ class Config:
     def __post_init__(self) -> None:
         if self.student.head is None:
             used = [o for o in OBJECTIVES if getattr(self.objective, f"{o}_weight") > 0]
-            head = _HEAD_FOR_FEATURES if used == ["regression"] else _HEAD
+            in_their_space = used in (["regression"], ["regression", "words"], ["words"])
+            head = _HEAD_FOR_FEATURES if in_their_space else _HEAD
             object.__setattr__(self, "student", dataclasses.replace(self.student, head=head))
 
     @property
@@ -317,6 +320,11 @@ def _check_objective(objective: ObjectiveConfig, teacher: TeacherConfig | None) 
         raise ConfigError(
             "objective: expected custom, the name of a registered objective, together with a "
             "custom_weight above 0, or neither."
+        )
+    if (objective.words is None) != (objective.words_weight == 0):
+        raise ConfigError(
+            "objective: expected words, a file of `s2bnn words`, together with a words_weight "
+            "above 0, or neither."
         )
     guided = [name for name in used if name != "contrastive_weight"]
     if guided and (teacher is None or teacher.weights is None):

@@ -37,8 +37,11 @@ ORDER = (
 LEVEL = {name: level for level, names in enumerate(ORDER) for name in names}
 NO_CONFIG = {"layers", "backbones", "objectives", "data", "tflite"}  # these take plain arguments
 ONLY_IN = {
-    "torch": {"torch_import"},
+    "torch": {"torch_import", "teachers/words/transformers_encoder.py"},
     "larq_compute_engine": {"export", "tflite"},
+    "onnxruntime": {"teachers"},
+    "tokenizers": {"teachers"},
+    "transformers": {"teachers"},
     "larq_zoo": {"backbones/zoo.py"},
     "onnxruntime": {"teachers"},
     "tensorflow_addons": set(),  # it serves the tests alone

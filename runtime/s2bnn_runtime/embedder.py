@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from s2bnn_runtime.errors import PictureError, S2bnnError, one_line
 from s2bnn_runtime.files import open_model
 from s2bnn_runtime.images import KEPT_BY_CENTER_CROP, as_input, read_picture, takes_a_picture
+from s2bnn_runtime.metadata import space_in
 from s2bnn_runtime.reading import read_bytes, read_json
 from s2bnn_runtime.regions import Regions
 
@@ -67,12 +68,14 @@ class Embedder:
 
     @property
     def space(self) -> str:
-        """The name of the space of the embeddings, which models may share; else the file's SHA-256.
+        """The name of the space of the embeddings, which models may share.
 
-        Embeddings of different spaces cannot be compared.
+        It is in the card and in the file; otherwise it is the file's SHA-256. Embeddings of
+        different spaces cannot be compared.
         """
         if not isinstance(self._space, str) or not self._space:
-            self._space = hashlib.sha256(read_bytes(self.model, limit=2**31)).hexdigest()
+            content = read_bytes(self.model, limit=2**31)
+            self._space = space_in(content) or hashlib.sha256(content).hexdigest()
         return self._space
 
     def __call__(self, paths: Iterable[Path]) -> NDArray[Any]:

@@ -17,6 +17,7 @@ from s2bnn_runtime.rows import Clock, Row, Rows, add_arguments, read_count, read
 __all__ = ["Embedder", "add_verbs"]  # programs import Embedder from here
 
 _FALSE_ALARMS = 0.05
+_MOST_SHOWN = 50  # classes in a line of text
 
 
 def add_verbs(verbs: Any) -> None:
@@ -34,6 +35,12 @@ def add_verbs(verbs: Any) -> None:
         type=read_count,
         metavar="P",
         help="how many kinds of pictures the class has, each with a mean of its own (default: 1)",
+    )
+    enroll.add_argument(
+        "--onto",
+        type=Path,
+        metavar="WORDS",
+        help="begin a new file with the classes of this one, such as words, which stays as it is",
     )
     enroll.add_argument(
         "--audit",
@@ -89,7 +96,7 @@ def _enroll(options: argparse.Namespace) -> Rows:
         classifier.enter(embedder.space)
     else:
         paths, embeddings, errors = embedder.readable(picture_files(options.images))
-        with PrototypeClassifier.edit(options.classes) as classifier:
+        with PrototypeClassifier.edit(options.classes, options.onto) as classifier:
             classifier.enter(embedder.space)
             classifier.enroll(options.name, embeddings, [str(path) for path in paths])
             if options.prototypes is not None:
@@ -139,6 +146,8 @@ def _classify(options: argparse.Namespace) -> Rows:
         said = f"Rejected is what looks less like its class than {100 * rate:g} % of it do."
     elif options.threshold is None and classifier.threshold == -1:
         said = f"Nothing is rejected: enroll at least {ENOUGH_EXAMPLES} pictures of each class."
+        if classifier.words is not None:
+            said = "Nothing is rejected: the words have no threshold; give one with --threshold."
     else:
         said = ""
     yield Row(None, said)
@@ -183,6 +192,8 @@ def _forget(options: argparse.Namespace) -> Rows:
 
 
 def _counts(options: argparse.Namespace, classifier: PrototypeClassifier) -> Row:
-    counts = ", ".join(f"{name} {count}" for name, count in classifier.counts.items())
-    record = {"classes": classifier.counts}
-    return Row(record, f"{options.classes}: {counts or 'no class'}")
+    counts = classifier.counts
+    shown = [f"{name} {count}" for name, count in counts.items()][:_MOST_SHOWN]
+    more = f" and {len(counts) - _MOST_SHOWN:,} more" if len(counts) > _MOST_SHOWN else ""
+    text = f"{options.classes}: {', '.join(shown) or 'no class'}{more}"
+    return Row({"classes": counts}, text)

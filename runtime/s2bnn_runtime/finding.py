@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from s2bnn_runtime.embedder import Embedder
 from s2bnn_runtime.errors import PictureError, S2bnnError
 from s2bnn_runtime.images import matches, picture_files
 from s2bnn_runtime.index import PRECISIONS, PictureIndex
 from s2bnn_runtime.indexing import INDEX, changes, open_index, update
+from s2bnn_runtime.prototypes import PrototypeClassifier
 from s2bnn_runtime.rows import Clock, Row, Rows, add_arguments, read_count
+from s2bnn_runtime.words import WORD
 
 
 def add_verbs(verbs: Any) -> None:
@@ -33,7 +36,12 @@ def add_verbs(verbs: Any) -> None:
         epilog="example: s2bnn-run search encoder.tflite query.jpg photos.npz",
     )
     add_arguments(search, "model")
-    search.add_argument("query", type=Path, help="the picture to search for")
+    search.add_argument(
+        "query", help=f'the picture to search for, or a name from --words, as in {WORD}"red car"'
+    )
+    search.add_argument(
+        "--words", type=Path, metavar="FILE", help="the .npz of `s2bnn words` that knows the name"
+    )
     add_places(search)
     search.add_argument(
         "--top-k", type=read_count, default=5, metavar="K", help="how many to show (default: 5)"
@@ -95,12 +103,16 @@ def _search(options: argparse.Namespace) -> Rows:
     embedder = Embedder(options.model)
     indexes = [_open(path, embedder) for path in options.places if path.suffix == INDEX]
     named = [path for path in options.places if path.suffix != INDEX]
-    files = (
-        [path for path in picture_files(named) if not _same(path, options.query)] if named else []
-    )
+    asked = None if options.query.startswith(WORD) else Path(options.query)
+    files = picture_files(named) if named else []
+    files = [path for path in files if asked is None or not _same(path, asked)]
     if not files and not indexes:
         raise S2bnnError(f"there is no picture but {options.query} itself; name more pictures")
-    (query,) = embedder([options.query])
+    center = None
+    if asked is None:
+        query, center = _word(options, embedder)
+    else:
+        (query,) = embedder([asked])
     if files:
         index, errors = _embed(files, embedder)
         yield from errors
@@ -113,7 +125,8 @@ def _search(options: argparse.Namespace) -> Rows:
             query,
             options.top_k,
             precision=options.precision,
-            leave_out=lambda path: _same(path, options.query),
+            leave_out=lambda path: asked is not None and _same(path, asked),
+            center=center,
         )
     ]
     spent = clock.lap()
@@ -123,6 +136,18 @@ def _search(options: argparse.Namespace) -> Rows:
     for path, score in answers[: options.top_k]:
         record = {"path": path, "score": score, "query": str(options.query)}
         yield Row({**record, "milliseconds": spent}, f"{score:7.4f}  {path}")
+
+
+def _word(
+    options: argparse.Namespace, embedder: Embedder
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """The vector of a word, and the mean of words."""
+    if options.words is None:
+        raise S2bnnError(f"{options.query} needs --words, a file that `s2bnn words` made")
+    classes = PrototypeClassifier.load(options.words)
+    classes.enter(embedder.space)
+    vector = classes.vector(options.query.removeprefix(WORD)).astype(np.float32)
+    return vector, None if classes.words is None else classes.words.mean.astype(np.float32)
 
 
 def gather(options: argparse.Namespace) -> tuple[PictureIndex, list[Row]]:

@@ -162,6 +162,7 @@ class PictureIndex:
         *,
         precision: str = "float",
         leave_out: Callable[[str], bool] | None = None,
+        center: NDArray[np.float32] | None = None,
     ) -> list[tuple[str, float]]:
         """The pictures most similar to a vector.
 
@@ -173,6 +174,8 @@ class PictureIndex:
             count: How many to find.
             precision: One of `PRECISIONS`.
             leave_out: Whether a path is no answer, such as that of the query.
+            center: What is subtracted from the vector before it becomes bits, `(D,)`: the mean of
+                words for a word, which lie elsewhere than pictures. Defaults to the index's own.
 
         Returns:
             Paths and cosines, the most similar first.
@@ -187,7 +190,7 @@ class PictureIndex:
                 f"the index holds vectors of {self.vectors.shape[1]} numbers, not {len(query)}"
             )
         unit = (query / max(float(np.linalg.norm(query)), 1e-12)).astype(np.float32)
-        rows = self._shortlist(unit, max(_SHORTLIST, 10 * count), precision)
+        rows = self._shortlist(unit, max(_SHORTLIST, 10 * count), precision, center)
         scores = _products(self.vectors, rows, unit)
         found: list[tuple[str, float]] = []
         for number in np.argsort(-scores, kind="stable"):
@@ -199,13 +202,18 @@ class PictureIndex:
         return found
 
     def _shortlist(
-        self, unit: NDArray[np.float32], count: int, precision: str
+        self,
+        unit: NDArray[np.float32],
+        count: int,
+        precision: str,
+        center: NDArray[np.float32] | None,
     ) -> NDArray[np.int64]:
         """The rows that may be nearest."""
         if precision == "float" or count >= len(self):
             return np.arange(len(self))
         if precision == "bits":
-            code = encode(unit[np.newaxis], np.asarray(self._center))[0]
+            own = np.asarray(self._center)
+            code = encode(unit[np.newaxis], own if center is None else center)[0]
             return nearest(self._codes, code, count)[0]
         distances = -_products(self._steps, np.arange(len(self)), unit) * self._scales
         # Rounding: seven deviations of the difference of two such products.

@@ -18,6 +18,7 @@ from s2bnn_runtime.errors import S2bnnError, file_errors
 from s2bnn_runtime.files import write_arrays
 from s2bnn_runtime.reading import read_arrays
 from s2bnn_runtime.thresholds import class_thresholds
+from s2bnn_runtime.words import Words, no_such_name
 
 ENOUGH_EXAMPLES = 5  # of a class, with which a threshold for it makes sense
 _MOST_EXAMPLES = 100  # of each class that are kept, so that the file is bounded
@@ -49,6 +50,9 @@ class PrototypeClassifier:
     its class without it, shows how similar a further picture of the class will be. A class of
     several kinds can have a prototype for each (`split`), made of the examples that are kept.
 
+    A class can begin with a word's vector, from a file that `s2bnn words` made. The word counts as
+    one example, and pictures are moved to where words are before they are added (`Words`).
+
     >>> classifier = PrototypeClassifier(threshold=0.5)
     >>> classifier.enroll("cat", [[1.0, 0.1], [1.0, -0.1]])
     >>> classifier.enroll("dog", [[0.0, 1.0]])
@@ -76,7 +80,10 @@ class PrototypeClassifier:
         self._sources: dict[str, list[str]] = {}
         self._splits: dict[str, int] = {}
         self._clusters: dict[str, tuple[NDArray[np.float64], NDArray[np.int64]]] = {}
+        self._words: set[str] = set()  # the classes that began with a word
+        self._rows: tuple[NDArray[Any], NDArray[np.int64]] | None = None
         self.space: str | None = None
+        self.words: Words | None = None
 
     def enter(self, space: str) -> None:
         """Say from which space the embeddings are: those of another one cannot be compared.
@@ -90,6 +97,12 @@ class PrototypeClassifier:
         if self.space is None and not self._sums:
             self.space = space
         if self.space not in (None, space):
+            if self.words is not None:
+                raise S2bnnError(
+                    "the words are of another teacher than the model's; convert the student of "
+                    f"their teacher{f' {self.words.teacher}' * bool(self.words.teacher)} with "
+                    "`s2bnn convert --head teacher`, or make words for this one"
+                )
             raise S2bnnError(
                 "the classes were enrolled with another model; use that one, or enroll them again "
                 "into another file"
@@ -118,15 +131,48 @@ class PrototypeClassifier:
         if not name:
             raise S2bnnError("a class needs a name")
         units = _unit(embeddings, self._dim())
+        moved = self._moved(units)
         self._clusters.pop(name, None)
-        for unit, source in zip(units, sources or [""] * len(units)):
+        self._rows = None
+        for unit, place, source in zip(units, moved, sources or [""] * len(units)):
             self._keep(name, unit, source)
-            self._sums[name] = self._sums.get(name, 0) + unit
+            self._sums[name] = self._sums.get(name, 0) + place
             self._counts[name] = self._counts.get(name, 0) + 1
+
+    def add_words(self, names: Sequence[str], vectors: ArrayLike, words: Words) -> None:
+        """Begin with classes that are words; nothing may be enrolled before.
+
+        Args:
+            names: K different names.
+            vectors: The vector of each, an array (K, D), of any length.
+            words: What else is known about them.
+
+        Raises:
+            S2bnnError: If a vector is zero or not finite.
+        """
+        units = _unit(vectors, None).astype(np.float32)
+        self.words, self._rows = words, None
+        self._sums = dict(zip(names, units))
+        self._words = set(names)
+        self._counts = dict.fromkeys(names, 1)
+
+    def vector(self, name: str) -> NDArray[np.float64]:
+        """The direction of a class, of unit length, `(D,)`.
+
+        Raises:
+            S2bnnError: If there is no class of that name; the nearest are offered.
+        """
+        self._check_name(name)
+        unit: NDArray[np.float64] = _unit(self._sums[name][np.newaxis], None)[0]
+        return unit
+
+    def _moved(self, units: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Pictures' vectors as they are added to classes."""
+        return units if self.words is None else self.words.to_words(units)
 
     def _keep(self, name: str, unit: NDArray[np.float64], source: str) -> None:
         """Keep an example, so that those kept are always a random choice of all."""
-        count = self._counts.get(name, 0)
+        count = self._counts.get(name, 0) - (name in self._words)
         kept = self._examples.get(name, np.zeros((0, len(unit)), np.float32))
         if count > len(kept) and len(kept) < _MOST_EXAMPLES:
             return  # of an earlier version, which kept none: a choice of the new ones would not do
@@ -178,6 +224,7 @@ class PrototypeClassifier:
             raise S2bnnError(f"a class has 1 to {_MOST_PROTOTYPES} prototypes, not {prototypes}")
         self._splits[name] = prototypes
         self._clusters.pop(name, None)
+        self._rows = None
 
     def forget(self, name: str) -> None:
         """Remove a class.
@@ -189,6 +236,8 @@ class PrototypeClassifier:
         del self._sums[name], self._counts[name]
         for kept in (self._examples, self._sources, self._splits, self._clusters):
             kept.pop(name, None)
+        self._words.discard(name)
+        self._rows = None
 
     def examples(self, name: str) -> NDArray[np.float64]:
         """The kept examples of a class, of unit length, `(M, D)`."""
@@ -214,10 +263,16 @@ class PrototypeClassifier:
         if not self._sums:
             raise S2bnnError("no class is enrolled")
         units = _unit(embeddings, self._dim())
-        cosines = [
-            (units @ _unit(self._prototypes(name)[0], None).T).max(axis=1) for name in self._sums
-        ]
-        return np.stack(cosines, axis=1)
+        if self._rows is None:  # once for all pictures, since there may be 100,000 words
+            sums = [self._prototypes(name)[0] for name in self._sums]
+            starts = np.cumsum([0, *map(len, sums[:-1])])
+            dtype = np.float64 if self.words is None else np.float32
+            self._rows = _in_place(np.concatenate(sums, dtype=dtype)), starts
+        rows, starts = self._rows
+        cosines: NDArray[np.float64] = np.maximum.reduceat(
+            np.asarray(units.astype(rows.dtype) @ rows.T, np.float64), starts, axis=1
+        )
+        return cosines
 
     def predict(
         self, embeddings: ArrayLike, thresholds: Mapping[str, float] | None = None
@@ -253,7 +308,8 @@ class PrototypeClassifier:
             false_alarms: The share of further pictures of a class that may be rejected.
 
         Returns:
-            A cosine for each class; None if the classes have too few examples.
+            A cosine for each class; None if the classes have too few examples. A word without
+            pictures is never rejected.
 
         Raises:
             S2bnnError: If the rate is no share.
@@ -264,7 +320,10 @@ class PrototypeClassifier:
             left_out = self.left_out(name)[different] if len(different) > 1 else np.zeros(0)
             distances[name] = 1 - left_out
         chosen = class_thresholds(distances, false_alarms)
-        return chosen and {name: max(1 - distance, -1.0) for name, distance in chosen.items()}
+        if chosen is None:
+            return None
+        words = self._words - self._examples.keys()
+        return {n: -1.0 if n in words else max(1 - far, -1.0) for n, far in chosen.items()}
 
     def left_out(self, name: str) -> NDArray[np.float64]:
         """The cosine of each kept example of a class to the class without it, `(M,)`.
@@ -274,9 +333,10 @@ class PrototypeClassifier:
         examples = self.examples(name)
         sums, members = self._prototypes(name)
         cosines = np.zeros((len(examples), len(sums)))
+        moved = self._moved(examples) if len(examples) else examples
         for number, total in enumerate(sums):
             own = (members == number)[:, np.newaxis]
-            rest = total - np.where(own, examples, 0)
+            rest = total - np.where(own, moved, 0)
             lengths = np.linalg.norm(rest, axis=1)
             alone = lengths < 1e-6
             found = (examples * rest).sum(axis=1) / np.where(alone, 1, lengths)
@@ -291,7 +351,8 @@ class PrototypeClassifier:
             return self._sums[name][np.newaxis], np.zeros(len(examples), np.int64)
         if name not in self._clusters:
             members = cluster(examples, self._splits[name])
-            sums = [examples[members == number].sum(axis=0) for number in range(members.max() + 1)]
+            moved = self._moved(examples)
+            sums = [moved[members == number].sum(axis=0) for number in range(members.max() + 1)]
             self._clusters[name] = np.stack(sums), members
         return self._clusters[name]
 
@@ -303,11 +364,17 @@ class PrototypeClassifier:
         """
         examples = [self._examples.get(name) for name in self._sums]
         kept = [array for array in examples if array is not None]
+        dtype = np.float64 if self.words is None else np.float32  # of up to 100,000 words
+        own: dict[str, ArrayLike] = {}
+        if self.words is not None:
+            own = self.words.arrays()
+            own["is_word"] = np.array([name in self._words for name in self._sums], np.bool_)
         write_arrays(
             path,
             {
+                **own,
                 "names": np.array(list(self._sums), dtype=np.str_),
-                "sums": np.array(list(self._sums.values()), dtype=np.float64),
+                "sums": np.array(list(self._sums.values()), dtype=dtype),
                 "counts": np.array(list(self._counts.values()), dtype=np.int64),
                 "threshold": np.float64(self.threshold),
                 "space": np.array(self.space or "", dtype=np.str_),
@@ -350,7 +417,8 @@ class PrototypeClassifier:
         ):
             raise S2bnnError(f"{path} holds no enrolled classes: its arrays do not match")
         classifier = cls(float(threshold))
-        classifier._sums = dict(zip(names.tolist(), sums.astype(np.float64)))
+        sums = sums if "word_mean" in arrays else sums.astype(np.float64)
+        classifier._sums = dict(zip(names.tolist(), sums))
         classifier._counts = dict(zip(names.tolist(), counts.tolist()))
         try:
             classifier._read_examples(arrays)
@@ -365,6 +433,12 @@ class PrototypeClassifier:
         if "examples" not in arrays:
             return
         self.space = str(arrays["space"]) or None
+        self.words = Words.read(arrays, self._dim() or len(arrays.get("word_mean", ())))
+        if self.words is not None:
+            begun = arrays["is_word"]
+            if begun.shape != (len(self._sums),) or begun.dtype != np.bool_:
+                raise ValueError
+            self._words = {name for name, word in zip(self._sums, begun) if word}
         examples, sources, kept, splits = (
             arrays[name] for name in ("examples", "sources", "kept", "splits")
         )
@@ -389,8 +463,12 @@ class PrototypeClassifier:
 
     @classmethod
     @contextmanager
-    def edit(cls, path: str | os.PathLike[str]) -> Iterator[PrototypeClassifier]:
+    def edit(
+        cls, path: str | os.PathLike[str], onto: str | os.PathLike[str] | None = None
+    ) -> Iterator[PrototypeClassifier]:
         """Load a file, or begin a new one, let the body change it, and save it.
+
+        A new one begins with the classes of the file `onto`, which stays as it is.
 
         Other processes that edit a file in the same folder wait for each other, so none of their
         changes is lost. The lock belongs to the process and ends with it. If the body raises, the
@@ -404,7 +482,8 @@ class PrototypeClassifier:
             folder = os.open(path.resolve().parent, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
-            classifier = cls.load(path) if path.exists() else cls()
+            begin = path if path.exists() else onto
+            classifier = cls() if begin is None else cls.load(begin)
             yield classifier
             classifier.save(path)
         finally:
@@ -412,8 +491,7 @@ class PrototypeClassifier:
 
     def _check_name(self, name: str) -> None:
         if name not in self._sums:
-            known = ", ".join(self._sums) or "none"
-            raise S2bnnError(f"there is no class {name!r}; the classes are: {known}")
+            raise no_such_name(name, self._sums)
 
     def _dim(self) -> int | None:
         return next((len(total) for total in self._sums.values()), None)
@@ -423,6 +501,15 @@ def distinct_rows(units: NDArray[np.float64]) -> list[int]:
     """The numbers of the rows (N, D), of unit length, that do not equal one before them."""
     equal = np.tril(units @ units.T > 1 - _SAME, -1).any(axis=1)
     return [int(number) for number in np.flatnonzero(~equal)]
+
+
+def _in_place(rows: NDArray[Any]) -> NDArray[Any]:
+    """Rows (N, D) scaled to unit length, without a second copy of them."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not lengths.all():
+        raise S2bnnError("the examples of a class cancel each other; forget it and enroll it anew")
+    rows /= lengths
+    return rows
 
 
 def _unit(vectors: ArrayLike, dim: int | None) -> NDArray[np.float64]:

@@ -5,6 +5,12 @@ from s2bnn_tf.backbones import zoo as _zoo  # noqa: F401  (registers the network
 from s2bnn_tf.backbones.convnext import CONVNEXT_SIZES
 from s2bnn_tf.backbones.efficientnet import efficientnet_lite0
 from s2bnn_tf.backbones.heads import DEFAULT_HEAD, Encoder, projection_head
+from s2bnn_tf.backbones.joint_vit import (
+    JOINT_BLOCKS,
+    JOINT_CHANNELS,
+    clip_vit_base,
+    siglip_vit_base,
+)
 from s2bnn_tf.backbones.reactnet import reactnet
 from s2bnn_tf.backbones.registry import (
     backbone_names,
@@ -29,6 +35,8 @@ __all__ = [
     "CHANNELS_PER_HEAD",
     "CONVNEXT_SIZES",
     "DEFAULT_HEAD",
+    "JOINT_BLOCKS",
+    "JOINT_CHANNELS",
     "VIT_SIZES",
     "Encoder",
     "ReverseImage",
@@ -36,6 +44,7 @@ __all__ = [
     "backbone_options",
     "backbone_plugin",
     "build_backbone",
+    "clip_vit_base",
     "efficientnet_lite0",
     "is_vit",
     "projection_head",
@@ -44,6 +53,7 @@ __all__ = [
     "resnet18",
     "resnet34",
     "resnet50",
+    "siglip_vit_base",
     "vit_base",
     "vit_large",
     "vit_small",

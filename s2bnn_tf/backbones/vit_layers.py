@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -11,6 +12,12 @@ from s2bnn_tf.backbones.positions import by_scale, by_size
 keras = tf.keras
 
 EPSILON = 1e-6  # of all layer normalizations of DINO and DINOv2
+# Of the multilayer perceptrons: DINO's; CLIP's, which is coarser; SigLIP's.
+ACTIVATIONS: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {
+    "gelu": lambda x: tf.nn.gelu(x, approximate=False),
+    "quick_gelu": lambda x: x * tf.sigmoid(tf.cast(1.702, x.dtype) * x),
+    "gelu_tanh": lambda x: tf.nn.gelu(x, approximate=True),
+}
 OUTPUTS = ("class_token", "patches", "class_and_patches", "map")
 
 
@@ -26,19 +33,24 @@ class AddTokens(keras.layers.Layer):
             another size gets interpolated ones.
         registers: The number of register tokens. With registers, positions are interpolated by
             size and antialiased; without, by the scale factor, as the publisher does.
+        class_token: Whether there is a class token; SigLIP has none.
         **kwargs: Any other argument of `keras.layers.Layer`.
 
     Input shape:  `(batch, rows, columns, channels)`, rows and columns known.
-    Output shape: `(batch, 1 + registers + rows * columns, channels)`.
+    Output shape: `(batch, 1 + registers + rows * columns, channels)`, without a class token one
+        token less.
 
     References:
         DINOv2, https://arxiv.org/abs/2304.07193; registers, https://arxiv.org/abs/2309.16588.
     """
 
-    def __init__(self, position_grid: int, registers: int = 0, **kwargs: Any):
+    def __init__(
+        self, position_grid: int, registers: int = 0, class_token: bool = True, **kwargs: Any
+    ):
         super().__init__(**kwargs)
         self.position_grid = position_grid
         self.registers = registers
+        self.has_class_token = class_token
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         _, rows, columns, channels = input_shape
@@ -49,7 +61,7 @@ class AddTokens(keras.layers.Layer):
                 name, (*shape, channels), initializer=_normal(), experimental_autocast=False
             )
 
-        self.class_token = add("class_token", 1)
+        self.class_token = add("class_token", 1) if self.has_class_token else None
         self.positions = add("positions", self.position_grid, self.position_grid)
         self.register_tokens = add("register_tokens", self.registers) if self.registers else None
         rule = by_size if self.registers else by_scale
@@ -62,10 +74,10 @@ class AddTokens(keras.layers.Layer):
         _, rows, columns, channels = patches.shape
         x = tf.reshape(patches, (-1, rows * columns, channels))
         x += tf.reshape(tf.cast(self._positions(), x.dtype), (1, rows * columns, channels))
-        before = self.class_token
-        if self.register_tokens is not None:
-            before = tf.concat([before, self.register_tokens], axis=0)
-        before = tf.cast(before, x.dtype)[None]
+        tokens = [t for t in (self.class_token, self.register_tokens) if t is not None]
+        if not tokens:
+            return x
+        before = tf.cast(tf.concat(tokens, axis=0), x.dtype)[None]
         return tf.concat([tf.repeat(before, tf.shape(x)[0], axis=0), x], axis=1)
 
     def _positions(self) -> tf.Tensor:
@@ -78,7 +90,7 @@ class AddTokens(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         own = {"position_grid": self.position_grid, "registers": self.registers}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **own, "class_token": self.has_class_token}
 
 
 @keras.utils.register_keras_serializable(package="s2bnn_tf")
@@ -91,6 +103,8 @@ class TransformerBlock(keras.layers.Layer):
     Args:
         heads: The number of heads, which divides the number of channels.
         layer_scale: Whether there are the factors s1 and s2; DINOv2 has them, DINO does not.
+        activation: A key of `ACTIVATIONS`.
+        epsilon: What the normalizations add to the variance.
         **kwargs: Any other argument of `keras.layers.Layer`.
 
     Input shape:  `(batch, tokens, channels)`.
@@ -100,15 +114,24 @@ class TransformerBlock(keras.layers.Layer):
         https://arxiv.org/abs/2010.11929; LayerScale, https://arxiv.org/abs/2103.17239.
     """
 
-    def __init__(self, heads: int, layer_scale: bool = False, **kwargs: Any):
+    def __init__(
+        self,
+        heads: int,
+        layer_scale: bool = False,
+        activation: str = "gelu",
+        epsilon: float = EPSILON,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.heads = heads
         self.layer_scale = layer_scale
+        self.activation = activation
+        self.epsilon = epsilon
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         channels = int(input_shape[-1])
-        self.norm1 = keras.layers.LayerNormalization(epsilon=EPSILON, name="norm1")
-        self.norm2 = keras.layers.LayerNormalization(epsilon=EPSILON, name="norm2")
+        self.norm1 = keras.layers.LayerNormalization(epsilon=self.epsilon, name="norm1")
+        self.norm2 = keras.layers.LayerNormalization(epsilon=self.epsilon, name="norm2")
         self.qkv = _dense(3 * channels, "qkv")
         self.project = _dense(channels, "project")
         self.expand = _dense(4 * channels, "expand")
@@ -127,7 +150,7 @@ class TransformerBlock(keras.layers.Layer):
     def call(self, x: tf.Tensor) -> tf.Tensor:
         attended = self._attention(self.norm1(x))
         x += attended if self.scale1 is None else attended * self.scale1
-        hidden = tf.nn.gelu(self.expand(self.norm2(x)), approximate=False)
+        hidden = ACTIVATIONS[self.activation](self.expand(self.norm2(x)))
         changed = self.contract(hidden)
         return x + (changed if self.scale2 is None else changed * self.scale2)
 
@@ -145,7 +168,13 @@ class TransformerBlock(keras.layers.Layer):
         return self.project(tf.reshape(mixed, (-1, count, channels)))
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "heads": self.heads, "layer_scale": self.layer_scale}
+        own = {"heads": self.heads, "layer_scale": self.layer_scale}
+        return {
+            **super().get_config(),
+            **own,
+            "activation": self.activation,
+            "epsilon": self.epsilon,
+        }
 
 
 @keras.utils.register_keras_serializable(package="s2bnn_tf")

@@ -19,6 +19,7 @@ from s2bnn_tf.cli import (  # noqa: F401  (each verb joins the group when it is 
     summary,
     teachers,
     train,
+    words,
 )
 from s2bnn_tf.cli.group import main
 

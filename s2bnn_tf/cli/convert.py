@@ -18,10 +18,13 @@ from s2bnn_tf.progress import show_progress
 @click.argument("output", type=FILE)
 @click.option(
     "--head",
-    type=click.Choice(["none", "projection", "linear", "map", "features+map"]),
+    type=click.Choice(
+        ["none", "projection", "linear", "teacher", "map", "features+map", "teacher+map"]
+    ),
     default="none",
-    help="The output: features, embeddings, class scores (after `s2bnn eval linear`), or the "
-    "features of every place, alone or as a second output.",
+    help="The output: features, embeddings, class scores (after `s2bnn eval linear`), embeddings "
+    "that can be compared with the teacher's, or the features of every place, alone or as a "
+    "second output.",
 )
 @click.option(
     "--map-stride",

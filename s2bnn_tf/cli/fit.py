@@ -29,6 +29,12 @@ from s2bnn_tf.progress import show_progress
     "file, or a file of features (.npz). Default: trained here.",
 )
 @click.option(
+    "--words",
+    metavar="FILE",
+    help="A list of words to name pictures by, for a teacher that knows words, or a file of s2bnn "
+    "words.",
+)
+@click.option(
     "--minutes",
     default=30.0,
     type=click.FloatRange(0, min_open=True),
@@ -54,6 +60,7 @@ def fit(
     images: str,
     output_dir: Path,
     teacher: str | None,
+    words: str | None,
     minutes: float,
     target: str,
     size: str | None,
@@ -75,7 +82,7 @@ def fit(
     """
     from s2bnn_tf.pipeline import Options, run_fit
 
-    options = Options(minutes, teacher, size, init, overrides, hold_out, target)
+    options = Options(minutes, teacher, size, init, overrides, hold_out, target, words=words)
     run_and_describe(
         lambda: run_fit(images, output_dir, options, dry_run=dry_run, progress=show_progress),
         as_json,

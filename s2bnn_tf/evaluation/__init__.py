@@ -1,6 +1,7 @@
 """From a checkpoint to numbers: kNN, linear probes, few labels, fine-tuning, calibration."""
 
 import s2bnn_tf.checked  # noqa: F401
+from s2bnn_tf.evaluation.agreement import word_agreement
 from s2bnn_tf.evaluation.embed import embed_images, embed_sources
 from s2bnn_tf.evaluation.evaluate_calibration import evaluate_calibration
 from s2bnn_tf.evaluation.evaluate_finetune import evaluate_finetune
@@ -35,10 +36,12 @@ __all__ = [
     "knn_accuracy",
     "knn_monitor",
     "make_gallery",
+    "make_thumbnails",
     "nearest_neighbors",
     "read_results",
     "readable",
     "results_dir",
     "some_of",
     "train_linear_probe",
+    "word_agreement",
 ]

@@ -16,8 +16,13 @@ from s2bnn_tf.progress import Progress
 from s2bnn_tf.runs import RunDirectory, build_augmentation
 from s2bnn_tf.teachers import write_features
 
-# The array in an `.npz` by the head of a `.tflite`.
-_OUTPUTS = {"none": "features", "projection": "embeddings", "linear": "logits"}
+# The array in an `.npz` by the head of a `.tflite`, where that is not "features".
+_OUTPUTS = {
+    "projection": "embeddings",
+    "teacher": "embeddings",
+    "teacher+map": "embeddings",
+    "linear": "logits",
+}
 _AT_ONCE = 128  # crops
 
 
@@ -84,7 +89,7 @@ def name_outputs(encoder: ImageEncoder, outputs: FloatArray) -> dict[str, FloatA
     """What a model computes, by name; the output of a `.tflite` is one of them and not two."""
     if encoder.head is None:
         return {"features": outputs, "embeddings": encoder.project(outputs)}
-    return {_OUTPUTS[encoder.head]: outputs}
+    return {_OUTPUTS.get(encoder.head, "features"): outputs}
 
 
 def describe_outputs(encoder: ImageEncoder, arrays: dict[str, FloatArray]) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def evaluate_calibration(
     """
     session = Session(path, data, progress=progress, runtime=runtime)
     result: dict[str, Any] = {}
-    if session.encoder.head in (None, "projection"):
+    if session.encoder.head in (None, "projection", "teacher", "teacher+map"):
         result = _compare(session, teacher, temperature, views, seed)
     classifier = _reliability(session)
     if classifier is not None:

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def bundle(
     *,
     target: str,
     wheel: str | Path | None = None,
+    also: Sequence[Path] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write a bundle of a run. The same run and the same wheel give the same bytes.
@@ -54,6 +56,7 @@ def bundle(
         target: `"linux-aarch64"` or `"linux-x86_64"`.
         wheel: The wheel of s2bnn_runtime for the target. Defaults to the one in `runtime/dist`,
             which is built if it is missing.
+        also: Further files to put into it, such as words and the model that they belong to.
         progress: Called with a message at the start of each step.
 
     Returns:
@@ -77,7 +80,8 @@ def bundle(
         folder = Path(temporary) / (output.stem if output.suffix == ".zip" else output.name)
         folder.mkdir()
         converted = convert_run(run, folder / "encoder.tflite", progress=progress)
-        shutil.copy(wheel, folder / wheel.name)
+        for path in (wheel, *also):
+            shutil.copy(path, folder / path.name)
         requirements = [*_REQUIREMENTS, f"./{wheel.name}"]
         (folder / "requirements.txt").write_text("\n".join(requirements) + "\n")
         probe = _write_classifier(directory, folder)

@@ -18,7 +18,13 @@ from s2bnn_tf.tflite import TFLiteGraph
 
 
 def describe_model(
-    model: bytes, parity: ParityReport, *, head: str, center_crop: float, source: str | None
+    model: bytes,
+    parity: ParityReport,
+    *,
+    head: str,
+    center_crop: float,
+    source: str | None,
+    space: str | None = None,
 ) -> dict[str, Any]:
     """Describe a converted model.
 
@@ -28,6 +34,7 @@ def describe_model(
         head: A key of `OUTPUT_NAMES`.
         center_crop: The fraction of the shorter side that evaluation keeps.
         source: The data source that the encoder was trained on.
+        space: The name of the space of the vectors; defaults to the SHA-256 of the model.
     """
     graph = TFLiteGraph(model)
     image, output = graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
@@ -49,6 +56,7 @@ def describe_model(
         "operations": file_operations(graph),
         "parity": parity.to_dict(),
         "sha256": hashlib.sha256(model).hexdigest(),
+        "space": space or hashlib.sha256(model).hexdigest(),
         "source": source,
         "created_by": f"s2bnn_tf {__version__}",
     }
@@ -73,14 +81,16 @@ def describe_rounding(
         exact: The encoder and the classifier before rounding.
         rounded: The encoder and the classifier after rounding.
         images: Images 0-255, `(N, H, W, C)`.
-        head: `"projection"` or `"linear"`.
+        head: `"projection"`, `"teacher"`, `"linear"`, or the same with a map, which has no weights
+            in the head.
 
     Returns:
         `cosine_min`: the smallest cosine between the outputs before and after, over all images;
         for `"linear"` also `same_class`: the fraction of images whose best class is the same.
     """
     before, after = (
-        run_keras(encoder, images, head, probe)[0] for encoder, probe in (exact, rounded)
+        run_keras(encoder, images, head.removesuffix("+map"), probe)[0]
+        for encoder, probe in (exact, rounded)
     )
     lengths = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
     changes = {"cosine_min": float(np.min((before * after).sum(axis=1) / lengths))}

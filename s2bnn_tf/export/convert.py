@@ -20,6 +20,7 @@ from s2bnn_tf.export.fold import unfolded_shifts
 from s2bnn_tf.export.freeze import in_float32
 from s2bnn_tf.export.lce import convert_model
 from s2bnn_tf.export.quantize_head import round_to_8_bits, store_8_bit_weights, with_rounded_head
+from s2bnn_tf.export.space import ends_in_teachers_space, space_of_run, with_space
 from s2bnn_tf.export.verify import verify
 from s2bnn_tf.files import replaced, write_json
 from s2bnn_tf.image_size import ImageSize, height_width
@@ -52,7 +53,8 @@ def convert_run(
         run: A run directory.
         output: The `.tflite` to write. Its card is written beside it.
         head: `"none"`, `"projection"`, `"linear"` (the classifier in eval/linear_probe.npz),
-            `"map"` or `"features+map"`.
+            `"map"`, `"features+map"`, `"teacher"` (the trained projection, whose vectors can be
+            compared with the teacher's) or `"teacher+map"`.
         fold: Whether to fold shifts; see `deployment_model`.
         head_bits: The bits per weight of the head, 8 or 32; see `export_encoder`.
         map_stride: The pixels of the image to one place of the map; see `export_encoder`.
@@ -64,6 +66,7 @@ def convert_run(
 
     Raises:
         CheckpointError: If the run, its weights or its classifier are missing or damaged.
+        ConfigError: If the head is the teacher's, and no teacher's features were learned.
         DataError: If there are no images to verify on.
         ModelError: If the encoder cannot be converted, or the file cannot be written.
         ParityError: If the file does not compute what the encoder computes.
@@ -74,6 +77,7 @@ def convert_run(
     if head == "linear":
         found = LinearProbe.load(directory.eval_dir / "linear_probe.npz")
         probe = found.kernel, found.bias, found.class_names
+    space = space_of_run(directory) if ends_in_teachers_space(head) else None
     return export_encoder(
         load_encoder(run),
         Path(output),
@@ -91,6 +95,7 @@ def convert_run(
             channels=settings.channels,
         ),
         source=settings.source,
+        space=space,
         progress=progress,
     )
 
@@ -108,6 +113,7 @@ def export_encoder(
     map_stride: int | None = None,
     probe: NamedProbe | None = None,
     source: str | None = None,
+    space: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Convert an encoder, verify the file, and write it with its JSON card.
@@ -120,8 +126,7 @@ def export_encoder(
         image_size: The side of the input in pixels, or its height and width.
         center_crop: The fraction of the shorter side that evaluation keeps, for the card.
         images: Real images to verify on, 0-255, `(N, H, W, C)`.
-        head: `"none"`, `"projection"`, `"linear"`, `"map"` or `"features+map"`; see
-            `deployment_model`.
+        head: A key of `OUTPUT_NAMES`; see `deployment_model`.
         fold: Whether to fold shifts; see `deployment_model`.
         head_bits: 8 rounds the weights of the head's dense layers to 8 bits, and the card
             reports how the outputs change; 32 leaves them as they are.
@@ -129,6 +134,8 @@ def export_encoder(
             one. Defaults to half of those of the network's last map.
         probe: The kernel, bias and class names of the classifier, for `"linear"`.
         source: The data source that the encoder was trained on, for the card.
+        space: The name of the space of the vectors, for the card and the file; defaults to the
+            SHA-256 of the file.
         progress: Called with a message at the start of each step.
 
     Returns:
@@ -146,7 +153,7 @@ def export_encoder(
         raise ConfigError(f"The output must be named *.tflite, not {output.name!r}.")
     weights: Probe | None = None if probe is None else (probe[0], probe[1])
     if map_stride is not None and "map" not in OUTPUT_NAMES.get(head, ()):
-        raise ConfigError("A stride of the map needs --head map or features+map.")
+        raise ConfigError("A stride of the map needs --head map, features+map or teacher+map.")
     with _writing(), replaced(output, output.with_suffix(".json")) as (model_file, card_file):
         exact = encoder, weights = in_float32(encoder), weights
         if head_bits == 8:
@@ -162,6 +169,8 @@ def export_encoder(
         model = convert_model(deployed, output_name=OUTPUT_NAMES[head])
         if head_bits == 8:
             model = store_8_bit_weights(model)
+        if space is not None:
+            model = with_space(model, space)
         report(f"Verifying {len(model) / 1024:.0f} KiB on {len(images)} images")
         parity = verify(
             encoder,
@@ -172,9 +181,11 @@ def export_encoder(
             probe=weights,
             map_stride=map_stride,
         )
-        card = describe_model(model, parity, head=head, center_crop=center_crop, source=source)
+        card = describe_model(
+            model, parity, head=head, center_crop=center_crop, source=source, space=space
+        )
         card["not_folded"] = unfolded
-        if head in ("projection", "linear") and head_bits == 8:
+        if head not in ("none", "map", "features+map") and head_bits == 8:
             card["head_rounding"] = describe_rounding(exact, (encoder, weights), images, head)
         card["labels"] = list(probe[2]) if probe is not None and head == "linear" else None
         model_file.write_bytes(model)

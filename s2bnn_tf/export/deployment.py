@@ -46,8 +46,9 @@ def deployment_model(
         encoder: A model from normalized images to embeddings.
         image_size: The side of the input in pixels, or its height and width.
         head: `"none"` for pooled features, `"projection"` for embeddings of unit length,
-            `"linear"` for the logits of `probe`, `"map"` for the features of places, or
-            `"features+map"` for both.
+            `"linear"` for the logits of `probe`, `"map"` for the features of places,
+            `"features+map"` for both, `"teacher"` for embeddings in the teacher's space, which
+            are computed like those of `"projection"`, or `"teacher+map"`.
         probe: The kernel `(C, K)` and bias `(K,)` of the classifier, for `"linear"`.
         fold: Whether to fold shifts.
         map_stride: The pixels to one place of the map; see `with_map`.
@@ -85,7 +86,10 @@ def deployment_model(
 
 def _with_head(features: tf.Tensor, encoder: Encoder, head: str, probe: Probe | None) -> tf.Tensor:
     """The output of the head that was asked for, from what the backbone gives."""
-    if head == "projection":
+    if head == "teacher+map":
+        features, map_ = features
+        return [_with_head(features, encoder, "teacher", probe), map_]
+    if head in ("projection", "teacher"):
         embedding = features if encoder.head is None else frozen_copy(encoder.head)(features)
         return keras.layers.UnitNormalization(name="unit_length", dtype="float32")(embedding)
     if head == "linear" and probe is not None:

@@ -12,7 +12,7 @@ keras = tf.keras
 
 
 def with_map(encoder: Encoder, head: str, stride: int | None = None) -> Encoder:
-    """Return an encoder whose backbone gives what the head `"map"` or `"features+map"` asks for.
+    """Return an encoder whose backbone gives what a head with a map asks for.
 
     It shares all layers with the given one. With the map alone, the layers behind it are left
     out. A network that begins by reversing the image has a reversed map, which is turned back.

@@ -164,10 +164,9 @@ def run_keras(
     outputs: list[list[tf.Tensor]] = []
     for start in range(0, len(images), _BATCH):
         batch = normalize(tf.constant(images[start : start + _BATCH]))
-        if head == "projection":
-            outputs.append([encoder(batch, training=False)])
-            continue
         given = tf.nest.flatten(encoder.backbone(batch, training=False))
+        if head.split("+")[0] in ("projection", "teacher"):
+            given[0] = encoder.project(given[0])
         if head == "linear" and probe is not None:
             given = [tf.linalg.matmul(given[0], probe[0]) + probe[1]]
         outputs.append(given)

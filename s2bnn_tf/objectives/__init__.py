@@ -14,9 +14,11 @@ from s2bnn_tf.objectives.registry import (
 )
 from s2bnn_tf.objectives.regression import regression_loss
 from s2bnn_tf.objectives.similarity import similarity_loss
+from s2bnn_tf.objectives.words import WordAxes, words_loss
 
 __all__ = [
     "KeyQueue",
+    "WordAxes",
     "check_objective",
     "custom_loss",
     "distillation_loss",
@@ -27,4 +29,5 @@ __all__ = [
     "regression_loss",
     "similarity_loss",
     "try_objective",
+    "words_loss",
 ]

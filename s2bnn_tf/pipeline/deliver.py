@@ -12,6 +12,7 @@ from s2bnn_tf.evaluation import embed_sources, readable
 from s2bnn_tf.export import bundle, convert_run, count_operations, index_pictures
 from s2bnn_tf.pipeline.plan import Plan
 from s2bnn_tf.pipeline.results import PIXELS
+from s2bnn_tf.pipeline.words import WORDS, describe_words
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.report import ReportColumn, read_column, read_gallery, read_mistakes, write_report
 from s2bnn_tf.runs import RunDirectory, load_encoder
@@ -20,11 +21,11 @@ NBSP = "\u00a0"  # a space that does not break, for pages
 _HEADINGS = {"teacher": "Teacher", "step1": "Student, step 1", "student": "Student, step 2"}
 
 
-def convert(output_dir: Path, progress: Progress) -> Path:
+def convert(output_dir: Path, progress: Progress, head: str = "none") -> Path:
     """Convert and verify the student, unless that is done."""
     model = output_dir / "student.tflite"
     if not (model.is_file() and model.with_suffix(".json").is_file()):
-        convert_run(output_dir / "student", model, progress=progress)
+        convert_run(output_dir / "student", model, head=head, progress=progress)
     return model
 
 
@@ -33,8 +34,12 @@ def pack_bundle(plan: Plan, output_dir: Path, progress: Progress) -> Path | None
     path = output_dir / "bundle.zip"
     if path.exists():
         return path
+    also: tuple[Path, ...] = ()
+    if plan.options.words is not None:
+        also = tuple(output_dir / name for name in ("student.tflite", "student.json", WORDS))
+    target = plan.options.target
     try:
-        bundle(output_dir / "student", path, target=plan.options.target, progress=progress)
+        bundle(output_dir / "student", path, target=target, also=also, progress=progress)
     except DeviceError as error:
         progress(f"There is no bundle: {error}")
         return None
@@ -95,8 +100,10 @@ def next_commands(plan: Plan, output_dir: Path) -> list[tuple[str, str]]:
     ]
 
 
-def report(plan: Plan, output_dir: Path, results: dict[str, Any]) -> Path:
-    """Write `report.html`."""
+def report(
+    plan: Plan, output_dir: Path, results: dict[str, Any], words: tuple[dict[str, Any], list[Any]]
+) -> Path:
+    """Write `report.html`; `words` is what `finish_words` has found."""
     runs = {name: RunDirectory(output_dir / name) for name in plan.recipes}
     headings = dict(_HEADINGS) if "step1" in runs else {**_HEADINGS, "student": "Student"}
     shown = {name: output_dir / name for name in ("teacher", "student") if name in runs}
@@ -110,6 +117,7 @@ def report(plan: Plan, output_dir: Path, results: dict[str, Any]) -> Path:
         curves={headings[name]: run.metrics_path for name, run in runs.items()},
         galleries={headings[name]: read_gallery(run) for name, run in shown.items()},
         mistakes={headings["student"]: read_mistakes(shown["student"])},
+        words=(describe_words(words[0]), words[1]),
         commands=next_commands(plan, output_dir),
         configs={headings[name]: run.config_path.read_text("utf-8") for name, run in runs.items()},
     )

@@ -29,7 +29,7 @@ from s2bnn_tf.teachers import give_teacher
 keras = tf.keras
 
 FOLDER = "given"  # in the output directory
-_GUIDED = tuple(name for name in OBJECTIVES if name not in ("contrastive", "custom"))
+_GUIDED = tuple(name for name in OBJECTIVES if name not in ("contrastive", "words", "custom"))
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ class Options:
         share: The share of the pictures that is held out.
         target: The kind of device.
         given: The names and digests of objects of the calling program; see `take_objects`.
+        words: A list of words, or a file of `s2bnn words`, to name pictures by; None for neither.
     """
 
     minutes: float = 30.0
@@ -93,6 +94,7 @@ class Options:
     share: float = 0.2
     target: str = "linux-aarch64"
     given: tuple[str, ...] = ()
+    words: str | None = None
 
 
 @dataclass(frozen=True)
@@ -360,7 +362,9 @@ def _choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tu
     network, two_steps = _choose_student(given, (f"student.stem={stem}", *student))
     own = (*shared, f"data.batch_size={max(2, batch // 2)}", *network)
     if teacher is not None:
-        own += (f"teacher.weights={json.dumps(teacher)}", *centered(given))
+        # Words are in the teacher's own space, which centered targets leave.
+        fewer = centered(given) if options.words is None else ()
+        own += (f"teacher.weights={json.dumps(teacher)}", *fewer)
         width = target_width(_load("step1", (*own, *given)))
         own += (f"student.embedding_dim={width}",)
     first = (f"student.init_from={json.dumps(options.init)}",) if options.init else ()
@@ -455,6 +459,12 @@ def check_overrides(options: Options) -> None:
     """
     config = _load("student", options.overrides)
     options_of(config.student.backbone)
+    objective = config.objective
+    if options.words is not None and not (objective.regression_weight or objective.words_weight):
+        raise ConfigError(
+            "--words needs a student that learns its teacher's features: leave the objective at "
+            "regression, or set objective.words_weight."
+        )
     if config.objective.custom is not None:
         check_objective(config.objective.custom)
     check_loggers(config.loggers)

@@ -26,6 +26,7 @@ _FIELDS: dict[str, dict[str, Field]] = {
         "share": Number(low=0, high=1),
         "target": Text(),
         "given": ListOf(Text(), optional=True),
+        "words": _TEXT_OR_NOTHING,
     },
     "look": {
         "source": Text(),
@@ -44,8 +45,8 @@ _WHOLE: dict[str, Field] = {
     "memory_mib": Number(low=0, whole=True),
 }
 # Fields that earlier versions did not write, whose defaults say what these versions did: no objects
-# of a program were given, and color was always taken to tell pictures apart.
-_LATER = ("given", "color")
+# of a program and no words were given, and color was always taken to tell pictures apart.
+_LATER = ("given", "words", "color")
 
 
 def save_plan(plan: Plan, path: Path) -> None:

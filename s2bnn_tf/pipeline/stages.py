@@ -26,6 +26,7 @@ from s2bnn_tf.pipeline.plan import (
 )
 from s2bnn_tf.pipeline.plan_file import read_plan, save_plan
 from s2bnn_tf.pipeline.results import measure
+from s2bnn_tf.pipeline.words import WORDS, begin_words, finish_words
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import Number, Object, read_json
 from s2bnn_tf.runs import CheckpointStore, RunDirectory, leave_untrained
@@ -36,7 +37,7 @@ keras = tf.keras
 _ENDED = "ended.json"  # the stages that a callback has ended, and their steps
 _STAGES = Object(values=Number(low=0, whole=True))
 _LEAST_ROOM = 64 * 2**20  # bytes; the smallest network writes a third of it
-_EARLY = (".lock", "images.tsv", FRAMES, FOLDER)  # may be there before the plan is
+_EARLY = (".lock", "images.tsv", FRAMES, FOLDER, WORDS)  # may be there before the plan is
 
 
 def run_fit(
@@ -55,7 +56,8 @@ def run_fit(
         data: A folder, picture files, or another source as for `open_source`.
         output_dir: The directory for everything: the run directories `teacher`, `untrained`,
             `step1` and `student`, `student.tflite` with its card, `bundle.zip`, `features.npz`,
-            `index.npz`, `report.html`, `plan.json` and `results.json`; `frames` of videos.
+            `words.npz` if words were given, `index.npz`, `report.html`, `plan.json` and
+            `results.json`; `frames` of videos.
         options: What is asked for.
         dry_run: Whether to stop after the plan, which is not kept then.
         callbacks: Callbacks of Keras for every stage; see `pretrain`.
@@ -86,8 +88,9 @@ def run_fit(
         for line in plan.lines():
             report(f"  {line}")
         if dry_run:
-            if not (output / "plan.json").exists():  # else the list belongs to a fit
-                (output / "images.tsv").unlink(missing_ok=True)
+            if not (output / "plan.json").exists():  # else the files belong to a fit
+                for name in ("images.tsv", WORDS):
+                    (output / name).unlink(missing_ok=True)
             return {"plan": plan.lines()}
         save_plan(plan, output / "plan.json")
         _train(plan, output, callbacks, report)
@@ -146,6 +149,8 @@ def _plan(
 ) -> Plan:
     check_overrides(options)
     _check_room(output)
+    if options.words is not None:
+        begin_words(options.words, options.teacher, output, report)
     look = look_at(data, output, share=options.share, progress=report)
     spent = time.monotonic() - started
     return place(make_plan(look, options, spent, report, timed=timed), output)
@@ -211,15 +216,23 @@ def _is_finished(run: RunDirectory, steps: int) -> bool:
 
 def _finish(plan: Plan, output: Path, report: Progress) -> tuple[dict[str, str], dict[str, Any]]:
     report("Converting and verifying")
-    model = deliver.convert(output, report)
+    named = plan.options.words is not None
+    model = deliver.convert(output, report, head="teacher" if named else "none")
     results = measure(plan, output, report)
+    words = finish_words(plan, output, report) if named else ({}, [])
     bundle = deliver.pack_bundle(plan, output, report)
     features = deliver.write_features(plan, output, report)
     index = deliver.write_index(plan, output, report)
-    page = deliver.report(plan, output, results)
+    page = deliver.report(plan, output, results, words)
     report(deliver.headline(results))
-    paths = {"run": output / "student", "model": model, "report": page, "features": features}
-    named = {name: str(path.resolve()) for name, path in paths.items()}
-    maybe = {"bundle": bundle, "index": index}
-    named |= {name: str(path.resolve()) if path else "" for name, path in maybe.items()}
-    return named, results
+    paths: dict[str, Path | None] = {
+        "run": output / "student",
+        "model": model,
+        "report": page,
+        "features": features,
+        "bundle": bundle,
+        "index": index,
+    }
+    if named:
+        paths["words"], results = output / WORDS, {**results, "words": words[0]}
+    return {name: str(path.resolve()) if path else "" for name, path in paths.items()}, results

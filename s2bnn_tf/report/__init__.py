@@ -3,12 +3,14 @@
 from s2bnn_tf.report.calibration_charts import draw_calibration
 from s2bnn_tf.report.compare import compare_models, describe_comparison
 from s2bnn_tf.report.page import write_report, write_run_report
+from s2bnn_tf.report.pictures import WordRow, thumbnails_of
 from s2bnn_tf.report.stored import read_column, read_gallery, read_mistakes
 from s2bnn_tf.report.table import ReportColumn
 from s2bnn_tf.report.words import describe_calibration, describe_low_label
 
 __all__ = [
     "ReportColumn",
+    "WordRow",
     "compare_models",
     "describe_calibration",
     "describe_comparison",
@@ -17,6 +19,7 @@ __all__ = [
     "read_column",
     "read_gallery",
     "read_mistakes",
+    "thumbnails_of",
     "write_report",
     "write_run_report",
 ]

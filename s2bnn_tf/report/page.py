@@ -26,7 +26,7 @@ from s2bnn_tf.report.charts import (
     read_metrics,
 )
 from s2bnn_tf.report.maps import describe_maps, draw_maps
-from s2bnn_tf.report.pictures import error_view, neighbor_rows
+from s2bnn_tf.report.pictures import WordRow, error_view, neighbor_rows
 from s2bnn_tf.report.stored import read_column, read_gallery, read_mistakes
 from s2bnn_tf.report.table import (
     MEASURES,
@@ -72,6 +72,7 @@ def write_report(
     curves: Mapping[str, Path] | None = None,
     galleries: Mapping[str, Gallery | None] | None = None,
     mistakes: Mapping[str, Mistakes | None] | None = None,
+    words: tuple[Sequence[str], Sequence[WordRow]] = ((), ()),
     commands: Sequence[tuple[str, str]] = (),
     configs: Mapping[str, str] | None = None,
 ) -> None:
@@ -87,6 +88,7 @@ def write_report(
             the recipe of its run.
         galleries: The embeddings and neighbors of each model, by name.
         mistakes: The mistakes of each model's classifier, by name.
+        words: Sentences about the words that pictures are named by, and the pictures of some.
         commands: The next steps, as (command, its purpose).
         configs: The text of each run's recipe, by name.
     """
@@ -121,6 +123,8 @@ def write_report(
         labeled=any(row["found"] for rows in neighbors.values() for row in rows),
         calibrations=_calibration_charts(columns),
         errors={name: error_view(m) for name, m in (mistakes or {}).items() if m},
+        word_notes=list(words[0]),
+        words=list(words[1]),
         commands=commands,
         configs=configs or {},
         version=__version__,

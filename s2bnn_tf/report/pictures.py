@@ -5,18 +5,40 @@ from __future__ import annotations
 import base64
 import io
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from s2bnn_tf.evaluation import Gallery, Mistakes
+from s2bnn_tf.data import ImageSource
+from s2bnn_tf.evaluation import Gallery, Mistakes, make_thumbnails
 from s2bnn_tf.report.table import NBSP
 
 SHOWN_CLASSES = 20  # of a confusion matrix; more cannot be read
 SHOWN_NEIGHBORS = 3  # classes that are named, of those of a picture's neighbors
 _WIDE = 1.5  # times their height; such pictures have rows of four neighbors
 SHOWN_PAIRS = 15  # of classes that are confused, where there is no matrix
+
+
+@dataclass(frozen=True)
+class WordRow:
+    """A word, and the pictures that are put first for it.
+
+    Attributes:
+        name: The word.
+        student: Thumbnails by the student, the nearest first, as from `thumbnails_of`.
+        teacher: Those by the teacher.
+    """
+
+    name: str
+    student: list[str]
+    teacher: list[str]
+
+
+def thumbnails_of(source: ImageSource, indices: NDArray[np.integer[Any]]) -> list[str]:
+    """Some pictures of a source as small ones for a page, each in an address of its own."""
+    return [_data_uri(picture) for picture in make_thumbnails(source, indices)]
 
 
 def neighbor_rows(gallery: Gallery) -> list[dict[str, Any]]:

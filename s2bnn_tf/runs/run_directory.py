@@ -67,6 +67,7 @@ class RunDirectory:
         self.imported_path = self.path / "imported.json"  # where imported weights come from
         self.origin_path = self.path / "origin.json"  # the published network behind it
         self.targets = self.path / "targets"  # what the teacher has computed before training
+        self.teacher_path = self.path / "teacher.json"  # the space of its vectors
         self.lock_path = self.path / ".lock"
         self._config: Config | None = None
         refuse_links(*self._parts())
@@ -77,6 +78,7 @@ class RunDirectory:
         folders.append(self.targets)
         below = [self.eval_dir / "features", self.eval_dir / "transfer"]
         files += [self.report_path, self.imported_path, self.origin_path, self.lock_path]
+        files += [self.teacher_path]
         return [*files, *folders, *below]
 
     def exists(self) -> bool:

@@ -20,6 +20,7 @@ from s2bnn_tf.teachers.open_model import (
     open_with_changes,
 )
 from s2bnn_tf.teachers.published import PUBLISHED, Published
+from s2bnn_tf.teachers.space import read_space, teacher_space, write_space
 from s2bnn_tf.teachers.stored_targets import (
     StoredTargets,
     check_same_file,
@@ -30,8 +31,20 @@ from s2bnn_tf.teachers.stored_targets import (
 )
 from s2bnn_tf.teachers.target_cache import TargetCache, fill_from_teacher
 from s2bnn_tf.teachers.target_map import TargetMap, fit_target_map, with_map
+from s2bnn_tf.teachers.words import (
+    EVERYDAY,
+    WordVectors,
+    in_words,
+    make_words,
+    read_list,
+    read_pictures,
+    read_vectors,
+    read_words,
+    write_words,
+)
 
 __all__ = [
+    "EVERYDAY",
     "PUBLISHED",
     "FeatureRows",
     "NetworkEncoder",
@@ -39,6 +52,7 @@ __all__ = [
     "StoredTargets",
     "TargetCache",
     "TargetMap",
+    "WordVectors",
     "check_same_file",
     "features_of_pictures",
     "fill_from_teacher",
@@ -46,21 +60,31 @@ __all__ = [
     "fit_target_map",
     "get_teacher",
     "give_teacher",
+    "in_words",
     "is_feature_file",
     "list_teachers",
     "load_teacher",
     "locate_model",
+    "make_words",
     "match_features",
     "model_files",
     "open_model",
     "open_with_changes",
     "read_features",
+    "read_list",
+    "read_pictures",
+    "read_space",
+    "read_vectors",
+    "read_words",
     "targets_of_file",
     "teacher_digest",
     "teacher_failure",
     "teacher_failures",
     "teacher_origin",
+    "teacher_space",
     "width_of_file",
     "with_map",
     "write_features",
+    "write_space",
+    "write_words",
 ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from s2bnn_tf.backbones import VIT_SIZES, Encoder, is_vit, with_output
+from s2bnn_tf.backbones import JOINT_CHANNELS, VIT_SIZES, Encoder, is_vit, with_output
 from s2bnn_tf.config import TEACHER_OUTPUTS, TeacherConfig
 from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError, UserError
 from s2bnn_tf.image_size import ImageSize, describe_size, height_width
@@ -123,7 +123,7 @@ def _own_size(teacher: TeacherConfig, view: tuple[int, int]) -> ImageSize | None
         side: ImageSize = PUBLISHED[str(teacher.weights)].size_for(view)
     elif teacher.backbone is None and RunDirectory(teacher.weights or "").exists():
         run = RunDirectory(teacher.weights or "")
-        if run.config.student.backbone not in VIT_SIZES:
+        if run.config.student.backbone not in (*VIT_SIZES, *JOINT_CHANNELS):
             return None
         side = run.config.data.image_size
     else:

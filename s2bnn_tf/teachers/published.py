@@ -23,7 +23,7 @@ class Published:
         parameters: Millions of parameters of the backbone.
         training: How it was trained, and on what.
         linear_probe: The published ImageNet top-1 of a linear classifier on its features, or of
-            its own classifier where it is supervised, in percent; None if none was published.
+            its own classifier where it is supervised, in percent; None if none is published.
         license: Of the weights, as the publisher's page says.
         url: The address of the file.
         source: The page with these facts.
@@ -35,6 +35,7 @@ class Published:
         member: The file of weights within an archive in the zip format, or "" where the address
             is that of the weights.
         requested: Whether the address was ever requested by this project.
+        words: Where its publisher has the whole model with the text tower, if it knows words.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Published:
     md5: str = ""
     member: str = ""
     requested: bool = False
+    words: str = ""
 
     @property
     def file_name(self) -> str:
@@ -115,6 +117,25 @@ def _torchvision(depth: int, parameters: float, probe: float, sha256: str) -> Pu
     )
 
 
+def _clip(patch: int, parameters: float, probe: float, sha256: str) -> Published:
+    # The address is by the digest, so the publisher states it.
+    folder = "https://openaipublic.azureedge.net/clip/models"
+    return Published(
+        f"clip_vit_b{patch}",
+        f"clip_vit_b{patch}",
+        parameters,
+        "CLIP, 400 million pictures with texts",
+        probe,
+        "MIT",
+        f"{folder}/{sha256}/ViT-B-{patch}.pt",
+        "https://github.com/openai/CLIP",
+        sha256=sha256,
+        words=f"https://huggingface.co/openai/clip-vit-base-patch{patch}",
+    )
+
+
+_SIGLIP = "https://huggingface.co/google/siglip-base-patch16-224"
+
 PUBLISHED: dict[str, Published] = {
     published.name: published
     for published in (
@@ -171,6 +192,19 @@ PUBLISHED: dict[str, Published] = {
             _NC,
             f"{_META}/simsiam/models/100ep/pretrain/checkpoint_0099.pth.tar",
             "https://github.com/facebookresearch/simsiam",
+        ),
+        _clip(32, 87.8, 76.1, "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"),
+        _clip(16, 86.2, 80.2, "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"),
+        Published(
+            "siglip_vit_b16",
+            "siglip_vit_b16",
+            92.9,
+            "SigLIP, pictures with texts of WebLI",
+            None,
+            _APACHE,
+            f"{_SIGLIP}/resolve/main/model.safetensors",
+            _SIGLIP,
+            words=_SIGLIP,
         ),
         _torchvision(18, 11.2, 69.8, "f37072fd"),
         _torchvision(50, 23.5, 76.1, "0676ba61"),

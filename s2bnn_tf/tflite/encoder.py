@@ -21,14 +21,17 @@ from s2bnn_tf.tflite.interpreter import choose_runtime, open_interpreter
 OUTPUT_NAMES: dict[str, tuple[str, ...]] = {
     "none": ("features",),
     "projection": ("embedding",),
+    "teacher": ("teacher_embedding",),
     "linear": ("logits",),
     "map": ("map",),
     "features+map": ("features", "map"),
+    "teacher+map": ("teacher_embedding", "map"),
 }
 
 _LARGEST_MODEL = 2**31  # bytes, the largest flatbuffer
 _CARD: dict[str, Field] = {
     "sha256": Text(optional=True),
+    "space": Text(optional=True),
     "head": Text(tuple(OUTPUT_NAMES), optional=True),
     "center_crop": Number(above=0, high=1, optional=True),
     "source": Text(optional=True),
@@ -66,7 +69,8 @@ class TFLiteEncoder:
         data_source: The data source it was trained on, or None if it is not known.
         size_bytes: Size of the file.
         head: The kind of output: `"none"` for features, `"projection"` for an embedding,
-            `"linear"` for logits, `"map"` for the features of places, `"features+map"`.
+            `"linear"` for logits, `"map"` for the features of places, `"features+map"`, `"teacher"`
+            for an embedding in the teacher's space, `"teacher+map"`.
         labels: The names of the classes if the output is logits, otherwise None.
         runtime: `"s2bnn"` or `"lce"`, the runtime in use.
         preparation: Always "", since the file holds all of it.

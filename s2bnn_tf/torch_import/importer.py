@@ -17,6 +17,7 @@ from s2bnn_tf.progress import Progress
 from s2bnn_tf.runs import CheckpointStore, LinearProbe, RunDirectory, save_encoder
 from s2bnn_tf.torch_import.assembly import Imported, import_tensors
 from s2bnn_tf.torch_import.files import read_checkpoint
+from s2bnn_tf.torch_import.joint_vit import import_joint, is_joint
 
 
 def import_torch(
@@ -35,11 +36,13 @@ def import_torch(
 
     No code in the file is executed: PyTorch reads it with `weights_only=True`, and
     `.safetensors` files are read without PyTorch. The network is found by its structure, below
-    any prefix. Every tensor is either used once, or ignored for a reason that the record names.
+    any prefix; of a CLIP or a SigLIP, it is the image tower. Every tensor is either used once, or
+    ignored for a reason that the record names.
 
     Args:
         checkpoint: A `.pth`, `.pth.tar`, `.pt` or `.safetensors` file from torchvision, MoCo,
-            SwAV, SimSiam, DINO, DINOv2, Barlow Twins, lightly, Hugging Face or S2-BNN.
+            SwAV, SimSiam, DINO, DINOv2, Barlow Twins, CLIP, SigLIP, lightly, Hugging Face or
+            S2-BNN.
         output_dir: The run directory to make.
         architecture: One of `ARCHITECTURES`; by default it is recognized from the file.
         step: For a ReActNet, 1 if its weights are real or 2 if they are binary, since the file
@@ -71,14 +74,16 @@ def import_torch(
     report(f"Reading {path}")
     content = read_checkpoint(path, ema=ema)
     report(f"Building the network of {len(content.tensors)} tensors")
-    imported = import_tensors(
-        content.tensors,
-        architecture=architecture,
-        step=step,
-        prefix=prefix,
-        data=data,
-        image_size=image_size,
-    )
+    options: dict[str, Any] = {
+        "architecture": architecture,
+        "step": step,
+        "data": data,
+        "image_size": image_size,
+    }
+    if prefix is None and is_joint(content.tensors):
+        imported = import_joint(content.tensors, **options)
+    else:
+        imported = import_tensors(content.tensors, prefix=prefix, **options)
     record = {
         "file": path.name,
         "sha256": sha256(path),

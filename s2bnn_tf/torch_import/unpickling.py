@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.reading import open_regular
+from s2bnn_tf.torch_import.torchscript import is_torchscript, read_torchscript
 
 _ZIP_START = b"PK\x03\x04"
 _REASON_LENGTH = 200
@@ -150,14 +151,17 @@ def read_torch(path: Path) -> Any:
     plain: list[Any] = [(stand_in, name) for name, stand_in in _PLAIN.items()]
     try:
         _check_archive(path)
+        if is_torchscript(path):
+            return read_torchscript(path)
         with torch.serialization.safe_globals(plain), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle's protocol, and about old storages
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        wanted = re.search(r"GLOBAL (\S+)", str(error))
+        wanted = re.search(r"GLOBAL (\S+)|execute code \((\S+)\)", str(error))
         if wanted:
+            name = (wanted[1] or wanted[2])[:_REASON_LENGTH]
             raise CheckpointError(
-                f"{path} was not opened: it wants to execute code ({wanted[1][:_REASON_LENGTH]}), "
+                f"{path} was not opened: it wants to execute code ({name}), "
                 "and only files of plain tensors are read. If you trust it, save its state dict "
                 "alone elsewhere."
             ) from error
@@ -189,7 +193,8 @@ def _check_archive(path: Path) -> None:
             return
         size = os.fstat(file.fileno()).st_size
         with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
+            # The code of a TorchScript archive is compressed, and never read.
+            members = [m for m in archive.infolist() if "/code/" not in m.filename]
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise ValueError("its parts are compressed, which PyTorch never does")
     unpacked = sum(member.file_size for member in members)

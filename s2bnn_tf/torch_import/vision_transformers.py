@@ -159,7 +159,7 @@ def fill_vit(backbone: keras.Model, tensors: TensorAccount, prefix: str) -> None
     blocks = sum(layer.name.startswith("block") for layer in backbone.layers)
     for index in range(blocks):
         _fill_block(backbone.get_layer(f"block{index}"), tensors, f"{prefix}blocks.{index}.")
-    _fill_norm(backbone.get_layer("norm"), tensors, f"{prefix}norm.")
+    fill_norm(backbone.get_layer("norm"), tensors, f"{prefix}norm.")
 
 
 def _fill_tokens(layer: keras.layers.Layer, tensors: TensorAccount, prefix: str) -> None:
@@ -179,20 +179,20 @@ def _fill_tokens(layer: keras.layers.Layer, tensors: TensorAccount, prefix: str)
 
 def _fill_block(block: keras.layers.Layer, tensors: TensorAccount, prefix: str) -> None:
     for number, norm in (("1", block.norm1), ("2", block.norm2)):
-        _fill_norm(norm, tensors, f"{prefix}norm{number}.")
+        fill_norm(norm, tensors, f"{prefix}norm{number}.")
     if f"{prefix}attn.query.weight" in tensors:
-        _fill_dense(block.qkv, tensors, *(f"{prefix}attn.{n}." for n in ("query", "key", "value")))
+        fill_dense(block.qkv, tensors, *(f"{prefix}attn.{n}." for n in ("query", "key", "value")))
     else:
-        _fill_dense(block.qkv, tensors, f"{prefix}attn.qkv.")
-    _fill_dense(block.project, tensors, f"{prefix}attn.proj.")
-    _fill_dense(block.expand, tensors, f"{prefix}mlp.fc1.")
-    _fill_dense(block.contract, tensors, f"{prefix}mlp.fc2.")
+        fill_dense(block.qkv, tensors, f"{prefix}attn.qkv.")
+    fill_dense(block.project, tensors, f"{prefix}attn.proj.")
+    fill_dense(block.expand, tensors, f"{prefix}mlp.fc1.")
+    fill_dense(block.contract, tensors, f"{prefix}mlp.fc2.")
     if block.layer_scale:
         for number, scale in (("1", block.scale1), ("2", block.scale2)):
             scale.assign(tensors.take(f"{prefix}ls{number}.gamma", tuple(scale.shape)))
 
 
-def _fill_dense(layer: keras.layers.Dense, tensors: TensorAccount, *prefixes: str) -> None:
+def fill_dense(layer: keras.layers.Dense, tensors: TensorAccount, *prefixes: str) -> None:
     """Fill one dense layer from one or more parallel ones; a missing bias is zero."""
     inputs, outputs = layer.kernel.shape
     shape = (outputs // len(prefixes), inputs)
@@ -207,6 +207,7 @@ def _fill_dense(layer: keras.layers.Dense, tensors: TensorAccount, *prefixes: st
     layer.bias.assign(np.concatenate(biases))
 
 
-def _fill_norm(layer: keras.layers.LayerNormalization, tensors: TensorAccount, prefix: str) -> None:
+def fill_norm(layer: keras.layers.LayerNormalization, tensors: TensorAccount, prefix: str) -> None:
+    """Fill a normalization."""
     for name, variable in (("weight", layer.gamma), ("bias", layer.beta)):
         variable.assign(tensors.take(f"{prefix}{name}", tuple(variable.shape)))

@@ -12,9 +12,9 @@ import tensorflow as tf
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import Config, ObjectiveConfig
 from s2bnn_tf.errors import ConfigError
-from s2bnn_tf.objectives import KeyQueue, try_objective
+from s2bnn_tf.objectives import KeyQueue, WordAxes, try_objective
 from s2bnn_tf.runs import build_encoder, restore_run
-from s2bnn_tf.teachers import StoredTargets, load_teacher, with_map
+from s2bnn_tf.teachers import StoredTargets, load_teacher, read_words, teacher_space, with_map
 from s2bnn_tf.training.guidance import Guidance
 from s2bnn_tf.training.optimizers import build_optimizer
 from s2bnn_tf.training.precision import precision
@@ -67,12 +67,38 @@ def loss_arguments(objective: ObjectiveConfig) -> dict[str, Any]:
         "distillation_weight": objective.distillation_weight,
         "similarity_weight": objective.similarity_weight,
         "regression_weight": objective.regression_weight,
+        "words_weight": objective.words_weight,
+        "words": None if objective.words is None else _axes(objective.words),
         "custom": objective.custom,
         "custom_weight": objective.custom_weight,
         "temperature": objective.temperature,
         "teacher_temperature": objective.teacher_temperature,
         "key_statistics": objective.key_statistics,
     }
+
+
+def _axes(path: str) -> WordAxes:
+    """The words of a file as axes."""
+    words, _, _ = read_words(path)
+    return WordAxes(words.rows, words.scale, words.bias)
+
+
+def _check_words(config: Config, dim: int) -> None:
+    """Refuse words of another teacher, which may have as many dimensions.
+
+    Raises:
+        ConfigError: If they are.
+    """
+    if config.objective.words is None or config.teacher is None:
+        return
+    words, space, name = read_words(config.objective.words)
+    own = teacher_space(config.teacher)
+    if words.rows.shape[1] != dim or (space is not None and space != own):
+        raise ConfigError(
+            f"objective.words: the words in {config.objective.words} have {words.rows.shape[1]} "
+            f"numbers{f' and are of {name}' if name else ''}, and the teacher's output is another "
+            f"space of {dim}; make them for it with `s2bnn words`."
+        )
 
 
 def _copier(config: Config, pretrainer: Pretrainer) -> Callable[[], Encoder]:
@@ -94,6 +120,7 @@ def _build(config: Config, steps_per_epoch: int, guidance: Guidance) -> Pretrain
         config = _fit_to(guide, config)
     keras.utils.set_random_seed(config.seed)  # after the teacher, which also draws numbers
     objective = config.objective
+    _check_words(config, config.student.embedding_dim)
     if objective.custom is not None:
         try_objective(objective.custom, config.student.embedding_dim)
     student = build_encoder(config)

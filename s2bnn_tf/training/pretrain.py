@@ -18,7 +18,7 @@ from s2bnn_tf.data import ImageSource, open_source, steps_per_epoch
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.runs import CheckpointStore, RunDirectory, write_origin
-from s2bnn_tf.teachers import teacher_origin
+from s2bnn_tf.teachers import teacher_origin, write_space
 from s2bnn_tf.training.build import build_pretrainer, fit_head
 from s2bnn_tf.training.distribution import is_chief, open_strategy
 from s2bnn_tf.training.fitting import Training
@@ -105,6 +105,7 @@ def pretrain(
         place.create(config)
         if config.teacher is not None:
             write_origin(place, teacher_origin(config.teacher.weights))
+            write_space(place, config.teacher)
         training.store.clean()
         if training.fit(monitors or {}, callbacks):
             raise TrainingStopped(f"Stopped; everything is saved in {run.path}.")

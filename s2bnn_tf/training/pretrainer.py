@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.objectives import (
     KeyQueue,
+    WordAxes,
     custom_loss,
     distillation_loss,
     info_nce_loss,
     regression_loss,
     similarity_loss,
+    words_loss,
 )
 from s2bnn_tf.training.distribution import gather, total
 from s2bnn_tf.training.momentum import shuffled_keys, update_momentum
@@ -47,6 +49,8 @@ class Pretrainer(keras.Model):
         distillation_weight: The weight of `distillation_loss`.
         similarity_weight: The weight of `similarity_loss`.
         regression_weight: The weight of `regression_loss`.
+        words_weight: The weight of `words_loss`.
+        words: The words that it needs, or None.
         custom: The name of an objective of `register_objective`.
         custom_weight: The weight of that objective.
         temperature: The temperature T of all losses.
@@ -84,6 +88,8 @@ class Pretrainer(keras.Model):
         distillation_weight: float = 1.0,
         similarity_weight: float = 0.0,
         regression_weight: float = 0.0,
+        words_weight: float = 0.0,
+        words: WordAxes | None = None,
         custom: str | None = None,
         custom_weight: float = 0.0,
         temperature: float = 0.2,
@@ -102,6 +108,7 @@ class Pretrainer(keras.Model):
             weights["distillation"] = distillation_weight
             weights["similarity"] = similarity_weight
             weights["regression"] = regression_weight
+            weights["words"] = words_weight if words is not None else 0.0
             weights["custom"] = custom_weight if custom is not None else 0.0
         self.objective_weights = {name: weight for name, weight in weights.items() if weight > 0}
         if not self.objective_weights:
@@ -116,6 +123,7 @@ class Pretrainer(keras.Model):
         self.stored_targets = stored_targets
         self.momentum_encoder = momentum_encoder
         self.queue = queue
+        self.words = words
         self.custom = custom
         self.temperature = temperature
         self.teacher_temperature = teacher_temperature
@@ -236,6 +244,7 @@ class Pretrainer(keras.Model):
             "distillation": lambda: distillation_loss(query, target, *temperatures),
             "similarity": lambda: similarity_loss(query, target, keys, *temperatures),
             "regression": lambda: regression_loss(query, target),
+            "words": lambda: words_loss(query, target, cast(WordAxes, self.words)),
             "custom": lambda: custom_loss(str(self.custom), query, target),
         }
         return {name: losses[name]() for name in self.objective_weights}
