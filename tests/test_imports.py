@@ -39,7 +39,6 @@ NO_CONFIG = {"layers", "backbones", "objectives", "data", "tflite"}  # these tak
 ONLY_IN = {
     "torch": {"torch_import", "teachers/words/transformers_encoder.py"},
     "larq_compute_engine": {"export", "tflite"},
-    "onnxruntime": {"teachers"},
     "tokenizers": {"teachers"},
     "transformers": {"teachers"},
     "larq_zoo": {"backbones/zoo.py"},

@@ -18,6 +18,7 @@ from s2bnn_tf.evaluation.mistakes import Mistakes, find_mistakes
 from s2bnn_tf.evaluation.monitor import knn_monitor
 from s2bnn_tf.evaluation.results import read_results, results_dir
 from s2bnn_tf.evaluation.session import some_of
+from s2bnn_tf.evaluation.thumbnails import make_thumbnails
 
 __all__ = [
     "FeatureCache",
