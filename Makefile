@@ -1,7 +1,8 @@
 # Every target first creates .venv if it is missing or its lock has changed. There are two tested
 # sets: requirements.lock, TensorFlow 2.15 for Python 3.10 and 3.11, and requirements-tf220.lock,
-# TensorFlow 2.20 for Python 3.12. .ci/find-python finds a Python; PYTHON=/path/to/python chooses
-# one, and so the set. A .venv keeps its own. The times below are for two cores.
+# TensorFlow 2.20 for Python 3.12. .ci/find-python finds a Python, 3.12 where there is one;
+# PYTHON=/path/to/python chooses one, and so the set. A .venv keeps its own. The times below are for
+# two cores.
 
 VENV := .venv
 BIN := $(VENV)/bin
