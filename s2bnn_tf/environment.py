@@ -30,7 +30,8 @@ def tested_set() -> str:
     """
     if sys.version_info < (3, 12):
         return '"tensorflow==2.15.1" "keras==2.15.0" "protobuf==3.20.3" "numpy<2"'
-    return '"tensorflow==2.20.0" "tf-keras==2.20.1" "protobuf>=5.28" "numpy<2"'
+    numpy = "<2" if sys.version_info < (3, 13) else ">=2.1"  # NumPy 1 has no wheels for 3.13
+    return f'"tensorflow==2.20.0" "tf-keras==2.20.1" "protobuf>=5.28" "numpy{numpy}"'
 
 
 def quiet_tensorflow() -> None:
