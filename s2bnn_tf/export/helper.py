@@ -29,7 +29,7 @@ from s2bnn_tf.teachers import cache_directory
 _PINS = Path(__file__).with_name("helper_pins.txt")
 _PYTHON = "3.12"
 _IS_ONE = f"import sys, venv, ensurepip; assert '%d.%d' % sys.version_info[:2] == '{_PYTHON}'"
-_SIZE = "2.2 GB"
+_SIZE = "2.9 GB"
 _CHILD = "from s2bnn_tf.export.helper import answer; answer()"
 
 
