@@ -13,11 +13,12 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from s2bnn_tf.errors import DeviceError
+from s2bnn_tf.errors import ConfigError, DeviceError
 from s2bnn_tf.export import helper
 from s2bnn_tf.progress import no_progress
 
 ROOT = Path(__file__).resolve().parents[2]
+STUDENT = ROOT / "tests/compat/data/0.1.0/student"
 
 
 def pins() -> dict[str, str]:
@@ -83,38 +84,43 @@ def helper_here(cache: Path) -> None:
     (cache / name / "complete").touch()
 
 
-@pytest.mark.both_sets
-def test_the_answer_of_the_helper_is_that_of_convert_run(tmp_path, monkeypatch):
-    from s2bnn_tf.export import convert_run
-
-    run = ROOT / "tests/compat/data/0.1.0/student"
-    monkeypatch.setenv("S2BNN_CACHE", str(tmp_path / "cache"))
+@pytest.fixture
+def convert_there(tmp_path, monkeypatch):
+    """`convert_run` as it is where Larq Compute Engine is missing."""
     module = import_module("s2bnn_tf.export.convert")  # the name is that of a function, too
+    monkeypatch.setenv("S2BNN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(module, "needs_helper", lambda: True)
     helper_here(tmp_path / "cache")
-    said = []
-    card = convert_run(run, tmp_path / "there.tflite", data="digits", progress=said.append)
-    assert json.loads((tmp_path / "there.json").read_text()) == card
-    assert card["sha256"] == helper.sha256((tmp_path / "there.tflite").read_bytes()).hexdigest()
-    assert said[0] == "Converting with Larq Compute Engine"
+    return module.convert_run
 
-    with pytest.raises(helper.UserError, match="must be named") as caught:
-        convert_run(run, tmp_path / "there.bin")
-    assert type(caught.value).__name__ == "ConfigError"
+
+@pytest.mark.both_sets
+def test_what_the_helper_refuses_is_the_same_error_here(convert_there, tmp_path):
+    with pytest.raises(ConfigError, match="must be named"):
+        convert_there(STUDENT, tmp_path / "there.bin", data="digits")
+
+
+@pytest.mark.slow
+@pytest.mark.both_sets
+def test_the_answer_of_the_helper_is_the_card(convert_there, tmp_path):
+    said = []
+    card = convert_there(STUDENT, tmp_path / "it.tflite", data="digits", progress=said.append)
+    assert json.loads((tmp_path / "it.json").read_text()) == card
+    assert card["sha256"] == helper.sha256((tmp_path / "it.tflite").read_bytes()).hexdigest()
+    assert said[0] == "Converting with Larq Compute Engine"
 
 
 @pytest.mark.slow
 def test_a_python_without_larq_compute_engine_converts(tmp_path, monkeypatch):
     """For real: the environment is made with what this machine has, and converts."""
     monkeypatch.setenv("S2BNN_CACHE", str(tmp_path / "cache"))
-    run = ROOT / "tests/compat/data/0.1.0/student"
     code = (
         "import sys, importlib\nsys.modules['larq_compute_engine'] = None\n"
         "it = importlib.import_module('s2bnn_tf.export.convert')\n"
         "it.needs_helper = lambda: True\n"
         "from s2bnn_tf.cli import main\nmain()"
     )
-    command = [sys.executable, "-c", code, "convert", run, tmp_path / "student.tflite"]
+    command = [sys.executable, "-c", code, "convert", STUDENT, tmp_path / "student.tflite"]
     command += ["--data", "digits"]
     for attempt in ("made", "used again"):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
