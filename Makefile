@@ -1,7 +1,8 @@
 # Every target first creates .venv if it is missing or its lock has changed. There are two tested
 # sets: requirements.lock, TensorFlow 2.15 for Python 3.10 and 3.11, and requirements-tf220.lock,
-# TensorFlow 2.20 for Python 3.12. .ci/find-python finds a Python; PYTHON=/path/to/python chooses
-# one, and so the set. A .venv keeps its own. The times below are for two cores.
+# TensorFlow 2.20 for Python 3.12. .ci/find-python finds a Python, 3.12 where there is one;
+# PYTHON=/path/to/python chooses one, and so the set. A .venv keeps its own. The times below are for
+# two cores.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,7 +35,7 @@ runtime: $(RUNTIME)  ## build and install the runtime for this machine (3 minute
 
 zoo: $(ZOO)  ## install Larq Zoo and TensorFlow Datasets where Python is 3.12 (a minute)
 
-test: $(STAMP) $(RUNTIME)  ## run the fast tests (14 minutes)
+test: $(STAMP) $(ZOO) $(RUNTIME)  ## run the fast tests (14 minutes)
 	@$(PYTEST) -m "$(TESTS)"
 
 test-all: $(TORCH) $(RUNTIME)  ## run every test, including the comparisons with PyTorch (an hour)
@@ -64,8 +65,11 @@ docs: $(STAMP)  ## build the documentation site in site/ (a minute)
 release: $(STAMP)  ## build and check both packages with their hashes in dist/ (6 minutes)
 	@.ci/release $(BIN)/python dist
 
-# Later versions of transformers need a click that the tested set does not have.
+# The comparisons with PyTorch are for the older set alone. Later versions of transformers need a
+# click that it does not have.
 $(TORCH): $(STAMP) Makefile
+	@! grep -q tf220 $(VENV)/made-by-make || { echo "The comparisons with PyTorch need the older" \
+	  "set: make .venv PYTHON=python3.11, and again." >&2; exit 1; }
 	@$(BIN)/pip install --progress-bar off torch==2.13.0 safetensors==0.8.0 transformers==4.57.6
 	@touch $@
 

@@ -19,6 +19,7 @@ from s2bnn_tf.errors import UserError
 _WITH_KERAS = ("2.15",)
 _WITH_TF_KERAS = ("2.19", "2.20", "2.21")
 _YES = ("true", "True", "1")
+_LARQ = "install it with `pip install --no-deps larq==0.14.0 terminaltables`"
 
 
 def tested_set() -> str:
@@ -29,7 +30,8 @@ def tested_set() -> str:
     """
     if sys.version_info < (3, 12):
         return '"tensorflow==2.15.1" "keras==2.15.0" "protobuf==3.20.3" "numpy<2"'
-    return '"tensorflow==2.20.0" "tf-keras==2.20.1" "protobuf>=5.28" "numpy<2"'
+    numpy = "<2" if sys.version_info < (3, 13) else ">=2.1"  # NumPy 1 has no wheels for 3.13
+    return f'"tensorflow==2.20.0" "tf-keras==2.20.1" "protobuf>=5.28" "numpy{numpy}"'
 
 
 def quiet_tensorflow() -> None:
@@ -102,10 +104,13 @@ def _require_versions() -> str:
     """Check what is installed, without importing it, and return TensorFlow's version."""
     tensorflow = _require("tensorflow", *_WITH_KERAS, *_WITH_TF_KERAS)
     _require("keras" if tensorflow in _WITH_KERAS else "tf_keras", tensorflow)
+    if _minor("larq") is None:
+        raise UserError(f"Larq is not installed: {_LARQ}.")
     if _minor("protobuf") is None:
         raise UserError(f"protobuf, which TensorFlow needs, is not installed: {_install()}.")
     numpy = _minor("numpy")
-    if numpy is None or not numpy.startswith("1."):
+    # Without Larq Compute Engine, which is then used in an environment of its own, any will do.
+    if numpy is None or (not numpy.startswith("1.") and _minor("larq_compute_engine")):
         found = "none" if numpy is None else version("numpy")
         raise UserError(
             f"Larq Compute Engine needs NumPy 1 and found {found}: {_install()}, all in one "

@@ -83,6 +83,11 @@ def expect(modules: tuple[str, ...]) -> None:
     _expected.update(dict.fromkeys(modules))
 
 
+def loaded_plugins() -> list[str]:
+    """The plugins that recipes have named and that are imported."""
+    return [module for module in _expected if module in sys.modules]
+
+
 def missing() -> list[str]:
     """The plugins that recipes have named and that are not imported."""
     return [module for module in _expected if module not in sys.modules]

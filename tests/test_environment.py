@@ -85,6 +85,8 @@ def with_version(folder: Path, package: str, number: str) -> str:
     return str(folder)
 
 
+with_tf_keras = pytest.mark.only_with("2.20", "a Keras 3 that could be used instead")
+without_tf_keras = pytest.mark.only_with("2.15", "a TensorFlow that needs no tf_keras")
 KERAS = "keras" if find_spec("tf_keras") is None else "tf_keras"
 OTHER_KERAS = "2.14.0" if KERAS == "keras" else "2.19.0"
 
@@ -106,6 +108,17 @@ def test_a_version_that_does_not_work(tmp_path, package, number, words):
     assert "`pip install " in sentence and '"numpy<2"' in sentence
 
 
+@with_tf_keras
+def test_numpy_2_will_do_where_larq_compute_engine_is_not_installed(monkeypatch):
+    """As in a hosted notebook, where a conversion makes an environment of its own."""
+    versions = {"numpy": "2.1", "larq_compute_engine": None}
+    found = environment._minor
+    monkeypatch.setattr(
+        environment, "_minor", lambda name: versions[name] if name in versions else found(name)
+    )
+    environment.require_keras_2()
+
+
 def test_a_package_checks_before_it_loads_tensorflow(tmp_path):
     """`tests/test_imports.py` finds that every one begins with this check."""
     path = with_version(tmp_path, "numpy", "2.0.0")
@@ -113,7 +126,7 @@ def test_a_package_checks_before_it_loads_tensorflow(tmp_path):
     assert sentence.startswith("Larq Compute Engine needs NumPy 1 and found 2.0.0")
 
 
-@pytest.mark.parametrize("package", ["tensorflow", KERAS, "protobuf", "numpy"])
+@pytest.mark.parametrize("package", ["tensorflow", KERAS, "protobuf", "numpy", "larq"])
 def test_a_package_that_is_missing(tmp_path, package):
     """Python without its own site-packages gets a folder that links to all but one of them."""
     site = Path(sysconfig.get_path("purelib"))
@@ -124,11 +137,10 @@ def test_a_package_that_is_missing(tmp_path, package):
     sentence = told(code + SENTENCE.format(package="layers"), PYTHONPATH=str(tmp_path))
     assert package in sentence.lower()
     assert "not installed" in sentence or "found none" in sentence
-    assert f"`pip install {environment.tested_set()}`" in sentence
-
-
-with_tf_keras = pytest.mark.only_with("2.20", "a Keras 3 that could be used instead")
-without_tf_keras = pytest.mark.only_with("2.15", "a TensorFlow that needs no tf_keras")
+    cure = (
+        environment.tested_set() if package != "larq" else "--no-deps larq==0.14.0 terminaltables"
+    )
+    assert f"`pip install {cure}`" in sentence
 
 
 @without_tf_keras

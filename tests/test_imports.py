@@ -47,6 +47,7 @@ ONLY_IN = {
     "s2bnn_runtime": {"export", "tflite"},
 }
 TOP_LEVEL = {"__init__", "__main__"}
+LEAVING = ("tensorflow.lite", "tf.lite")  # later versions of TensorFlow lose this
 
 
 def imports(path: Path) -> list[tuple[str, str]]:
@@ -118,6 +119,14 @@ def test_a_package_with_tensorflow_first_checks_the_environment():
         modules = {module.split(".")[0] for path in files for module in top_level_imports(path)}
         if modules & heavy and package.parent.name != "cli":
             assert top_level_imports(package)[0] == "s2bnn_tf.checked", package
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_needs_what_leaves_tensorflow(path):
+    tree = ast.parse(path.read_text())
+    named = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    named |= {f"{module}.{name}" for module, name in imports(path)}
+    assert not [name for name in named if f"{name}.".startswith(tuple(f"{x}." for x in LEAVING))]
 
 
 def test_every_package_has_a_place_in_the_order():

@@ -170,8 +170,9 @@ def test_another_python_gets_one_sentence(machine, answer, words):
     [
         ({"bin/python3.11": "3.11"}, "3.11"),
         ({"bin/python3.10": "3.10", "bin/python3.11": "3.11"}, "3.11"),
-        ({"bin/python3.11": "3.11", "bin/python3.12": "3.12"}, "3.11"),
-        ({"bin/python": "3.11", "bin/python3": "3.12"}, "3.11"),
+        ({"bin/python3.11": "3.11", "bin/python3.12": "3.12"}, "3.12-tf220"),
+        ({"bin/python": "3.11", "bin/python3": "3.12"}, "3.12-tf220"),
+        ({"bin/python3.11": "3.11", "pyenv/versions/3.12.1/bin/python": "3.12"}, "3.12-tf220"),
         ({"bin/python3": "3.13", "bin/python": "3.11"}, "3.11"),
         ({"bin/python3": "3.13", "uv/python3.12": "3.12"}, "3.12-tf220"),
         ({"bin/python3": "3.13", "pyenv/versions/3.12.1/bin/python": "3.12"}, "3.12-tf220"),

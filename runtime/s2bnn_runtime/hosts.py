@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -50,9 +51,13 @@ def find_host(name: str | None = None) -> Host:
         module_name = MODULES[candidate]
         if importlib.util.find_spec(module_name.split(".")[0]) is None:
             continue
+        # TensorFlow 2.20 says at each opened file that it will lose its interpreter.
+        warnings.filterwarnings("ignore", r"\s*Warning: tf\.lite\.Interpreter is depr", UserWarning)
         try:
             module = importlib.import_module(module_name)
         except ImportError as error:
+            if error.name and f"{module_name}.".startswith(f"{error.name}."):
+                continue  # a later TensorFlow, without it
             raise S2bnnError(
                 f"{candidate} is installed but cannot be imported ({one_line(error)}); install it "
                 "again"

@@ -11,6 +11,7 @@ ALLOWED_SKIPS = (
     "this processor has no ",
     "this system has no user namespaces",  # which a container may forbid
     "only with TensorFlow 2.",
+    "a logger is installed: ",
 )
 
 

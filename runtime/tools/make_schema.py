@@ -5,7 +5,8 @@
 It goes to src/host/tflite_schema.inc, for the delegate, and to s2bnn_tf/tflite/schema_text.py. Each
 line is a table or a union with its fields by number. A field is a scalar (s) or a vector of scalars
 (v) with the bytes of one, a string (S), a table (t), a vector of tables (T), or a union (u), whose
-type is the field before it; the fields of a union are its members (m).
+type is the field before it; the fields of a union are its members (m). The names of the builtin
+operators go to Python alone, in the order of their numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ TARGETS = {
     ROOT.parent / "s2bnn_tf" / "tflite" / "schema_text.py": (
         '"""The schema of TensorFlow Lite, made by runtime/tools/make_schema.py."""\n\n'
         'SCHEMA = """\n',
-        '"""\n',
+        '"""\n\nOPERATORS = """\n{operators}"""\n',
     ),
 }
 BYTES = {"Bool": 1, "Int8": 1, "Uint8": 1, "Uint16": 2, "Int32": 4, "Uint32": 4, "Float32": 4}
@@ -90,6 +91,16 @@ def lines() -> list[str]:
     return result
 
 
+def operators() -> str:
+    """The names of the builtin operators, whose numbers have no gaps."""
+    numbers = {
+        number: name
+        for name, number in vars(schema.BuiltinOperator).items()
+        if isinstance(number, int)
+    }
+    return wrapped(" ".join(numbers[number] for number in range(len(numbers)))) + "\n"
+
+
 def wrapped(line: str) -> str:
     """A long line as several, of which all but the first begin with a space."""
     result = ""
@@ -103,7 +114,10 @@ def wrapped(line: str) -> str:
 def texts() -> dict[Path, str]:
     """The content of each target."""
     text = "".join(wrapped(line) + "\n" for line in lines())
-    return {path: before + text + after for path, (before, after) in TARGETS.items()}
+    return {
+        path: before + text + after.format(operators=operators())
+        for path, (before, after) in TARGETS.items()
+    }
 
 
 def main() -> None:

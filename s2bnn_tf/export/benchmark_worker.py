@@ -65,11 +65,11 @@ def _prepare_lce(task: dict[str, Any]) -> Callable[[], Loaded]:
 
 
 def _prepare_s2bnn(task: dict[str, Any]) -> Callable[[], Loaded]:
-    """The same with s2bnn_runtime, in TensorFlow's own interpreter."""
+    """The same with s2bnn_runtime, in LiteRT's interpreter if installed, or in TensorFlow's."""
     sys.path.append(task["folder"])
     import s2bnn_runtime
 
-    host = s2bnn_runtime.find_host("tensorflow")
+    host = s2bnn_runtime.find_host()
 
     def load() -> Loaded:
         interpreter = s2bnn_runtime.Interpreter(task["model"], task["threads"], host=host)

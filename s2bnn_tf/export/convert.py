@@ -18,6 +18,7 @@ from s2bnn_tf.export.card import describe_model, describe_rounding
 from s2bnn_tf.export.deployment import Probe, deployment_model
 from s2bnn_tf.export.fold import unfolded_shifts
 from s2bnn_tf.export.freeze import in_float32
+from s2bnn_tf.export.helper import convert_in_helper, needs_helper
 from s2bnn_tf.export.lce import convert_model
 from s2bnn_tf.export.quantize_head import round_to_8_bits, store_8_bit_weights, with_rounded_head
 from s2bnn_tf.export.space import ends_in_teachers_space, space_of_run, with_space
@@ -49,6 +50,9 @@ def convert_run(
 ) -> dict[str, Any]:
     """Convert the encoder of a run directory, and verify it on images of its data source.
 
+    Where Larq Compute Engine is not installed, this is done in an environment that has it, which
+    is made once; see `s2bnn_tf.export.helper`.
+
     Args:
         run: A run directory.
         output: The `.tflite` to write. Its card is written beside it.
@@ -68,11 +72,17 @@ def convert_run(
         CheckpointError: If the run, its weights or its classifier are missing or damaged.
         ConfigError: If the head is the teacher's, and no teacher's features were learned.
         DataError: If there are no images to verify on.
+        DeviceError: If there is no Larq Compute Engine, and no environment can be made for it.
         ModelError: If the encoder cannot be converted, or the file cannot be written.
         ParityError: If the file does not compute what the encoder computes.
     """
     directory = RunDirectory(run)
     settings = directory.config.data
+    if needs_helper():
+        options = {"head": head, "fold": fold, "head_bits": head_bits, "map_stride": map_stride}
+        return convert_in_helper(
+            Path(run), Path(output), {**options, "data": data}, progress or no_progress
+        )
     probe: NamedProbe | None = None
     if head == "linear":
         found = LinearProbe.load(directory.eval_dir / "linear_probe.npz")

@@ -8,17 +8,19 @@ and which gives exactly the floats that the rounded network has.
 
 from __future__ import annotations
 
-import flatbuffers
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from tensorflow.lite.python import schema_py_generated as schema
 
 from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.tflite import Table, read_tables, write_tables
 
 keras = tf.keras
 
 _LARGEST = 127
+# Numbers of the enumerations BuiltinOperator and TensorType of TensorFlow Lite's schema
+_DEQUANTIZE, _FULLY_CONNECTED = 6, 9
+_FLOAT32, _INT8 = 0, 9
 
 
 def round_to_8_bits(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -56,74 +58,80 @@ def store_8_bit_weights(model: bytes) -> bytes:
     Returns:
         The same network in fewer bytes. Each of these weights is followed by a DEQUANTIZE.
     """
-    flat = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model))
-    graph = flat.subgraphs[0]
+    flat = read_tables(model)
+    (graph,) = flat.tables("subgraphs")
     dequantizers = []
-    for operator in graph.operators:
-        if _operation_code(flat, operator) != schema.BuiltinOperator.FULLY_CONNECTED:
+    for operator in graph.tables("operators"):
+        if _operation_code(flat, operator) != _FULLY_CONNECTED:
             continue
-        weights = graph.tensors[operator.inputs[1]]
-        content = flat.buffers[weights.buffer].data
-        if weights.type != schema.TensorType.FLOAT32 or content is None:
+        inputs = operator.vector("inputs").copy()
+        weights = graph.tables("tensors")[inputs[1]]
+        content = flat.tables("buffers")[weights.number("buffer")].vector("data")
+        if weights.number("type") != _FLOAT32 or len(content) == 0:
             continue
-        kernel = np.frombuffer(content.tobytes(), np.float32).reshape(weights.shape)  # (K, C)
-        dequantizers.append(_quantize_weights(flat, int(operator.inputs[1]), kernel))
-        operator.inputs = [operator.inputs[0], dequantizers[-1].outputs[0], *operator.inputs[2:]]
+        kernel = content.view(np.float32).reshape(weights.vector("shape"))  # (K, C)
+        dequantizers.append(_quantize_weights(flat, int(inputs[1]), kernel))
+        (inputs[1],) = dequantizers[-1].vector("outputs")
+        operator.set("inputs", inputs)
     if not dequantizers:
         return model
-    graph.operators = [*dequantizers, *graph.operators]
-    used = {entry.buffer for entry in [*graph.tensors, *(flat.metadata or [])]}
-    for number, buffer in enumerate(flat.buffers):
+    graph.set("operators", [*dequantizers, *graph.tables("operators")])
+    metadata = flat.tables("metadata") if flat.has("metadata") else []
+    used = {entry.number("buffer") for entry in [*graph.tables("tensors"), *metadata]}
+    for number, buffer in enumerate(flat.tables("buffers")):
         if number not in used:
-            buffer.data = None
-    builder = flatbuffers.Builder(len(model))
-    builder.Finish(flat.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+            buffer.remove("data")
+    return write_tables(flat)
 
 
-def _quantize_weights(
-    flat: schema.ModelT, index: int, kernel: NDArray[np.float32]
-) -> schema.OperatorT:
+def _quantize_weights(flat: Table, index: int, kernel: NDArray[np.float32]) -> Table:
     """Make a weight tensor int8, and return the operation that turns it into floats again."""
-    graph = flat.subgraphs[0]
+    tensors = flat.tables("subgraphs")[0].tables("tensors")
     scales = _scales(kernel.T)[0]  # one per row of (K, C)
-    weights = graph.tensors[index]
-    floats = schema.TensorT()
-    floats.name, floats.shape, floats.type = weights.name + b"/float", weights.shape, weights.type
-    graph.tensors.append(floats)
+    weights, floats = tensors[index], Table("Tensor")
+    floats.set("name", weights.vector("name").tobytes() + b"/float")
+    floats.set("shape", weights.vector("shape"))
+    floats.set("type", weights.number("type"))
+    tensors.append(floats)
 
-    steps = np.round(kernel / scales[:, np.newaxis]).astype(np.int8)
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(steps.tobytes(), np.uint8)
-    flat.buffers.append(buffer)
-    weights.buffer, weights.type = len(flat.buffers) - 1, schema.TensorType.INT8
-    weights.quantization = schema.QuantizationParametersT()
-    weights.quantization.scale = scales.astype(np.float32)
-    weights.quantization.zeroPoint = np.zeros(len(scales), np.int64)
-    weights.quantization.quantizedDimension = 0
+    buffer = Table("Buffer")
+    buffer.set("data", np.round(kernel / scales[:, np.newaxis]).astype(np.int8).tobytes())
+    flat.tables("buffers").append(buffer)
+    weights.set("buffer", len(flat.tables("buffers")) - 1)
+    weights.set("type", _INT8)
+    quantization = Table("QuantizationParameters")
+    quantization.set("scale", scales)
+    quantization.set("zero_point", np.zeros(len(scales)))
+    quantization.set("quantized_dimension", 0)
+    weights.set("quantization", quantization)
 
-    operator = schema.OperatorT()
-    operator.opcodeIndex = _dequantize_index(flat)
-    operator.inputs, operator.outputs = [index], [len(graph.tensors) - 1]
+    operator = Table("Operator")
+    operator.set("opcode_index", _dequantize_index(flat))
+    operator.set("inputs", [index])
+    operator.set("outputs", [len(tensors) - 1])
     return operator
 
 
-def _dequantize_index(flat: schema.ModelT) -> int:
+def _dequantize_index(flat: Table) -> int:
     """The index of DEQUANTIZE among the model's operation codes; it is added if it is missing."""
-    wanted = schema.BuiltinOperator.DEQUANTIZE
-    for index, code in enumerate(flat.operatorCodes):
-        if max(code.builtinCode, code.deprecatedBuiltinCode) == wanted:
+    codes = flat.tables("operator_codes")
+    for index, code in enumerate(codes):
+        if _code(code) == _DEQUANTIZE:
             return index
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = wanted
-    code.version = 5  # the first with one scale per channel
-    flat.operatorCodes.append(code)
-    return len(flat.operatorCodes) - 1
+    code = Table("OperatorCode")
+    code.set("builtin_code", _DEQUANTIZE)
+    code.set("deprecated_builtin_code", _DEQUANTIZE)
+    code.set("version", 5)  # the first with one scale per channel
+    codes.append(code)
+    return len(codes) - 1
 
 
-def _operation_code(flat: schema.ModelT, operator: schema.OperatorT) -> int:
-    code = flat.operatorCodes[operator.opcodeIndex]
-    return max(int(code.builtinCode), int(code.deprecatedBuiltinCode))
+def _operation_code(flat: Table, operator: Table) -> int:
+    return _code(flat.tables("operator_codes")[operator.number("opcode_index")])
+
+
+def _code(code: Table) -> int:
+    return max(code.number("builtin_code"), code.number("deprecated_builtin_code"))
 
 
 def _scales(kernel: NDArray[np.float32]) -> NDArray[np.float32]:

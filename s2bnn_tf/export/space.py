@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import flatbuffers
-import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
-
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.runs import RunDirectory
 from s2bnn_tf.teachers import read_space
+from s2bnn_tf.tflite import Table, read_tables, write_tables
 
 METADATA = b"s2bnn_space"  # the name of the entry in the file
 
@@ -49,12 +46,11 @@ def space_of_run(run: RunDirectory) -> str | None:
 
 def with_space(model: bytes, space: str) -> bytes:
     """Write the name of a space into the metadata of a `.tflite`."""
-    flat = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model))
-    buffer, entry = schema.BufferT(), schema.MetadataT()
-    buffer.data = np.frombuffer(space.encode(), np.uint8)
-    flat.buffers.append(buffer)
-    entry.name, entry.buffer = METADATA, len(flat.buffers) - 1
-    flat.metadata = [*(flat.metadata or []), entry]
-    builder = flatbuffers.Builder(len(model))
-    builder.Finish(flat.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    tables = read_tables(model)
+    buffer, entry = Table("Buffer"), Table("Metadata")
+    buffer.set("data", space.encode())
+    entry.set("name", METADATA)
+    entry.set("buffer", len(tables.tables("buffers")))
+    tables.tables("buffers").append(buffer)
+    tables.set("metadata", [*(tables.tables("metadata") if tables.has("metadata") else []), entry])
+    return write_tables(tables)

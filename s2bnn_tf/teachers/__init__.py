@@ -1,7 +1,13 @@
 """The networks that guide a student: a run, a published name, a file, a function."""
 
 import s2bnn_tf.checked  # noqa: F401
-from s2bnn_tf.teachers.cache import get_teacher, list_teachers, teacher_digest, teacher_origin
+from s2bnn_tf.teachers.cache import (
+    cache_directory,
+    get_teacher,
+    list_teachers,
+    teacher_digest,
+    teacher_origin,
+)
 from s2bnn_tf.teachers.failures import teacher_failure, teacher_failures
 from s2bnn_tf.teachers.feature_files import (
     FeatureRows,
@@ -53,6 +59,7 @@ __all__ = [
     "TargetCache",
     "TargetMap",
     "WordVectors",
+    "cache_directory",
     "check_same_file",
     "features_of_pictures",
     "fill_from_teacher",

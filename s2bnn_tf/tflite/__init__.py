@@ -12,6 +12,7 @@ from s2bnn_tf.tflite.graph import (
 from s2bnn_tf.tflite.interpreter import RUNTIMES, choose_runtime, kernel_options
 from s2bnn_tf.tflite.larq_operators import BINARY_CONVOLUTION
 from s2bnn_tf.tflite.parts import Operation
+from s2bnn_tf.tflite.tables import Table, read_tables, write_tables
 
 __all__ = [
     "BINARY_CONVOLUTION",
@@ -21,11 +22,14 @@ __all__ = [
     "Operation",
     "TFLiteEncoder",
     "TFLiteGraph",
+    "Table",
     "choose_runtime",
     "filter_exceeds_input",
     "kernel_options",
     "read_card",
     "read_graph",
+    "read_tables",
     "unpack_signs",
     "with_outputs",
+    "write_tables",
 ]

@@ -27,7 +27,7 @@ class FlatbufferError(ValueError):
     """
 
 
-class _Field(NamedTuple):
+class Field(NamedTuple):
     """A field of a table or a member of a union; `runtime/tools/make_schema.py` has the kinds."""
 
     kind: str
@@ -36,15 +36,16 @@ class _Field(NamedTuple):
 
 
 @functools.cache
-def _schema() -> dict[str, dict[int, _Field]]:
-    layouts: dict[str, dict[int, _Field]] = {}
+def schema() -> dict[str, dict[int, Field]]:
+    """The fields of each table, and the members of each union, by their numbers."""
+    layouts: dict[str, dict[int, Field]] = {}
     for word in SCHEMA.split():
         number, equal, text = word.partition("=")
         if not equal:
             fields = layouts[word] = {}
         else:
             size = int(text[1:]) if text[0] in "sv" else 4
-            fields[int(number)] = _Field(text[0], size, text[1:])
+            fields[int(number)] = Field(text[0], size, text[1:])
     return layouts
 
 
@@ -101,7 +102,7 @@ class _Verifier:
             raise FlatbufferError("it is damaged or cut short")
         self.visit(layout, layout_size, 2)
         self.visit(position, size, 4)
-        fields = _schema()[name]
+        fields = schema()[name]
         offsets = {
             number: self.number("H", layout + 4 + 2 * number)
             for number in fields
@@ -120,7 +121,7 @@ class _Verifier:
             else:
                 self.field(position + offset, field)
 
-    def field(self, position: int, field: _Field) -> None:
+    def field(self, position: int, field: Field) -> None:
         if field.kind == "s":
             self.visit(position, field.size, field.size)
         elif field.kind == "v":
@@ -136,7 +137,7 @@ class _Verifier:
             for i in range(count):
                 self.table(self.follow(first + 4 * i), field.target)
 
-    def member(self, position: int, field: _Field, kind: int) -> None:
-        chosen = _schema()[field.target].get(kind)
+    def member(self, position: int, field: Field, kind: int) -> None:
+        chosen = schema()[field.target].get(kind)
         if chosen is not None:  # readers ignore a type that they do not know
             self.table(self.follow(position), chosen.target)

@@ -7,46 +7,36 @@ This package therefore reads the file, and checks all bounds, in Python.
 from __future__ import annotations
 
 import math
-import struct
 from typing import Any, NamedTuple
 
-import flatbuffers
 import numpy as np
 from numpy.typing import NDArray
-from tensorflow.lite.python import schema_py_generated as schema
 
 from s2bnn_tf.tflite.execution import check_execution
-from s2bnn_tf.tflite.flatbuffer import FlatbufferError, verify
+from s2bnn_tf.tflite.flatbuffer import FlatbufferError
 from s2bnn_tf.tflite.larq_operators import BINARY_CONVOLUTION, check_larq_operator
 from s2bnn_tf.tflite.operators import check_operator
 from s2bnn_tf.tflite.options import read_options
 from s2bnn_tf.tflite.parts import Operation, Tensor
+from s2bnn_tf.tflite.schema_text import OPERATORS
+from s2bnn_tf.tflite.tables import Table, read_tables, write_tables
 
+# By their numbers in the enumeration TensorType of the schema
 _DTYPES: dict[int, np.dtype[Any]] = {
-    schema.TensorType.FLOAT32: np.dtype(np.float32),
-    schema.TensorType.FLOAT16: np.dtype(np.float16),
-    schema.TensorType.FLOAT64: np.dtype(np.float64),
-    schema.TensorType.INT8: np.dtype(np.int8),
-    schema.TensorType.INT16: np.dtype(np.int16),
-    schema.TensorType.INT32: np.dtype(np.int32),
-    schema.TensorType.INT64: np.dtype(np.int64),
-    schema.TensorType.UINT8: np.dtype(np.uint8),
-    schema.TensorType.BOOL: np.dtype(np.bool_),
+    0: np.dtype(np.float32),
+    1: np.dtype(np.float16),
+    2: np.dtype(np.int32),
+    3: np.dtype(np.uint8),
+    4: np.dtype(np.int64),
+    6: np.dtype(np.bool_),
+    7: np.dtype(np.int16),
+    9: np.dtype(np.int8),
+    10: np.dtype(np.float64),
 }
-_BUILTIN_NAMES: dict[int, str] = {
-    code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)
-}
+_BUILTIN_NAMES = dict(enumerate(OPERATORS.split()))
 _SAME_PADDING = 0  # the value of LceBconv2d's option `padding`
-# The exceptions that Python raises on reading beyond the bytes, or a number that makes no sense.
-_READ_ERRORS = (
-    AttributeError,
-    LookupError,
-    MemoryError,
-    OverflowError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
+# The exceptions that Python raises on parts that are missing or do not fit each other.
+_READ_ERRORS = (LookupError, MemoryError, OverflowError, ValueError)
 
 
 class TFLiteGraph:
@@ -68,9 +58,8 @@ class TFLiteGraph:
     """
 
     def __init__(self, data: bytes):
-        verify(data)
+        model = read_tables(data)
         try:
-            model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data))
             self._read(model)
         except FlatbufferError:
             raise
@@ -78,20 +67,22 @@ class TFLiteGraph:
             raise FlatbufferError("it is damaged or cut short") from error
         self.data = data
 
-    def _read(self, model: schema.ModelT) -> None:
-        (graph,) = model.subgraphs
-        self.tensors = [_tensor(tensor, model.buffers) for tensor in graph.tensors]
-        codes = [_Code.read(code) for code in model.operatorCodes]
-        self.operations = [_operation(item, codes) for item in graph.operators]
-        self.inputs = _indices(graph.inputs)
-        self.outputs = _indices(graph.outputs)
+    def _read(self, model: Table) -> None:
+        (graph,) = model.tables("subgraphs")
+        buffers, tensors = model.tables("buffers"), graph.tables("tensors")
+        self.tensors = [_tensor(tensor, buffers) for tensor in tensors]
+        codes = [_Code.read(code) for code in model.tables("operator_codes")]
+        nodes = graph.tables("operators")
+        self.operations = [_operation(node, codes) for node in nodes]
+        self.inputs = _indices(graph.vector("inputs"))
+        self.outputs = _indices(graph.vector("outputs"))
         check_execution(self.tensors, self.operations, self.inputs, self.outputs)
-        types = [tensor.type for tensor in graph.tensors]
-        for item, operation in zip(graph.operators, self.operations):
-            if codes[item.opcodeIndex].is_custom:
+        types = [tensor.number("type") for tensor in tensors]
+        for node, operation in zip(nodes, self.operations):
+            if codes[node.number("opcode_index")].is_custom:
                 check_larq_operator(operation, self.tensors)
             else:
-                check_operator(operation.name, item, types)
+                check_operator(operation, node.table("builtin_options"), types)
 
     def binary_convolutions(self) -> list[Operation]:
         """All operations `LceBconv2d`, in order of execution."""
@@ -131,12 +122,10 @@ def with_outputs(data: bytes, tensors: list[int]) -> bytes:
         data: The bytes of a `.tflite`.
         tensors: Tensor indices, in the order of the new outputs.
     """
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data))
-    model.subgraphs[0].outputs = tensors
-    model.signatureDefs = None
-    builder = flatbuffers.Builder(len(data) + 65536)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    model = read_tables(data)
+    model.tables("subgraphs")[0].set("outputs", tensors)
+    model.remove("signature_defs")
+    return write_tables(model)
 
 
 def unpack_signs(words: NDArray[np.int32], channels: int) -> NDArray[np.float32]:
@@ -145,23 +134,22 @@ def unpack_signs(words: NDArray[np.int32], channels: int) -> NDArray[np.float32]
     return 1 - 2 * bits[..., :channels].astype(np.float32)
 
 
-def _tensor(tensor: schema.TensorT, buffers: list[schema.BufferT]) -> Tensor:
-    shape = _indices(tensor.shape)
-    dtype = _DTYPES.get(tensor.type)
-    content = buffers[tensor.buffer].data
+def _tensor(tensor: Table, buffers: list[Table]) -> Tensor:
+    shape = _indices(tensor.vector("shape"))
+    dtype = _DTYPES.get(tensor.number("type"))
+    content = buffers[tensor.number("buffer")].vector("data").tobytes()
     constant = None
     if min(shape, default=0) < 0 or math.prod(shape) > 2**31:
         raise ValueError("impossible shape")
-    has_content = content is not None and len(content) > 0
-    if has_content and dtype is not None:
-        constant = np.frombuffer(content.tobytes(), dtype).reshape(shape)
+    if content and dtype is not None:
+        constant = np.frombuffer(content, dtype).reshape(shape)
     return Tensor(
-        name=(tensor.name or b"").decode(),
+        name=tensor.vector("name").tobytes().decode(),
         shape=shape,
         dtype=dtype,
         constant=constant,
-        has_content=has_content,
-        is_variable=bool(tensor.isVariable),
+        has_content=bool(content),
+        is_variable=bool(tensor.number("is_variable")),
     )
 
 
@@ -170,27 +158,28 @@ class _Code(NamedTuple):
     is_custom: bool
 
     @classmethod
-    def read(cls, code: schema.OperatorCodeT) -> _Code:
+    def read(cls, code: Table) -> _Code:
         # Files older than schema 3a hold the number only in the deprecated field.
-        number = max(code.builtinCode, code.deprecatedBuiltinCode)
-        if number == schema.BuiltinOperator.CUSTOM:
-            return cls(str(code.customCode or b"", "utf-8"), True)
-        return cls(_BUILTIN_NAMES[number], False)
+        number = max(code.number("builtin_code"), code.number("deprecated_builtin_code"))
+        name = _BUILTIN_NAMES[number]
+        if name == "CUSTOM":
+            return cls(code.vector("custom_code").tobytes().decode(), True)
+        return cls(name, False)
 
 
-def _operation(operator: schema.OperatorT, codes: list[_Code]) -> Operation:
-    name, is_custom = codes[operator.opcodeIndex]
-    options = None
+def _operation(node: Table, codes: list[_Code]) -> Operation:
+    name, is_custom = codes[node.number("opcode_index")]
+    options = b""
     # The options of other custom operations may hold anything.
-    if is_custom and name.startswith("Lce") and operator.customOptions is not None:
-        options = operator.customOptions.tobytes()
+    if is_custom and name.startswith("Lce"):
+        options = node.vector("custom_options").tobytes()
     return Operation(
         name=name,
-        inputs=_indices(operator.inputs),
-        outputs=_indices(operator.outputs),
+        inputs=_indices(node.vector("inputs")),
+        outputs=_indices(node.vector("outputs")),
         options=read_options(options) if options else {},
     )
 
 
-def _indices(values: Any) -> tuple[int, ...]:
-    return () if values is None else tuple(int(value) for value in values)
+def _indices(values: NDArray[np.int32]) -> tuple[int, ...]:
+    return tuple(int(value) for value in values)

@@ -97,9 +97,13 @@ def _open_lce(graph: TFLiteGraph) -> Predict:
 
 
 def _open_s2bnn(graph: TFLiteGraph) -> Predict:
-    from s2bnn_runtime import Interpreter, find_host
+    from s2bnn_runtime import Interpreter, S2bnnError, find_host
 
-    interpreter = Interpreter(graph.data, host=find_host("tensorflow"))
+    try:
+        host = find_host("tensorflow")
+    except S2bnnError:  # later versions leave it to ai-edge-litert
+        host = find_host()
+    interpreter = Interpreter(graph.data, host=host)
 
     def predict(images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         outputs = interpreter.predict(images)

@@ -5,21 +5,20 @@
 
 from __future__ import annotations
 
-from tensorflow.lite.python import schema_py_generated as schema
-
 from s2bnn_tf.tflite.flatbuffer import FlatbufferError
+from s2bnn_tf.tflite.parts import Operation
+from s2bnn_tf.tflite.tables import Table
 
 _LARGEST_WINDOW = 65535
-_WINDOW = {
-    "stride": ("strideH", "strideW"),
-    "filter size": ("filterHeight", "filterWidth"),
-    "dilation": ("dilationHFactor", "dilationWFactor"),
-}
-_WITH_WINDOWS = {
-    "Conv2DOptionsT",
-    "DepthwiseConv2DOptionsT",
-    "Pool2DOptionsT",
-    "TransposeConvOptionsT",
+# What the options of an operator with windows tell about them
+_STRIDES = {"stride_h": "stride", "stride_w": "stride"}
+_SIZES = {"filter_height": "filter size", "filter_width": "filter size"}
+_DILATIONS = {"dilation_h": "dilation", "dilation_w": "dilation"}
+_WINDOWS = {
+    "Conv2DOptions": _STRIDES | _DILATIONS,
+    "DepthwiseConv2DOptions": _STRIDES | _DILATIONS,
+    "Pool2DOptions": _STRIDES | _SIZES,
+    "TransposeConvOptions": _STRIDES,
 }
 _MAY_LACK_INPUTS = {
     "FULLY_CONNECTED",
@@ -63,12 +62,12 @@ _KEEP_TYPE = {
 }
 
 
-def check_operator(name: str, operator: schema.OperatorT, types: list[int]) -> None:
+def check_operator(node: Operation, options: Table | None, types: list[int]) -> None:
     """Check a node of a builtin operator on which TensorFlow's own kernels could crash.
 
     Args:
-        name: The name of its operator.
-        operator: The node. Its tensor indices must be in range.
+        node: The node. Its tensor indices must be in range.
+        options: Its options.
         types: The types of all tensors, as the file has them.
 
     Raises:
@@ -76,16 +75,14 @@ def check_operator(name: str, operator: schema.OperatorT, types: list[int]) -> N
             filter size is outside of [1, 65535], or if an operator changes the type of its first
             input that cannot.
     """
-    inputs = [] if operator.inputs is None else [int(index) for index in operator.inputs]
-    outputs = [] if operator.outputs is None else [int(index) for index in operator.outputs]
+    name, inputs, outputs = node.name, node.inputs, node.outputs
     if -1 in inputs and name not in _MAY_LACK_INPUTS:
         raise FlatbufferError(f"a node {name} lacks input {inputs.index(-1)}")
     if name in _KEEP_TYPE and any(types[index] != types[inputs[0]] for index in outputs if inputs):
         raise FlatbufferError(f"a node {name} changes the type of its input")
-    if type(operator.builtinOptions).__name__ not in _WITH_WINDOWS:
+    if options is None:
         return
-    for what, fields in _WINDOW.items():
-        for field in fields:
-            value = getattr(operator.builtinOptions, field, 1)
-            if not 1 <= value <= _LARGEST_WINDOW:
-                raise FlatbufferError(f"a node {name} has a {what} of {value}")
+    for field, what in _WINDOWS.get(options.kind, {}).items():
+        value = options.number(field)
+        if not 1 <= value <= _LARGEST_WINDOW:
+            raise FlatbufferError(f"a node {name} has a {what} of {value}")

@@ -65,6 +65,7 @@ def test_the_same_command_again_leaves_a_finished_run(s2bnn, teacher):
     assert (teacher / "encoder.weights.h5").read_bytes() == before
 
 
+@pytest.mark.both_sets
 def test_the_deployed_file_is_evaluated_like_the_run(s2bnn, student):
     model = student.parent / "features.tflite"
     s2bnn("convert", student, model)
@@ -74,6 +75,21 @@ def test_the_deployed_file_is_evaluated_like_the_run(s2bnn, student):
     assert json.loads((student / "eval" / "knn.json").read_text()) == run
     assert json.loads((student.parent / "features.eval" / "knn.json").read_text()) == file
     assert f"{100 * run['top1']:.1f}" in (student / "report.html").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.both_sets
+def test_fit_keeps_the_terminal_clean(s2bnn, tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(60):
+        photograph = load_sample_images().images[number % 2]
+        top, left = rng.integers(0, (300, 500)).tolist()
+        crop = Image.fromarray(photograph[top : top + 100, left : left + 100])
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        crop.save(tmp_path / f"photos/{number}.jpg")
+    brief = ("--size", "small", "--set", "steps=30", "--set", "data.batch_size=8")
+    s2bnn("fit", tmp_path / "photos", "--output-dir", tmp_path / "run", *brief)
+    assert (tmp_path / "run/student.tflite").exists()
 
 
 def test_benchmark(s2bnn, classifier):

@@ -84,7 +84,7 @@ def test_a_logger_that_is_not_installed_is_refused_before_work_begins(
     name, contrast, change, tmp_path
 ):
     if importlib.util.find_spec(name):
-        pytest.skip(f"{name} is installed")
+        pytest.skip(f"a logger is installed: {name}")
     with pytest.raises(ConfigError, match=rf"run `pip install 's2bnn_tf\[{name}\]'`"):
         pretrain(change(contrast, loggers=(name,)), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -102,7 +102,7 @@ class Builder:
 
     def limits(self, node: Node) -> tuple[float, float]:
         """The limits of a node's fused activation."""
-        kind = node.options.get("fusedActivationFunction", 0)
+        kind = node.options.get("activation", 0)
         if kind not in _LIMITS:
             raise self.refusal(node, f"with the fused activation {kind}")
         return _LIMITS[kind]

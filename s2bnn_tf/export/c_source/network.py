@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tensorflow.lite.python import schema_py_generated as schema
 
 from s2bnn_tf.errors import ModelError
-from s2bnn_tf.tflite import TFLiteGraph, read_graph
+from s2bnn_tf.tflite import Table, TFLiteGraph, read_graph, read_tables
 
 # They only change the shape, and a map is stored in the same order either way.
 _SAME_BYTES = {"RESHAPE", "SQUEEZE", "EXPAND_DIMS"}
@@ -90,14 +89,15 @@ def read_network(path: str | Path) -> Network:
     """
     path = Path(path)
     graph = read_graph(path)
-    file = schema.ModelT.InitFromObj(schema.Model.GetRootAs(graph.data)).subgraphs[0]
+    (file,) = read_tables(graph.data).tables("subgraphs")
     _check_input(path, graph, file)
     values: dict[int, Value] = {}
     same: dict[int, int] = {}
     nodes = []
     for index, tensor in enumerate(graph.tensors):
         values[index] = Value(tensor.shape, tensor.dtype, tensor.constant)
-    for item, operation in zip(file.operators, graph.operations):
+    tensors = file.tables("tensors")
+    for item, operation in zip(file.tables("operators"), graph.operations):
         inputs = tuple(same.get(index, index) for index in operation.inputs)
         output = operation.outputs[0]
         source = values.get(inputs[0]) if inputs else None
@@ -107,14 +107,15 @@ def read_network(path: str | Path) -> Network:
                 values[inputs[0]] = values[output]
             continue
         if operation.name == "DEQUANTIZE" and source is not None and source.constant is not None:
-            values[output] = _weights(path, source, file.tensors[operation.inputs[0]])
+            values[output] = _weights(path, source, tensors[operation.inputs[0]])
             continue
         if len(operation.outputs) != 1:
             raise ModelError(
                 f"{path} has a node {operation.name} with several outputs, and C "
                 "source is made of operations with one; convert another network."
             )
-        found = vars(item.builtinOptions) if item.builtinOptions else dict(operation.options)
+        options = item.table("builtin_options")
+        found = options.values() if options else dict(operation.options)
         nodes.append(Node(operation.name, inputs, output, found))
     return Network(
         path.name,
@@ -126,7 +127,7 @@ def read_network(path: str | Path) -> Network:
     )
 
 
-def _check_input(path: Path, graph: TFLiteGraph, file: schema.SubGraphT) -> None:
+def _check_input(path: Path, graph: TFLiteGraph, file: Table) -> None:
     if len(graph.inputs) != 1:
         raise ModelError(
             f"{path} has {len(graph.inputs)} inputs, and C source is made of networks with one: "
@@ -139,8 +140,8 @@ def _check_input(path: Path, graph: TFLiteGraph, file: schema.SubGraphT) -> None
                 f"{path} takes or returns {graph.tensors[index].dtype}, and C source is made of "
                 "networks from float32 to float32: convert it with float32 inputs and outputs."
             )
-    signature = file.tensors[graph.inputs[0]].shapeSignature
-    if signature is not None and min(signature[1:], default=1) < 0:
+    signature = file.tables("tensors")[graph.inputs[0]].vector("shape_signature")
+    if min(signature[1:], default=1) < 0:
         raise ModelError(f"{path} has shapes that are not fixed: convert it with a fixed size.")
     for item in graph.tensors:
         if len(item.shape) == 4 and item.constant is None and item.shape[0] != 1:
@@ -154,16 +155,15 @@ def _check_input(path: Path, graph: TFLiteGraph, file: schema.SubGraphT) -> None
         )
 
 
-def _weights(path: Path, source: Value, tensor: schema.TensorT) -> Value:
+def _weights(path: Path, source: Value, tensor: Table) -> Value:
     """Weights in 8 or 16 bits that the file turns into floats before it runs."""
     assert source.constant is not None
     if source.constant.dtype == np.float16:
         return Value(source.shape, np.float32, source.constant.astype(np.float32))
-    details = tensor.quantization
-    scales = np.asarray(getattr(details, "scale", ()), np.float32)
-    zeros = getattr(details, "zeroPoint", None)
-    is_shifted = zeros is not None and bool(np.any(zeros))
-    by_row = len(scales) in (1, source.shape[0]) and (details.quantizedDimension or 0) == 0
+    details = tensor.table("quantization") or Table("QuantizationParameters")
+    scales = details.vector("scale").astype(np.float32)
+    is_shifted = bool(details.vector("zero_point").any())
+    by_row = len(scales) in (1, source.shape[0]) and details.number("quantized_dimension") == 0
     if source.constant.dtype != np.int8 or not by_row or is_shifted:
         raise ModelError(
             f"{path} holds weights in {source.constant.dtype} with zero points or by columns, "

@@ -70,8 +70,8 @@ def _window(builder: Builder, node: Node, rows: int, columns: int) -> str:
     options = node.options
     return builder.window(
         node,
-        Axis(rows, options["strideH"], options.get("dilationHFactor", 1)),
-        Axis(columns, options["strideW"], options.get("dilationWFactor", 1)),
+        Axis(rows, options["stride_h"], options.get("dilation_h", 1)),
+        Axis(columns, options["stride_w"], options.get("dilation_w", 1)),
         same=options["padding"] == _SAME,
     )
 
@@ -116,7 +116,7 @@ def pool(builder: Builder, node: Node) -> Step:
     """The maximum or the mean of each window."""
     before = builder.constants.size
     options = node.options
-    window = _window(builder, node, options["filterHeight"], options["filterWidth"])
+    window = _window(builder, node, options["filter_height"], options["filter_width"])
     address = builder.add_struct("s2bnn_window", [window[1:-1]], _WINDOW_BYTES)
     kind = "max" if node.name == "MAX_POOL_2D" else "average"
     kernel = f"s2bnn_{kind}_pool_row"
