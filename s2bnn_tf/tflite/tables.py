@@ -28,7 +28,8 @@ Tensor shape=0i type=1i buffer=2u name=3u quantization=4 is_variable=5u shape_si
 Operator opcode_index=0u inputs=1i outputs=2i builtin_options=4 custom_options=5u
 QuantizationParameters scale=2f zero_point=3i quantized_dimension=6i
 Conv2DOptions padding=0i stride_w=1i stride_h=2i activation=3i dilation_w=4i1 dilation_h=5i1
-DepthwiseConv2DOptions padding=0i stride_w=1i stride_h=2i activation=4i dilation_w=5i1 dilation_h=6i1
+DepthwiseConv2DOptions padding=0i stride_w=1i stride_h=2i activation=4i dilation_w=5i1 \
+  dilation_h=6i1
 Pool2DOptions padding=0i stride_w=1i stride_h=2i filter_width=3i filter_height=4i activation=5i
 FullyConnectedOptions activation=0i
 AddOptions activation=0i
