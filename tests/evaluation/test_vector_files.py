@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -93,11 +94,10 @@ def nearest(vectors: np.ndarray) -> list[int]:
     return np.argsort(-(vectors @ vectors[7]), kind="stable")[:5].tolist()
 
 
-if not installed("pyarrow"):
-
-    def test_a_parquet_without_pyarrow_is_one_sentence(tmp_path):
-        with pytest.raises(ConfigError, match=r"pip install 's2bnn_tf\[parquet\]'"):
-            check_vector_file(tmp_path / "out.parquet")
+def test_a_parquet_without_pyarrow_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigError, match=r"pip install 's2bnn_tf\[parquet\]'"):
+        check_vector_file(tmp_path / "out.parquet")
 
 
 if installed("faiss"):
