@@ -19,6 +19,7 @@ from s2bnn_tf.export.deployment import Probe, deployment_model
 from s2bnn_tf.export.fold import unfolded_shifts
 from s2bnn_tf.export.freeze import in_float32
 from s2bnn_tf.export.lce import convert_model
+from s2bnn_tf.export.metadata import add_metadata
 from s2bnn_tf.export.quantize_head import round_to_8_bits, store_8_bit_weights, with_rounded_head
 from s2bnn_tf.export.verify import verify
 from s2bnn_tf.files import replaced, write_json
@@ -162,6 +163,8 @@ def export_encoder(
         model = convert_model(deployed, output_name=OUTPUT_NAMES[head])
         if head_bits == 8:
             model = store_8_bit_weights(model)
+        labels = list(probe[2]) if probe is not None and head == "linear" else None
+        model = add_metadata(model, labels=labels)
         report(f"Verifying {len(model) / 1024:.0f} KiB on {len(images)} images")
         parity = verify(
             encoder,
@@ -176,7 +179,7 @@ def export_encoder(
         card["not_folded"] = unfolded
         if head in ("projection", "linear") and head_bits == 8:
             card["head_rounding"] = describe_rounding(exact, (encoder, weights), images, head)
-        card["labels"] = list(probe[2]) if probe is not None and head == "linear" else None
+        card["labels"] = labels
         model_file.write_bytes(model)
         write_json(card_file, card)
     return card

@@ -8,13 +8,13 @@ and which gives exactly the floats that the rounded network has.
 
 from __future__ import annotations
 
-import flatbuffers
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.lite.python import schema_py_generated as schema
 
 from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.export.repack import repack
 
 keras = tf.keras
 
@@ -76,9 +76,7 @@ def store_8_bit_weights(model: bytes) -> bytes:
     for number, buffer in enumerate(flat.buffers):
         if number not in used:
             buffer.data = None
-    builder = flatbuffers.Builder(len(model))
-    builder.Finish(flat.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return repack(flat)
 
 
 def _quantize_weights(
