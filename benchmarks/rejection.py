@@ -21,7 +21,7 @@ import numpy as np
 from one_class import auroc
 
 from s2bnn_tf.environment import quiet_tensorflow
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import DataError, UserError
 from s2bnn_tf.files import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +40,7 @@ def main() -> None:
         "--encoder", action="append", required=True, metavar="NAME=PATH", help="an encoder"
     )
     parser.add_argument("--data", default=SOURCE, help=f"labeled images (default {SOURCE})")
+    parser.add_argument("--split", default="test", help="train or test (default test)")
     parser.add_argument("--images", type=int, default=2000, help="used images (default 2000)")
     parser.add_argument("--draws", type=int, default=20, help="number of draws (default 20)")
     results = ROOT / "benchmarks" / "results" / "rejection.json"
@@ -48,24 +49,24 @@ def main() -> None:
     quiet_tensorflow()
     found = {}
     for name, path in (pair.split("=", 1) for pair in options.encoder):
-        features, labels = encode(path, options.data, options.images)
+        features, labels = encode(path, options.data, options.split, options.images)
         found[name] = {shots: measure(features, labels, shots, options.draws) for shots in SHOTS}
         print(f"{name}\n\n{make_table(found[name])}\n", flush=True)
     about = {"date": time.strftime("%Y-%m-%d"), "data": options.data, "images": options.images}
     write_json(options.output, {**about, "draws": options.draws, "results": found})
 
 
-def encode(path: str, data: str, count: int) -> tuple[Array, Array]:
+def encode(path: str, data: str, split: str, count: int) -> tuple[Array, Array]:
     from s2bnn_tf.data import open_source
     from s2bnn_tf.evaluation import extract_features
     from s2bnn_tf.runs import open_encoder
 
-    try:
-        source = open_source(data, "test")
-    except UserError:  # a folder without splits
-        source = open_source(data, "train")
+    source = open_source(data, split)
     chosen = np.random.default_rng(0).permutation(len(source))[:count]
-    return extract_features(open_encoder(path), source.select(np.sort(chosen)))
+    source = source.select(np.sort(chosen))
+    if np.unique(source.labels, return_counts=True)[1].min() <= max(SHOTS):
+        raise DataError(f"Each class needs more than {max(SHOTS)} images; name more with --images.")
+    return extract_features(open_encoder(path), source)
 
 
 def measure(features: Array, labels: Array, shots: int, draws: int) -> dict[str, dict[str, float]]:

@@ -47,8 +47,7 @@ def add_verbs(verbs: Any) -> None:
     classify = verbs.add_parser(
         "classify",
         help="name the nearest class of each image, or none",
-        epilog="example: s2bnn-run classify encoder.tflite pets.npz new.jpg -- As they arrive: "
-        "s2bnn-run classify encoder.tflite pets.npz --watch camera/ --agree 3/5",
+        epilog="example: s2bnn-run classify encoder.tflite pets.npz new.jpg",
     )
     add_arguments(classify, "model", "classes")
     add_stream_arguments(classify)

@@ -53,8 +53,7 @@ def add_verbs(verbs: Any) -> None:
     inspect = verbs.add_parser(
         "inspect",
         help="say how unusual each picture is",
-        epilog="example: s2bnn-run inspect encoder.tflite normal.npz parts/ --heatmap where/ -- As "
-        "they arrive: s2bnn-run inspect encoder.tflite normal.npz --watch camera/ --agree 3/5",
+        epilog="example: s2bnn-run inspect encoder.tflite normal.npz parts/ --heatmap where/",
     )
     add_arguments(inspect, "model", "normal")
     add_stream_arguments(inspect)

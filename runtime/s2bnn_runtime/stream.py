@@ -24,7 +24,7 @@ def add_stream_arguments(verb: argparse.ArgumentParser) -> None:
         "--watch",
         type=Path,
         metavar="DIR",
-        help="then wait for pictures that arrive in this folder, until Ctrl-C",
+        help="then wait for pictures that arrive in this folder or below it, until Ctrl-C",
     )
     verb.add_argument(
         "--agree",
