@@ -7,6 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from s2bnn_runtime.audit import ClassAudit, audit
 from s2bnn_runtime.embedder import Embedder
 from s2bnn_runtime.errors import PictureError, S2bnnError
@@ -146,7 +149,7 @@ def _classify(options: argparse.Namespace) -> Rows:
     for path in files:
         clock = Clock()
         try:
-            embedding = embedder.see(path).features
+            embedding = _direction(path, embedder)
         except PictureError as error:
             yield Row.of_error(path, error)
             continue
@@ -166,6 +169,14 @@ def _classify(options: argparse.Namespace) -> Rows:
         if add_verdict(record, verdicts, found.name):
             text += f"  -> {record['verdict'] or 'none of them'}"
         yield Row(record, text)
+
+
+def _direction(path: Path, embedder: Embedder) -> NDArray[np.float32]:
+    """The embedding (1, D) of a picture, which is not zero; of a black one it may be."""
+    embedding = embedder.see(path).features
+    if not np.isfinite(embedding).all() or not embedding.any():
+        raise PictureError(f"{path} shows nothing that the model sees: its embedding is zero")
+    return embedding
 
 
 def _describe_rejection(

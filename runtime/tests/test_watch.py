@@ -172,6 +172,8 @@ def test_pictures_are_classified_as_they_arrive(learned, tmp_path, capsys):
     assert [row["settled"] for row in found] == [False] + [True] * 6
     (folder / "broken.png").write_text("no picture")
     assert "broken.png cannot be read" in next(rows).record["error"]
+    Image.new("RGB", (20, 20)).save(folder / "black.png")  # whose embedding is zero
+    assert "black.png shows nothing" in next(rows).record["error"]
     shutil.rmtree(folder)
     with pytest.raises(S2bnnError, match="camera has vanished; connect it again"):
         next(rows)
