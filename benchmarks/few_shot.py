@@ -7,7 +7,8 @@ missing. It encodes a fixed random subset of the training images and all test im
 student, the student's `.tflite` in s2bnn_runtime, the teacher, and the student before training.
 From the subset, 1, 5, 10 and 50 images per class are drawn 20 times, the same for all four
 encoders. `s2bnn_runtime.PrototypeClassifier` enrolls them and classifies the test images. The table
-is written to the documentation and the accuracy of every draw to a JSON file.
+is written to the documentation and the accuracy of every draw to a JSON file. So is a second one:
+the student's accuracy with several prototypes a class, made from 10 images and from 50.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ REPRODUCE = (
     *("--budget", "small", "--rows", "teacher", "distillation"),
 )
 SHOTS = (1, 5, 10, 50)
+PROTOTYPES = (1, 2, 4)  # of each class
+SEVERAL = (10, 50)  # shots of which several prototypes are made
 POOL = 10_000  # training images to draw from
 TITLES = {
     "teacher": "teacher",
@@ -62,23 +65,26 @@ def main() -> None:
         subprocess.run([sys.executable, *REPRODUCE], check=True)
     student = options.student or RUNS / "distillation_step2"
     teacher = options.teacher or RUNS / "teacher"
-    accuracies = measure(student, teacher, options.data, options.draws)
+    accuracies, several = measure(student, teacher, options.data, options.draws)
     about = {"date": time.strftime("%Y-%m-%d"), "data": options.data, "pool": POOL}
-    write_json(options.output, {**about, "draws": options.draws, "accuracy": accuracies})
-    table = make_table(accuracies)
+    results = {"accuracy": accuracies, "prototypes": several}
+    write_json(options.output, {**about, "draws": options.draws, **results})
+    table = f"{make_table(accuracies)}\n\n{make_prototypes_table(several)}"
     print(table)
     write_between_marks(options.page, "few-shot", table)
 
 
-def measure(student: Path, teacher: Path, data: str, draws: int) -> dict[str, dict]:
-    """Return the accuracies of every encoder by number of shots, one per draw."""
+def measure(
+    student: Path, teacher: Path, data: str, draws: int
+) -> tuple[dict[str, dict], dict[str, dict]]:
+    """Return accuracies, one per draw: by encoder and shots, and by shots and prototypes."""
     from s2bnn_tf.data import open_source
     from s2bnn_tf.evaluation import extract_features
 
     train, test = open_source(data, "train"), open_source(data, "test")
     train = train.select(np.random.default_rng(0).permutation(len(train))[:POOL])
     drawn = draw(train.labels, draws)
-    accuracies = {}
+    accuracies, several = {}, {}
     with tempfile.TemporaryDirectory() as temporary:
         for name, encoder in open_encoders(student, teacher, Path(temporary)).items():
             print(f"encoding: {TITLES[name]}", flush=True)
@@ -88,7 +94,18 @@ def measure(student: Path, teacher: Path, data: str, draws: int) -> dict[str, di
                 str(shots): [accuracy(pool, labels, rows, features, expected) for rows in sets]
                 for shots, sets in drawn.items()
             }
-    return accuracies
+            if name == "student":
+                several = {
+                    str(shots): {
+                        str(count): [
+                            accuracy(pool, labels, rows, features, expected, count)
+                            for rows in drawn[shots]
+                        ]
+                        for count in PROTOTYPES
+                    }
+                    for shots in SEVERAL
+                }
+    return accuracies, several
 
 
 def open_encoders(student: Path, teacher: Path, folder: Path) -> dict:
@@ -119,13 +136,14 @@ def draw(labels: np.ndarray, draws: int) -> dict[int, list[np.ndarray]]:
     return drawn
 
 
-def accuracy(pool, labels, rows, features, expected) -> float:
+def accuracy(pool, labels, rows, features, expected, prototypes: int = 1) -> float:
     """Return the accuracy on features (M, C) after enrolling the given rows of the pool."""
     from s2bnn_runtime import PrototypeClassifier
 
     classifier = PrototypeClassifier()
     for label in np.unique(labels):
         classifier.enroll(str(label), pool[rows][labels[rows] == label])
+        classifier.split(str(label), prototypes)
     names = np.array(list(classifier.counts))
     predicted = names[classifier.scores(features).argmax(axis=1)].astype(int)
     return float(np.mean(predicted == expected))
@@ -134,12 +152,23 @@ def accuracy(pool, labels, rows, features, expected) -> float:
 def make_table(accuracies: dict[str, dict]) -> str:
     lines = ["| images per class | " + " | ".join(map(str, SHOTS)) + " |", "|---" * 5 + "|"]
     for name, title in TITLES.items():
-        cells = []
-        for shots in SHOTS:
-            percent = 100 * np.array(accuracies[name][str(shots)])
-            cells.append(f"{percent.mean():.1f} ± {percent.std(ddof=1):.1f} %")
+        cells = [describe(accuracies[name][str(shots)]) for shots in SHOTS]
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def make_prototypes_table(several: dict[str, dict]) -> str:
+    heads = [f"{shots} images" for shots in SEVERAL]
+    lines = [f"| prototypes per class | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    for count in PROTOTYPES:
+        cells = [describe(several[str(shots)][str(count)]) for shots in SEVERAL]
+        lines.append(f"| {count} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def describe(accuracies: list[float]) -> str:
+    percent = 100 * np.array(accuracies)
+    return f"{percent.mean():.1f} ± {percent.std(ddof=1):.1f} %"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@
 For each of the ten classes, the detectors of s2bnn_runtime learn what is normal from its training
 images, and score all test images: those of the class are normal, all others unusual. The table
 shows the mean AUROC over the classes for the pixels themselves and for every encoder named, a run
-directory or a `.tflite`; a `.tflite` with a map is measured by its places as well.
+directory or a `.tflite`; a `.tflite` with a map is measured by its places as well. A path with `{}`
+stands for ten encoders, one for each class, which were trained on the images of that class alone:
+their column is that of published one-class methods.
 """
 
 from __future__ import annotations
@@ -63,14 +65,20 @@ def measure(
     held_out = held_out.select(np.arange(min(test, len(held_out))))
     found: dict[str, dict[str, list[float]]] = {}
     for name, path in {"pixels": None, **encoders}.items():
-        known, fresh = (samples(path, source) for source in (train, held_out))
-        found[name] = {
-            method: [
-                one_class(METHODS[method], known[method], train.labels, fresh[method], held_out, k)
-                for k in np.unique(train.labels)
-            ]
-            for method in known
-        }
+        found[name] = {}
+        given: tuple[dict[str, np.ndarray], ...] = ()
+        for label in np.unique(train.labels):
+            if not given or "{}" in str(path):
+                own = path and path.replace("{}", str(label))
+                given = tuple(samples(own, source) for source in (train, held_out))
+            known, fresh = given
+            for method in known:
+                found[name].setdefault(method, []).append(
+                    one_class(
+                        *(METHODS[method], known[method], train.labels),
+                        *(fresh[method], held_out, label),
+                    )
+                )
         print(name, {method: round(100 * np.mean(v), 2) for method, v in found[name].items()})
     return found
 

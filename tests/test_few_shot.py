@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import few_shot
 import numpy as np
+import pytest
 
 
 def test_draws_are_balanced_and_the_fewer_are_among_the_more():
@@ -29,3 +30,21 @@ def test_the_table_goes_between_its_marks(tmp_path):
     text = page.read_text()
     assert text.startswith("a\n") and text.endswith("-->\nb\n")
     assert "old" not in text and text.count(table) == 1
+
+
+def test_two_kinds_of_a_class_need_two_prototypes():
+    """Their mean lies with the other class."""
+    pytest.importorskip("s2bnn_runtime")
+    rng = np.random.default_rng(0)
+    centers = np.array([[1.0, 0, 0.1], [-1.0, 0, 0.1], [0.0, 0.3, 1]])
+    features = centers[np.arange(60) % 3] + rng.normal(0, 0.02, (60, 3))
+    labels = np.where(np.arange(60) % 3 == 2, 1, 0)
+    rows = np.arange(30)
+    found = [
+        few_shot.accuracy(features, labels, rows, features[30:], labels[30:], count)
+        for count in few_shot.PROTOTYPES
+    ]
+    assert found[0] < 0.9
+    assert found[1:] == [1, 1]
+    several = {str(s): {str(n): [0.5, 0.7] for n in few_shot.PROTOTYPES} for s in few_shot.SEVERAL}
+    assert "| 4 | 60.0 ± 14.1 % | 60.0" in few_shot.make_prototypes_table(several)

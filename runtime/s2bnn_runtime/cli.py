@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import time
@@ -18,9 +19,11 @@ from s2bnn_runtime.files import open_model, read_labels
 from s2bnn_runtime.hosts import MODULES, find_host
 from s2bnn_runtime.images import Preprocessing, load_image, picture_files, takes_a_picture
 from s2bnn_runtime.interpreter import Interpreter
+from s2bnn_runtime.rows import read_count
 from s2bnn_runtime.verbs import VERBS, make_parser, run_verb
 
 PROFILE = "s2bnn-run"
+_INTERRUPTED = 130  # the exit status after Ctrl-C, as of other programs
 FROM_PYTHON = "use s2bnn_runtime.Interpreter from Python"
 
 
@@ -36,33 +39,49 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     is_verb = bool(arguments) and arguments[0] in VERBS
     options = (make_parser() if is_verb else _parser()).parse_args(arguments)
-    errors: list[str] = []
     try:
-        if is_verb:
-            _print_rows(options, errors)
-        else:
-            result = run(options)
-            if options.json:
-                print(json.dumps(result))
-            else:
-                _print(result)
-            errors += [image["error"] for image in result.get("images", []) if "error" in image]
+        failed = _print_rows(options) if is_verb else _print_result(options)
     except S2bnnError as error:
-        errors.append(str(error))
-    for message in errors:
-        print(f"s2bnn-run: {printable(message)}", file=sys.stderr)
-    return 1 if errors else 0
+        _complain(str(error))
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:  # the reader of the output has left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 1 if failed else 0
 
 
-def _print_rows(options: argparse.Namespace, errors: list[str]) -> None:
-    """Run a verb, print its rows as they come, and collect what to say on standard error."""
+def _print_rows(options: argparse.Namespace) -> bool:
+    """Run a verb and print its rows as they come; return whether a picture could not be read."""
+    failed = False
     for row in run_verb(options):
         if options.json and row.record is not None:
             print(json.dumps(row.record, allow_nan=False), flush=True)
         elif not options.json and row.text:
             print(printable(row.text), flush=True)
         if row.record is not None and "error" in row.record:
-            errors.append(row.record["error"])
+            _complain(row.record["error"])
+            failed = True
+    return failed
+
+
+def _print_result(options: argparse.Namespace) -> bool:
+    """Run a model, and print; return whether a picture could not be read."""
+    result = run(options)
+    if options.json:
+        print(json.dumps(result))
+    else:
+        _print(result)
+    errors = [image["error"] for image in result.get("images", []) if "error" in image]
+    for message in errors:
+        _complain(message)
+    return bool(errors)
+
+
+def _complain(message: str) -> None:
+    print(f"s2bnn-run: {printable(message)}", file=sys.stderr, flush=True)
 
 
 def printable(text: str) -> str:
@@ -122,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--labels", type=Path, help="a text file with one class per line")
     add(
         "--top-k",
-        type=_positive,
+        type=read_count,
         default=5,
         metavar="K",
         help="how many classes to show (default: 5)",
@@ -136,7 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--threads",
-        type=_positive,
+        type=read_count,
         default=1,
         metavar="N",
         help="the number of threads for one prediction (default: 1)",
@@ -145,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--profile", action="store_true", help="also time each step of the binary part")
     add(
         "--runs",
-        type=_positive,
+        type=read_count,
         default=50,
         metavar="N",
         help="how many predictions to time (default: 50)",
@@ -158,12 +177,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--json", action="store_true", help="print one JSON object, not text")
     return parser
-
-
-def _positive(text: str) -> int:
-    if not text.isascii() or not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1 is needed, not {text!r}")
-    return int(text)
 
 
 def _try(

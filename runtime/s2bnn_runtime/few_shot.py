@@ -7,12 +7,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from s2bnn_runtime.audit import ClassAudit, audit
 from s2bnn_runtime.embedder import Embedder
 from s2bnn_runtime.errors import PictureError, S2bnnError
 from s2bnn_runtime.images import picture_files
 from s2bnn_runtime.prototypes import ENOUGH_EXAMPLES, PrototypeClassifier
 from s2bnn_runtime.rows import Clock, Row, Rows, add_arguments, read_count, read_share
+from s2bnn_runtime.stream import add_stream_arguments, add_verdict, arriving, check_recovery
+from s2bnn_runtime.verdicts import Verdicts
 
 __all__ = ["Embedder", "add_verbs"]  # programs import Embedder from here
 
@@ -54,7 +59,8 @@ def add_verbs(verbs: Any) -> None:
         help="name the nearest class of each image, or none",
         epilog="example: s2bnn-run classify encoder.tflite pets.npz new.jpg",
     )
-    add_arguments(classify, "model", "classes", "images")
+    add_arguments(classify, "model", "classes")
+    add_stream_arguments(classify)
     rejection = classify.add_mutually_exclusive_group()
     rejection.add_argument(
         "--false-alarms",
@@ -138,36 +144,76 @@ def _confirm(options: argparse.Namespace) -> Rows:
 
 
 def _classify(options: argparse.Namespace) -> Rows:
+    files = arriving(options)
     classifier = PrototypeClassifier.load(options.classes)
     embedder = Embedder(options.model)
     classifier.enter(embedder.space)
-    thresholds, rate = _thresholds(options, classifier)
-    if rate is not None:
-        said = f"Rejected is what looks less like its class than {100 * rate:g} % of it do."
-    elif options.threshold is None and classifier.threshold == -1:
-        said = f"Nothing is rejected: enroll at least {ENOUGH_EXAMPLES} pictures of each class."
-        if classifier.words is not None:
-            said = "Nothing is rejected: the words have no threshold; give one with --threshold."
-    else:
-        said = ""
-    yield Row(None, said)
-    clock = Clock()
-    for path, found in embedder.each(picture_files(options.images)):
-        if isinstance(found, PictureError):
-            yield Row.of_error(path, found)
+    first, rate = _thresholds(options, classifier)
+    second = _recovery(options, classifier, first, rate)
+    yield Row(None, _describe_rejection(options, classifier, rate))
+    verdicts = options.agree and Verdicts(options.agree)
+    thresholds = first
+    for path in files:
+        clock = Clock()
+        try:
+            embedding = _direction(path, embedder)
+        except PictureError as error:
+            yield Row.of_error(path, error)
             continue
-        (found_class,) = classifier.predict(found, thresholds)
+        (found,) = classifier.predict(embedding, thresholds)
         record = {
             "path": str(path),
-            "class": found_class.name,
-            "score": found_class.score,
-            "nearest": found_class.nearest,
-            "threshold": thresholds[found_class.nearest],
+            "class": found.name,
+            "score": found.score,
+            "nearest": found.nearest,
+            "threshold": thresholds[found.nearest],
             "false_alarms": rate,
             "milliseconds": clock.lap(),
         }
-        name = found_class.name or f"none of them (nearest: {found_class.nearest})"
-        yield Row(record, f"{found_class.score:7.4f}  {name}  {path}")
+        thresholds = second if found.name is None else first
+        name = found.name or f"none of them (nearest: {found.nearest})"
+        text = f"{found.score:7.4f}  {name}  {path}"
+        if add_verdict(record, verdicts, found.name):
+            text += f"  -> {record['verdict'] or 'none of them'}"
+        yield Row(record, text)
+
+
+def _direction(path: Path, embedder: Embedder) -> NDArray[np.float32]:
+    """The embedding (1, D) of a picture, which is not zero; of a black one it may be."""
+    embedding = embedder.see(path).features
+    if not np.isfinite(embedding).all() or not embedding.any():
+        raise PictureError(f"{path} shows nothing that the model sees: its embedding is zero")
+    return embedding
+
+
+def _describe_rejection(
+    options: argparse.Namespace, classifier: PrototypeClassifier, rate: float | None
+) -> str:
+    if rate is not None:
+        return f"Rejected is what looks less like its class than {100 * rate:g} % of it do."
+    if options.threshold is None and classifier.threshold == -1:
+        if classifier.words is not None:
+            return "Nothing is rejected: the words have no threshold; give one with --threshold."
+        return f"Nothing is rejected: enroll at least {ENOUGH_EXAMPLES} pictures of each class."
+    return ""
+
+
+def _recovery(
+    options: argparse.Namespace,
+    classifier: PrototypeClassifier,
+    first: dict[str, float],
+    rate: float | None,
+) -> dict[str, float]:
+    """The smallest cosines with which the classes are named after a picture of none of them."""
+    if options.recover is None:
+        return first
+    if rate is None:
+        raise S2bnnError(
+            "--recover needs thresholds that are chosen at a rate: leave --threshold away, and "
+            f"enroll at least {ENOUGH_EXAMPLES} pictures of each class"
+        )
+    check_recovery(options.recover, rate)
+    return classifier.calibrated(options.recover) or first
 
 
 def _thresholds(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +16,15 @@ _RED = np.array([255, 0, 0], np.float32)
 _STRONGEST = 0.7  # share of red where it is most unusual
 
 
-def free_names(folder: Path, paths: list[Path]) -> list[Path]:
-    """A file in a folder for each picture, named like it; equal names are numbered."""
-    taken: set[str] = set()
-    found = []
+def free_names(folder: Path, paths: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+    """Each picture and a file in a folder that is named like it; equal names are numbered."""
+    taken: dict[str, Path] = {}
     for path in paths:
         name, number = f"{path.name}.png", 2
-        while name in taken:
+        while taken.get(name, path) != path:
             name, number = f"{path.name}-{number}.png", number + 1
-        taken.add(name)
-        found.append(folder / name)
-    return found
+        taken[name] = path
+        yield path, folder / name
 
 
 def write_heatmap(

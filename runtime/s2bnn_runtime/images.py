@@ -42,13 +42,23 @@ def picture_files(paths: Iterable[Path]) -> list[Path]:
     Raises:
         S2bnnError: If there is no picture, or if Pillow is not installed.
     """
-    pictures = _pictures()
+    _pictures()
     found: list[Path] = []
     for named in paths:
         for path in matches(named):
-            found += pictures.find_pictures(path).paths if path.is_dir() else [path]
+            found += pictures_below(path) if path.is_dir() else [path]
     if not found:
         raise S2bnnError(f"there is no picture in {', '.join(map(str, paths))}")
+    return found
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """List the pictures in a folder and in those below; there may be none.
+
+    Raises:
+        S2bnnError: If Pillow is not installed.
+    """
+    found: list[Path] = _pictures().find_pictures(folder).paths
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,13 @@ from s2bnn_runtime.images import picture_files
 from s2bnn_runtime.normal import METHODS, Normal, learn, sample_of
 from s2bnn_runtime.regions import Regions, describe, read_roi, read_tiles
 from s2bnn_runtime.rows import Clock, Row, Rows, add_arguments, read_share
+from s2bnn_runtime.stream import add_stream_arguments, add_verdict, arriving, check_recovery
+from s2bnn_runtime.thresholds import choose_threshold
+from s2bnn_runtime.verdicts import Verdicts
 
 _MOST_BYTES = 2**28  # of the features of normal pictures, which are in memory together
 _FALSE_ALARMS = 0.01
+_WORDS = {True: "UNUSUAL", False: "normal"}
 _NAMED = 3  # of the normal pictures with the highest scores
 
 
@@ -50,7 +55,8 @@ def add_verbs(verbs: Any) -> None:
         help="say how unusual each picture is",
         epilog="example: s2bnn-run inspect encoder.tflite normal.npz parts/ --heatmap where/",
     )
-    add_arguments(inspect, "model", "normal", "images")
+    add_arguments(inspect, "model", "normal")
+    add_stream_arguments(inspect)
     inspect.add_argument(
         "--heatmap", type=Path, metavar="DIR", help="write a picture of where into this folder"
     )
@@ -133,17 +139,17 @@ def _describe(record: dict[str, Any]) -> str:
 
 
 def _inspect(options: argparse.Namespace) -> Rows:
+    files = arriving(options)
     normal = Normal.load(options.normal)
-    files = picture_files(options.images)
     embedder = Embedder(options.model)
     _check(options, normal, embedder)
-    heatmaps: list[Path | None] = [None] * len(files)
-    if options.heatmap is not None:
-        with file_errors():
-            options.heatmap.mkdir(parents=True, exist_ok=True)
-        heatmaps = [*free_names(options.heatmap, files)]
-    clock = Clock()
-    for path, heatmap in zip(files, heatmaps):
+    lower = normal.threshold  # of two, below which a picture is usual again
+    if options.recover is not None:
+        lower = min(choose_threshold(normal.held_out, options.recover), lower)
+    verdicts = options.agree and Verdicts(options.agree)
+    threshold = normal.threshold
+    for path, heatmap in _with_heatmaps(options, files):
+        clock = Clock()
         try:
             seen = embedder.see(path, normal.regions)
         except PictureError as error:
@@ -154,15 +160,36 @@ def _inspect(options: argparse.Namespace) -> Rows:
         record: dict[str, Any] = {
             "path": str(path),
             "score": score,
-            "threshold": normal.threshold,
-            "unusual": score > normal.threshold,
+            "threshold": threshold,
+            "unusual": score > threshold,
             "false_alarms": normal.false_alarms,
         }
         if heatmap is not None:
             write_heatmap(heatmap, seen.parts, normal.regions, heat, normal.threshold)
             record["heatmap"] = str(heatmap)
         record["milliseconds"] = clock.lap()
-        yield Row(record, f"{score:9.4g}  {'UNUSUAL' if record['unusual'] else 'normal '}  {path}")
+        threshold = lower if record["unusual"] else normal.threshold
+        text = f"{score:9.4g}  {_WORDS[record['unusual']]:7}  {path}"
+        if add_verdict(record, verdicts, record["unusual"]):
+            text += f"  -> {_WORDS[record['verdict']]}"
+        yield Row(record, text)
+
+
+def _with_heatmaps(
+    options: argparse.Namespace, files: Iterable[Path]
+) -> Iterable[tuple[Path, Path | None]]:
+    """Each picture and the file of its heat map, if they are asked for."""
+    if options.heatmap is None:
+        return ((path, None) for path in files)
+    watched = options.watch and options.watch.resolve()
+    if watched and watched in (options.heatmap.resolve(), *options.heatmap.resolve().parents):
+        raise S2bnnError(
+            f"the heat maps in {options.heatmap} would arrive in the watched folder; choose a "
+            "folder outside of it"
+        )
+    with file_errors():
+        options.heatmap.mkdir(parents=True, exist_ok=True)
+    return free_names(options.heatmap, files)
 
 
 def _check(options: argparse.Namespace, normal: Normal, embedder: Embedder) -> None:
@@ -181,6 +208,7 @@ def _check(options: argparse.Namespace, normal: Normal, embedder: Embedder) -> N
             f"{options.normal} was learned with --tiles {normal.regions.tiles}, not "
             f"{options.tiles}; leave --tiles away, or learn again"
         )
+    check_recovery(options.recover, normal.false_alarms)
     if options.heatmap is not None and normal.method == "gaussian" and normal.regions.tiles == 1:
         raise S2bnnError(
             f"{options.normal} tells whole pictures apart and not places; for --heatmap, learn "

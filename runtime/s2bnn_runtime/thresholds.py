@@ -62,7 +62,9 @@ def class_thresholds(
 ) -> dict[str, float] | None:
     """The same for the scores of several classes, which have few each.
 
-    Each class has a mean of its own, and all share one spread.
+    Each class has a mean of its own, and all share one spread. No class accepts more than one
+    threshold for all classes together would: else one with few and wide examples takes most of
+    what belongs to no class.
 
     Returns:
         A threshold for each class; None if all classes together have too few scores.
@@ -80,8 +82,9 @@ def class_thresholds(
         place = math.ceil((len(values) + 1) * (1 - rate))
         if place <= len(values):
             found[name] = max(found[name], float(np.sort(scores[name])[place - 1]))
+    together = choose_threshold(np.concatenate([scores[name] for name in logs]), rate)
     widest = max(found.values())
-    return {name: found.get(name, widest) for name in scores}
+    return {name: min(found.get(name, widest), together) for name in scores}
 
 
 def _upper(mean: float, spread: float, count: int, freedom: int, rate: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from s2bnn_runtime import few_shot, finding, grouping, inspection
+from s2bnn_runtime.mqtt import publish
 from s2bnn_runtime.rows import Rows
 
 VERBS = (
@@ -36,4 +37,5 @@ def run_verb(options: argparse.Namespace) -> Rows:
         S2bnnError: If the user made a mistake.
     """
     rows: Rows = options.run(options)
-    return rows
+    address = getattr(options, "mqtt", None)
+    return rows if address is None else publish(rows, address)

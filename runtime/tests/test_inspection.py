@@ -148,9 +148,13 @@ def test_each_mistake_is_one_sentence_and_keeps_the_file(models, folders, tmp_pa
     assert "1 normal pictures are too few" in too_few
     same = complain(capsys, "normal", model, normal, *[single] * 20)
     assert "20 normal pictures with only 1 that differ are too few" in same
+    nine = complain(capsys, "normal", model, normal, *[single] * 9, folders["good"] / "001.png")
+    assert "10 normal pictures with only 2 that differ are too few" in nine
     for color in range(4):
         Image.new("RGB", (40, 40), (color, 90, 200)).save(tmp_path / f"plain-{color}.png")
     say(capsys, "normal", model, normal, *sorted(tmp_path.glob("plain-*.png")))
+    plain = lines(say(capsys, "inspect", model, normal, tmp_path / "plain-0.png", bad, "--json"))
+    assert [row["unusual"] for row in plain] == [False] + [True] * len(plain[1:])
     normal.write_bytes(before)
     assert "with another model" in complain(capsys, "inspect", models["map"], normal, bad)
     assert "learned with --tiles 2, not 3" in complain(

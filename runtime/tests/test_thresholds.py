@@ -58,6 +58,16 @@ def test_classes_share_a_spread_and_keep_their_means():
     assert class_thresholds({"a": np.array([1.0, 2.0]), "b": np.zeros(0)}, 0.05) is None
 
 
+def test_a_wide_class_is_no_looser_than_all_together():
+    rng = np.random.default_rng(0)
+    scores = {name: rng.lognormal(0, 0.5, 10) for name in "abcdefgh"}
+    scores["wide"] = 20 * rng.lognormal(0, 0.5, 10)
+    found = class_thresholds(scores, 0.05)
+    together = choose_threshold(np.concatenate([*scores.values()]), 0.05)
+    assert found["wide"] == together < 30  # 95 % of it are below 45
+    assert all(found[name] < together for name in "abcdefgh")
+
+
 @pytest.mark.parametrize("scores", [[], [1, 2, 3], [1, 2, 3, np.nan], [1, 2, np.inf, 3]])
 def test_scores_that_say_nothing(scores):
     with pytest.raises(S2bnnError, match="at least 4 finite scores"):

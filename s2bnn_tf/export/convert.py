@@ -20,6 +20,7 @@ from s2bnn_tf.export.fold import unfolded_shifts
 from s2bnn_tf.export.freeze import in_float32
 from s2bnn_tf.export.helper import convert_in_helper, needs_helper
 from s2bnn_tf.export.lce import convert_model
+from s2bnn_tf.export.metadata import add_metadata
 from s2bnn_tf.export.quantize_head import round_to_8_bits, store_8_bit_weights, with_rounded_head
 from s2bnn_tf.export.space import ends_in_teachers_space, space_of_run, with_space
 from s2bnn_tf.export.verify import verify
@@ -181,6 +182,8 @@ def export_encoder(
             model = store_8_bit_weights(model)
         if space is not None:
             model = with_space(model, space)
+        labels = list(probe[2]) if probe is not None and head == "linear" else None
+        model = add_metadata(model, labels=labels)
         report(f"Verifying {len(model) / 1024:.0f} KiB on {len(images)} images")
         parity = verify(
             encoder,
@@ -197,7 +200,7 @@ def export_encoder(
         card["not_folded"] = unfolded
         if head not in ("none", "map", "features+map") and head_bits == 8:
             card["head_rounding"] = describe_rounding(exact, (encoder, weights), images, head)
-        card["labels"] = list(probe[2]) if probe is not None and head == "linear" else None
+        card["labels"] = labels
         model_file.write_bytes(model)
         write_json(card_file, card)
     return card

@@ -5,7 +5,7 @@ from __future__ import annotations
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.runs import RunDirectory
 from s2bnn_tf.teachers import read_space
-from s2bnn_tf.tflite import Table, read_tables, write_tables
+from s2bnn_tf.tflite import append_metadata, read_tables, write_tables
 
 METADATA = b"s2bnn_space"  # the name of the entry in the file
 
@@ -47,10 +47,5 @@ def space_of_run(run: RunDirectory) -> str | None:
 def with_space(model: bytes, space: str) -> bytes:
     """Write the name of a space into the metadata of a `.tflite`."""
     tables = read_tables(model)
-    buffer, entry = Table("Buffer"), Table("Metadata")
-    buffer.set("data", space.encode())
-    entry.set("name", METADATA)
-    entry.set("buffer", len(tables.tables("buffers")))
-    tables.tables("buffers").append(buffer)
-    tables.set("metadata", [*(tables.tables("metadata") if tables.has("metadata") else []), entry])
+    append_metadata(tables, METADATA, space.encode())
     return write_tables(tables)

@@ -12,7 +12,7 @@ from s2bnn_tf.tflite.graph import (
 from s2bnn_tf.tflite.interpreter import RUNTIMES, choose_runtime, kernel_options
 from s2bnn_tf.tflite.larq_operators import BINARY_CONVOLUTION
 from s2bnn_tf.tflite.parts import Operation
-from s2bnn_tf.tflite.tables import Table, read_tables, write_tables
+from s2bnn_tf.tflite.tables import Table, append_metadata, read_tables, write_tables
 
 __all__ = [
     "BINARY_CONVOLUTION",
@@ -23,6 +23,7 @@ __all__ = [
     "TFLiteEncoder",
     "TFLiteGraph",
     "Table",
+    "append_metadata",
     "choose_runtime",
     "filter_exceeds_input",
     "kernel_options",

@@ -148,6 +148,16 @@ def write_tables(model: Table) -> bytes:
     return bytes(builder.Output())
 
 
+def append_metadata(model: Table, name: bytes, content: bytes) -> None:
+    """Add an entry to the metadata of a table `Model`, in a buffer of its own."""
+    buffer, entry = Table("Buffer"), Table("Metadata")
+    buffer.set("data", content)
+    entry.set("name", name)
+    entry.set("buffer", len(model.tables("buffers")))
+    model.tables("buffers").append(buffer)
+    model.set("metadata", [*(model.tables("metadata") if model.has("metadata") else []), entry])
+
+
 def _follow(data: bytes, position: int) -> int:
     return position + int(struct.unpack_from("<I", data, position)[0])
 
