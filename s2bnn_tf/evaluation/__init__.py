@@ -12,7 +12,7 @@ from s2bnn_tf.evaluation.feature_cache import FeatureCache
 from s2bnn_tf.evaluation.features import extract_features, readable
 from s2bnn_tf.evaluation.gallery import Gallery, make_gallery
 from s2bnn_tf.evaluation.knn import knn_accuracy, nearest_neighbors
-from s2bnn_tf.evaluation.linear_lbfgs import fit_linear_probe
+from s2bnn_tf.evaluation.linear_lbfgs import MAX_ITERATIONS, fit_linear_probe
 from s2bnn_tf.evaluation.linear_sgd import train_linear_probe
 from s2bnn_tf.evaluation.mistakes import Mistakes, find_mistakes
 from s2bnn_tf.evaluation.monitor import knn_monitor
@@ -21,6 +21,7 @@ from s2bnn_tf.evaluation.session import some_of
 from s2bnn_tf.evaluation.thumbnails import make_thumbnails
 
 __all__ = [
+    "MAX_ITERATIONS",
     "FeatureCache",
     "Gallery",
     "Mistakes",

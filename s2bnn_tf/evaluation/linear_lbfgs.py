@@ -30,6 +30,7 @@ def fit_linear_probe(
     *,
     class_names: Sequence[str],
     seed: int = 0,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> LinearProbe:
     """Fit a multinomial logistic regression to standardized features by L-BFGS (the fast form).
 
@@ -44,6 +45,7 @@ def fit_linear_probe(
         test_labels: (M,) integers in [0, K).
         class_names: The K names.
         seed: The seed that the held-out tenth is drawn with.
+        max_iterations: When a fit ends that has not converged.
 
     Returns:
         The classifier, with the standardization folded into kernel and bias.
@@ -57,9 +59,9 @@ def fit_linear_probe(
     scaler = StandardScaler().fit(train_features.astype(np.float64))
     standardized = scaler.transform(train_features).astype(np.float32)
     fewer, back = _in_own_space(standardized)
-    chosen = _choose_regularization(fewer, train_labels, seed)
+    chosen = _choose_regularization(fewer, train_labels, seed, max_iterations)
     best = REGULARIZATION[1] if chosen is None else chosen
-    model, converged = _logistic_regression(fewer, train_labels, best)
+    model, converged = _logistic_regression(fewer, train_labels, best, max_iterations)
     scaled_kernel, scaled_bias = _per_class(model, len(class_names))
     scaled_kernel = back @ scaled_kernel / scaler.scale_[:, None]
     kernel = scaled_kernel.astype(np.float32)
@@ -75,7 +77,7 @@ def fit_linear_probe(
             "C": best,
             "C_candidates": list(REGULARIZATION),
             "C_chosen_on": None if chosen is None else f"{HELD_OUT:.0%} of the training split",
-            "max_iterations": MAX_ITERATIONS,
+            "max_iterations": max_iterations,
             "converged": converged,
             "augmentation": None,
             "seed": seed,
@@ -110,7 +112,9 @@ def _in_own_space(features: FloatArray) -> tuple[FloatArray, FloatArray]:
     return (left * values).astype(np.float32), right.T
 
 
-def _choose_regularization(features: FloatArray, labels: IntArray, seed: int) -> float | None:
+def _choose_regularization(
+    features: FloatArray, labels: IntArray, seed: int, most: int
+) -> float | None:
     """Return the C with the best accuracy on a held-out part; among equal ones the smallest.
 
     Returns:
@@ -124,13 +128,13 @@ def _choose_regularization(features: FloatArray, labels: IntArray, seed: int) ->
     fit, held, fit_labels, held_labels = train_test_split(
         features, labels, test_size=HELD_OUT, random_state=seed, stratify=labels
     )
-    models = [_logistic_regression(fit, fit_labels, c)[0] for c in REGULARIZATION]
+    models = [_logistic_regression(fit, fit_labels, c, most)[0] for c in REGULARIZATION]
     scores = [np.mean(model.predict(held) == held_labels) for model in models]
     return REGULARIZATION[int(np.argmax(scores))]
 
 
 def _logistic_regression(
-    features: FloatArray, labels: IntArray, c: float
+    features: FloatArray, labels: IntArray, c: float, most: int
 ) -> tuple[LogisticRegression, bool]:
     """Fit to features (N, C); return the model and whether it converged."""
     from sklearn.exceptions import ConvergenceWarning
@@ -140,8 +144,8 @@ def _logistic_regression(
     # One thread: those of BLAS spin, and several are ten times slower on a busy machine.
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is in the parameters instead
-        model = LogisticRegression(C=c, max_iter=MAX_ITERATIONS).fit(features, labels)
-    return model, bool(max(model.n_iter_) < MAX_ITERATIONS)
+        model = LogisticRegression(C=c, max_iter=most).fit(features, labels)
+    return model, bool(max(model.n_iter_) < most)
 
 
 def _per_class(model: LogisticRegression, classes: int) -> tuple[FloatArray, FloatArray]:

@@ -12,6 +12,7 @@ import numpy as np
 from s2bnn_tf.data import ImageSource, open_source
 from s2bnn_tf.errors import DataError
 from s2bnn_tf.evaluation import (
+    MAX_ITERATIONS,
     FeatureCache,
     evaluate_knn,
     evaluate_linear,
@@ -43,6 +44,9 @@ from s2bnn_tf.teachers import (
 )
 
 PIXELS = (8, 32)
+# Iterations of the linear probe of pixels: with 1,000, it took longer than to train the student,
+# and 10,000 pictures of Fashion-MNIST had 83.9 % instead of 83.8 %.
+_ENOUGH = 100
 Extract: TypeAlias = "Callable[[ImageSource], tuple[FloatArray, IntArray]]"
 MODELS = ("student", "teacher", "untrained", "tflite")
 
@@ -164,7 +168,9 @@ def _accuracies(
     for side in PIXELS:
         progress(f"Measuring {metric}: raw pixels, {side}x{side}")
         pixels = pixel_features(train, test, side, data.center_crop, data.shape)
-        found[f"pixels_{side}x{side}"] = _score(metric, pixels[:2], pixels[2:], train.class_names)
+        found[f"pixels_{side}x{side}"] = _score(
+            metric, pixels[:2], pixels[2:], train.class_names, max_iterations=_ENOUGH
+        )
     return found
 
 
@@ -181,13 +187,16 @@ def _score(
     train: tuple[FloatArray, IntArray],
     test: tuple[FloatArray, IntArray],
     names: tuple[str, ...],
+    max_iterations: int = MAX_ITERATIONS,
 ) -> float | None:
     bank, labels = train[0][train[1] >= 0], train[1][train[1] >= 0]
     queries, wanted = test[0][test[1] >= 0], test[1][test[1] >= 0]
     if metric == "knn":
         return float(knn_accuracy(bank, labels, queries, wanted)["top1"])
     try:
-        probe = fit_linear_probe(bank, labels, queries, wanted, class_names=names)
+        probe = fit_linear_probe(
+            bank, labels, queries, wanted, class_names=names, max_iterations=max_iterations
+        )
     except DataError:  # too few pictures of each class
         return None
     return float(probe.metrics["top1"])
