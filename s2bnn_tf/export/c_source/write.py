@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from s2bnn_tf.export.c_source.network import Value, read_network
 from s2bnn_tf.export.c_source.operations import make_steps
 from s2bnn_tf.export.c_source.source import Source
 from s2bnn_tf.export.c_source.steps import group_steps
-from s2bnn_tf.files import flush
+from s2bnn_tf.files import write_folder
 
 _FILES = Path(__file__).with_name("files")
 _AS_THEY_ARE = ("s2bnn_kernels.c", "s2bnn_kernels.h")
@@ -58,21 +57,8 @@ def export_c(
     texts = {f"{name}.c": write_code(source), f"{name}.h": write_header(source)}
     texts |= {file: (_FILES / file).read_text("utf-8") for file in _AS_THEY_ARE}
     texts |= {file: _filled_in(file, source, card) for file in _FILLED_IN}
-    _write(output, texts)
+    write_folder(output, texts)
     return card
-
-
-def _write(output: Path, texts: dict[str, str]) -> None:
-    """Write all files beside the output, and move them into place in one step."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(f"-{output.name}", ".", output.parent) as temporary:
-        folder = Path(temporary) / output.name
-        folder.mkdir()
-        for name, text in texts.items():
-            (folder / name).write_text(text, "utf-8")
-            flush(folder / name)
-        folder.rename(output)
-        flush(output.parent)
 
 
 def _filled_in(file: str, source: Source, card: dict[str, Any]) -> str:
