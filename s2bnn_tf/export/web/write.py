@@ -75,10 +75,9 @@ def _settings(encoder: TFLiteEncoder, card: dict[str, Any]) -> dict[str, Any]:
     """What the page has to know about the network."""
     vectors = [i for i, (rows, columns, _) in enumerate(card["outputs"]) if rows * columns == 1]
     number = vectors[0] if vectors else 0
-    space = encoder.card.get("space")
     return {
         "name": encoder.name,
-        "space": space if isinstance(space, str) and space else card["sha256"],
+        "space": encoder.space,
         "input": card["input"],
         "output": card["outputs"][number],
         "outputNumber": number,
