@@ -53,7 +53,8 @@ def test_the_device_sees_and_answers_the_same(run_page, student, tmp_path, build
 def test_classes_and_rejection_are_those_of_the_device(run_page):
     rng = np.random.default_rng(1)
     centers = rng.normal(size=(3, 16))
-    vectors = [centers[i] + rng.normal(0, 0.4, (count, 16)) for i, count in enumerate((6, 9, 1))]
+    vectors = [centers[i] + rng.normal(0, 0.4, (count, 16)) for i, count in enumerate((6, 30, 1))]
+    vectors[1][0] = rng.normal(size=16)  # so unlike the others that it sets the threshold
     others = np.concatenate([rng.normal(size=(20, 16)), *vectors])
     vectors[0] = np.concatenate([vectors[0], vectors[0][:1]])  # counts once
     device, classes = PrototypeClassifier(), ["cat", "dog", "__proto__"]
@@ -65,7 +66,7 @@ def test_classes_and_rejection_are_those_of_the_device(run_page):
         enroll=[{"name": n, "vectors": v.tolist()} for n, v in zip(classes, vectors)],
         classify=others.tolist(),
     )
-    assert found["counts"] == list(device.counts.values()) == [6, 9, 1]
+    assert found["counts"] == list(device.counts.values()) == [6, 30, 1]
     np.testing.assert_allclose(found["thresholds"], list(thresholds.values()), rtol=1e-6)
     wanted = device.predict(others, thresholds)
     assert [row["name"] for row in found["predictions"]] == [row.name for row in wanted]
