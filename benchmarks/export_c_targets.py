@@ -9,9 +9,9 @@ test pictures, in gray and bytes. Every class is compared with that of the `.tfl
 Engine's interpreter.
 
 Boards need `gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm` of Debian, and the other
-targets `qemu-user-static` and the package `ziglang` of PyPI (`--zig "python -m ziglang"`). Flash
-and RAM are those of the whole program without the pictures, with a stack of 4 KiB. QEMU counts
-instructions, not cycles.
+targets `qemu-user-static` or, for WebAssembly, `nodejs`, and the package `ziglang` of PyPI (`--zig
+"python -m ziglang"`). Flash and RAM are those of the whole program without the pictures, with a
+stack of 4 KiB. QEMU counts instructions, not cycles.
 """
 
 from __future__ import annotations
@@ -81,7 +81,24 @@ class System:
         return [*self.emulator.split(), str(program)]
 
 
-TARGETS: dict[str, Board | System] = {
+@dataclass(frozen=True)
+class WebAssembly:
+    """Node.js, with or without vector instructions."""
+
+    flags: str
+
+    def build(self, folder: Path, program: Path, zig: list[str]) -> None:
+        run(
+            f"{shlex.join(zig)} cc -target wasm32-wasi {self.flags} -O3 -std=c99 -s",
+            f"-I {folder} -o {program} {FILES / 'harness.c'} {folder / 'model.c'}",
+            f"{folder / 's2bnn_kernels.c'} -lm",
+        )
+
+    def command(self, program: Path) -> list[str]:
+        return ["node", "--no-warnings", str(FILES / "run_wasi.js"), str(program)]
+
+
+TARGETS: dict[str, Board | System | WebAssembly] = {
     "Cortex-M3": Board("mps2-an385", "cortex-m3", 0x0, 0x20000000, 40),
     "Cortex-M4F": Board("mps2-an386", "cortex-m4", 0x0, 0x20000000, 40),
     "Cortex-M7": Board("mps2-an500", "cortex-m7", 0x0, 0x20000000, 40),
@@ -96,6 +113,8 @@ TARGETS: dict[str, Board | System] = {
     "riscv64 Zbb": System(
         "riscv64-linux-musl", "baseline_rv64+zbb", "qemu-riscv64-static -cpu rv64,zbb=true"
     ),
+    "WebAssembly": WebAssembly(""),
+    "WebAssembly SIMD": WebAssembly("-msimd128"),
 }
 
 
@@ -123,7 +142,7 @@ def main() -> None:
                 rows[name] = {"error": str(error).splitlines()[-1]}
             else:
                 rows[name] = {"same_classes": int(np.sum(found.pop("classes") == classes)), **found}
-            print(f"{name:<12}", rows[name], flush=True)
+            print(f"{name:<17}", rows[name], flush=True)
     if options.output:
         host = {"machine": platform.processor() or platform.machine()}
         facts = {"flash_bytes": card["flash_bytes"], "arena_bytes": card["arena_bytes"]}

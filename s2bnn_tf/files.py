@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,24 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         ValueError: If a number is not finite.
     """
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_folder(output: Path, texts: Mapping[str, str]) -> None:
+    """Write a new folder of text files in UTF-8, completely or not at all.
+
+    Args:
+        output: The folder, which must not exist.
+        texts: The files' contents, by name.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(f"-{output.name}", ".", output.parent) as temporary:
+        folder = Path(temporary) / output.name
+        folder.mkdir()
+        for name, text in texts.items():
+            (folder / name).write_text(text, "utf-8")
+            flush(folder / name)
+        folder.rename(output)
+        flush(output.parent)
 
 
 def refuse_links(*paths: Path) -> None:

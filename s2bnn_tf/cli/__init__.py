@@ -14,6 +14,7 @@ from s2bnn_tf.cli import (  # noqa: F401  (each verb joins the group when it is 
     embed,
     evaluate,
     export_c,
+    export_web,
     fit,
     import_torch,
     summary,

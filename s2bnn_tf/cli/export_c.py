@@ -30,8 +30,29 @@ from s2bnn_tf.cli.output import print_result
     help="Where the memory is: in the source, or given by the caller of every function, so that "
     "several threads can each have their own.",
 )
+@click.option(
+    "--prototypes",
+    type=FILE,
+    help="Classes that `s2bnn-run enroll` made with this network: adds functions that classify, "
+    "enroll, confirm and forget.",
+)
+@click.option(
+    "--capacity",
+    type=int,
+    default=0,
+    show_default=True,
+    help="How many further classes can be enrolled on the device.",
+)
 @json_option
-def export_c(model: Path, output_dir: Path, name: str, arena: str, as_json: bool) -> None:
+def export_c(
+    model: Path,
+    output_dir: Path,
+    name: str,
+    arena: str,
+    prototypes: Path | None,
+    capacity: int,
+    as_json: bool,
+) -> None:
     """Write MODEL.tflite as C99 source without dependencies to OUTPUT_DIR.
 
     It runs wherever there is a C compiler: on microcontrollers, 32-bit boards, phones, and in
@@ -41,10 +62,18 @@ def export_c(model: Path, output_dir: Path, name: str, arena: str, as_json: bool
     Example:
       s2bnn export-c student.tflite firmware/student
       s2bnn export-c classifier.tflite firmware/digits --name digits
+      s2bnn export-c student.tflite firmware/pets --prototypes pets.npz --capacity 4
     """
     from s2bnn_tf.export import export_c as write_source
 
-    card = write_source(model, output_dir, name=name, external_arena=arena == "external")
+    card = write_source(
+        model,
+        output_dir,
+        name=name,
+        external_arena=arena == "external",
+        prototypes=prototypes,
+        capacity=capacity,
+    )
     print_result(card, as_json, lambda: _describe(output_dir, card))
 
 
@@ -59,5 +88,11 @@ def _describe(output: Path, card: dict[str, Any]) -> str:
         lines.append(
             f"{row['name']:<20}{row['count']:>6}{row['flash_bytes']:>11,}"
             f"{row['arena_bytes']:>11,}{row['binary_macs']:>15,}{row['float_macs']:>13,}"
+        )
+    if "classes" in card:
+        found = card["classes"]
+        lines.append(
+            f"{len(found['names'])} classes: {found['flash_bytes']:,} bytes of flash; table for "
+            f"{found['capacity']} more: {found['ram_bytes']:,} bytes of RAM"
         )
     return "\n".join(lines)

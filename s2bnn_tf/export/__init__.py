@@ -12,6 +12,7 @@ from s2bnn_tf.export.lce import convert, convert_model
 from s2bnn_tf.export.operations import count_operations
 from s2bnn_tf.export.picture_index import index_pictures
 from s2bnn_tf.export.verify import ParityReport, verify
+from s2bnn_tf.export.web import export_web
 
 __all__ = [
     "ParityError",
@@ -27,6 +28,7 @@ __all__ = [
     "describe_benchmark",
     "export_c",
     "export_encoder",
+    "export_web",
     "index_pictures",
     "verify",
 ]

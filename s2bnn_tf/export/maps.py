@@ -49,7 +49,7 @@ def with_map(encoder: Encoder, head: str, stride: int | None = None) -> Encoder:
         )
     found = maps[stride]
     if reverses_image(backbone):
-        found = ReverseImage(name="map_turned_back", dtype=found.dtype)(found)
+        found = ReverseImage(name="map_turned_back", dtype=found.dtype.name)(found)
     outputs = found if head == "map" else [backbone.output, found]
     return Encoder(keras.Model(backbone.input, outputs, name=backbone.name), encoder.head)
 

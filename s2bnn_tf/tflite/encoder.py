@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from s2bnn_tf.defaults import CENTER_CROP
 from s2bnn_tf.errors import ModelError
+from s2bnn_tf.files import sha256
 from s2bnn_tf.image_size import ImageSize, image_size
 from s2bnn_tf.reading import Field, ListOf, Number, Object, Text, read_bytes, read_json
 from s2bnn_tf.tflite.flatbuffer import FlatbufferError
@@ -113,6 +114,15 @@ class TFLiteEncoder:
         self.runtime: str | None = choose_runtime(runtime)
         self.preparation = ""
         self._predict = open_interpreter(self.path, graph, self.runtime)
+
+    @property
+    def space(self) -> str:
+        """The name of the space of the outputs, as s2bnn_runtime has it; else the file's SHA-256.
+
+        Outputs of different spaces cannot be compared.
+        """
+        named = self.card.get("space")
+        return named if isinstance(named, str) and named else sha256(self.path)
 
     def features(self, images: NDArray[Any]) -> NDArray[np.float32]:
         """Compute the output `(B, F)` from images 0-255 `(B, H, W, C)`.

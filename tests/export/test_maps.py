@@ -67,6 +67,16 @@ def test_a_network_that_reverses_the_image_has_its_map_turned_back(make_encoder,
     assert (spread[:, 0] < spread[:, 6]).all()
 
 
+def test_a_map_that_was_turned_back_is_deployed(make_encoder, photographs):
+    encoder = make_encoder("reactnet", 32, stem="small", width=0.125, reverse_input=True)
+    images = photographs(32, 2)
+    deployed = deployment_model(encoder, 32, "features+map")
+    network = with_map(encoder, "features+map").backbone
+    for found, wanted in zip(deployed(images), network(normalize(images)), strict=True):
+        assert found.shape == wanted.shape
+        assert np.corrcoef(np.ravel(found), np.ravel(wanted))[0, 1] > 0.99
+
+
 def test_a_map_that_was_converted_wrongly_is_found(small_encoder, digits):
     deployed = deployment_model(small_encoder, 32, "features+map", fold=False)
     features, map_ = deployed.outputs

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from s2bnn_tf import __version__
 from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.export.c_source.classes import CLASS_FILES, class_files, read_classes
 from s2bnn_tf.export.c_source.code import write_code
 from s2bnn_tf.export.c_source.header import describe, normalization, write_header
 from s2bnn_tf.export.c_source.memory import plan_memory
@@ -16,15 +16,24 @@ from s2bnn_tf.export.c_source.network import Value, read_network
 from s2bnn_tf.export.c_source.operations import make_steps
 from s2bnn_tf.export.c_source.source import Source
 from s2bnn_tf.export.c_source.steps import group_steps
-from s2bnn_tf.files import flush
+from s2bnn_tf.files import write_folder
 
 _FILES = Path(__file__).with_name("files")
 _AS_THEY_ARE = ("s2bnn_kernels.c", "s2bnn_kernels.h")
+_CLASSES = """
+4. `@NAME@_classify(output, &score)` of `@NAME@_classes.h` gives the number of the nearest class, or
+   -1 for none of them; `@NAME@_class_name(number)` is its name."""
 _FILLED_IN = ("CMakeLists.txt", "Makefile", "README.md", "main.c")
 
 
 def export_c(
-    model: str | Path, output: str | Path, *, name: str = "model", external_arena: bool = False
+    model: str | Path,
+    output: str | Path,
+    *,
+    name: str = "model",
+    external_arena: bool = False,
+    prototypes: str | Path | None = None,
+    capacity: int = 0,
 ) -> dict[str, Any]:
     """Write a network as C99 source: the same file and options give the same bytes.
 
@@ -33,20 +42,27 @@ def export_c(
         output: The directory to write, which must not exist.
         name: The beginning of the names of functions, macros and files.
         external_arena: Whether the caller of the functions gives the memory to work in.
+        prototypes: Classes that `s2bnn-run enroll` made with this network.
+        capacity: How many further classes can be enrolled on the device, 0 to 1000.
 
     Returns:
         `name`, `sha256` (of the `.tflite`), `input` and `outputs` (shapes), `flash_bytes`
         (weights and tables, without code), `arena_bytes`, and `operations`, one row for each
         name: `count`, `flash_bytes`, `arena_bytes` (the most that holds something while one of
-        them runs), `binary_macs` and `float_macs`.
+        them runs), `binary_macs` and `float_macs`. With prototypes also `classes`: their `names`
+        and `thresholds`, `capacity`, `flash_bytes` and `ram_bytes`.
 
     Raises:
         ConfigError: If the output exists, or the name is no identifier of C and C++.
-        ModelError: If the file is damaged, or has an operation that C source cannot be made of.
+        ModelError: If the file is damaged, or has an operation that C source cannot be made of,
+            or if the classes are of another network.
+        DeviceError: If the classes cannot be read.
         OSError: If the output cannot be written.
     """
     output = Path(output)
     check_name(name)
+    if capacity and prototypes is None:
+        raise ConfigError("--capacity is for classes: give those to begin with by --prototypes.")
     if output.exists() or output.is_symlink():
         raise ConfigError(f"{output} exists already; remove it, or choose another output.")
     network = read_network(model)
@@ -55,24 +71,18 @@ def export_c(
     memory = plan_memory(network, groups)
     source = Source(name, network, builder, groups, memory, external_arena)
     card = _describe(source)
+    classes = None
+    if prototypes is not None:
+        classes = read_classes(prototypes, model=model, capacity=capacity)
+        card["classes"] = classes.describe()
     texts = {f"{name}.c": write_code(source), f"{name}.h": write_header(source)}
     texts |= {file: (_FILES / file).read_text("utf-8") for file in _AS_THEY_ARE}
     texts |= {file: _filled_in(file, source, card) for file in _FILLED_IN}
-    _write(output, texts)
+    if classes is not None:
+        texts |= class_files(name, classes)
+        texts |= {file: (_FILES / file).read_text("utf-8") for file in CLASS_FILES}
+    write_folder(output, texts)
     return card
-
-
-def _write(output: Path, texts: dict[str, str]) -> None:
-    """Write all files beside the output, and move them into place in one step."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(f"-{output.name}", ".", output.parent) as temporary:
-        folder = Path(temporary) / output.name
-        folder.mkdir()
-        for name, text in texts.items():
-            (folder / name).write_text(text, "utf-8")
-            flush(folder / name)
-        folder.rename(output)
-        flush(output.parent)
 
 
 def _filled_in(file: str, source: Source, card: dict[str, Any]) -> str:
@@ -82,9 +92,13 @@ def _filled_in(file: str, source: Source, card: dict[str, Any]) -> str:
         aligned = f"__attribute__((aligned({macro}_ARENA_ALIGNMENT)))"
         arena = arena.replace("float arena", f"{aligned} float arena")
     shown = "0-255, RGB or gray" if normalization(network) else "as the network expects it"
+    further = [f"{source.name}_classes", "s2bnn_classes"] if "classes" in card else []
     words = {
         "NAME": source.name,
         "MACRO": macro,
+        "OBJECTS": "".join(f" {part}.o" for part in further),
+        "SOURCES": "".join(f" {part}.c" for part in further),
+        "CLASSES": _CLASSES.replace("@NAME@", source.name) if further else "",
         "ARENA": arena,
         "ARGUMENT": "arena" if source.external else "",
         "FILE": network.file,
