@@ -124,7 +124,7 @@ def test_heads(wrap, noise):
 def test_what_cannot_be_deployed_is_told(small_encoder):
     with pytest.raises(UserError, match="32x32 pixels and cannot be converted for 64"):
         deployment_model(small_encoder, 64)
-    with pytest.raises(UserError, match="head must be one of none, projection, linear"):
+    with pytest.raises(UserError, match="head must be one of none, projection, teacher, linear"):
         deployment_model(small_encoder, 32, "softmax")
     with pytest.raises(UserError, match="s2bnn eval linear"):
         deployment_model(small_encoder, 32, "linear")

@@ -7,12 +7,16 @@ import zipfile
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.teachers import is_feature_file, read_features, write_features
 
 ROWS = 6
+
+
+def save_file(arrays, path, metadata=None):
+    """Write a `.safetensors` file; the package comes with PyTorch."""
+    pytest.importorskip("safetensors.numpy").save_file(arrays, path, metadata)
 
 
 def arrays() -> dict[str, np.ndarray]:
