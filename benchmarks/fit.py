@@ -57,17 +57,22 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--set", dest="overrides", action="append", default=[])
     parser.add_argument("--folder", help="Where the pictures are, if not at their usual place.")
+    parser.add_argument("--teacher", help="As for `s2bnn fit`; by default, one is trained.")
+    parser.add_argument("--output-dir", help="Where the fit is kept, and resumed if it is there.")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         source = options.folder or place(options.pictures, Path(temporary))
         command = [sys.executable, "-m", "s2bnn_tf", "fit", source, "--json"]
-        command += ["--minutes", f"{options.minutes:g}", "--output-dir", f"{temporary}/fit"]
+        command += ["--minutes", f"{options.minutes:g}"]
+        command += ["--output-dir", options.output_dir or f"{temporary}/fit"]
+        command += ["--teacher", options.teacher] if options.teacher else []
         command += [word for change in options.overrides for word in ("--set", change)]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     row = {
         "command": f"python benchmarks/fit.py {options.pictures} --minutes {options.minutes:g}"
+        + (f" --teacher {options.teacher}" if options.teacher else "")
         + "".join(f" --set {change}" for change in options.overrides),
         "date": datetime.date.today().isoformat(),
         "processor": processor(),
@@ -79,7 +84,8 @@ def main() -> None:
     print(json.dumps(row, indent=2))
     if not options.overrides:
         rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        RESULTS.write_text(json.dumps({**rows, options.pictures: row}, indent=2) + "\n")
+        name = f"{options.pictures} by {options.teacher}" if options.teacher else options.pictures
+        RESULTS.write_text(json.dumps({**rows, name: row}, indent=2) + "\n")
 
 
 if __name__ == "__main__":
