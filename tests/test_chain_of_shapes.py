@@ -133,8 +133,10 @@ def test_files_and_arrays_are_seen_alike(run, model, pictures):
     # Of its own height and width, an array is not cropped, whatever its channels.
     repeated = np.repeat(inputs, 3, axis=3)
     np.testing.assert_allclose(trained.features(repeated), expected, atol=1e-6)
-    with pytest.raises(DataError, match=r"array \(H, W, 3\) of uint8, or \(H, W, 1\), not"):
-        trained.features([np.zeros((16, 32), np.uint8)])
+    flat = trained.features(list(inputs[..., 0]))
+    np.testing.assert_allclose(flat, expected, atol=1e-6)
+    with pytest.raises(DataError, match=r"array \(H, W, 3\) of uint8, or gray, \(H, W\) or"):
+        trained.features([np.zeros((16, 32, 2), np.uint8)])
 
 
 def test_an_encoder_of_colors_takes_gray_arrays(run):

@@ -20,6 +20,9 @@ class WordAxes:
         scale: What a cosine is multiplied by, above 0; 100 in CLIP.
         bias: What is added then. 0 means that the words compete in one softmax, as in CLIP; with
             any other number, each has a sigmoid of its own, as in SigLIP.
+
+    >>> WordAxes(np.eye(2, dtype=np.float32), 100.0, 0.0).rows.shape
+    (2, 2)
     """
 
     rows: NDArray[np.float32]

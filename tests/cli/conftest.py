@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 # What libraries print of themselves, which a user need not see.
 NOISE = ("Warning", "Traceback", "tensorflow/", "external/", "cuda", "rebuild TensorFlow")
 # What the C++ of TensorFlow 2.20 adds
-NOISE += ("WARNING: ", "INFO: ", "0000 00:00:", "deprecated")
+NOISE += ("WARNING: ", "0000 00:00:", "deprecated")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from s2bnn_tf.training import Cost
 def known_costs(monkeypatch):
     """Steps of a known speed, 1 ms for each picture: what is tested is the division."""
 
-    def costs(recipes, options, progress):
+    def costs(recipes, options, progress, stores):
         sizes = {s: plan._load(s, recipes[s]).data.batch_size for s in recipes}
         return {stage: Cost(0.001 * size, 10.0) for stage, size in sizes.items()}
 

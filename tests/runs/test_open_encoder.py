@@ -62,7 +62,7 @@ def test_both_have_the_same_attributes(run, file):
         *("size_bytes", "head", "labels", "runtime", "preparation", "features", "embed", "project"),
     }
     assert public(opened) == common | {"encoder", "open"}
-    assert public(deployed) == common | {"card", "maps", "map_shape"}
+    assert public(deployed) == common | {"card", "maps", "map_shape", "space"}
     assert (opened.name, opened.path) == (run.path.name, run.path)
     assert (deployed.name, deployed.path) == ("model.tflite", file)
     assert (opened.image_size, opened.center_crop, opened.data_source) == (SIZE, 0.5, "digits")

@@ -67,6 +67,7 @@ def test_random_weights_give_what_pytorch_gave(golden, tensors, float64):
         assert_close(features(imported, size)[:, STORED], expected, 1e-8)
 
 
+@pytest.mark.slow
 @needs_packages
 def test_published_weights_give_what_pytorch_gives(golden, float64):
     from oracle import efficientnet
@@ -81,6 +82,7 @@ def test_published_weights_give_what_pytorch_gives(golden, float64):
             assert_close(found[:, STORED], golden[f"published/{size[0]}x{size[1]}"], 1e-8)
 
 
+@pytest.mark.slow
 @needs_packages
 def test_a_run_directory_has_them_in_float32(golden, tmp_path):
     from oracle import efficientnet
