@@ -6,8 +6,8 @@ For each of the ten classes, the detectors of s2bnn_runtime learn what is normal
 images, and score all test images: those of the class are normal, all others unusual. The table
 shows the mean AUROC over the classes for the pixels themselves and for every encoder named, a run
 directory or a `.tflite`; a `.tflite` with a map is measured by its places as well. A path with `{}`
-stands for ten encoders, one for each class, which were trained on the images of that class alone:
-their column is that of published one-class methods.
+names ten encoders, one per class, each trained on the images of that class alone; only this column
+can be compared with published one-class methods.
 """
 
 from __future__ import annotations

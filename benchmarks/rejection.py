@@ -1,12 +1,12 @@
-"""Measure how well a picture of no class is told from those of a few enrolled ones.
+"""Measure how well classification rejects pictures that belong to none of the enrolled classes.
 
     python benchmarks/rejection.py --encoder student=MODEL.tflite --encoder teacher=RUN
 
-Half of the classes, drawn anew each time, are enrolled with a few images each; the others are held
-out. Of the remaining images, those of the enrolled classes should be named, and all others
-rejected. Compared are the scores of `SCORES`, by AUROC, by the false acceptances at a threshold
-that rejects 5 % of the enrolled classes' images, and by how many of them the nearest class is
-right. The last row is `s2bnn-run classify` itself, whose thresholds come from the examples alone.
+Each draw enrolls a random half of the classes with a few images each and holds out the other half.
+Of the remaining images, those of the enrolled classes should be named and all others rejected. The
+scores in `SCORES` are compared by their AUROC, by the false acceptances at a threshold that rejects
+5 % of the enrolled classes' images, and by how often the nearest class is the right one. The last
+row is `s2bnn-run classify` itself, whose thresholds come from the examples alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Groups of vectors of unit length that point the same way, and those that stand for all."""
+"""Clusters of unit vectors, and the vectors that represent all others best."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ROUNDS = 30
-_CANDIDATES = 4096  # evenly spread vectors that may stand for others
+_CANDIDATES = 4096  # evenly spread vectors, from which the representatives are chosen
 _TIE = 1e-9  # cosines that differ by less are equal, in whichever order they were added up
 
 
