@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # From below to above: a package imports those in earlier lines, never one in its own line or later.
 ORDER = (
-    ("errors", "text"),
+    ("errors", "text", "vectors"),
     ("progress",),
     (
         *("environment", "files", "interrupts", "locks", "plugins", "reading"),

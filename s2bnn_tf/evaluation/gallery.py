@@ -16,9 +16,10 @@ from s2bnn_tf.evaluation.arrays import (
     stored,
 )
 from s2bnn_tf.evaluation.features import ImageEncoder
-from s2bnn_tf.evaluation.knn import nearest_neighbors, unit_length
+from s2bnn_tf.evaluation.knn import nearest_neighbors
 from s2bnn_tf.evaluation.thumbnails import make_thumbnails
 from s2bnn_tf.reading import Array
+from s2bnn_tf.vectors import unit_length
 
 PLACES = 1500
 MAPPED_CLASSES = 20  # more colors cannot be distinguished

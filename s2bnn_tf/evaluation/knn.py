@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from s2bnn_tf.evaluation.arrays import FloatArray, IntArray
+from s2bnn_tf.vectors import unit_length
 
 CHUNK_BYTES = 128 * 2**20  # of similarities held at once
 
@@ -117,12 +118,3 @@ def top_accuracies(scores: FloatArray, labels: IntArray) -> dict[str, float]:
     ranking = np.argsort(-scores, axis=1, kind="stable")[:, :5]
     hits = ranking == np.asarray(labels)[:, None]
     return {"top1": float(hits[:, 0].mean()), "top5": float(hits.any(axis=1).mean())}
-
-
-def unit_length(features: FloatArray) -> FloatArray:
-    """Scale each row of (N, D) to length 1; rows of zeros stay as they are."""
-    features = np.asarray(features, np.float32)
-    scaled: FloatArray = features / np.maximum(
-        np.linalg.norm(features, axis=1, keepdims=True), 1e-12
-    )
-    return scaled

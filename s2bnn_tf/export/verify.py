@@ -33,6 +33,7 @@ from s2bnn_tf.export.verify_layers import TOLERANCE, BinaryPair, explain, layer_
 from s2bnn_tf.export.verify_signs import Layer, SignRecord, compared_signs
 from s2bnn_tf.layers import leaf_layers
 from s2bnn_tf.tflite import TFLiteGraph, with_outputs
+from s2bnn_tf.vectors import unit_length
 
 keras = tf.keras
 
@@ -232,10 +233,7 @@ def _compare_outputs(
 ) -> tuple[NDArray[np.float32], float | None]:
     """The cosine per image, and the fraction of images with the same nearest other image."""
     expected, outputs = (values.reshape(len(values), -1) for values in (expected, outputs))
-    expected, outputs = (
-        values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1e-12)
-        for values in (expected, outputs)
-    )
+    expected, outputs = unit_length(expected), unit_length(outputs)
     cosines = (expected * outputs).sum(axis=-1)
     if not cosines.min() >= SMALLEST_COSINE:
         raise ParityError(

@@ -20,6 +20,7 @@ from s2bnn_tf.pipeline.own_errors import own_errors
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import read_json
 from s2bnn_tf.teachers import locate_model, open_model
+from s2bnn_tf.vectors import unit_length
 
 Images = ArrayLike | Iterable[ArrayLike | str | Path]
 _BATCH = 256
@@ -80,10 +81,7 @@ class FittedEncoder:
 
     def embed(self, images: Images) -> NDArray[np.float32]:
         """Compute features of unit length, whose products are cosines; see `features`."""
-        features = self.features(images)
-        lengths = np.linalg.norm(features, axis=1, keepdims=True)
-        unit: NDArray[np.float32] = features / np.maximum(lengths, 1e-12)
-        return unit
+        return unit_length(self.features(images))
 
     def evaluate(self, data: str | Path | None = None) -> dict[str, float]:
         """Measure the accuracy of nearest neighbors and of a linear probe.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from s2bnn_tf.data import normalize
 from s2bnn_tf.image_size import ImageSize, image_size
 from s2bnn_tf.teachers.failures import teacher_failures
+from s2bnn_tf.vectors import unit_length
 
 keras = tf.keras
 
@@ -80,6 +81,4 @@ class NetworkEncoder:
 
     def project(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scale features `(B, F)` to unit length; zeros remain zeros."""
-        lengths = np.linalg.norm(features, axis=-1, keepdims=True)
-        unit: NDArray[np.float32] = features / np.maximum(lengths, np.finfo(np.float32).tiny)
-        return unit
+        return unit_length(features)

@@ -16,7 +16,8 @@ from s2bnn_tf.data import Crops, ImageSource, numpy_op
 from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.teachers.feature_files import FeatureRows, read_features
 from s2bnn_tf.teachers.match_features import match_features
-from s2bnn_tf.teachers.target_map import fit_target_map, unit_rows
+from s2bnn_tf.teachers.target_map import fit_target_map
+from s2bnn_tf.vectors import unit_length
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +69,7 @@ def targets_of_file(teacher: TeacherConfig, source: ImageSource) -> StoredTarget
     if teacher.center or teacher.reduce_to is not None:
         targets = fit_target_map(features, teacher.reduce_to).apply(features)
     else:
-        targets = unit_rows(features)
+        targets = unit_length(features)
     return StoredTargets(targets, _crops(rows, places))
 
 

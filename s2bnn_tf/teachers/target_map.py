@@ -14,10 +14,9 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.vectors import unit_length
 
 keras = tf.keras
-
-_TINY = 1e-12
 
 
 class TargetMap(NamedTuple):
@@ -33,7 +32,7 @@ class TargetMap(NamedTuple):
 
     def apply(self, outputs: NDArray[Any]) -> NDArray[np.float32]:
         """Map outputs `(R, C)` to targets `(R, D)` of unit length."""
-        return unit_rows((outputs - self.mean) @ self.components)
+        return unit_length((outputs - self.mean) @ self.components)
 
 
 def fit_target_map(outputs: NDArray[Any], dimensions: int | None = None) -> TargetMap:
@@ -59,13 +58,6 @@ def fit_target_map(outputs: NDArray[Any], dimensions: int | None = None) -> Targ
     components = np.linalg.eigh(covariance)[1][:, ::-1][:, :dimensions]
     largest = np.take_along_axis(components, np.abs(components).argmax(axis=0)[None], axis=0)
     return TargetMap(mean.astype(np.float32), (components * np.sign(largest)).astype(np.float32))
-
-
-def unit_rows(rows: NDArray[Any]) -> NDArray[np.float32]:
-    """Scale each row to unit length; a row of zeros stays."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: NDArray[np.float32] = (rows / np.maximum(lengths, _TINY)).astype(np.float32)
-    return unit
 
 
 def with_map(teacher: Encoder, target_map: TargetMap) -> Encoder:

@@ -17,6 +17,7 @@ from s2bnn_tf.reading import Field, ListOf, Number, Object, Text, read_bytes, re
 from s2bnn_tf.tflite.flatbuffer import FlatbufferError
 from s2bnn_tf.tflite.graph import TFLiteGraph
 from s2bnn_tf.tflite.interpreter import choose_runtime, open_interpreter
+from s2bnn_tf.vectors import unit_length
 
 # The names that `s2bnn convert` gives the outputs, by head.
 OUTPUT_NAMES: dict[str, tuple[str, ...]] = {
@@ -160,9 +161,7 @@ class TFLiteEncoder:
 
     def project(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scale an output `(B, F)` to unit length; zeros remain zeros."""
-        lengths = np.linalg.norm(features, axis=-1, keepdims=True)
-        embeddings: NDArray[np.float32] = features / np.maximum(lengths, np.finfo(np.float32).tiny)
-        return embeddings
+        return unit_length(features)
 
 
 def read_graph(path: str | Path) -> TFLiteGraph:

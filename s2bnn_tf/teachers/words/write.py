@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from s2bnn_tf.errors import DataError
 from s2bnn_tf.files import replace_file
 from s2bnn_tf.teachers.words.vectors import WordVectors
+from s2bnn_tf.vectors import unit_length
 
 _RATE = 0.05  # of the pictures that the threshold rejects, as classify rejects by default
 _LARGEST = 2**28  # bytes of all arrays that a device reads from one file
@@ -85,8 +86,7 @@ def _arrays(
                 f"{dim} numbers; make them with the student of the words' teacher, converted with "
                 "--head teacher."
             )
-        lengths = np.linalg.norm(pictures, axis=1, keepdims=True)
-        units = pictures / np.maximum(lengths, 1e-12)
+        units = unit_length(pictures)
         picture_mean = units.mean(axis=0, dtype=np.float64)
         threshold = _threshold(units, words.rows)
     return {
