@@ -23,6 +23,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from sides import take_turns
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,15 +100,7 @@ def one_round(pythons: dict[str, str], folder: Path) -> dict[str, list[dict]]:
         name: subprocess.Popen([python, __file__, "--serve", folder], env=environment, **pipes)
         for name, python in pythons.items()
     }
-    told: dict[str, list[dict]] = {name: [] for name in sides}
-    for _ in range(sum(STAGES.values())):
-        for name, side in sides.items():
-            side.stdin.write("\n")
-            side.stdin.flush()
-            told[name].append(json.loads(side.stdout.readline()))
-    for side in sides.values():
-        side.communicate()
-    return told
+    return take_turns(sides, sum(STAGES.values()))
 
 
 def summarize(rounds: list[dict[str, list[dict]]]) -> list[dict]:

@@ -18,13 +18,14 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from sides import write_results
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "parity"))
@@ -159,14 +160,7 @@ def main() -> None:
         results.append(json.loads(done.stdout.splitlines()[-1]))
         print(json.dumps(results[-1]), flush=True)
     if arguments.output:
-        report = {
-            "command": "python benchmarks/teachers.py " + " ".join(sys.argv[1:]),
-            "date": time.strftime("%Y-%m-%d"),
-            "machine": platform.platform(),
-            "cores": os.cpu_count(),
-            "results": results,
-        }
-        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+        write_results(arguments.output, results)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
@@ -26,6 +25,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from sides import take_turns, write_results
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 REFERENCE = Path(__file__).parent / "reference" / "train_step_torch.py"
@@ -102,14 +103,7 @@ def compare(objective: str, precision: str, arguments) -> dict:
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
         sides[name] = subprocess.Popen(command, **pipes)
         sides[name].stdout.readline()  # the first step traces or allocates
-    told: dict[str, list[dict]] = {name: [] for name in sides}
-    for _ in range(arguments.steps):
-        for name, side in sides.items():
-            side.stdin.write("\n")
-            side.stdin.flush()
-            told[name].append(json.loads(side.stdout.readline()))
-    for side in sides.values():
-        side.communicate()
+    told = take_turns(sides, arguments.steps)
     seconds = {n: statistics.median(t["seconds"] for t in steps) for n, steps in told.items()}
     return {
         "objective": objective,
@@ -230,14 +224,7 @@ def main() -> None:
         results.append(found)
         print(json.dumps(found), flush=True)
     if arguments.output:
-        report = {
-            "command": "python benchmarks/train_step.py " + " ".join(sys.argv[1:]),
-            "date": time.strftime("%Y-%m-%d"),
-            "machine": platform.platform(),
-            "cores": os.cpu_count(),
-            "results": results,
-        }
-        arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+        write_results(arguments.output, results)
 
 
 if __name__ == "__main__":

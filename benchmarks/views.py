@@ -16,13 +16,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from sides import write_results
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -140,19 +141,6 @@ def summary(turns_of: dict[str, list[dict]]) -> dict:
     }
 
 
-def report(results, output: Path | None) -> None:
-    """Write JSON if requested."""
-    if output:
-        told = {
-            "command": "python benchmarks/views.py " + " ".join(sys.argv[1:]),
-            "date": time.strftime("%Y-%m-%d"),
-            "machine": platform.platform(),
-            "cores": os.cpu_count(),
-            "results": results,
-        }
-        output.write_text(json.dumps(told, indent=2) + "\n")
-
-
 def main() -> None:
     """Measure every source, print a table, and write JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -171,7 +159,8 @@ def main() -> None:
             write_photographs(Path(folder), arguments.photographs)
             found = compare(folder, arguments.torch_python, arguments.turns, arguments.batches)
         print(json.dumps(found, indent=2))
-        report(found, arguments.output)
+        if arguments.output:
+            write_results(arguments.output, found)
         return
 
     with tempfile.TemporaryDirectory() as folder:
@@ -193,7 +182,8 @@ def main() -> None:
                         f"{row['source']:36} {views:5} {preset:8} {image_size:4} "
                         f"{row['views_per_second']:9,.0f} {row['views_per_cpu_second']:9,.0f}"
                     )
-    report(results, arguments.output)
+    if arguments.output:
+        write_results(arguments.output, results)
 
 
 if __name__ == "__main__":
