@@ -31,14 +31,16 @@ class _Once(logging.Handler):
 def shown_log() -> Iterator[None]:
     """Show what the library logs, such as what was found in a folder, while a verb runs."""
     logger, handler = logging.getLogger("s2bnn_tf"), _Once()
-    level = logger.level
+    level, propagates = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    logger.propagate = False  # what TensorFlow 2.20 imports gives the root logger a handler, too
     try:
         yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+        logger.propagate = propagates
 
 
 def print_result(result: dict[str, Any], as_json: bool, describe: Callable[[], str]) -> None:
