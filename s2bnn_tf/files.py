@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,29 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file that then replaces `path`; see `replaced`."""
     with replaced(path) as (partial,):
         write(partial)
+
+
+def write_arrays(file: Path, arrays: Mapping[str, Any], *, compressed: bool = False) -> None:
+    """Write an `.npz` of plain arrays, which `numpy.load` reads without pickle.
+
+    `numpy.savez` leaves its archive open when the disk is full, and Python then prints a traceback.
+
+    Raises:
+        OSError: If it cannot be written.
+        ValueError: If an array holds objects.
+    """
+    import numpy as np
+
+    method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asanyarray(values), allow_pickle=False)
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Any], *, compressed: bool = False) -> None:
+    """Write an `.npz` as `write_arrays` does, completely or not at all."""
+    replace_file(path, lambda partial: write_arrays(partial, arrays, compressed=compressed))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -433,7 +433,7 @@ def _read_members(
 
 def _read_array(name: str, member: Any, wanted: Array, limit: int) -> NDArray[Any]:
     """Read one array, whose header is compared with what is wanted before memory is taken."""
-    version = np.lib.format.read_magic(member)  # type: ignore[no-untyped-call]
+    version = np.lib.format.read_magic(member)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"{name} has a header of version {version[0]}.{version[1]}")
     read_header = (

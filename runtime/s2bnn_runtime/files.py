@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -61,7 +62,7 @@ def write_arrays(path: str | os.PathLike[str], arrays: dict[str, ArrayLike]) -> 
         handle, partial = tempfile.mkstemp(suffix=".npz", dir=folder)
         try:
             with os.fdopen(handle, "wb") as file:
-                np.savez(file, **{name: np.asarray(values) for name, values in arrays.items()})
+                _write_npz(file, arrays)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, folder / path.name)
@@ -71,3 +72,11 @@ def write_arrays(path: str | os.PathLike[str], arrays: dict[str, ArrayLike]) -> 
             raise
         finally:
             Path(partial).unlink(missing_ok=True)
+
+
+def _write_npz(file: BinaryIO, arrays: dict[str, ArrayLike]) -> None:
+    """Write what `numpy.savez` does, which leaves its archive open when the disk is full."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.asarray(values), allow_pickle=False)

@@ -250,6 +250,7 @@ def test_a_full_disk_leaves_the_index_before(encoder, folder, tmp_path):  # noqa
     assert "status 1" in done.stdout, done.stdout + done.stderr
     complaint = [line for line in done.stderr.splitlines() if line.startswith("s2bnn-run: ")]
     assert complaint == [f"s2bnn-run: {disk}/index.npz: No space left on device"]
+    assert "Traceback" not in done.stderr
     assert done.stdout.splitlines()[-1] == "index.npz", "nothing half-written is left"
 
 

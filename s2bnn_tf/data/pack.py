@@ -23,7 +23,7 @@ from s2bnn_tf.data.image_source import ImageSource
 from s2bnn_tf.data.pictures import failure_reason
 from s2bnn_tf.data.records import read_index, read_records
 from s2bnn_tf.errors import DataError, file_reason
-from s2bnn_tf.files import refuse_links, replaced, write_json, write_text
+from s2bnn_tf.files import refuse_links, replaced, write_arrays, write_json, write_text
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import read_bytes
@@ -154,14 +154,14 @@ def _write_file(source: ImageSource, indices: NDArray[np.int64], file: Path) -> 
             image = tf.train.Example.FromString(data).features.feature["image"].bytes_list.value[0]
             assert len(image) == length
             places.append(begin + data.index(image))
-        np.savez(
-            partial_index,
-            offset=np.array(places, np.int64),
-            length=np.array(lengths, np.int64),
-            size=np.array(sizes, np.int32).reshape(-1, 2),
-            label=np.array(labels, np.int64),
-            bytes=partial.stat().st_size,
-        )
+        index = {
+            "offset": np.array(places, np.int64),
+            "length": np.array(lengths, np.int64),
+            "size": np.array(sizes, np.int32).reshape(-1, 2),
+            "label": np.array(labels, np.int64),
+            "bytes": partial.stat().st_size,
+        }
+        write_arrays(partial_index, index)
     return len(lengths)
 
 

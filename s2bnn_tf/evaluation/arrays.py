@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from s2bnn_tf.files import replace_file
+from s2bnn_tf.files import save_arrays
 from s2bnn_tf.reading import Array, read_npz
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class ArrayRecord:
         """Write an .npz without pickle."""
         arrays = {_key(field): getattr(self, field.name) for field in fields(self)}
         arrays = {key: array for key, array in arrays.items() if array is not None}
-        replace_file(Path(path), lambda file: np.savez_compressed(file, **arrays))
+        save_arrays(Path(path), arrays, compressed=True)
 
     @classmethod
     def load(cls, path: Path | str) -> Self | None:

@@ -12,9 +12,9 @@ from s2bnn_tf.data import ImageSource, crop_dataset, denormalize, draw_crops
 from s2bnn_tf.errors import DataError, ModelError
 from s2bnn_tf.evaluation.arrays import FloatArray
 from s2bnn_tf.evaluation.features import ImageEncoder
+from s2bnn_tf.files import save_arrays
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.runs import RunDirectory, build_augmentation
-from s2bnn_tf.teachers import write_features
 
 # The array in an `.npz` by the head of a `.tflite`, where that is not "features".
 _OUTPUTS = {
@@ -75,7 +75,7 @@ def embed_crops(
     named = {"paths": paths, "sha256": source.digests() or paths}
     repeated = {name: np.repeat(np.array(values), count) for name, values in named.items()}
     shown = {"boxes": crops.boxes.reshape(-1, 4), "flips": crops.flips.reshape(-1)}
-    write_features(output, {**repeated, **shown, **arrays})
+    save_arrays(output, {**repeated, **shown, **arrays})
     return {
         "output": str(output),
         "images": len(source),

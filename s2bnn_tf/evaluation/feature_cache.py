@@ -15,7 +15,7 @@ from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.evaluation.arrays import FloatArray, IntArray
 from s2bnn_tf.evaluation.features import ImageEncoder, Output, extract_features
 from s2bnn_tf.evaluation.results import results_dir
-from s2bnn_tf.files import replace_file
+from s2bnn_tf.files import save_arrays
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import Array, read_npz
 from s2bnn_tf.teachers import model_files
@@ -83,7 +83,7 @@ class FeatureCache:
             "reasons": np.array(list(reasons.values()), np.str_),
         }
         try:
-            replace_file(file, lambda temporary: np.savez(temporary, **arrays))
+            save_arrays(file, arrays)
             for old in self.directory.glob("*.npz"):
                 if _OURS.fullmatch(old.name) and not old.name.startswith(f"{self.network}-"):
                     old.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.evaluation.arrays import FloatArray
-from s2bnn_tf.files import replaced
+from s2bnn_tf.files import replaced, write_arrays
 
 _ROWS = 65_536  # of a group in a .parquet, which is read at once
 
@@ -58,8 +58,7 @@ def write_vectors(path: Path, paths: list[str], arrays: dict[str, FloatArray]) -
 
 
 def _write_npz(files: list[Path], paths: list[str], arrays: dict[str, FloatArray]) -> None:
-    with files[0].open("wb") as stream:
-        np.savez(stream, paths=np.array(paths, np.str_), **arrays)
+    write_arrays(files[0], {"paths": np.array(paths, np.str_), **arrays})
 
 
 def _write_npy(files: list[Path], paths: list[str], arrays: dict[str, FloatArray]) -> None:

@@ -19,7 +19,7 @@ from s2bnn_tf.data import load_image, open_source, see
 from s2bnn_tf.errors import ConfigError, UserError
 from s2bnn_tf.export.convert import convert_run
 from s2bnn_tf.export.wheels import find_wheel
-from s2bnn_tf.files import flush, replaced, sha256, write_json
+from s2bnn_tf.files import flush, replaced, sha256, write_arrays, write_json
 from s2bnn_tf.image_size import height_width
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import read_json
@@ -100,7 +100,7 @@ def _write_classifier(run: RunDirectory, folder: Path) -> LinearProbe | None:
     probe = LinearProbe.load(path)
     names = probe.class_names
     arrays = {"kernel": probe.kernel, "bias": probe.bias, "class_names": np.array(names, np.str_)}
-    np.savez(folder / "classifier.npz", **arrays)
+    write_arrays(folder / "classifier.npz", arrays)
     (folder / "labels.txt").write_text("".join(f"{name}\n" for name in names), "utf-8")
     return probe
 

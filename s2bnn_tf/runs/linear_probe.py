@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2bnn_tf.errors import CheckpointError
-from s2bnn_tf.files import replace_file
+from s2bnn_tf.files import save_arrays
 from s2bnn_tf.reading import Array, parse_json, read_npz
 
 _ARRAYS = {
@@ -53,18 +53,14 @@ class LinearProbe:
 
     def save(self, path: Path | str) -> None:
         """Write an .npz of kernel, bias, class_names and the rest as JSON text; no pickle."""
-
-        def write(temporary: Path) -> None:
-            np.savez(
-                temporary,
-                kernel=self.kernel,
-                bias=self.bias,
-                class_names=np.array(self.class_names, dtype=np.str_),
-                parameters=json.dumps(self.parameters),
-                metrics=json.dumps(self.metrics),
-            )
-
-        replace_file(Path(path), write)
+        arrays = {
+            "kernel": self.kernel,
+            "bias": self.bias,
+            "class_names": np.array(self.class_names, dtype=np.str_),
+            "parameters": json.dumps(self.parameters),
+            "metrics": json.dumps(self.metrics),
+        }
+        save_arrays(Path(path), arrays)
 
     @classmethod
     def load(cls, path: Path | str) -> LinearProbe:

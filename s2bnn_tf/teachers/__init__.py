@@ -13,7 +13,6 @@ from s2bnn_tf.teachers.feature_files import (
     FeatureRows,
     is_feature_file,
     read_features,
-    write_features,
 )
 from s2bnn_tf.teachers.given import give_teacher
 from s2bnn_tf.teachers.load_teacher import load_teacher
@@ -91,7 +90,6 @@ __all__ = [
     "teacher_space",
     "width_of_file",
     "with_map",
-    "write_features",
     "write_space",
     "write_words",
 ]

@@ -23,7 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2bnn_tf.errors import CheckpointError
-from s2bnn_tf.files import replace_file
 from s2bnn_tf.reading import Array, check_arrays, one_sentence, open_regular, read_npz
 from s2bnn_tf.teachers.parquet import read_parquet
 
@@ -116,16 +115,6 @@ def read_features(path: str | Path, output: str = "embedding") -> FeatureRows:
         None if boxes is None else boxes.astype(np.float32),
         None if boxes is None or flips is None else flips.astype(bool),
     )
-
-
-def write_features(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
-    """Write an `.npz` that `read_features` reads, completely or not at all."""
-
-    def write(partial: Path) -> None:
-        with partial.open("wb") as stream:
-            np.savez(stream, **arrays)
-
-    replace_file(path, write)
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:

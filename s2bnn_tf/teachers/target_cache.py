@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.data import Crops, ImageSource, crop_dataset
 from s2bnn_tf.errors import CheckpointError, UserError
-from s2bnn_tf.files import flush, refuse_links, replaced, sha256, write_json
+from s2bnn_tf.files import flush, refuse_links, replaced, sha256, write_arrays, write_json
 from s2bnn_tf.image_size import ImageSize
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import Array, Field, Number, Text, read_json, read_npz
@@ -170,7 +170,7 @@ class TargetCache:
         for path in (self.record, self.begun, self.targets):
             path.unlink(missing_ok=True)
         with replaced(self.crops, self.part) as (partial, _):
-            np.savez(partial, boxes=crops.boxes, flips=crops.flips)
+            write_arrays(partial, {"boxes": crops.boxes, "flips": crops.flips})
         return 0, 1
 
     def _check_room(self, size: int) -> None:
@@ -187,9 +187,7 @@ class TargetCache:
     def _finish(self, rows: int, dim: int) -> None:
         """Put a header before the numbers, and write down what they are."""
         with replaced(self.targets) as (partial,):
-            written = np.lib.format.open_memmap(  # type: ignore[no-untyped-call]
-                partial, "w+", np.float16, (rows, dim)
-            )
+            written = np.lib.format.open_memmap(partial, "w+", np.float16, (rows, dim))
             part = np.memmap(self.part, np.float16, "r", shape=(rows, dim))
             for first in range(0, rows, 2**16):
                 written[first : first + 2**16] = part[first : first + 2**16]

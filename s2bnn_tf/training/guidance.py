@@ -16,7 +16,7 @@ from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import Config, TeacherConfig
 from s2bnn_tf.data import Crops, ImageSource, crop_dataset, draw_crops
 from s2bnn_tf.errors import CheckpointError, file_reason
-from s2bnn_tf.files import replace_file
+from s2bnn_tf.files import save_arrays
 from s2bnn_tf.progress import Progress, show_progress
 from s2bnn_tf.reading import Array, read_npz
 from s2bnn_tf.runs import RunDirectory, build_augmentation
@@ -192,12 +192,8 @@ def _map(
     made = _fit_map(config, load_own_teacher(config), source)
     arrays = {**made._asdict(), "made_from": np.array(made_from)}
 
-    def write(partial: Path) -> None:
-        with partial.open("wb") as stream:
-            np.savez(stream, **arrays)
-
     try:
-        replace_file(own, write)
+        save_arrays(own, arrays)
     except OSError as error:
         raise CheckpointError(
             f"Cannot write to {own.parent}: {file_reason(error)}; choose another --output-dir."

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from s2bnn_tf.errors import CheckpointError
-from s2bnn_tf.teachers import is_feature_file, read_features, write_features
+from s2bnn_tf.files import save_arrays
+from s2bnn_tf.teachers import is_feature_file, read_features
 
 ROWS = 6
 
@@ -32,7 +33,7 @@ def arrays() -> dict[str, np.ndarray]:
 
 def write(path, content: dict[str, np.ndarray]) -> None:
     if path.suffix == ".npz":
-        write_features(path, content)
+        save_arrays(path, content)
     elif path.suffix == ".safetensors":
         texts = {k: json.dumps(v.tolist()) for k, v in content.items() if v.dtype.kind == "U"}
         save_file({k: v for k, v in content.items() if k not in texts}, path, texts)

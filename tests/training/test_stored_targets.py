@@ -12,8 +12,9 @@ import tensorflow as tf
 from s2bnn_tf.config import TeacherConfig
 from s2bnn_tf.data import Crops, crop_dataset, open_source
 from s2bnn_tf.errors import CheckpointError, DataError
+from s2bnn_tf.files import save_arrays
 from s2bnn_tf.runs import RunDirectory
-from s2bnn_tf.teachers import TargetCache, load_teacher, write_features
+from s2bnn_tf.teachers import TargetCache, load_teacher
 from s2bnn_tf.training import pretrain
 
 keras = tf.keras
@@ -69,16 +70,16 @@ def test_a_file_of_the_same_targets_teaches_the_same(recipe, change, stored, tmp
     targets, crops = stored_targets(stored)
     path = tmp_path / "features.npz"
     shown = {"boxes": crops.boxes.reshape(-1, 4), "flips": crops.flips.ravel()}
-    write_features(path, {"features": targets.astype(np.float32), **shown})
+    save_arrays(path, {"features": targets.astype(np.float32), **shown})
     guided = change(recipe, teacher=TeacherConfig(weights=str(path)))
     run = pretrain(guided, tmp_path / "run")
     ours, theirs = ([row["loss"] for row in metrics(r)] for r in (run, stored))
     np.testing.assert_allclose(ours, theirs, rtol=1e-3)
     # The run belongs to that file.
-    write_features(path, {"features": targets[::-1].astype(np.float32), **shown})
+    save_arrays(path, {"features": targets[::-1].astype(np.float32), **shown})
     with pytest.raises(CheckpointError, match="is not the file that the run in .* was begun with"):
         pretrain(change(guided, epochs=3), run.path)
-    write_features(path, {"features": targets[:-1].astype(np.float32)})
+    save_arrays(path, {"features": targets[:-1].astype(np.float32)})
     with pytest.raises(DataError, match="2,873 rows, which nothing but their order matches"):
         pretrain(guided, tmp_path / "other")
 

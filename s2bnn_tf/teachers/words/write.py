@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2bnn_tf.errors import DataError
-from s2bnn_tf.files import replace_file
+from s2bnn_tf.files import save_arrays
 from s2bnn_tf.teachers.words.vectors import WordVectors
 from s2bnn_tf.vectors import unit_length
 
@@ -56,11 +56,7 @@ def write_words(
             f"{_LARGEST:,}; name at most {most:,} of them."
         )
 
-    def write(path: Path) -> None:
-        with path.open("wb") as file:
-            np.savez(file, **arrays)
-
-    replace_file(output, write)
+    save_arrays(output, arrays)
     threshold = float(arrays["threshold"])
     return {
         "output": str(output),
