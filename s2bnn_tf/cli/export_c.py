@@ -43,6 +43,17 @@ from s2bnn_tf.cli.output import print_result
     show_default=True,
     help="How many further classes can be enrolled on the device.",
 )
+@click.option(
+    "--normal",
+    type=FILE,
+    help="What `s2bnn-run normal` learned with this network: adds a function that says whether a "
+    "picture is unusual.",
+)
+@click.option(
+    "--index",
+    type=FILE,
+    help="An index of `s2bnn-run index`: adds a search in its 1-bit codes.",
+)
 @json_option
 def export_c(
     model: Path,
@@ -51,6 +62,8 @@ def export_c(
     arena: str,
     prototypes: Path | None,
     capacity: int,
+    normal: Path | None,
+    index: Path | None,
     as_json: bool,
 ) -> None:
     """Write MODEL.tflite as C99 source without dependencies to OUTPUT_DIR.
@@ -63,6 +76,7 @@ def export_c(
       s2bnn export-c student.tflite firmware/student
       s2bnn export-c classifier.tflite firmware/digits --name digits
       s2bnn export-c student.tflite firmware/pets --prototypes pets.npz --capacity 4
+      s2bnn export-c student.tflite firmware/parts --normal normal.npz
     """
     from s2bnn_tf.export import export_c as write_source
 
@@ -73,6 +87,8 @@ def export_c(
         external_arena=arena == "external",
         prototypes=prototypes,
         capacity=capacity,
+        normal=normal,
+        index=index,
     )
     print_result(card, as_json, lambda: _describe(output_dir, card))
 
@@ -95,4 +111,9 @@ def _describe(output: Path, card: dict[str, Any]) -> str:
             f"{len(found['names'])} classes: {found['flash_bytes']:,} bytes of flash; table for "
             f"{found['capacity']} more: {found['ram_bytes']:,} bytes of RAM"
         )
+    if "normal" in card:
+        lines.append(f"what is normal: {card['normal']['flash_bytes']:,} bytes of flash")
+    if "index" in card:
+        found = card["index"]
+        lines.append(f"{found['pictures']} pictures: {found['flash_bytes']:,} bytes of flash")
     return "\n".join(lines)

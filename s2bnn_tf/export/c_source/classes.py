@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from s2bnn_tf import __version__
-from s2bnn_tf.errors import ConfigError, DeviceError, ModelError
-from s2bnn_tf.export.c_source.constants import Constants, float_literal
-from s2bnn_tf.tflite import TFLiteEncoder
+from s2bnn_tf.errors import ConfigError, ModelError
+from s2bnn_tf.export.c_source.constants import Constants, float_literal, string_array
+from s2bnn_tf.export.c_source.parts import Function, device_errors, open_encoder, space_of
 
 if TYPE_CHECKING:
     from s2bnn_runtime import PrototypeClassifier
 
 _FALSE_ALARMS = 0.05  # the default of `s2bnn-run classify`
 _LARGEST_CAPACITY = 1000
-CLASS_FILES = ("s2bnn_classes.c", "s2bnn_classes.h")  # the same for every model
 _PLACE_BYTES = 40  # of a place in the table, without its sum
 
 
@@ -45,6 +42,12 @@ class Classes:
     thresholds: NDArray[np.float32]
     capacity: int
 
+    key: ClassVar[str] = "classes"
+    usage: ClassVar[str] = (
+        "`@NAME@_classify(@VECTOR@, &score)` of `@NAME@_classes.h` gives the number of the\n   "
+        "nearest class, or -1 for none of them; `@NAME@_class_name(number)` is its name."
+    )
+
     @property
     def identity(self) -> int:
         """A number that tells tables for these classes from those for others."""
@@ -65,7 +68,7 @@ class Classes:
         return len(self.names) + max(self.capacity, 1) * (_PLACE_BYTES + 4 * self.rows.shape[1])
 
     def describe(self) -> dict[str, Any]:
-        """The part of an export's card."""
+        """See `Part`."""
         thresholds = [round(float(threshold), 6) for threshold in self.thresholds]
         return {
             "names": self.names,
@@ -74,6 +77,81 @@ class Classes:
             "flash_bytes": self.flash_bytes,
             "ram_bytes": self.ram_bytes,
         }
+
+    def macros(self, macro: str) -> list[str]:
+        """See `Part`."""
+        count, dim = len(self.names), self.rows.shape[1]
+        return [
+            f"#define {macro}_CLASSES {count}",
+            f"#define {macro}_CLASSES_CAPACITY {self.capacity}",
+            f"#define {macro}_EMBEDDING {dim} /* numbers of an embedding */",
+            f"#define {macro}_TABLE_BYTES S2BNN_TABLE_BYTES({count}, {dim}, {self.capacity})",
+        ]
+
+    def functions(self, name: str) -> list[Function]:
+        """See `Part`."""
+        table = "&classes, &table"
+        vector, vector_score = "const float* embedding", "const float* embedding, float* score"
+        return [
+            (
+                f"int32_t {name}_classify({vector_score})",
+                f"return s2bnn_classify({table}, embedding, score);",
+            ),
+            (
+                f"int32_t {name}_nearest({vector_score})",
+                f"return s2bnn_nearest({table}, embedding, score);",
+            ),
+            (
+                f"const char* {name}_class_name(int32_t number)",
+                f"return s2bnn_class_name({table}, number);",
+            ),
+            (
+                f"int32_t {name}_enroll(const char* class_name, {vector})",
+                f"return s2bnn_enroll({table}, class_name, embedding);",
+            ),
+            (
+                f"int {name}_confirm(int32_t number, {vector})",
+                f"return s2bnn_confirm({table}, number, embedding);",
+            ),
+            (f"int {name}_forget(int32_t number)", f"return s2bnn_forget({table}, number);"),
+            (
+                f"void {name}_save_classes(unsigned char* bytes)",
+                f"s2bnn_save({table}, bytes);",
+            ),
+            (
+                f"int {name}_load_classes(const unsigned char* bytes)",
+                f"return s2bnn_load({table}, bytes);",
+            ),
+        ]
+
+    def code(self) -> list[str]:
+        """See `Part`."""
+        places = max(self.capacity, 1)  # C has no arrays without elements
+        dim, constants = self.rows.shape[1], Constants()
+        inverse = 1 / np.linalg.norm(self.rows.astype(np.float64), axis=1)
+        arrays: dict[str, NDArray[Any]] = {
+            "rows": self.rows,
+            "first_rows": self.first_rows,
+            "inverse_lengths": inverse.astype(np.float32),
+            "sum_lengths": self.sum_lengths,
+            "thresholds": self.thresholds,
+        }
+        added = [constants.add(key, values) for key, values in arrays.items()]
+        rows, first_rows, inverse_lengths, sum_lengths, thresholds = added
+        return [
+            *constants.lines,
+            *string_array("names", self.names),
+            "",
+            "static const s2bnn_classes classes = {",
+            f"    {len(self.names)}, {dim}, {self.capacity}, 0x{self.identity:08x}U,",
+            f"    {rows}, {first_rows}, {inverse_lengths}, {sum_lengths}, {thresholds},",
+            f"    {float_literal(float(self.thresholds.min()))}, names}};",
+            "",
+            f"static unsigned char states[{len(self.names)}];",
+            f"static s2bnn_place places[{places}];",
+            f"static float sums[{places * dim}];",
+            "static s2bnn_table table = {states, places, sums};",
+        ]
 
 
 def read_classes(path: str | Path, *, model: str | Path, capacity: int) -> Classes:
@@ -92,24 +170,13 @@ def read_classes(path: str | Path, *, model: str | Path, capacity: int) -> Class
     """
     if not 0 <= capacity <= _LARGEST_CAPACITY:
         raise ConfigError(f"--capacity is a number from 0 to {_LARGEST_CAPACITY}, not {capacity}.")
-    try:
-        from s2bnn_runtime import PrototypeClassifier, S2bnnError
-    except ImportError as error:
-        raise DeviceError(
-            f"--prototypes needs s2bnn_runtime ({error}): run `make runtime`, and the same "
-            "command again."
-        ) from error
-    encoder = TFLiteEncoder(model)
-    if encoder.head == "map":
-        raise ModelError(
-            f"{model} gives a map alone, and classes need a vector: convert it with --head none."
-        )
-    try:
+    encoder = open_encoder(model, "classes need a vector")
+    with device_errors("--prototypes", path):
+        from s2bnn_runtime import PrototypeClassifier
+
         classifier = PrototypeClassifier.load(path)
-        classifier.enter(encoder.space)
+        classifier.enter(space_of(encoder))
         thresholds = _thresholds(classifier)
-    except S2bnnError as error:
-        raise DeviceError(f"{path}: {error}.") from error
     names = list(classifier.counts)
     if not names:
         raise ModelError(f"{path} holds no class: add one with `s2bnn-run enroll`.")
@@ -135,116 +202,3 @@ def _thresholds(classifier: PrototypeClassifier) -> dict[str, float]:
     """Those of `s2bnn-run classify` without options."""
     chosen = classifier.calibrated(_FALSE_ALARMS) if classifier.threshold == -1 else None
     return chosen or dict.fromkeys(classifier.counts, classifier.threshold)
-
-
-def class_files(name: str, classes: Classes) -> dict[str, str]:
-    """The header and the source of the functions that classify, by the names of the files."""
-    return {
-        f"{name}_classes.h": "\n".join(_header(name, classes)) + "\n",
-        f"{name}_classes.c": "\n".join(_code(name, classes)) + "\n",
-    }
-
-
-def _header(name: str, classes: Classes) -> Iterator[str]:
-    macro, (_, dim) = name.upper(), classes.rows.shape
-    count, capacity = len(classes.names), classes.capacity
-    yield f"""\
-/* The classes of {name}, made by s2bnn_tf {__version__}. What each function returns is said in
- * s2bnn_classes.h. Classes 0 to {macro}_CLASSES - 1 are in flash, further ones in a table in RAM.
- */
-#ifndef {macro}_CLASSES_H
-#define {macro}_CLASSES_H
-
-#include "s2bnn_classes.h"
-
-#define {macro}_CLASSES {count}
-#define {macro}_CLASSES_CAPACITY {capacity}
-#define {macro}_EMBEDDING {dim} /* numbers of an embedding */
-#define {macro}_TABLE_BYTES S2BNN_TABLE_BYTES({count}, {dim}, {capacity})
-
-#ifdef __cplusplus
-extern "C" {{
-#endif
-"""
-    for declaration, _ in _functions(name):
-        yield f"{declaration};"
-    yield """
-#ifdef __cplusplus
-}
-#endif
-
-#endif"""
-
-
-def _functions(name: str) -> list[tuple[str, str]]:
-    """What each function is declared as, and what it returns."""
-    table = "&classes, &table"
-    return [
-        (
-            f"int32_t {name}_classify(const float* embedding, float* score)",
-            f"s2bnn_classify({table}, embedding, score)",
-        ),
-        (
-            f"int32_t {name}_nearest(const float* embedding, float* score)",
-            f"s2bnn_nearest({table}, embedding, score)",
-        ),
-        (
-            f"const char* {name}_class_name(int32_t number)",
-            f"s2bnn_class_name({table}, number)",
-        ),
-        (
-            f"int32_t {name}_enroll(const char* class_name, const float* embedding)",
-            f"s2bnn_enroll({table}, class_name, embedding)",
-        ),
-        (
-            f"int {name}_confirm(int32_t number, const float* embedding)",
-            f"s2bnn_confirm({table}, number, embedding)",
-        ),
-        (f"int {name}_forget(int32_t number)", f"s2bnn_forget({table}, number)"),
-        (
-            f"void {name}_save_classes(unsigned char* bytes)",
-            f"s2bnn_save({table}, bytes)",
-        ),
-        (
-            f"int {name}_load_classes(const unsigned char* bytes)",
-            f"s2bnn_load({table}, bytes)",
-        ),
-    ]
-
-
-def _code(name: str, classes: Classes) -> Iterator[str]:
-    (_, dim), capacity = classes.rows.shape, classes.capacity
-    places = max(capacity, 1)  # C has no arrays without elements
-    constants = Constants()
-    inverse = 1 / np.linalg.norm(classes.rows.astype(np.float64), axis=1)
-    arrays: dict[str, NDArray[Any]] = {
-        "rows": classes.rows,
-        "first_rows": classes.first_rows,
-        "inverse_lengths": inverse.astype(np.float32),
-        "sum_lengths": classes.sum_lengths,
-        "thresholds": classes.thresholds,
-    }
-    added = [constants.add(key, values) for key, values in arrays.items()]
-    rows, first_rows, inverse_lengths, sum_lengths, thresholds = added
-    yield f'#include "{name}_classes.h"\n\n#include "s2bnn_kernels.h"\n'
-    yield from constants.lines
-    yield f"static const char* const names[{len(classes.names)}] = {{"
-    yield from (f"    {_string(text)}," for text in classes.names)
-    yield "};\n"
-    yield "static const s2bnn_classes classes = {"
-    yield f"    {len(classes.names)}, {dim}, {capacity}, 0x{classes.identity:08x}U,"
-    yield f"    {rows}, {first_rows}, {inverse_lengths}, {sum_lengths}, {thresholds},"
-    yield f"    {float_literal(float(classes.thresholds.min()))}, names}};\n"
-    yield f"static unsigned char states[{len(classes.names)}];"
-    yield f"static s2bnn_place places[{places}];"
-    yield f"static float sums[{places * dim}];"
-    yield "static s2bnn_table table = {states, places, sums};"
-    for declaration, call in _functions(name):
-        returned = "" if declaration.startswith("void") else "return "
-        yield f"\n{declaration} {{ {returned}{call}; }}"
-
-
-def _string(text: str) -> str:
-    """A text as a literal of C; each byte beyond plain ASCII by its octal number."""
-    plain = {byte for byte in range(32, 127)} - set(b'"\\?')
-    return '"' + "".join(chr(b) if b in plain else f"\\{b:03o}" for b in text.encode()) + '"'

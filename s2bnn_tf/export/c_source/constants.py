@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 16  # output channels that a filter stores side by side: S2BNN_BLOCK
-_TYPES = {"f": "float", "u": "uint32_t", "i": "int32_t"}
+_TYPES = {"f4": "float", "u4": "uint32_t", "i4": "int32_t", "i2": "int16_t", "i1": "int8_t"}
 _WIDTH = 96
 
 
@@ -37,7 +38,7 @@ class Constants:
             return self._names[key]
         self._names[key] = name
         self.size += values.nbytes
-        kind = "int8_t" if values.dtype == np.int8 else _TYPES[values.dtype.kind]
+        kind = _TYPES[values.dtype.str[1:]]
         self.lines.append(f"static const S2BNN_ALIGNED {kind} {name}[{len(values)}] = {{")
         self.lines += _wrapped([_literal(value) for value in values])
         self.lines += ["};", ""]
@@ -66,6 +67,19 @@ def float_literal(value: float) -> str:
     text = np.format_float_scientific(number, unique=True, trim="0", exp_digits=1)
     mantissa, exponent = text.split("e")
     return f"{mantissa}F" if exponent == "+0" else f"{mantissa}e{exponent}F"
+
+
+def string_literal(text: str) -> str:
+    """A text as a literal of C; each byte beyond plain ASCII by its octal number."""
+    plain = {byte for byte in range(32, 127)} - set(b'"\\?')
+    return '"' + "".join(chr(b) if b in plain else f"\\{b:03o}" for b in text.encode()) + '"'
+
+
+def string_array(name: str, texts: list[str]) -> Iterator[str]:
+    """The lines of a constant array of texts."""
+    yield f"static const char* const {name}[{len(texts)}] = {{"
+    yield from (f"    {string_literal(text)}," for text in texts)
+    yield "};"
 
 
 def _literal(value: Any) -> str:

@@ -7,22 +7,22 @@ from typing import Any
 
 from s2bnn_tf import __version__
 from s2bnn_tf.errors import ConfigError
-from s2bnn_tf.export.c_source.classes import CLASS_FILES, class_files, read_classes
+from s2bnn_tf.export.c_source.classes import read_classes
 from s2bnn_tf.export.c_source.code import write_code
 from s2bnn_tf.export.c_source.header import describe, normalization, write_header
+from s2bnn_tf.export.c_source.index import read_index
 from s2bnn_tf.export.c_source.memory import plan_memory
 from s2bnn_tf.export.c_source.names import check_name
 from s2bnn_tf.export.c_source.network import Value, read_network
+from s2bnn_tf.export.c_source.normal import read_normal
 from s2bnn_tf.export.c_source.operations import make_steps
+from s2bnn_tf.export.c_source.parts import Part, part_files
 from s2bnn_tf.export.c_source.source import Source
 from s2bnn_tf.export.c_source.steps import group_steps
 from s2bnn_tf.files import write_folder
 
 _FILES = Path(__file__).with_name("files")
 _AS_THEY_ARE = ("s2bnn_kernels.c", "s2bnn_kernels.h")
-_CLASSES = """
-4. `@NAME@_classify(output, &score)` of `@NAME@_classes.h` gives the number of the nearest class, or
-   -1 for none of them; `@NAME@_class_name(number)` is its name."""
 _FILLED_IN = ("CMakeLists.txt", "Makefile", "README.md", "main.c")
 
 
@@ -34,6 +34,8 @@ def export_c(
     external_arena: bool = False,
     prototypes: str | Path | None = None,
     capacity: int = 0,
+    normal: str | Path | None = None,
+    index: str | Path | None = None,
 ) -> dict[str, Any]:
     """Write a network as C99 source: the same file and options give the same bytes.
 
@@ -44,19 +46,23 @@ def export_c(
         external_arena: Whether the caller of the functions gives the memory to work in.
         prototypes: Classes that `s2bnn-run enroll` made with this network.
         capacity: How many further classes can be enrolled on the device, 0 to 1000.
+        normal: What `s2bnn-run normal` learned with this network.
+        index: An index that `s2bnn-run index` made with this network.
 
     Returns:
         `name`, `sha256` (of the `.tflite`), `input` and `outputs` (shapes), `flash_bytes`
         (weights and tables, without code), `arena_bytes`, and `operations`, one row for each
         name: `count`, `flash_bytes`, `arena_bytes` (the most that holds something while one of
         them runs), `binary_macs` and `float_macs`. With prototypes also `classes`: their `names`
-        and `thresholds`, `capacity`, `flash_bytes` and `ram_bytes`.
+        and `thresholds`, and `capacity`; with what is normal `normal`: its `method`, `threshold`,
+        `roi` and `tiles`; with an index `index`: its `pictures`. Each of them has `flash_bytes`
+        and `ram_bytes`.
 
     Raises:
         ConfigError: If the output exists, or the name is no identifier of C and C++.
         ModelError: If the file is damaged, or has an operation that C source cannot be made of,
-            or if the classes are of another network.
-        DeviceError: If the classes cannot be read.
+            or if the classes, what is normal, or the index are of another network.
+        DeviceError: If one of them cannot be read.
         OSError: If the output cannot be written.
     """
     output = Path(output)
@@ -70,35 +76,40 @@ def export_c(
     groups = group_steps(steps)
     memory = plan_memory(network, groups)
     source = Source(name, network, builder, groups, memory, external_arena)
-    card = _describe(source)
-    classes = None
+    parts: list[Part] = []
     if prototypes is not None:
-        classes = read_classes(prototypes, model=model, capacity=capacity)
-        card["classes"] = classes.describe()
+        parts.append(read_classes(prototypes, model=model, capacity=capacity))
+    if normal is not None:
+        parts.append(read_normal(normal, model=model))
+    if index is not None:
+        parts.append(read_index(index, model=model))
+    card = _describe(source) | {part.key: part.describe() for part in parts}
     texts = {f"{name}.c": write_code(source), f"{name}.h": write_header(source)}
     texts |= {file: (_FILES / file).read_text("utf-8") for file in _AS_THEY_ARE}
-    texts |= {file: _filled_in(file, source, card) for file in _FILLED_IN}
-    if classes is not None:
-        texts |= class_files(name, classes)
-        texts |= {file: (_FILES / file).read_text("utf-8") for file in CLASS_FILES}
+    texts |= {file: _filled_in(file, source, card, parts) for file in _FILLED_IN}
+    for part in parts:
+        texts |= part_files(name, part)
     write_folder(output, texts)
     return card
 
 
-def _filled_in(file: str, source: Source, card: dict[str, Any]) -> str:
+def _filled_in(file: str, source: Source, card: dict[str, Any], parts: list[Part]) -> str:
     network, macro = source.network, source.macro
     arena = f"static float arena[{macro}_ARENA_BYTES / 4];\n\n" if source.external else ""
     if source.external:
         aligned = f"__attribute__((aligned({macro}_ARENA_ALIGNMENT)))"
         arena = arena.replace("float arena", f"{aligned} float arena")
     shown = "0-255, RGB or gray" if normalization(network) else "as the network expects it"
-    further = [f"{source.name}_classes", "s2bnn_classes"] if "classes" in card else []
+    further = [f"{begin}_{part.key}" for part in parts for begin in (source.name, "s2bnn")]
+    usages = "".join(f"\n{number}. {part.usage}" for number, part in enumerate(parts, 4))
     words = {
+        "PARTS": usages,
+        "VECTOR": _output(source, is_map=False),
+        "MAP": _output(source, is_map=True),
         "NAME": source.name,
         "MACRO": macro,
         "OBJECTS": "".join(f" {part}.o" for part in further),
         "SOURCES": "".join(f" {part}.c" for part in further),
-        "CLASSES": _CLASSES.replace("@NAME@", source.name) if further else "",
         "ARENA": arena,
         "ARGUMENT": "arena" if source.external else "",
         "FILE": network.file,
@@ -112,6 +123,15 @@ def _filled_in(file: str, source: Source, card: dict[str, Any]) -> str:
     for word, value in words.items():
         text = text.replace(f"@{word}@", value)
     return text
+
+
+def _output(source: Source, *, is_map: bool) -> str:
+    """The call that returns the first output that is a map, or a vector."""
+    for number, index in enumerate(source.network.outputs):
+        if (len(source.network.values[index].shape) == 4) == is_map:
+            suffix = f"_{number}" if number else ""
+            return f"{source.name}_output{suffix}({'arena' if source.external else ''})"
+    return ""
 
 
 def _describe(source: Source) -> dict[str, Any]:
