@@ -33,6 +33,7 @@ from s2bnn_tf.training import (
     StepMemory,
     check_loggers,
     describe_refusal,
+    return_memory,
     room_to_train,
     time_steps,
 )
@@ -275,12 +276,14 @@ def _time(
             report("Timing the teacher's steps")
             config = _load("teacher", recipes["teacher"])
             costs["teacher"] = time_steps(config)
+            return_memory()
             teacher = leave_untrained(config, Path(temporary) / "teacher").path
         report("Timing the student's steps")
         stage = "step1" if "step1" in recipes else "student"
         changes = rehearsal(recipes[stage]) if stores else recipes[stage]
         timed = _load(stage, (*changes, f"teacher.weights={json.dumps(str(teacher))}"))
         costs["step1"] = costs["student"] = time_steps(timed)
+    return_memory()
     return costs
 
 

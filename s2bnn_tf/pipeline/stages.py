@@ -30,7 +30,7 @@ from s2bnn_tf.pipeline.words import WORDS, begin_words, finish_words
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import Number, Object, read_json
 from s2bnn_tf.runs import CheckpointStore, RunDirectory, leave_untrained
-from s2bnn_tf.training import pretrain
+from s2bnn_tf.training import pretrain, return_memory
 
 keras = tf.keras
 
@@ -171,6 +171,7 @@ def _train(
             remaining = f" (about {left:.0f} minutes left in all)" if plan.minutes else ""
             report(f"Training the {words[stage]}{remaining}")
             pretrain(config, run.path, callbacks=callbacks)
+            return_memory()
             _note_end(run, output, stage, config.steps or 0)
         left -= plan.minutes.get(stage, 0)
     if not RunDirectory(output / "untrained").weights_path.is_file():

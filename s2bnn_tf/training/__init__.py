@@ -1,6 +1,7 @@
 """From losses to a checkpoint: the one train_step and everything around it."""
 
 import s2bnn_tf.checked  # noqa: F401
+from s2bnn_tf.training.available_memory import return_memory
 from s2bnn_tf.training.build import build_pretrainer
 from s2bnn_tf.training.distribution import is_chief, open_strategy
 from s2bnn_tf.training.loggers import check_loggers
@@ -39,6 +40,7 @@ __all__ = [
     "is_chief",
     "open_strategy",
     "pretrain",
+    "return_memory",
     "room_to_train",
     "time_steps",
     "update_momentum",

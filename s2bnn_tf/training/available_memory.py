@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import gc
 from pathlib import Path
 
 _KIB = 1024
@@ -36,6 +38,18 @@ def resident_memory() -> int:
         return _field(Path("/proc/self/status"), "VmRSS:") * _KIB
     except (OSError, ValueError):
         return 0
+
+
+def return_memory() -> None:
+    """Give back what earlier work in this process took and no longer needs.
+
+    Networks and their graphs refer to themselves, so that they stay until Python collects cycles;
+    and the C library keeps freed memory unless it is asked not to.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's alone
+    if trim is not None:
+        trim(0)
 
 
 def _left_by_groups(root: Path) -> list[int]:

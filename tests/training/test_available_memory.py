@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from s2bnn_tf.training.available_memory import available_memory, resident_memory
+from s2bnn_tf.training.available_memory import (
+    available_memory,
+    resident_memory,
+    return_memory,
+)
 
 MACHINE = "MemTotal:       24731708 kB\nMemAvailable:       8192 kB\n"  # 8 MiB
 MIB = 2**20
@@ -75,3 +79,15 @@ def test_a_system_that_does_not_say(tmp_path, system):
 
 def test_this_process_has_some():
     assert 10 * MIB < resident_memory() < 2**40
+
+
+def test_what_only_refers_to_itself_is_given_back():
+    before = resident_memory()
+    kept = [bytearray(1000) for _ in range(100_000)]
+    kept.append(kept)  # a cycle, as a network and its graphs are
+    full = resident_memory()
+    last = kept[-2]  # at the top of the heap, so that freeing the others shrinks nothing
+    del kept
+    return_memory()
+    assert len(last) == 1000
+    assert resident_memory() - before < 0.2 * (full - before)
