@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from s2bnn_runtime.ahead import ahead
 from s2bnn_runtime.errors import PictureError, S2bnnError, one_line
 from s2bnn_runtime.files import open_model
 from s2bnn_runtime.images import KEPT_BY_CENTER_CROP, as_input, read_picture, takes_a_picture
@@ -87,12 +88,22 @@ class Embedder:
         return np.concatenate([self.see(path).features for path in paths])
 
     def each(self, paths: Iterable[Path]) -> Iterator[tuple[Path, NDArray[Any] | PictureError]]:
-        """The embedding (1, D) of each picture file, or why it cannot be read."""
-        for path in paths:
+        """The embedding (1, D) of each picture file, or why it cannot be read.
+
+        The next pictures are decoded meanwhile, which takes longer than the network.
+        """
+
+        def read(path: Path) -> tuple[Path, list[NDArray[Any]] | PictureError]:
             try:
-                yield path, self.see(path).features
+                return path, self._read(path, _CENTER)[1]  # not the whole picture
             except PictureError as error:
-                yield path, error
+                return path, error
+
+        for path, values in ahead(read, paths):
+            if isinstance(values, PictureError):
+                yield path, values
+            else:
+                yield path, self._predict(values)[0]
 
     def readable(self, paths: Iterable[Path]) -> tuple[list[Path], NDArray[Any], list[str]]:
         """Embed the pictures that can be read.
@@ -122,13 +133,24 @@ class Embedder:
         Raises:
             PictureError: If it cannot be read, or the region is not inside of it.
         """
+        parts, values = self._read(path, regions)
+        return Seen(parts, *self._predict(values))
+
+    def _read(
+        self, path: Path, regions: Regions
+    ) -> tuple[list[NDArray[np.uint8]], list[NDArray[Any]]]:
+        """The parts of a picture, as in `Seen`, and what the network takes of each."""
         whole = read_picture(path)
         if regions.is_center:
             parts = [_center(whole, tuple(self.detail["shape"][1:3]), self.kept)]
-            inputs = [as_input(whole, self.detail, kept=self.kept)]
-        else:
-            parts = regions.cut(whole, path)
-            inputs = [as_input(part, self.detail, kept=None) for part in parts]
+            return parts, [as_input(whole, self.detail, kept=self.kept)]
+        parts = regions.cut(whole, path)
+        return parts, [as_input(part, self.detail, kept=None) for part in parts]
+
+    def _predict(
+        self, inputs: list[NDArray[Any]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """The features and the maps, as in `Seen`."""
         vectors: list[NDArray[np.float32]] = []
         maps: list[NDArray[np.float32]] = []
         for values in inputs:
@@ -137,7 +159,7 @@ class Embedder:
                 (vectors if output.ndim == 2 else maps).append(output)
         if not vectors:
             vectors = [map_.mean(axis=(1, 2)) for map_ in maps]
-        return Seen(parts, np.concatenate(vectors), np.concatenate(maps) if maps else None)
+        return np.concatenate(vectors), np.concatenate(maps) if maps else None
 
 
 def _center(whole: NDArray[np.uint8], shape: tuple[int, ...], kept: float) -> NDArray[np.uint8]:

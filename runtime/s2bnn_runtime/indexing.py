@@ -119,12 +119,13 @@ def update(
         return time.monotonic() - start
 
     saved, took = time.monotonic(), 0.0
-    for path, stamp in new:
-        try:
-            waiting.append((str(path), stamp, embedder.see(path).features))
+    stamps = dict(new)
+    for path, found in embedder.each(stamps):
+        if isinstance(found, PictureError):
+            yield Seen(path, found)
+        else:
+            waiting.append((str(path), stamps[path], found))
             yield Seen(path)
-        except PictureError as error:
-            yield Seen(path, error)
         if time.monotonic() - saved > max(_SAVE_AFTER, _SAVE_SHARE * took):
             took, saved = save(), time.monotonic()
     save()
