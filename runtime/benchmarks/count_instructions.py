@@ -44,7 +44,8 @@ def main() -> None:
     )
     options = parser.parse_args()
 
-    plugin = _build(options.build, options.compiler)
+    compile_runtime(options.build, options.compiler)
+    plugin = compile_plugin("qemu_count.c", options.build)
     results: dict[str, Any] = {"layers": _count_layers(options.build, plugin)}
     if options.python and options.models:
         library = options.build / "libs2bnn_delegate.so"
@@ -57,7 +58,8 @@ def main() -> None:
     _print(results)
 
 
-def _build(build: Path, compiler: str) -> Path:
+def compile_runtime(build: Path, compiler: str) -> None:
+    """Compile the runtime and its benchmarks for aarch64."""
     settings = [
         "-DCMAKE_SYSTEM_NAME=Linux",
         "-DCMAKE_SYSTEM_PROCESSOR=aarch64",
@@ -75,10 +77,12 @@ def _build(build: Path, compiler: str) -> Path:
     ]
     subprocess.run(configure, check=True, stdout=subprocess.DEVNULL)
     subprocess.run(["cmake", "--build", build, "-j2"], check=True, stdout=subprocess.DEVNULL)
-    plugin = build.resolve() / "qemu_count.so"
-    subprocess.run(
-        ["gcc", "-shared", "-fPIC", "-O2", HERE / "qemu_count.c", "-o", plugin], check=True
-    )
+
+
+def compile_plugin(source: str, build: Path) -> Path:
+    """Compile one of the plug-ins for qemu in this folder."""
+    plugin = (build / source).resolve().with_suffix(".so")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-O2", HERE / source, "-o", plugin], check=True)
     return plugin
 
 
@@ -111,22 +115,36 @@ def _count_layers(build: Path, plugin: Path) -> list[dict[str, Any]]:
 
 def _count_network(python: Path, model: Path, library: Path, plugin: Path) -> dict[str, int]:
     """The instructions of one image, including those of the host's own operations and of Python."""
-    program = (
-        "import sys, numpy as np; from s2bnn_runtime import Interpreter;"
-        "i = Interpreter(sys.argv[1]);"
-        "x = np.zeros(i.input_details[0]['shape'], np.float32);"
-        "[i.predict(x) for _ in range(int(sys.argv[2]))]"
-    )
-    environment = {
-        "QEMU_PLUGIN": str(plugin),
-        "S2BNN_LIBRARY": str(library.resolve()),
-        "PYTHONPATH": str(HERE.parent),
-    }
-    command = _dynamic_qemu(python)
-    two, three = (
-        _count([*command, "-c", program, model, images], environment)[0][0] for images in ("2", "3")
-    )
-    return {"instructions": three - two}
+    environment = {"QEMU_PLUGIN": str(plugin), "S2BNN_LIBRARY": str(library.resolve())}
+    counts = []
+    for images in (2, 3):
+        with tempfile.NamedTemporaryFile() as output:
+            run_network(python, model, images, environment | {"COUNT_OUTPUT": output.name})
+            counts.append(int(output.read().split()[0]))
+    return {"instructions": counts[1] - counts[0]}
+
+
+def run_network(
+    python: Path, model: Path, images: int, environment: dict[str, str], *, ours: bool = True
+) -> None:
+    """Run a number of images in the ARM Python under qemu: with our runtime, or in the host
+    alone.
+    """
+    load = "from s2bnn_runtime import Interpreter; i = Interpreter(sys.argv[1]);"
+    run = "i.predict(np.zeros(i.input_details[0]['shape'], np.float32))"
+    if not ours:
+        load = (
+            "from ai_edge_litert.interpreter import Interpreter;"
+            "i = Interpreter(sys.argv[1]); i.allocate_tensors(); d = i.get_input_details()[0];"
+            "i.set_tensor(d['index'], np.zeros(d['shape'], d['dtype']));"
+        )
+        run = "i.invoke()"
+    program = f"import sys, numpy as np; {load} [{run} for _ in range(int(sys.argv[2]))]"
+    command = [*_dynamic_qemu(python), "-c", program, model, str(images)]
+    # Threads that wait and the order of sets would change the count from run to run.
+    steady = {"OPENBLAS_NUM_THREADS": "1", "PYTHONHASHSEED": "0", "PYTHONPATH": str(HERE.parent)}
+    environment = os.environ | steady | environment
+    subprocess.run(command, check=True, capture_output=True, env=environment)
 
 
 def _dynamic_qemu(python: Path) -> list[str]:

@@ -7,6 +7,7 @@ in place of each binary one.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,16 @@ BINARY = ("ReActNet-A", "QuickNet", "BiRealNet", "BinaryResNetE18")
 FLOAT_ONLY = ("MobileNetV2", "MobileNetV2-int8")
 
 
-def build(name: str, folder: Path) -> dict[str, str]:
+def build(name: str, folder: Path, kinds: Sequence[str] | None = None) -> dict[str, str]:
     """Make the files of a network if they do not exist.
 
     Returns:
-        The paths "binary", "float" and "onnx"; only "float" for a network of `FLOAT_ONLY`.
+        The paths of the `kinds`, by default of all: "binary", "float" and "onnx", or only "float"
+        for a network of `FLOAT_ONLY`.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    kinds = ("binary", "float", "onnx") if name in BINARY else ("float",)
+    if kinds is None:
+        kinds = ("binary", "float", "onnx") if name in BINARY else ("float",)
     paths = {
         kind: folder / f"{name}-{kind}.{'onnx' if kind == 'onnx' else 'tflite'}" for kind in kinds
     }
@@ -51,6 +54,8 @@ def _build_binary(name: str, paths: dict[str, Path]) -> None:
         model = getattr(family, name)(input_shape=(IMAGE_SIZE, IMAGE_SIZE, 3), weights=None)
         _randomize(model)
         paths["binary"].write_bytes(larq_compute_engine.convert_keras_model(model))
+    if len(paths) == 1:
+        return
     twin = _float_twin(model)
     paths["float"].write_bytes(_convert_float(twin))
     _write_onnx(twin, paths["onnx"])
