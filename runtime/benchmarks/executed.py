@@ -1,4 +1,4 @@
-"""Which instructions a program ran, from the plug-in qemu_blocks.c, and the functions they are in."""
+"""Which instructions ran in a program, by qemu_blocks.c, and the functions that they are in."""
 
 from __future__ import annotations
 
