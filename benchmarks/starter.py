@@ -1,0 +1,195 @@
+"""Train the starter: a 1-bit encoder of 96 pixels that ships with the runtime.
+
+    apt-get install openclipart-png gnome-backgrounds mate-backgrounds
+    npm pack emoji-datasource-google && tar xzf emoji-datasource-google-*.tgz
+    s2bnn teachers get efficientnet_lite0
+    python benchmarks/starter.py train --emoji package/img/google/64 --budget full
+    python benchmarks/starter.py measure
+    python benchmarks/starter.py install
+
+EfficientNet-Lite0 with its ImageNet weights (Apache-2.0) is the teacher, and the student regresses
+128 principal components of its features, in two steps, on the free pictures of
+starter_pictures.py. `train` is seeded; if it is stopped, the same command resumes. `measure`
+compares kNN of the starter, of its teacher, of the untrained student, and of 8x8 pixels, on
+pictures whose sources it never saw. `install` copies the network and its card to the runtime.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from fit import processor
+from sides import write_results
+from starter_pictures import Places, gather
+
+from s2bnn_tf.data import ImageSource, open_source
+from s2bnn_tf.demo_pictures import cut_photographs
+from s2bnn_tf.evaluation import extract_features, knn_accuracy, some_of
+from s2bnn_tf.export import convert_run
+from s2bnn_tf.files import write_json
+from s2bnn_tf.pipeline import train_recipe
+from s2bnn_tf.pipeline.measure import pixel_features
+from s2bnn_tf.recipes import config_path
+from s2bnn_tf.runs import RunDirectory, leave_untrained
+from s2bnn_tf.teachers import open_model
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results" / "starter.json"
+SHIPPED = ROOT / "runtime" / "s2bnn_runtime" / "starter.tflite"
+LARGEST = 600_000  # bytes
+TEACHER = "efficientnet_lite0"
+FASHION_MNIST = "idx:/usr/share/datasets/fashion-mnist"
+# Passes over the pictures in step 1 and in step 2, and the crops of each that the teacher sees.
+BUDGETS = {"tiny": (1, 1, 1), "evening": (4, 3, 4), "full": (60, 45, 16)}
+ORIGIN = {
+    "teacher": "EfficientNet-Lite0 with its ImageNet weights, Apache-2.0",
+    "pictures": "openclipart-png, emoji-datasource-google, gnome-backgrounds, mate-backgrounds",
+    "license": "Apache-2.0",
+}
+_BATCH = 32
+_FOLDS = 4
+_MOST = 2000  # pictures of a split that are measured
+
+
+def main() -> None:
+    """Train, measure, or install."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("verb", choices=("train", "measure", "install"))
+    parser.add_argument("--budget", choices=BUDGETS, default="full")
+    parser.add_argument("--output-dir", type=Path, default=ROOT / "runs" / "starter")
+    parser.add_argument("--clipart", type=Path, default=Path("/usr/share/openclipart/png"))
+    parser.add_argument("--backgrounds", type=Path, default=Path("/usr/share/backgrounds"))
+    parser.add_argument("--emoji", type=Path, default=Path("package/img/google/64"))
+    parser.add_argument("--teacher", default=TEACHER)
+    parser.add_argument("--set", dest="overrides", action="append", default=[])
+    options = parser.parse_args()
+    if options.verb == "train":
+        train(options)
+    elif options.verb == "measure":
+        measure(options)
+    else:
+        install(options.output_dir)
+
+
+def train(options: argparse.Namespace) -> None:
+    """Gather the pictures, train both steps, and convert; whatever is done stays done."""
+    output = options.output_dir.resolve()
+    output.mkdir(parents=True, exist_ok=True)
+    folders = tuple(options.backgrounds / name for name in ("gnome", "mate"))
+    places = Places(options.clipart, folders, options.emoji)
+    counts = gather(places, output / "pictures")
+    print(counts, file=sys.stderr)
+    changes = recipe(options, output / "pictures", sum(counts.values()))
+    for stage in ("step1", "student"):
+        if (output / stage / "encoder.weights.h5").is_file():
+            continue
+        number = 1 if stage == "step1" else 2
+        more = [] if number == 1 else [f"student.init_from={json.dumps(str(output / 'step1'))}"]
+        train_recipe(
+            config_path(f"fit/regression_step{number}.yaml"),
+            output / stage,
+            overrides=[*changes[stage], *more],
+        )
+    convert_run(output / "student", output / "starter.tflite")
+
+
+def recipe(options: argparse.Namespace, pictures: Path, count: int) -> dict[str, list[str]]:
+    """The changes to the recipes of `s2bnn fit`, by stage."""
+    first, second, crops = BUDGETS[options.budget]
+    shared = [
+        f"data.source={json.dumps(f'folder:{pictures}')}",
+        "data.image_size=96",
+        f"data.batch_size={_BATCH}",
+        f"teacher.weights={json.dumps(options.teacher)}",
+        "teacher.reduce_to=128",
+        "teacher.cache=true",
+        f"teacher.crops={crops}",
+        *options.overrides,
+    ]
+    steps = {"step1": first * count // _BATCH, "student": second * count // _BATCH}
+    return {stage: [f"steps={number}", *shared] for stage, number in steps.items()}
+
+
+def measure(options: argparse.Namespace) -> None:
+    """Measure everything on every set of pictures, and write the numbers down."""
+    output = options.output_dir.resolve()
+    with tempfile.TemporaryDirectory() as temporary:
+        cut_photographs(Path(temporary) / "photographs")
+        sources = {
+            "photographs": f"folder:{temporary}/photographs",
+            "digits": "digits",
+            "fashion_mnist": FASHION_MNIST,
+        }
+        rows = {
+            name: compare(open_source(source), open_source(source, "test"), output, options)
+            for name, source in sources.items()
+        }
+    card = json.loads((output / "starter.json").read_text())
+    found = {
+        "budget": options.budget,
+        "processor": processor(),
+        "size_bytes": card["size_bytes"],
+        "knn": rows,
+    }
+    print(json.dumps(found, indent=2))
+    write_results(RESULTS, found)
+
+
+def compare(
+    train: ImageSource, test: ImageSource, output: Path, options: argparse.Namespace
+) -> dict[str, float]:
+    """The kNN accuracy of each encoder, and of raw pixels, on all pictures of a source."""
+    train, test = some_of(train, _MOST), some_of(test, _MOST)
+    models = {
+        "starter": output / "starter.tflite",
+        "untrained": output / "untrained",
+        "teacher": options.teacher,
+    }
+    if not models["untrained"].is_dir():
+        leave_untrained(RunDirectory(output / "student").config, models["untrained"])
+    found = {}
+    for name, model in models.items():
+        encoder = open_model(model)
+        parts = [extract_features(encoder, source) for source in (train, test)]
+        found[name] = accuracy(*(np.concatenate(part) for part in zip(*parts)))
+    pixels = pixel_features(train, test, 8, open_model(models["starter"]).center_crop or 1.0)
+    features, labels = (np.concatenate(pixels[first::2]) for first in (0, 1))
+    return {**found, "pixels_8x8": accuracy(features, labels)}
+
+
+def accuracy(features: np.ndarray, labels: np.ndarray) -> float:
+    """The kNN accuracy of all pictures, each by the three quarters that it is not in."""
+    fold = np.random.default_rng(0).permutation(len(labels)) % _FOLDS
+    hits = 0.0
+    for number in range(_FOLDS):
+        asked = fold == number
+        one = knn_accuracy(features[~asked], labels[~asked], features[asked], labels[asked])
+        hits += one["top1"] * asked.sum()
+    return round(hits / len(labels), 4)
+
+
+def install(output: Path) -> None:
+    """Copy the network and its card into the runtime's package, where `starter` names them.
+
+    The card says nothing about this machine.
+    """
+    card = json.loads((output / "starter.json").read_text())
+    if card["size_bytes"] > LARGEST:
+        sys.exit(f"{card['size_bytes']:,} bytes are more than the {LARGEST:,} that ship.")
+    results = json.loads(RESULTS.read_text())["results"]
+    card["source"] = "free pictures of packages; see benchmarks/starter.py"
+    card["starter"] = {**ORIGIN, "knn": results["knn"], "budget": results["budget"]}
+    shutil.copyfile(output / "starter.tflite", SHIPPED)
+    write_json(SHIPPED.with_suffix(".json"), card)
+
+
+if __name__ == "__main__":
+    main()
