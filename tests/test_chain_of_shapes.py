@@ -25,6 +25,7 @@ from s2bnn_tf.evaluation import (
     evaluate_knn,
     evaluate_linear,
     knn_monitor,
+    spread_monitor,
 )
 from s2bnn_tf.export import bundle, convert_run, deployment_model
 from s2bnn_tf.layers import BinaryConv2D
@@ -68,7 +69,8 @@ def run(tmp_path_factory) -> Path:
     config = load_config(folder / "student.yaml", [f"teacher.weights={folder / 'teacher'}"])
     monitor = knn_monitor(config)
     assert monitor is not None
-    pretrain(config, folder / "student", monitors={"knn": monitor})
+    monitors = {"knn": monitor, "spread": spread_monitor(config)}
+    pretrain(config, folder / "student", monitors=monitors)
     evaluate_linear(folder / "student")
     return folder / "student"
 
@@ -97,6 +99,7 @@ def cosines(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def test_it_was_trained_and_monitored(run):
     rows = [json.loads(line) for line in RunDirectory(run).metrics_path.read_text().splitlines()]
     assert np.isfinite(rows[-1]["loss"]) and 0 <= rows[-1]["knn"] <= 1
+    assert 1 <= rows[-1]["rankme"] <= 32 and rows[-1]["uniformity"] < 0 < rows[-1]["alignment"]
     again = load_config(RunDirectory(run).config_path)
     assert again.data.shape == SHAPE
     assert load_encoder(run).backbone.input_shape == (None, *SHAPE)

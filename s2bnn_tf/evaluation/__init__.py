@@ -15,9 +15,10 @@ from s2bnn_tf.evaluation.knn import knn_accuracy, nearest_neighbors
 from s2bnn_tf.evaluation.linear_lbfgs import MAX_ITERATIONS, fit_linear_probe
 from s2bnn_tf.evaluation.linear_sgd import train_linear_probe
 from s2bnn_tf.evaluation.mistakes import Mistakes, find_mistakes
-from s2bnn_tf.evaluation.monitor import knn_monitor
+from s2bnn_tf.evaluation.monitor import knn_monitor, spread_monitor
 from s2bnn_tf.evaluation.results import read_results, results_dir
 from s2bnn_tf.evaluation.session import some_of
+from s2bnn_tf.evaluation.spread import alignment, effective_rank, uniformity
 from s2bnn_tf.evaluation.thumbnails import make_thumbnails
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "FeatureCache",
     "Gallery",
     "Mistakes",
+    "alignment",
+    "effective_rank",
     "embed_images",
     "embed_sources",
     "evaluate_calibration",
@@ -44,6 +47,8 @@ __all__ = [
     "readable",
     "results_dir",
     "some_of",
+    "spread_monitor",
     "train_linear_probe",
+    "uniformity",
     "word_agreement",
 ]

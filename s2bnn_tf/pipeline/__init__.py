@@ -10,7 +10,7 @@ from s2bnn_tf.pipeline.api import fit, load
 from s2bnn_tf.pipeline.encoder import FittedEncoder
 from s2bnn_tf.pipeline.groups import find_groups
 from s2bnn_tf.pipeline.look import Look, look_at
-from s2bnn_tf.pipeline.measure import effective_rank, neighbors_kept, pixel_knn
+from s2bnn_tf.pipeline.measure import neighbors_kept, pixel_knn
 from s2bnn_tf.pipeline.plan import Options, Plan
 from s2bnn_tf.pipeline.stages import check_output_dir, run_fit
 from s2bnn_tf.pipeline.train import train_recipe
@@ -21,7 +21,6 @@ __all__ = [
     "Options",
     "Plan",
     "check_output_dir",
-    "effective_rank",
     "find_groups",
     "fit",
     "load",

@@ -1,4 +1,4 @@
-"""What an encoder is compared with: raw pixels, its teacher's neighbors, and its own rank."""
+"""What an encoder is compared with: raw pixels, and its teacher's neighbors."""
 
 from __future__ import annotations
 
@@ -105,14 +105,3 @@ def neighbors_kept(
         "top1": float(np.mean(wanted[:, 0] == found[:, 0])),
         "top5": float(np.mean(shared)),
     }
-
-
-def effective_rank(features: FloatArray) -> float:
-    """Return the effective number of dimensions that features `(N, D)` use, 1 to min(N, D).
-
-    References:
-        RankMe, https://arxiv.org/abs/2210.02885, equation 1.
-    """
-    values = np.linalg.svd(np.asarray(features, np.float64), compute_uv=False)
-    shares = values / max(float(values.sum()), 1e-12) + 1e-7
-    return float(np.exp(-(shares * np.log(shares)).sum()))

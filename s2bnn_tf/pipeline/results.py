@@ -14,6 +14,7 @@ from s2bnn_tf.errors import DataError
 from s2bnn_tf.evaluation import (
     MAX_ITERATIONS,
     FeatureCache,
+    effective_rank,
     evaluate_knn,
     evaluate_linear,
     extract_features,
@@ -28,7 +29,6 @@ from s2bnn_tf.files import write_json
 from s2bnn_tf.pipeline.measure import (
     FloatArray,
     IntArray,
-    effective_rank,
     neighbors_kept,
     pixel_features,
 )

@@ -1,14 +1,15 @@
-"""One stage as `s2bnn train` runs it: with its kNN scores and its report."""
+"""One stage as `s2bnn train` runs it: with its scores and its report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 from s2bnn_tf.config import load_config
-from s2bnn_tf.evaluation import knn_monitor
+from s2bnn_tf.evaluation import knn_monitor, spread_monitor
 from s2bnn_tf.report import write_run_report
 from s2bnn_tf.runs import RunDirectory
 from s2bnn_tf.training import is_chief, open_strategy, pretrain
@@ -41,12 +42,15 @@ def train_recipe(
     """
     config = load_config(recipe, overrides)
     strategy = open_strategy(config.distribution)  # before anything is computed
-    monitor = knn_monitor(config) if config.monitor.knn_every else None
+    monitors: dict[str, Any] = {}
+    if config.monitor.knn_every:
+        knn = knn_monitor(config)
+        monitors = {"spread": spread_monitor(config), **({"knn": knn} if knn else {})}
     run = pretrain(
         config,
         output_dir,
         resume=resume,
-        monitors={"knn": monitor} if monitor else {},
+        monitors=monitors,
         callbacks=callbacks,
         strategy=strategy,
     )

@@ -13,14 +13,15 @@ from s2bnn_tf.training.stopping import StopOnSignal
 
 keras = tf.keras
 
-Monitor = Callable[[Encoder], float]
+Monitor = Callable[[Encoder], float | Mapping[str, float]]
 
 
 class Monitors(keras.callbacks.Callback):
     """Score the student every few epochs and after the last, and add the scores to the logs.
 
     Args:
-        monitors: Functions from the student to a number, by name.
+        monitors: Functions from the student to a number, by name. One that returns several
+            numbers gives each its own name, and its name here is not used.
         stop: The callback that abandons a score when a signal arrives.
         every: The number of epochs between scores; 0 for no scores at all.
         epochs: The number of epochs of the whole run.
@@ -41,7 +42,8 @@ class Monitors(keras.callbacks.Callback):
         for name, monitor in self.monitors.items():
             score = self.stop.unless_stopped(partial(self._score, monitor))
             if score is not None:
-                logs[name] = float(score)
+                scores = score if isinstance(score, Mapping) else {name: score}
+                logs.update({key: float(value) for key, value in scores.items()})
 
-    def _score(self, monitor: Monitor) -> float:
+    def _score(self, monitor: Monitor) -> float | Mapping[str, float]:
         return monitor(self.model.student_to_read())

@@ -9,7 +9,7 @@ from PIL import Image
 from s2bnn_tf.data import center_crop as crop
 from s2bnn_tf.data import load_image, open_source, to_gray
 from s2bnn_tf.evaluation import knn_accuracy
-from s2bnn_tf.pipeline import effective_rank, neighbors_kept, pixel_knn
+from s2bnn_tf.pipeline import neighbors_kept, pixel_knn
 from s2bnn_tf.pipeline.measure import pixel_features
 
 
@@ -68,12 +68,3 @@ def test_neighbors_that_are_kept():
     assert same == {"top1": 1.0, "top5": 1.0}
     other = neighbors_kept((bank, queries), (rng.normal(size=(50, 8)), queries))
     assert other["top5"] < 0.4
-
-
-@pytest.mark.parametrize("rank", [1, 3, 8])
-def test_the_effective_rank(rank):
-    """Of a matrix with equal singular values it is their number, by any rotation."""
-    rng = np.random.default_rng(1)
-    left, _ = np.linalg.qr(rng.normal(size=(40, rank)))
-    right, _ = np.linalg.qr(rng.normal(size=(8, rank)))
-    assert effective_rank(5 * left @ right.T) == pytest.approx(rank, rel=1e-3)
