@@ -1,4 +1,4 @@
-"""Train the starter: a 1-bit encoder of 96 pixels that ships with the runtime.
+"""Train the starter: a 1-bit encoder that ships with the runtime.
 
     apt-get install openclipart-png gnome-backgrounds mate-backgrounds
     npm pack emoji-datasource-google && tar xzf emoji-datasource-google-*.tgz
@@ -21,6 +21,7 @@ import json
 import shutil
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -45,14 +46,34 @@ SHIPPED = ROOT / "runtime" / "s2bnn_runtime" / "starter.tflite"
 LARGEST = 600_000  # bytes
 TEACHER = "efficientnet_lite0"
 FASHION_MNIST = "idx:/usr/share/datasets/fashion-mnist"
-# Passes over the pictures in step 1 and in step 2, and the crops of each that the teacher sees.
-BUDGETS = {"tiny": (1, 1, 1), "evening": (4, 3, 4), "full": (60, 45, 16)}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is trained.
+
+    Attributes:
+        image_size: Pixels of the student's input.
+        crops: The crops of each picture that the teacher sees.
+        steps: In step 1 and in step 2, of 32 pictures each.
+    """
+
+    image_size: int
+    crops: int
+    steps: tuple[int, int]
+
+
+# About 15, 60 and 500 processor minutes.
+BUDGETS = {
+    "small": Budget(64, 2, (700, 500)),
+    "hour": Budget(96, 4, (2000, 1500)),
+    "full": Budget(96, 16, (20_000, 14_000)),
+}
 ORIGIN = {
     "teacher": "EfficientNet-Lite0 with its ImageNet weights, Apache-2.0",
     "pictures": "openclipart-png, emoji-datasource-google, gnome-backgrounds, mate-backgrounds",
     "license": "Apache-2.0",
 }
-_BATCH = 32
 _FOLDS = 4
 _MOST = 2000  # pictures of a split that are measured
 
@@ -85,9 +106,8 @@ def train(options: argparse.Namespace) -> None:
     output.mkdir(parents=True, exist_ok=True)
     folders = tuple(options.backgrounds / name for name in ("gnome", "mate"))
     places = Places(options.clipart, folders, options.emoji)
-    counts = gather(places, output / "pictures")
-    print(counts, file=sys.stderr)
-    changes = recipe(options, output / "pictures", sum(counts.values()))
+    print(gather(places, output / "pictures"), file=sys.stderr)
+    changes = recipe(options, output / "pictures")
     for stage in ("step1", "student"):
         if (output / stage / "encoder.weights.h5").is_file():
             continue
@@ -101,21 +121,23 @@ def train(options: argparse.Namespace) -> None:
     convert_run(output / "student", output / "starter.tflite")
 
 
-def recipe(options: argparse.Namespace, pictures: Path, count: int) -> dict[str, list[str]]:
+def recipe(options: argparse.Namespace, pictures: Path) -> dict[str, list[str]]:
     """The changes to the recipes of `s2bnn fit`, by stage."""
-    first, second, crops = BUDGETS[options.budget]
+    budget = BUDGETS[options.budget]
     shared = [
         f"data.source={json.dumps(f'folder:{pictures}')}",
-        "data.image_size=96",
-        f"data.batch_size={_BATCH}",
+        f"data.image_size={budget.image_size}",
+        "data.batch_size=32",
         f"teacher.weights={json.dumps(options.teacher)}",
         "teacher.reduce_to=128",
         "teacher.cache=true",
-        f"teacher.crops={crops}",
+        f"teacher.crops={budget.crops}",
         *options.overrides,
     ]
-    steps = {"step1": first * count // _BATCH, "student": second * count // _BATCH}
-    return {stage: [f"steps={number}", *shared] for stage, number in steps.items()}
+    return {
+        stage: [f"steps={steps}", *shared]
+        for stage, steps in zip(("step1", "student"), budget.steps)
+    }
 
 
 def measure(options: argparse.Namespace) -> None:
