@@ -10,11 +10,12 @@ import tensorflow as tf
 
 from s2bnn_tf.defaults import TARGETS
 from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.pipeline.choices import SIZES
 from s2bnn_tf.pipeline.encoder import FittedEncoder
 from s2bnn_tf.pipeline.given import is_given, write_images
 from s2bnn_tf.pipeline.objects import take_objects
+from s2bnn_tf.pipeline.options import Options
 from s2bnn_tf.pipeline.own_errors import own_errors
-from s2bnn_tf.pipeline.plan import SIZES, Options
 from s2bnn_tf.pipeline.stages import check_output_dir, run_fit
 from s2bnn_tf.progress import Progress, show_progress
 

@@ -10,7 +10,8 @@ from typing import Any
 from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.files import write_json
 from s2bnn_tf.pipeline.look import Look
-from s2bnn_tf.pipeline.plan import Options, Plan
+from s2bnn_tf.pipeline.options import Options
+from s2bnn_tf.pipeline.plan import Plan
 from s2bnn_tf.reading import Field, ListOf, Number, Object, Text, read_json
 
 _CURE = "choose another --output-dir"

@@ -26,13 +26,14 @@ from s2bnn_tf.evaluation import (
     some_of,
 )
 from s2bnn_tf.files import write_json
+from s2bnn_tf.pipeline.lengths import MOST_MEASURED
 from s2bnn_tf.pipeline.measure import (
     FloatArray,
     IntArray,
     neighbors_kept,
     pixel_features,
 )
-from s2bnn_tf.pipeline.plan import MOST_MEASURED, Plan
+from s2bnn_tf.pipeline.plan import Plan
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import Object, read_json
 from s2bnn_tf.runs import LoadedEncoder, open_encoder

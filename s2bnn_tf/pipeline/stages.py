@@ -16,14 +16,8 @@ from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.pipeline import deliver
 from s2bnn_tf.pipeline.look import FRAMES, check_unchanged, look_at
 from s2bnn_tf.pipeline.objects import FOLDER
-from s2bnn_tf.pipeline.plan import (
-    Options,
-    Plan,
-    check_overrides,
-    check_same,
-    make_plan,
-    place,
-)
+from s2bnn_tf.pipeline.options import Options, check_overrides, check_same
+from s2bnn_tf.pipeline.plan import Plan, make_plan, place
 from s2bnn_tf.pipeline.plan_file import read_plan, save_plan
 from s2bnn_tf.pipeline.results import measure
 from s2bnn_tf.pipeline.words import WORDS, begin_words, finish_words
@@ -82,7 +76,7 @@ def run_fit(
         if plan is None:
             plan = _plan(data, output, options, started, report, timed)
         else:
-            check_same(plan, options, output)
+            check_same(plan.options, options, output)
             plan.config("student")  # names the plugins that the source may need
             check_unchanged(data, plan.look, output)
         for line in plan.lines():

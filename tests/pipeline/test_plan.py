@@ -6,8 +6,11 @@ import pytest
 
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.pipeline import plan
+from s2bnn_tf.pipeline.lengths import MOST_MEASURED
 from s2bnn_tf.pipeline.look import Look
-from s2bnn_tf.pipeline.plan import MOST_MEASURED, Options, make_plan
+from s2bnn_tf.pipeline.options import Options
+from s2bnn_tf.pipeline.plan import make_plan
+from s2bnn_tf.pipeline.recipes import load
 from s2bnn_tf.training import Cost
 
 
@@ -16,10 +19,10 @@ def known_costs(monkeypatch):
     """Steps of a known speed, 1 ms for each picture: what is tested is the division."""
 
     def costs(recipes, options, progress, stores):
-        sizes = {s: plan._load(s, recipes[s]).data.batch_size for s in recipes}
+        sizes = {s: load(s, recipes[s]).data.batch_size for s in recipes}
         return {stage: Cost(0.001 * size, 10.0) for stage, size in sizes.items()}
 
-    monkeypatch.setattr(plan, "_time", costs)
+    monkeypatch.setattr(plan, "time_stages", costs)
 
 
 def of(train: int, test: int, minutes: float) -> plan.Plan:
@@ -47,6 +50,12 @@ def test_the_smallest_time_is_named():
     with pytest.raises(ConfigError, match=r"2 minutes .* give at least --minutes (\d+)") as error:
         of(60_000, 10_000, 2)
     needed = int(str(error.value).rstrip(".").rsplit(" ", 1)[1])
-    assert min(of(60_000, 10_000, needed).config(stage).steps for stage in plan.STAGES) >= 100
+    assert (
+        min(
+            of(60_000, 10_000, needed).config(stage).steps
+            for stage in ("teacher", "step1", "student")
+        )
+        >= 100
+    )
     with pytest.raises(ConfigError):
         of(60_000, 10_000, needed - 1)

@@ -7,7 +7,8 @@ import pytest
 from s2bnn_tf.config import load_config
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.pipeline import Look, Options
-from s2bnn_tf.pipeline.plan import _load, choose_what_fits
+from s2bnn_tf.pipeline.choices import choose_what_fits
+from s2bnn_tf.pipeline.recipes import load
 from s2bnn_tf.pipeline.room import count_memory
 from s2bnn_tf.recipes import config_path
 from s2bnn_tf.runs import leave_untrained
@@ -16,7 +17,7 @@ LOOK = Look(source="digits", train=1437, test=360, class_names=(), side=64, said
 
 
 def sizes(recipes) -> dict[str, tuple[int, int]]:
-    data = {stage: _load(stage, changes).data for stage, changes in recipes.items()}
+    data = {stage: load(stage, changes).data for stage, changes in recipes.items()}
     return {stage: (found.image_size, found.batch_size) for stage, found in data.items()}
 
 
@@ -61,6 +62,6 @@ def test_a_teacher_that_does_not_fit(tmp_path, best):
     assert "teacher" not in recipes
     with pytest.raises(ConfigError, match="choose a smaller data.image_size or smaller networks"):
         choose_what_fits(LOOK, options, needed - 1)
-    configs = {stage: _load(stage, changes) for stage, changes in recipes.items()}
+    configs = {stage: load(stage, changes) for stage, changes in recipes.items()}
     weights = count_memory(configs)["step1"].by_purpose()["weights"]
     assert weights > teacher.joinpath("encoder.weights.h5").stat().st_size

@@ -12,7 +12,8 @@ from s2bnn_tf.config import Config
 from s2bnn_tf.data import Listed, write_list
 from s2bnn_tf.errors import DataError
 from s2bnn_tf.pipeline.look import Look
-from s2bnn_tf.pipeline.plan import Options, make_plan
+from s2bnn_tf.pipeline.options import Options
+from s2bnn_tf.pipeline.plan import make_plan
 from s2bnn_tf.pipeline.storing import centered, check_features, may_store, store_targets
 from s2bnn_tf.teachers import write_features
 from s2bnn_tf.training import Cost
