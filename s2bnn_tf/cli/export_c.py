@@ -54,6 +54,16 @@ from s2bnn_tf.cli.output import print_result
     type=FILE,
     help="An index of `s2bnn-run index`: adds a search in its 1-bit codes.",
 )
+@click.option(
+    "--input",
+    "layout",
+    type=click.Choice(["float", "rgb888", "rgb565", "gray8"]),
+    default="float",
+    show_default=True,
+    help="What the source takes: a picture of the network's size in floats, or frames of a camera, "
+    "which it crops and resizes as the host does.",
+)
+@click.option("--frame", metavar="WIDTHxHEIGHT", help="The size of the camera's frames.")
 @json_option
 def export_c(
     model: Path,
@@ -64,6 +74,8 @@ def export_c(
     capacity: int,
     normal: Path | None,
     index: Path | None,
+    layout: str,
+    frame: str | None,
     as_json: bool,
 ) -> None:
     """Write MODEL.tflite as C99 source without dependencies to OUTPUT_DIR.
@@ -77,6 +89,7 @@ def export_c(
       s2bnn export-c classifier.tflite firmware/digits --name digits
       s2bnn export-c student.tflite firmware/pets --prototypes pets.npz --capacity 4
       s2bnn export-c student.tflite firmware/parts --normal normal.npz
+      s2bnn export-c student.tflite firmware/camera --input rgb565 --frame 320x240
     """
     from s2bnn_tf.export import export_c as write_source
 
@@ -89,6 +102,8 @@ def export_c(
         capacity=capacity,
         normal=normal,
         index=index,
+        layout=layout,
+        frame=frame,
     )
     print_result(card, as_json, lambda: _describe(output_dir, card))
 

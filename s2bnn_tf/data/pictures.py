@@ -269,9 +269,9 @@ def resize(
     if max(shape) <= _MOST_ELONGATED * max(min(shape), height, width):
         image = Image.fromarray(pixels).resize(shape[::-1], Image.Resampling.BILINEAR)
         return np.asarray(image.crop((left, top, left + width, top + height)))
-    rows, columns = _coefficients(pixels.shape[0], shape[0], top, height), None
+    rows, columns = coefficients(pixels.shape[0], shape[0], top, height), None
     if pixels.shape[1] != shape[1]:  # Pillow's order: along the rows first
-        columns = _coefficients(pixels.shape[1], shape[1], left, width)
+        columns = coefficients(pixels.shape[1], shape[1], left, width)
     first, last = (top, top + height) if rows is None else (rows[0].min(), rows[0].max() + 1)
     pixels = pixels[first:last]
     if columns is None:
@@ -279,6 +279,33 @@ def resize(
     else:
         pixels = _resample(pixels.swapaxes(0, 1), *columns).swapaxes(0, 1)
     return pixels if rows is None else _resample(pixels, rows[0] - first, rows[1])
+
+
+def coefficients(
+    source: int, length: int, begin: int, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]] | None:
+    """What the lines `begin` to `begin + count` are made from when `source` become `length`.
+
+    Returns:
+        The numbers of the lines that are read, and their factors in Pillow's fixed point, both
+        `(count, taps)`; None if nothing is to be resampled.
+    """
+    if source == length:
+        return None
+    scale = source / length
+    support = max(scale, 1.0)
+    centers = (begin + np.arange(count) + 0.5) * scale
+    first = np.maximum((centers - support + 0.5).astype(np.int64), 0)
+    last = np.minimum((centers + support + 0.5).astype(np.int64), source)
+    taps = first[:, np.newaxis] + np.arange(int((last - first).max()))
+    inside = taps < last[:, np.newaxis]
+    distance = np.abs((taps - centers[:, np.newaxis] + 0.5) * (1.0 / support))
+    weights = np.where(inside & (distance < 1.0), 1.0 - distance, 0.0)
+    totals = np.zeros(count)
+    for column in weights.T:  # one after the other, as Pillow adds them up
+        totals += column
+    fixed = (weights / totals[:, np.newaxis] * 2**_PRECISION_BITS + 0.5).astype(np.int32)
+    return np.minimum(taps, last[:, np.newaxis] - 1), fixed
 
 
 def image_to_rgb(image: Image.Image) -> Pixels:
@@ -427,33 +454,6 @@ def _upright(pixels: Pixels, orientation: int) -> Pixels:
         8: lambda p: p[:, ::-1].swapaxes(0, 1),
     }.get(orientation)
     return pixels if turned is None else np.ascontiguousarray(turned(pixels))
-
-
-def _coefficients(
-    source: int, length: int, begin: int, count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int32]] | None:
-    """What the lines `begin` to `begin + count` are made from when `source` become `length`.
-
-    Returns:
-        The numbers of the lines that are read, and their factors in Pillow's fixed point, both
-        `(count, taps)`; None if nothing is to be resampled.
-    """
-    if source == length:
-        return None
-    scale = source / length
-    support = max(scale, 1.0)
-    centers = (begin + np.arange(count) + 0.5) * scale
-    first = np.maximum((centers - support + 0.5).astype(np.int64), 0)
-    last = np.minimum((centers + support + 0.5).astype(np.int64), source)
-    taps = first[:, np.newaxis] + np.arange(int((last - first).max()))
-    inside = taps < last[:, np.newaxis]
-    distance = np.abs((taps - centers[:, np.newaxis] + 0.5) * (1.0 / support))
-    weights = np.where(inside & (distance < 1.0), 1.0 - distance, 0.0)
-    totals = np.zeros(count)
-    for column in weights.T:  # one after the other, as Pillow adds them up
-        totals += column
-    fixed = (weights / totals[:, np.newaxis] * 2**_PRECISION_BITS + 0.5).astype(np.int32)
-    return np.minimum(taps, last[:, np.newaxis] - 1), fixed
 
 
 def _resample(pixels: Pixels, taps: NDArray[np.int64], factors: NDArray[np.int32]) -> Pixels:

@@ -26,6 +26,15 @@ class Axis:
     dilation: int = 1
 
 
+@dataclass(frozen=True)
+class StripWindow:
+    """How the first convolution moves down the picture: its rows, its stride, and its padding."""
+
+    reach: int
+    stride: int
+    top: int
+
+
 class Builder:
     """Makes the constants of a network's steps.
 
@@ -33,12 +42,17 @@ class Builder:
         network: The network.
         constants: What was made so far.
         number: The number of the node at hand, for the names of its constants.
+        strip: The number of the node that reads a strip of its input with the padding in it.
+        strip_window: How it moves, once its step is made.
     """
+
+    strip_window: StripWindow
 
     def __init__(self, network: Network):
         self.network = network
         self.constants = Constants()
         self.number = 0
+        self.strip: int | None = None
 
     def value(self, node: Node, position: int) -> Value:
         """An input of a node that is no constant, in float32 or bits."""
@@ -95,8 +109,13 @@ class Builder:
                 raise self.refusal(node, f"whose output has the shape {output.shape}")
             needed = (made - 1) * axis.stride + reach - size
             padding.append(max(needed, 0) // 2 if same else 0)
+        height = source.rows
+        if self.number == self.strip:
+            height = (vertical.filter - 1) * vertical.dilation + 1
+            self.strip_window = StripWindow(height, vertical.stride, padding[0])
+            padding[0] = 0
         pairs = [(axis.filter, axis.stride, axis.dilation) for axis in (vertical, horizontal)]
-        numbers = [source.rows, source.columns, source.depth, output.columns]
+        numbers = [height, source.columns, source.depth, output.columns]
         numbers += [side for pair in zip(*pairs) for side in pair] + padding
         return "{" + ", ".join(map(str, numbers)) + "}"
 

@@ -21,6 +21,7 @@ def write_code(source: Source) -> str:
         "#include <math.h>",
         "#include <string.h>",
         "",
+        *(['#include "s2bnn_frame.h"'] if source.camera else []),
         '#include "s2bnn_kernels.h"',
         "",
         f"#if defined({macro}_ARENA_LIMIT) && {macro}_ARENA_BYTES > {macro}_ARENA_LIMIT",
@@ -43,7 +44,8 @@ def _group(source: Source, number: int, group: list[Step]) -> Iterator[str]:
     used = dict.fromkeys(i for step in group for i in (*step.reads, step.output))
     names = {id(places[i]): "" for i in used}
     yield f"/* {', '.join(step.name for step in group)} */"
-    yield f"static void group_{number}(unsigned char *arena) {{"
+    pixels = ", const void *pixels" if source.camera and number == 0 else ""
+    yield f"static void group_{number}(unsigned char *arena{pixels}) {{"
     for index in used:
         place, value = places[index], source.network.values[index]
         if not names[id(place)]:
@@ -72,8 +74,8 @@ def _group(source: Source, number: int, group: list[Step]) -> Iterator[str]:
 def _scratch(source: Source, group: list[Step]) -> Iterator[tuple[str, str, Place]]:
     for step in group:
         for what in step.scratch:
-            kind = "int32_t" if what == "taps" else "uint32_t"
-            if what == "patches" and not step.name.startswith("Lce"):
+            kind = "int32_t" if what in ("taps", "sums") else "uint32_t"
+            if what == "strip" or (what == "patches" and not step.name.startswith("Lce")):
                 kind = "float"
             yield kind, f"{what}_{step.output}", source.memory.of_scratch[step.output, what]
 
@@ -132,14 +134,24 @@ def _interface(source: Source) -> Iterator[str]:
         value = f"is_usable(arena) ? {value} : NULL" if source.external else value
         return [f"{kind} *{function}({parameter}) {{", f"  return {value};", "}", ""]
 
-    yield from getter(f"{name}_input", places[source.network.input], "")
+    usable = [
+        "  unsigned char *memory = (unsigned char *)arena;",
+        "  if (!is_usable(arena)) return 1;",
+    ]
+    usable = usable if source.external else []
+    if source.camera is None:
+        yield from getter(f"{name}_input", places[source.network.input], "")
+    else:
+        arguments = (
+            f"{'void *arena, ' if source.external else ''}const {source.camera.kind} *pixels"
+        )
+        yield f"int {name}_input_frame({arguments}) {{"
+        yield from (*usable, "  group_0(memory, pixels);", "  return 0;", "}", "")
     for number, index in enumerate(source.network.outputs):
         yield from getter(f"{name}_output{f'_{number}' if number else ''}", places[index], "const ")
     yield f"int {name}_run({parameter}) {{"
-    if source.external:
-        yield "  unsigned char *memory = (unsigned char *)arena;"
-        yield "  if (!is_usable(arena)) return 1;"
-    for number in range(len(source.groups)):
+    yield from usable
+    for number in range(int(source.camera is not None), len(source.groups)):
         yield f"  group_{number}(memory);"
     yield "  return 0;"
     yield "}"

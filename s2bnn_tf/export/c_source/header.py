@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from s2bnn_tf import __version__
+from s2bnn_tf.export.c_source.camera import Camera
 from s2bnn_tf.export.c_source.constants import float_literal
 from s2bnn_tf.export.c_source.memory import ALIGNMENT
 from s2bnn_tf.export.c_source.network import Network, Value
@@ -18,20 +19,21 @@ def write_header(source: Source) -> str:
     lines = [
         f"/* {comment(network.file)} as C, made by s2bnn_tf {__version__}.",
         " *",
-        f" * Write {describe(network.values[network.input])} to {name}_input(), call {name}_run(),",
+        f" * {_first_call(source)}, call {name}_run(),",
         f" * and read {describe(network.values[network.outputs[0]])} from {name}_output().",
-        f" * A run may overwrite the input, and the next input the outputs.{_normalized(network)}",
+        *_lifetimes(source),
         " */",
         f"#ifndef {macro}_H",
         f"#define {macro}_H",
         "",
+        *(["#include <stdint.h>", ""] if source.camera else []),
         *_macros(source),
         "",
         "#ifdef __cplusplus",
         'extern "C" {',
         "#endif",
         "",
-        f"float *{name}_input({parameter});",
+        *_input(source),
         f"int {name}_run({parameter}); /* 0 when all is well */",
     ]
     for number in range(len(network.outputs)):
@@ -52,7 +54,12 @@ def _macros(source: Source) -> Iterator[str]:
         yield f"#define {macro}_{what}_HEIGHT {value.rows}"
         yield f"#define {macro}_{what}_WIDTH {value.columns}"
         yield f"#define {macro}_{what}_CHANNELS {value.depth}"
-        yield f"#define {macro}_{what}_BYTES {4 * value.rows * value.columns * value.depth}"
+        if source.camera is None or index != network.input:
+            yield f"#define {macro}_{what}_BYTES {4 * value.rows * value.columns * value.depth}"
+    if source.camera is not None:
+        yield f"#define {macro}_FRAME_HEIGHT {source.camera.height}"
+        yield f"#define {macro}_FRAME_WIDTH {source.camera.width}"
+        yield f"#define {macro}_FRAME_BYTES {source.camera.bytes}"
     yield f"#define {macro}_OUTPUTS {len(network.outputs)}"
     scale_shift = normalization(network)
     yield f"#define {macro}_NORMALIZES {int(scale_shift is not None)}"
@@ -86,10 +93,37 @@ def normalization(network: Network) -> tuple[list[float], list[float]] | None:
     return scale, shift
 
 
-def _normalized(network: Network) -> str:
-    if normalization(network) is None:
-        return ""
-    return "\n * Pictures are numbers from 0 to 255; the network normalizes them itself."
+def _input(source: Source) -> list[str]:
+    arena = "void *arena" if source.external else "void"
+    if source.camera is None:
+        return [f"float *{source.name}_input({arena});"]
+    arena = "void *arena, " if source.external else ""
+    return [
+        f"int {source.name}_input_frame({arena}const {source.camera.kind} *pixels);"
+        " /* 0 when all is well */"
+    ]
+
+
+def _first_call(source: Source) -> str:
+    name = source.name
+    if source.camera is None:
+        shown = describe(source.network.values[source.network.input])
+        return f"Write {shown} to {name}_input()"
+    return f"Give {describe_frame(source.camera)} to {name}_input_frame()"
+
+
+def _lifetimes(source: Source) -> list[str]:
+    if source.camera is not None:
+        return [" * Every run needs a frame, which overwrites the outputs, and is free again after the call."]
+    lines = [" * A run may overwrite the input, and the next input the outputs."]
+    if normalization(source.network) is not None:
+        lines.append(" * Pictures are numbers from 0 to 255; the network normalizes them itself.")
+    return lines
+
+
+def describe_frame(camera: Camera) -> str:
+    """A frame in words."""
+    return f"a frame of {camera.width} x {camera.height} pixels in {camera.layout}"
 
 
 def describe(value: Value) -> str:

@@ -50,7 +50,10 @@ def plan_memory(network: Network, groups: list[list[Step]]) -> Memory:
     needs that. A value that only its own group needs takes one row.
     """
     uses = _uses(network, groups)
-    of_value = {network.input: Place(_size(network, network.input), -1, uses[network.input])}
+    of_value: dict[int, Place] = {}
+    if all(step.output != network.input for group in groups for step in group):
+        size = _size(network, network.input) if uses[network.input] >= 0 else 0
+        of_value[network.input] = Place(size, -1, uses[network.input])
     scratch: dict[tuple[int, str], Place] = {}
     for number, group in enumerate(groups):
         for position, step in enumerate(group):

@@ -8,8 +8,10 @@ import numpy as np
 
 from s2bnn_tf.export.c_source import binary, elementwise, windows
 from s2bnn_tf.export.c_source.builder import Builder
+from s2bnn_tf.export.c_source.camera import Camera
 from s2bnn_tf.export.c_source.network import Network, Node
 from s2bnn_tf.export.c_source.steps import Step
+from s2bnn_tf.export.c_source.strip import find_stem, with_frames
 
 _BINARY: dict[str, Callable[[Builder, Node], Step]] = {
     "LceBMaxPool2d": binary.pool,
@@ -43,13 +45,17 @@ _FLOAT: dict[str, Callable[[Builder, Node], Step]] = {
 }
 
 
-def make_steps(network: Network) -> tuple[list[Step], Builder]:
+def make_steps(network: Network, camera: Camera | None = None) -> tuple[list[Step], Builder]:
     """Make the steps of a network, and their constants.
+
+    With a camera, the first step reads its frames, which are `pixels` in the C source.
 
     Raises:
         ModelError: If the network has an operation that C source cannot be made of.
     """
     builder, steps = Builder(network), []
+    stem = find_stem(network) if camera is not None else None
+    builder.strip = None if stem is None else stem.convolution
     for number, node in enumerate(network.nodes):
         builder.number = number
         make = _BINARY.get(node.name) or _FLOAT.get(node.name)
@@ -58,6 +64,8 @@ def make_steps(network: Network) -> tuple[list[Step], Builder]:
         if node.name in _FLOAT:
             _check_types(builder, node)
         steps.append(make(builder, node))
+    if camera is not None:
+        steps = with_frames(network, builder, camera, stem, steps)
     made = {step.output for step in steps}
     for index in network.outputs:
         if index not in made:

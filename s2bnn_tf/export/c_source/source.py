@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from s2bnn_tf.export.c_source.builder import Builder
+from s2bnn_tf.export.c_source.camera import Camera
 from s2bnn_tf.export.c_source.memory import Memory
 from s2bnn_tf.export.c_source.network import Network
 from s2bnn_tf.export.c_source.steps import Step
@@ -21,6 +22,7 @@ class Source:
         groups: Its steps, see `group_steps`.
         memory: Its arena.
         external: Whether the caller gives the arena.
+        camera: The camera whose frames it takes, or None if it takes floats.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Source:
     groups: list[list[Step]]
     memory: Memory
     external: bool
+    camera: Camera | None = None
 
     @property
     def macro(self) -> str:

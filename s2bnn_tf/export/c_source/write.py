@@ -5,24 +5,26 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from s2bnn_tf import __version__
 from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.export.c_source.camera import read_camera
 from s2bnn_tf.export.c_source.classes import read_classes
 from s2bnn_tf.export.c_source.code import write_code
-from s2bnn_tf.export.c_source.header import describe, normalization, write_header
+from s2bnn_tf.export.c_source.header import write_header
 from s2bnn_tf.export.c_source.index import read_index
 from s2bnn_tf.export.c_source.memory import plan_memory
 from s2bnn_tf.export.c_source.names import check_name
 from s2bnn_tf.export.c_source.network import Value, read_network
-from s2bnn_tf.export.c_source.normal import read_normal
+from s2bnn_tf.export.c_source.normal import NormalPart, read_normal
 from s2bnn_tf.export.c_source.operations import make_steps
 from s2bnn_tf.export.c_source.parts import Part, part_files
 from s2bnn_tf.export.c_source.source import Source
 from s2bnn_tf.export.c_source.steps import group_steps
+from s2bnn_tf.export.c_source.templates import filled_in
 from s2bnn_tf.files import write_folder
 
 _FILES = Path(__file__).with_name("files")
 _AS_THEY_ARE = ("s2bnn_kernels.c", "s2bnn_kernels.h")
+_OF_FRAMES = ("s2bnn_frame.c", "s2bnn_frame.h")
 _FILLED_IN = ("CMakeLists.txt", "Makefile", "README.md", "main.c")
 
 
@@ -36,6 +38,8 @@ def export_c(
     capacity: int = 0,
     normal: str | Path | None = None,
     index: str | Path | None = None,
+    layout: str = "float",
+    frame: str | None = None,
 ) -> dict[str, Any]:
     """Write a network as C99 source: the same file and options give the same bytes.
 
@@ -48,6 +52,9 @@ def export_c(
         capacity: How many further classes can be enrolled on the device, 0 to 1000.
         normal: What `s2bnn-run normal` learned with this network.
         index: An index that `s2bnn-run index` made with this network.
+        layout: What the source takes: `"float"` for a picture of the network's size, or frames of
+            a camera in `"rgb888"`, `"rgb565"` or `"gray8"`.
+        frame: `"WIDTHxHEIGHT"` of the frames.
 
     Returns:
         `name`, `sha256` (of the `.tflite`), `input` and `outputs` (shapes), `flash_bytes`
@@ -59,7 +66,8 @@ def export_c(
         and `ram_bytes`.
 
     Raises:
-        ConfigError: If the output exists, or the name is no identifier of C and C++.
+        ConfigError: If the output exists, the name is no identifier of C and C++, or the frames
+            have no size.
         ModelError: If the file is damaged, or has an operation that C source cannot be made of,
             or if the classes, what is normal, or the index are of another network.
         DeviceError: If one of them cannot be read.
@@ -72,10 +80,31 @@ def export_c(
     if output.exists() or output.is_symlink():
         raise ConfigError(f"{output} exists already; remove it, or choose another output.")
     network = read_network(model)
-    steps, builder = make_steps(network)
+    parts = _read_parts(model, prototypes, capacity, normal, index)
+    learned = next((part for part in parts if isinstance(part, NormalPart)), None)
+    camera = read_camera(layout, frame, model=model, normal=learned)
+    steps, builder = make_steps(network, camera)
     groups = group_steps(steps)
     memory = plan_memory(network, groups)
-    source = Source(name, network, builder, groups, memory, external_arena)
+    source = Source(name, network, builder, groups, memory, external_arena, camera)
+    card = _describe(source) | {part.key: part.describe() for part in parts}
+    texts = {f"{name}.c": write_code(source), f"{name}.h": write_header(source)}
+    files = _AS_THEY_ARE + (_OF_FRAMES if camera else ())
+    texts |= {file: (_FILES / file).read_text("utf-8") for file in files}
+    texts |= {file: filled_in(file, source, card, parts) for file in _FILLED_IN}
+    for part in parts:
+        texts |= part_files(name, part)
+    write_folder(output, texts)
+    return card
+
+
+def _read_parts(
+    model: str | Path,
+    prototypes: str | Path | None,
+    capacity: int,
+    normal: str | Path | None,
+    index: str | Path | None,
+) -> list[Part]:
     parts: list[Part] = []
     if prototypes is not None:
         parts.append(read_classes(prototypes, model=model, capacity=capacity))
@@ -83,55 +112,7 @@ def export_c(
         parts.append(read_normal(normal, model=model))
     if index is not None:
         parts.append(read_index(index, model=model))
-    card = _describe(source) | {part.key: part.describe() for part in parts}
-    texts = {f"{name}.c": write_code(source), f"{name}.h": write_header(source)}
-    texts |= {file: (_FILES / file).read_text("utf-8") for file in _AS_THEY_ARE}
-    texts |= {file: _filled_in(file, source, card, parts) for file in _FILLED_IN}
-    for part in parts:
-        texts |= part_files(name, part)
-    write_folder(output, texts)
-    return card
-
-
-def _filled_in(file: str, source: Source, card: dict[str, Any], parts: list[Part]) -> str:
-    network, macro = source.network, source.macro
-    arena = f"static float arena[{macro}_ARENA_BYTES / 4];\n\n" if source.external else ""
-    if source.external:
-        aligned = f"__attribute__((aligned({macro}_ARENA_ALIGNMENT)))"
-        arena = arena.replace("float arena", f"{aligned} float arena")
-    shown = "0-255, RGB or gray" if normalization(network) else "as the network expects it"
-    further = [f"{begin}_{part.key}" for part in parts for begin in (source.name, "s2bnn")]
-    usages = "".join(f"\n{number}. {part.usage}" for number, part in enumerate(parts, 4))
-    words = {
-        "PARTS": usages,
-        "VECTOR": _output(source, is_map=False),
-        "MAP": _output(source, is_map=True),
-        "NAME": source.name,
-        "MACRO": macro,
-        "OBJECTS": "".join(f" {part}.o" for part in further),
-        "SOURCES": "".join(f" {part}.c" for part in further),
-        "ARENA": arena,
-        "ARGUMENT": "arena" if source.external else "",
-        "FILE": network.file,
-        "VERSION": __version__,
-        "FLASH": f"{card['flash_bytes']:,}",
-        "RAM": f"{card['arena_bytes']:,}",
-        "INPUT": f"{describe(network.values[network.input])}, {shown}",
-        "OUTPUT": describe(network.values[network.outputs[0]]),
-    }
-    text = (_FILES / f"{file}.in").read_text("utf-8")
-    for word, value in words.items():
-        text = text.replace(f"@{word}@", value)
-    return text
-
-
-def _output(source: Source, *, is_map: bool) -> str:
-    """The call that returns the first output that is a map, or a vector."""
-    for number, index in enumerate(source.network.outputs):
-        if (len(source.network.values[index].shape) == 4) == is_map:
-            suffix = f"_{number}" if number else ""
-            return f"{source.name}_output{suffix}({'arena' if source.external else ''})"
-    return ""
+    return parts
 
 
 def _describe(source: Source) -> dict[str, Any]:
