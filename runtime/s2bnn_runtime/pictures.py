@@ -269,9 +269,9 @@ def resize(
     if max(shape) <= _MOST_ELONGATED * max(min(shape), height, width):
         image = Image.fromarray(pixels).resize(shape[::-1], Image.Resampling.BILINEAR)
         return np.asarray(image.crop((left, top, left + width, top + height)))
-    rows, columns = coefficients(pixels.shape[0], shape[0], top, height), None
+    rows, columns = resample_coefficients(pixels.shape[0], shape[0], top, height), None
     if pixels.shape[1] != shape[1]:  # Pillow's order: along the rows first
-        columns = coefficients(pixels.shape[1], shape[1], left, width)
+        columns = resample_coefficients(pixels.shape[1], shape[1], left, width)
     first, last = (top, top + height) if rows is None else (rows[0].min(), rows[0].max() + 1)
     pixels = pixels[first:last]
     if columns is None:
@@ -281,7 +281,7 @@ def resize(
     return pixels if rows is None else _resample(pixels, rows[0] - first, rows[1])
 
 
-def coefficients(
+def resample_coefficients(
     source: int, length: int, begin: int, count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]] | None:
     """What the lines `begin` to `begin + count` are made from when `source` become `length`.

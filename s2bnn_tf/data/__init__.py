@@ -37,7 +37,14 @@ from s2bnn_tf.data.list_file import Listed, read_list, write_list
 from s2bnn_tf.data.numpy_op import numpy_op, plain_errors
 from s2bnn_tf.data.order import batch_indices, steps_per_epoch
 from s2bnn_tf.data.pack import pack
-from s2bnn_tf.data.pictures import center_crop, see, to_gray
+from s2bnn_tf.data.pictures import (
+    center_crop,
+    center_offset,
+    covering_shape,
+    resample_coefficients,
+    see,
+    to_gray,
+)
 from s2bnn_tf.data.registry import register_source, source_names, source_plugin
 from s2bnn_tf.data.seen import prepare
 from s2bnn_tf.data.sources import has_own_splits, open_all, open_images, open_source
@@ -59,7 +66,9 @@ __all__ = [
     "Video",
     "batch_indices",
     "center_crop",
+    "center_offset",
     "channel_statistics",
+    "covering_shape",
     "crop_dataset",
     "default_frames_dir",
     "denormalize",
@@ -82,6 +91,7 @@ __all__ = [
     "prepare",
     "read_list",
     "register_source",
+    "resample_coefficients",
     "sample_video",
     "see",
     "source_names",

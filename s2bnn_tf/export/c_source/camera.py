@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from s2bnn_tf.data.pictures import center_offset, coefficients, covering_shape
+from s2bnn_tf.data import center_offset, covering_shape, resample_coefficients
 from s2bnn_tf.errors import ConfigError, ModelError
 from s2bnn_tf.export.c_source.builder import Builder
 from s2bnn_tf.export.c_source.network import Network
@@ -142,7 +142,7 @@ def _of_region(
 
 def _axis(source: int, length: int, begin: int, count: int, offset: int = 0) -> Axis:
     """Resample `source` lines to `length`, of which `count` from `begin` on are seen."""
-    found = coefficients(source, length, begin, count)
+    found = resample_coefficients(source, length, begin, count)
     if found is None:
         first = np.arange(begin, begin + count)
         return Axis((offset + first).astype(np.int16), np.full((count, 1), _ONE, np.int32))

@@ -114,7 +114,7 @@ def _first_call(source: Source) -> str:
 
 def _lifetimes(source: Source) -> list[str]:
     if source.camera is not None:
-        return [" * Every run needs a frame, which overwrites the outputs, and is free again after the call."]
+        return [" * Every run needs a frame, free again after the call. It overwrites the outputs."]
     lines = [" * A run may overwrite the input, and the next input the outputs."]
     if normalization(source.network) is not None:
         lines.append(" * Pictures are numbers from 0 to 255; the network normalizes them itself.")
