@@ -64,6 +64,13 @@ from s2bnn_tf.cli.output import print_result
     "which it crops and resizes as the host does.",
 )
 @click.option("--frame", metavar="WIDTHxHEIGHT", help="The size of the camera's frames.")
+@click.option(
+    "--math",
+    type=click.Choice(["libm", "none"]),
+    default="libm",
+    show_default=True,
+    help="Where square roots and exponentials come from: the C library's math.h, or the source.",
+)
 @json_option
 def export_c(
     model: Path,
@@ -76,6 +83,7 @@ def export_c(
     index: Path | None,
     layout: str,
     frame: str | None,
+    math: str,
     as_json: bool,
 ) -> None:
     """Write MODEL.tflite as C99 source without dependencies to OUTPUT_DIR.
@@ -104,6 +112,7 @@ def export_c(
         index=index,
         layout=layout,
         frame=frame,
+        math=math == "libm",
     )
     print_result(card, as_json, lambda: _describe(output_dir, card))
 

@@ -57,13 +57,13 @@ def float_literal(value: float) -> str:
     """A float32 in C that reads as the same bits.
 
     >>> float_literal(0.1), float_literal(-2.0), float_literal(float("-inf"))
-    ('1.0e-1F', '-2.0F', '-INFINITY')
+    ('1.0e-1F', '-2.0F', '-S2BNN_INFINITY')
     """
     number = np.float32(value)
     if np.isnan(number):
-        return "NAN"
+        return "S2BNN_NAN"
     if np.isinf(number):
-        return "INFINITY" if number > 0 else "-INFINITY"
+        return "S2BNN_INFINITY" if number > 0 else "-S2BNN_INFINITY"
     text = np.format_float_scientific(number, unique=True, trim="0", exp_digits=1)
     mantissa, exponent = text.split("e")
     return f"{mantissa}F" if exponent == "+0" else f"{mantissa}e{exponent}F"

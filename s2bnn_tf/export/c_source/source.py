@@ -23,6 +23,7 @@ class Source:
         memory: Its arena.
         external: Whether the caller gives the arena.
         camera: The camera whose frames it takes, or None if it takes floats.
+        math: Whether the program has the C library's math.h.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Source:
     memory: Memory
     external: bool
     camera: Camera | None = None
+    math: bool = True
 
     @property
     def macro(self) -> str:

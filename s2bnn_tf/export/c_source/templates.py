@@ -12,6 +12,12 @@ from s2bnn_tf.export.c_source.source import Source
 
 _FILES = Path(__file__).with_name("files")
 
+_CMAKE_LIBM = """\
+if(UNIX)
+  target_link_libraries(@NAME@ PUBLIC m)
+endif()
+"""
+
 
 def filled_in(file: str, source: Source, card: dict[str, Any], parts: list[Part]) -> str:
     """The text of a file of the export whose template has the network's words to fill in.
@@ -31,6 +37,8 @@ def filled_in(file: str, source: Source, card: dict[str, Any], parts: list[Part]
     further += ["s2bnn_frame"] if source.camera else []
     usages = "".join(f"\n{number}. {part.usage}" for number, part in enumerate(parts, 4))
     words = {
+        "CMAKE_LIBM": _CMAKE_LIBM.replace("@NAME@", source.name) if source.math else "",
+        "LIBM": " -lm" if source.math else "",
         "INPUT": _input(source),
         "PARTS": usages,
         "VECTOR": _output(source, is_map=False),

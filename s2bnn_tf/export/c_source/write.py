@@ -24,6 +24,7 @@ from s2bnn_tf.files import write_folder
 
 _FILES = Path(__file__).with_name("files")
 _AS_THEY_ARE = ("s2bnn_kernels.c", "s2bnn_kernels.h")
+_MATH = {True: "s2bnn_math.h", False: "s2bnn_math_none.h"}
 _OF_FRAMES = ("s2bnn_frame.c", "s2bnn_frame.h")
 _FILLED_IN = ("CMakeLists.txt", "Makefile", "README.md", "main.c")
 
@@ -40,6 +41,7 @@ def export_c(
     index: str | Path | None = None,
     layout: str = "float",
     frame: str | None = None,
+    math: bool = True,
 ) -> dict[str, Any]:
     """Write a network as C99 source: the same file and options give the same bytes.
 
@@ -55,6 +57,7 @@ def export_c(
         layout: What the source takes: `"float"` for a picture of the network's size, or frames of
             a camera in `"rgb888"`, `"rgb565"` or `"gray8"`.
         frame: `"WIDTHxHEIGHT"` of the frames.
+        math: Whether the source may use the C library's math.h.
 
     Returns:
         `name`, `sha256` (of the `.tflite`), `input` and `outputs` (shapes), `flash_bytes`
@@ -86,11 +89,12 @@ def export_c(
     steps, builder = make_steps(network, camera)
     groups = group_steps(steps)
     memory = plan_memory(network, groups)
-    source = Source(name, network, builder, groups, memory, external_arena, camera)
+    source = Source(name, network, builder, groups, memory, external_arena, camera, math)
     card = _describe(source) | {part.key: part.describe() for part in parts}
     texts = {f"{name}.c": write_code(source), f"{name}.h": write_header(source)}
     files = _AS_THEY_ARE + (_OF_FRAMES if camera else ())
     texts |= {file: (_FILES / file).read_text("utf-8") for file in files}
+    texts["s2bnn_math.h"] = (_FILES / _MATH[math]).read_text("utf-8")
     texts |= {file: filled_in(file, source, card, parts) for file in _FILLED_IN}
     for part in parts:
         texts |= part_files(name, part)

@@ -1,7 +1,8 @@
 #include "s2bnn_classes.h"
 
-#include <math.h>
 #include <string.h>
+
+#include "s2bnn_math.h"
 
 static float dot(const float* a, const float* b, int32_t dim) {
   float sum = 0.0F;
@@ -17,8 +18,8 @@ static float dot_row(const int8_t* row, const float* b, int32_t dim) {
 
 /* 1 / length of an embedding; 0 if it is zero or not finite. */
 static float inverse_length(const float* embedding, int32_t dim) {
-  const float length = sqrtf(dot(embedding, embedding, dim));
-  return length > 0.0F && length < INFINITY ? 1.0F / length : 0.0F;
+  const float length = s2bnn_sqrt_of(dot(embedding, embedding, dim));
+  return length > 0.0F && length < S2BNN_INFINITY ? 1.0F / length : 0.0F;
 }
 
 static int is_known(const s2bnn_classes* c, const s2bnn_table* t, int32_t number) {
@@ -96,15 +97,21 @@ const char* s2bnn_class_name(const s2bnn_classes* c, const s2bnn_table* t, int32
   return number < c->classes ? c->names[number] : t->places[number - c->classes].name;
 }
 
+/* A place without examples. */
+static void empty(const s2bnn_classes* c, s2bnn_table* t, int32_t place) {
+  for (int32_t i = 0; i < S2BNN_CLASS_NAME; ++i) t->places[place].name[i] = '\0';
+  for (int32_t i = 0; i < c->dim; ++i) t->sums[place * c->dim + i] = 0.0F;
+}
+
 /* Take a class out of flash. Its place; -1 if there is none for it. */
 static int32_t move(const s2bnn_classes* c, s2bnn_table* t, int32_t number) {
   const int32_t place = free_place(c, t), row = c->first_rows[number];
   if (place < 0 || c->first_rows[number + 1] != row + 1) return -1;
   const float scale = c->sum_lengths[number] * c->inverse_lengths[row];
+  empty(c, t, place);
   for (int32_t i = 0; i < c->dim; ++i) {
     t->sums[place * c->dim + i] = (float)c->rows[row * c->dim + i] * scale;
   }
-  memset(&t->places[place], 0, sizeof t->places[place]);
   t->places[place].is_used = 1;
   t->places[place].number = number;
   t->states[number] = S2BNN_MOVED;
@@ -133,8 +140,7 @@ int32_t s2bnn_enroll(const s2bnn_classes* c, s2bnn_table* t, const char* name,
   const int32_t place = free_place(c, t);
   if (place < 0 || length == 0 || length == S2BNN_CLASS_NAME) return -1;
   if (!(inverse_length(embedding, c->dim) > 0.0F)) return -1;
-  memset(&t->places[place], 0, sizeof t->places[place]);
-  memset(t->sums + place * c->dim, 0, (size_t)c->dim * sizeof(float));
+  empty(c, t, place);
   memcpy(t->places[place].name, name, length);
   t->places[place].is_used = 1;
   t->places[place].number = c->classes + place;

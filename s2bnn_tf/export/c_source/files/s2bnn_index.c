@@ -1,6 +1,6 @@
 #include "s2bnn_index.h"
 
-#include <math.h>
+#include "s2bnn_math.h"
 
 static int32_t ones(uint32_t v) { /* sums of neighbors, in 2, 4 and 8 bits */
   v -= (v >> 1) & 0x55555555U;
@@ -12,8 +12,8 @@ static int32_t ones(uint32_t v) { /* sums of neighbors, in 2, 4 and 8 bits */
 int s2bnn_code(const s2bnn_index* index, const float* embedding, uint32_t* code) {
   float square = 0.0F;
   for (int32_t i = 0; i < index->dim; ++i) square += embedding[i] * embedding[i];
-  const float length = sqrtf(square);
-  if (!(length > 0.0F && length < INFINITY)) return 1;
+  const float length = s2bnn_sqrt_of(square);
+  if (!(length > 0.0F && length < S2BNN_INFINITY)) return 1;
   const float inverse = 1.0F / length;
   for (int32_t word = 0; word < S2BNN_CODE_WORDS; ++word) code[word] = 0;
   for (int32_t bit = 0; bit < S2BNN_CODE_BITS; ++bit) {

@@ -1,8 +1,9 @@
 /* See s2bnn_kernels.h. The first pages choose the instructions; the rest is plain C99. */
 #include "s2bnn_kernels.h"
 
-#include <math.h>
 #include <string.h>
+
+#include "s2bnn_math.h"
 
 #if defined(__AVX2__) && defined(__GNUC__)
 #include <immintrin.h>
@@ -231,7 +232,7 @@ static void gather(const s2bnn_window* w, const void* input, int32_t row, int32_
         const size_t first = (size_t)(y * w->width + at) * (size_t)w->depth + (size_t)from;
         memcpy(target, source + first * 4U, bytes);
       } else {
-        memset(target, 0, bytes);
+        for (size_t k = 0; k < bytes; ++k) target[k] = 0;
       }
       target += bytes;
     }
@@ -289,7 +290,7 @@ S2BNN_INLINE int is_interior(const s2bnn_window* w, int32_t row, int32_t column)
 static void sum_padding(const s2bnn_bconv* layer, int32_t row, int32_t column, const int32_t* taps,
                         int32_t channels, int32_t padded[S2BNN_BLOCK]) {
   const s2bnn_window* w = &layer->window;
-  memset(padded, 0, S2BNN_BLOCK * sizeof padded[0]);
+  for (int32_t l = 0; l < S2BNN_BLOCK; ++l) padded[l] = 0;
   for (int32_t i = 0; i < w->rows_of_filter; ++i) {
     for (int32_t j = 0; j < w->columns_of_filter; ++j) {
       if (is_inside(w, input_row(w, row, i), input_column(w, column, j))) continue;
@@ -387,7 +388,7 @@ void s2bnn_bconv_row(const s2bnn_bconv* layer, const uint32_t* input, int32_t ro
 void s2bnn_bconv_bits_row(const s2bnn_bconv* layer, const uint32_t* input, int32_t row,
                           uint32_t* patches, const int32_t* taps, uint32_t* output) {
   const int32_t size = layer->window.columns * ((layer->channels + 31) / 32);
-  memset(output, 0, (size_t)size * sizeof output[0]);
+  for (int32_t i = 0; i < size; ++i) output[i] = 0;
   bconv_row(layer, input, row, patches, taps, NULL, output);
 }
 
@@ -442,7 +443,7 @@ void s2bnn_dequantize(const uint32_t* input, int32_t n, int32_t channels, float*
 void s2bnn_bits_pool_row(const s2bnn_window* w, const uint32_t* input, int32_t row,
                          uint32_t* output) {
   for (int32_t column = 0; column < w->columns; ++column) {
-    memset(output, 255, (size_t)w->depth * sizeof output[0]);
+    for (int32_t i = 0; i < w->depth; ++i) output[i] = 0xffffffffU;
     for (int32_t tap = 0; tap < taps_of(w); ++tap) {
       const int32_t y = input_row(w, row, tap / w->columns_of_filter);
       const int32_t x = input_column(w, column, tap % w->columns_of_filter);
@@ -505,7 +506,7 @@ void s2bnn_depthwise_row(const s2bnn_depthwise* layer, const float* input, int32
   const s2bnn_window* w = &layer->window;
   for (int32_t column = 0; column < w->columns; ++column) {
     float* restrict y = output + column * w->depth;
-    memset(y, 0, (size_t)w->depth * sizeof y[0]);
+    s2bnn_fill(y, 0.0F, w->depth);
     for (int32_t tap = 0; tap < taps_of(w); ++tap) {
       const int32_t v = input_row(w, row, tap / w->columns_of_filter);
       const int32_t h = input_column(w, column, tap % w->columns_of_filter);
@@ -523,7 +524,7 @@ void s2bnn_depthwise_row(const s2bnn_depthwise* layer, const float* input, int32
 void s2bnn_max_pool_row(const s2bnn_window* w, const float* input, int32_t row, float* output) {
   for (int32_t column = 0; column < w->columns; ++column) {
     float* restrict y = output + column * w->depth;
-    for (int32_t c = 0; c < w->depth; ++c) y[c] = -INFINITY;
+    for (int32_t c = 0; c < w->depth; ++c) y[c] = -S2BNN_INFINITY;
     for (int32_t tap = 0; tap < taps_of(w); ++tap) {
       const int32_t v = input_row(w, row, tap / w->columns_of_filter);
       const int32_t h = input_column(w, column, tap % w->columns_of_filter);
@@ -539,7 +540,7 @@ void s2bnn_average_pool_row(const s2bnn_window* w, const float* input, int32_t r
   for (int32_t column = 0; column < w->columns; ++column) {
     float* restrict y = output + column * w->depth;
     int32_t count = 0;
-    memset(y, 0, (size_t)w->depth * sizeof y[0]);
+    s2bnn_fill(y, 0.0F, w->depth);
     for (int32_t tap = 0; tap < taps_of(w); ++tap) {
       const int32_t v = input_row(w, row, tap / w->columns_of_filter);
       const int32_t h = input_column(w, column, tap % w->columns_of_filter);
@@ -598,11 +599,11 @@ void s2bnn_clamp(float* x, float low, float high, int32_t n) {
 }
 
 void s2bnn_logistic(float* x, int32_t n) {
-  for (int32_t i = 0; i < n; ++i) x[i] = 1.0F / (1.0F + expf(-x[i]));
+  for (int32_t i = 0; i < n; ++i) x[i] = 1.0F / (1.0F + s2bnn_exp_of(-x[i]));
 }
 
 void s2bnn_tanh(float* x, int32_t n) {
-  for (int32_t i = 0; i < n; ++i) x[i] = tanhf(x[i]);
+  for (int32_t i = 0; i < n; ++i) x[i] = s2bnn_tanh_of(x[i]);
 }
 
 void s2bnn_hard_swish(float* x, int32_t n) {
@@ -634,7 +635,7 @@ void s2bnn_fill(float* x, float value, int32_t n) {
 /* ---- Vectors --------------------------------------------------------------------------------- */
 
 void s2bnn_mean(const float* input, int32_t n, int32_t channels, float* output) {
-  memset(output, 0, (size_t)channels * sizeof output[0]);
+  s2bnn_fill(output, 0.0F, channels);
   for (int32_t i = 0; i < n; ++i) s2bnn_add(output, input + i * channels, channels);
   for (int32_t c = 0; c < channels; ++c) output[c] /= (float)n;
 }
@@ -660,7 +661,7 @@ void s2bnn_softmax(float* x, float beta, int32_t n, int32_t channels) {
     float sum = 0;
     for (int32_t c = 1; c < channels; ++c) largest = x[c] > largest ? x[c] : largest;
     for (int32_t c = 0; c < channels; ++c) {
-      x[c] = expf((x[c] - largest) * beta);
+      x[c] = s2bnn_exp_of((x[c] - largest) * beta);
       sum += x[c];
     }
     for (int32_t c = 0; c < channels; ++c) x[c] /= sum;
@@ -673,7 +674,7 @@ void s2bnn_unit_length(float* x, int32_t n, int32_t channels) {
   for (int32_t i = 0; i < n; ++i) {
     float sum = 0;
     for (int32_t c = 0; c < channels; ++c) sum += x[c] * x[c];
-    const float length = sqrtf(sum);
+    const float length = s2bnn_sqrt_of(sum);
     for (int32_t c = 0; c < channels; ++c) x[c] /= length > 1e-6F ? length : 1e-6F;
     x += channels;
   }

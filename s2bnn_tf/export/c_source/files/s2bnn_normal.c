@@ -1,7 +1,8 @@
 #include "s2bnn_normal.h"
 
-#include <math.h>
 #include <stddef.h>
+
+#include "s2bnn_math.h"
 
 /* A score that is no number is unusual as well. */
 static int is_unusual(float found, float threshold, float* score) {
@@ -26,7 +27,7 @@ int s2bnn_unusual(const s2bnn_gaussian* normal, const float* embedding, float* s
   }
   /* what rounding leaves of a rest of zero; the sum stays no number if the rest is none */
   squares += (rest < 0.0F ? 0.0F : rest) * normal->inverse_rest;
-  return is_unusual(sqrtf(squares / (float)normal->dim), normal->threshold, score);
+  return is_unusual(s2bnn_sqrt_of(squares / (float)normal->dim), normal->threshold, score);
 }
 
 /* The mean of a place and its neighbors, at borders of those that there are, less the center. */
@@ -48,7 +49,7 @@ static void take_place(const s2bnn_places* n, const float* map, int32_t row, int
 int s2bnn_unusual_map(const s2bnn_places* n, const float* map, float* place, float* score) {
   float largest = 0.0F;
   for (int32_t at = 0; at < n->rows * n->columns; ++at) {
-    float nearest = INFINITY;
+    float nearest = S2BNN_INFINITY;
     take_place(n, map, at / n->columns, at % n->columns, place);
     for (int32_t k = 0; k < n->places_of; ++k) {
       const int8_t* known = n->places + k * n->channels;
@@ -61,5 +62,5 @@ int s2bnn_unusual_map(const s2bnn_places* n, const float* map, float* place, flo
     }
     largest = nearest > largest ? nearest : largest;
   }
-  return is_unusual(sqrtf(largest), n->threshold, score);
+  return is_unusual(s2bnn_sqrt_of(largest), n->threshold, score);
 }
