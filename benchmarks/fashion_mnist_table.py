@@ -12,6 +12,7 @@ import argparse
 import html
 import json
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,49 +21,108 @@ from s2bnn_tf.files import write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Each row has a title and its recipes in order. The paper's four rows come first, then the one-step
-# forms, then rows that are not in the paper.
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Attributes:
+        title: What the page calls it.
+        recipes: Its recipes in configs/fashion_mnist, in order; none where nothing is trained.
+        settings: Changes to all of them.
+        in_step1: Changes to the first of two alone.
+    """
+
+    title: str
+    recipes: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    in_step1: tuple[str, ...] = ()
+
+
+def _steps(recipe: str) -> tuple[str, str]:
+    return f"{recipe}_step1", f"{recipe}_step2"
+
+
+_SIMREG_HEAD = 'student.head="linear bn relu linear linear bn relu linear"'
+
+# The paper's four rows come first, then the one-step forms, then rows that are not in the paper.
 ROWS = {
-    "teacher": ("Teacher, real-valued ResNet-18", ["teacher"]),
-    "untrained": ("Untrained student", []),
-    "baseline_sgd": ("Contrastive baseline: one step, SGD, moco_v2", ["baseline_sgd"]),
-    "contrastive": (
-        "Enhanced contrastive: two steps, Adam, light",
-        ["contrastive_step1", "contrastive_step2"],
+    "teacher": Row("Teacher, real-valued ResNet-18", ("teacher",)),
+    "pixels": Row("Raw pixels, 32x32"),
+    "untrained": Row("Untrained student"),
+    "baseline_sgd": Row("Contrastive baseline: one step, SGD, moco_v2", ("baseline_sgd",)),
+    "baseline_sgd_warmup": Row(
+        "The same with one epoch of warm-up", ("baseline_sgd",), ("optimizer.warmup_epochs=1",)
     ),
-    "contrastive_distillation": (
-        "Contrastive + distillation, two steps",
-        ["contrastive_distillation_step1", "contrastive_distillation_step2"],
+    "contrastive": Row("Enhanced contrastive: two steps, Adam, light", _steps("contrastive")),
+    "contrastive_distillation": Row(
+        "Contrastive + distillation, two steps", _steps("contrastive_distillation")
     ),
-    "distillation": (
-        "Distillation only, two steps",
-        ["distillation_step1", "distillation_step2"],
+    "distillation": Row("Distillation only, two steps", _steps("distillation")),
+    "contrastive_one_step": Row("Enhanced contrastive, one step", ("contrastive_one_step",)),
+    "contrastive_distillation_one_step": Row(
+        "Contrastive + distillation, one step", ("contrastive_distillation_one_step",)
     ),
-    "contrastive_one_step": ("Enhanced contrastive, one step", ["contrastive_one_step"]),
-    "contrastive_distillation_one_step": (
-        "Contrastive + distillation, one step",
-        ["contrastive_distillation_one_step"],
-    ),
-    "distillation_one_step": ("Distillation only, one step", ["distillation_one_step"]),
-    "real_valued_twin": ("Real-valued twin of the student, by contrast", ["real_valued_twin"]),
-    "supervised": ("Supervised binary student, all labels", []),
-    "distillation_two_temperatures": (
+    "distillation_one_step": Row("Distillation only, one step", ("distillation_one_step",)),
+    "real_valued_twin": Row("Real-valued twin of the student, by contrast", ("real_valued_twin",)),
+    "supervised": Row("Supervised binary student, all labels"),
+    "distillation_two_temperatures": Row(
         "Distillation, a temperature for each network, two steps",
-        ["distillation_two_temperatures_step1", "distillation_two_temperatures_step2"],
+        _steps("distillation_two_temperatures"),
     ),
-    "contrastive_distillation_weighted": (
+    "contrastive_distillation_weighted": Row(
         "Contrastive + 10 x distillation, likewise, two steps",
-        ["contrastive_distillation_weighted_step1", "contrastive_distillation_weighted_step2"],
+        _steps("contrastive_distillation_weighted"),
     ),
-    "similarity": (
-        "Similarity to the queue (SEED), two steps",
-        ["similarity_step1", "similarity_step2"],
+    "similarity": Row("Similarity to the queue (SEED), two steps", _steps("similarity")),
+    "regression": Row("Regression on features (SimReg), two steps", _steps("regression")),
+    "regression_mixup": Row(
+        "Regression, both networks see mixed images",
+        _steps("regression"),
+        ("objective.mixup=true",),
     ),
-    "regression": (
-        "Regression on features (SimReg), two steps",
-        ["regression_step1", "regression_step2"],
+    "regression_weak": Row(
+        "Regression, crops and flips alone", _steps("regression"), ("data.augmentation=weak",)
+    ),
+    "regression_mixup_weak": Row(
+        "Regression, crops and flips alone, mixed",
+        _steps("regression"),
+        ("objective.mixup=true", "data.augmentation=weak"),
+    ),
+    "regression_centered": Row(
+        "Regression on centered features", _steps("regression"), ("teacher.center=true",)
+    ),
+    "regression_standardized": Row(
+        "Regression on standardized features",
+        _steps("regression"),
+        ("teacher.normalize=standardize",),
+    ),
+    "distillation_phi_s": Row(
+        "Distillation over rotated features (PHI-S)",
+        _steps("distillation_two_temperatures"),
+        ("teacher.output=features", "teacher.normalize=phi_s"),
+    ),
+    "regression_simreg_head": Row(
+        "Regression with SimReg's own head of four layers", _steps("regression"), (_SIMREG_HEAD,)
+    ),
+    "regression_similarity": Row(
+        "Regression + similarity (SEED) on features",
+        _steps("regression"),
+        (
+            "objective.similarity_weight=0.1",
+            "objective.queue_size=16384",
+            "objective.teacher_temperature=0.05",
+        ),
+    ),
+    "regression_decay": Row(
+        "Regression, weight decay in step 1 only",  # https://arxiv.org/abs/2106.11309
+        _steps("regression"),
+        in_step1=("optimizer.weight_decay=5e-6",),
     ),
 }
+
+# Rows that are no student of that teacher, or not one without labels.
+NOT_RECOVERED = ("teacher", "pixels", "untrained", "supervised")
 
 HEADINGS = (
     "row",
@@ -112,13 +172,13 @@ def publish(rows: dict, page: Path, budget: str) -> None:
 def lines(rows: dict) -> list[list[str]]:
     """Return one line per row: title, kNN, linear, 10 labels, gap, images/s, minutes, memory."""
     found = []
-    for row, (title, _) in ROWS.items():
+    for row, about in ROWS.items():
         if row not in rows:
             continue
         costly = [m for m in rows[row].values() if m.get("processor_minutes")]
         found.append(
             [
-                title,
+                about.title,
                 *(spread(percents(rows, row, key)) for key in ("knn", "linear", "ten_labels")),
                 spread(gaps(rows, row)),
                 spread([m["images_per_processor_second"] for m in costly]),
@@ -190,7 +250,7 @@ def picture(rows: dict) -> str:
     best = max(students, key=lambda row: np.mean(seeds[row]))
     for index, (row, values) in enumerate(seeds.items()):
         y = TOP + STEP * index
-        title = html.escape(ROWS[row][0])
+        title = html.escape(ROWS[row].title)
         parts.append(f'<text x="{LEFT - 16}" y="{y + 5}" text-anchor="end">{title}</text>')
         mean, kind = x(np.mean(values)), ' class="best"' if row == best else ""
         parts.append(f'<line class="mean" x1="{mean}" y1="{y - 9}" x2="{mean}" y2="{y + 9}"/>')
@@ -229,7 +289,7 @@ def gap_recovery(rows: dict, row: str, seed: str) -> float | None:
     """Return (row - baseline) / (teacher - baseline) on the linear probe for the same seed."""
     found = [rows.get(name, {}).get(seed, {}).get("linear") for name in ("baseline_sgd", "teacher")]
     own = rows[row][seed].get("linear")
-    if None in found or own is None or row in ("teacher", "untrained", "supervised"):
+    if None in found or own is None or row in NOT_RECOVERED:
         return None
     baseline, teacher = found
     return (own - baseline) / (teacher - baseline)

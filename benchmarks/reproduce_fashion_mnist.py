@@ -158,16 +158,21 @@ class Table:
     def add(self, row: str, seed: int, deadline: float | None) -> None:
         """Train and measure one row and write the file."""
         runs = self.runs / f"seed{seed}"
-        recipes = ROWS[row][1]
+        recipes = ROWS[row].recipes
+        changed = ROWS[row].settings or ROWS[row].in_step1
+        own = runs / row if changed else runs
         before: Path | None = None
         if row == "teacher" and seed == 0 and self.teacher is not None:
             runs.mkdir(parents=True, exist_ok=True)
             (runs / "teacher").symlink_to(self.teacher.resolve())
             recipes, before = [], runs / "teacher"
         for recipe in recipes:
-            run = runs / recipe
-            train(self.command(row, recipe, runs, before, seed), run, deadline)
+            run = own / recipe
+            train(self.command(row, run, before, seed), run, deadline)
             before = run
+        if row == "pixels":
+            measured = measure_pixels(self.test_source) | {"date": time.strftime("%Y-%m-%d")}
+            return self.record(row, seed, measured)
         if before is None:
             before = untrained_student(runs / "untrained", self, seed)
         if row == "supervised":
@@ -175,7 +180,7 @@ class Table:
         else:
             print(f"== measuring {row}, seed {seed}", file=sys.stderr, flush=True)
             measured = measure(before, self.test_source)
-            measured |= costs([runs / recipe for recipe in recipes])
+            measured |= costs([own / recipe for recipe in recipes])
         measured["date"] = time.strftime("%Y-%m-%d")
         self.record(row, seed, measured)
 
@@ -209,8 +214,9 @@ class Table:
         finally:
             os.close(directory)  # this also releases the lock
 
-    def command(self, row, recipe, runs: Path, before: Path | None, seed: int) -> list[str]:
-        """Return the `s2bnn train` command for one run of a row."""
+    def command(self, row: str, run: Path, before: Path | None, seed: int) -> list[str]:
+        """Return the `s2bnn train` command for one run of a row, which is named like its recipe."""
+        recipe = run.name
         epochs = self.budget.epochs // (2 if recipe.endswith(("_step1", "_step2")) else 1)
         settings = [
             *self.settings,
@@ -220,12 +226,14 @@ class Table:
         ]
         settings += self.budget.teacher_settings if row == "teacher" else ()
         if any(guide in row for guide in GUIDED):
-            settings.append(f"teacher.weights={runs / 'teacher'}")
+            settings.append(f"teacher.weights={self.runs / f'seed{seed}' / 'teacher'}")
+        settings += ROWS[row].settings
+        settings += ROWS[row].in_step1 if before is None else ()
         if before is not None:
             settings.append(f"student.init_from={before}")
         config = ROOT / "configs" / "fashion_mnist" / f"{recipe}.yaml"
         command = [sys.executable, "-m", "s2bnn_tf", "train", str(config)]
-        command += ["--output-dir", str(runs / recipe)]
+        command += ["--output-dir", str(run)]
         return command + [part for setting in settings for part in ("--set", setting)]
 
 
@@ -334,6 +342,18 @@ def untrained_student(path: Path, table: Table, seed: int) -> Path:
     config = load_config(recipe, settings)
     tf.keras.utils.set_random_seed(seed)
     return leave_untrained(config, path).path
+
+
+def measure_pixels(source: str) -> dict:
+    """Return the accuracies of the pixels of 32x32 images, less their mean."""
+    from s2bnn_tf.data import open_source
+    from s2bnn_tf.evaluation import fit_linear_probe, knn_accuracy
+    from s2bnn_tf.pipeline.measure import pixel_features
+
+    train, test = (open_source(source, split) for split in ("train", "test"))
+    features = pixel_features(train, test, 32, 1.0)
+    probe = fit_linear_probe(*features, class_names=train.class_names, max_iterations=100)
+    return {"knn": knn_accuracy(*features)["top1"], "linear": probe.metrics["top1"]}
 
 
 def measure(run: Path, source: str) -> dict:

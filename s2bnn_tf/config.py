@@ -60,7 +60,8 @@ OBJECTIVES = ("contrastive", "distillation", "similarity", "regression", "words"
 _HEAD, _HEAD_FOR_FEATURES = "linear relu linear", "linear bn relu linear bn relu linear"
 
 # The fields of DataConfig that `data.augmentation` fills in if they are not set.
-# light: section 3 of the S2-BNN paper; moco_v2: https://arxiv.org/abs/2003.04297.
+# light: section 3 of the S2-BNN paper; moco_v2: https://arxiv.org/abs/2003.04297; weak, crops and
+# flips alone: https://arxiv.org/abs/2106.05237, which distills with it.
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "light": {
         "crop_scale": (0.2, 1.0),
@@ -74,6 +75,13 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
         "jitter_probability": 0.8,
         "blur_probability": 0.5,
         "grayscale_probability": 0.2,
+        "flip_probability": 0.5,
+    },
+    "weak": {
+        "crop_scale": (0.2, 1.0),
+        "jitter_probability": 0.0,
+        "blur_probability": 0.0,
+        "grayscale_probability": 0.0,
         "flip_probability": 0.5,
     },
 }
@@ -161,6 +169,14 @@ class TeacherConfig:
     # Subtract the mean of the output over the pictures, and keep its first principal components.
     center: bool = False
     reduce_to: int | None = _number(None, at_least=2, at_most=65536)  # dimensions; also centers
+    # Each dimension has the same variance then, after its own scale, or after a rotation (PHI-S);
+    # also centers.
+    normalize: str = _choice("none", "none", "standardize", "phi_s")
+
+    @property
+    def is_mapped(self) -> bool:
+        """Whether its output is centered, at least, before the student is to match it."""
+        return self.center or self.reduce_to is not None or self.normalize != "none"
 
 
 @dataclass(frozen=True)
@@ -177,6 +193,7 @@ class ObjectiveConfig:
     custom: str | None = None  # the name of a registered objective
     temperature: float = _number(0.2, above=0.0, at_most=1e3)  # for all losses
     teacher_temperature: float | None = _number(None, above=0.0)  # default: temperature
+    mixup: bool = False  # teacher and student see each image mixed with another one
     queue_size: int = _number(65536, at_least=1, at_most=2**24)  # keys
     momentum: float = _number(0.999, at_least=0.0, at_most=1.0)  # of the momentum encoder
     # Statistics in the momentum encoder's BatchNormalization: those of the batch, as in the
@@ -336,6 +353,16 @@ def _check_objective(objective: ObjectiveConfig, teacher: TeacherConfig | None) 
         raise ConfigError(
             "teacher: expected none, since only objective.contrastive_weight is above 0 "
             "and nothing uses it."
+        )
+    if objective.mixup and objective.contrastive_weight > 0:
+        raise ConfigError(
+            "objective.mixup: a mixed image has no key of its own; expected a contrastive_weight "
+            "of 0."
+        )
+    if objective.mixup and teacher is not None and teacher.cache:
+        raise ConfigError(
+            "objective.mixup: the teacher has to see the mixed images; expected "
+            "teacher.cache=false."
         )
     if objective.contrastive_weight > 0 and objective.similarity_weight > 0:
         raise ConfigError(

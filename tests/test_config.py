@@ -151,6 +151,14 @@ def test_the_queue_is_for_one_loss(recipe):
     assert "there is one queue" in refusal(recipe(), overrides)
 
 
+def test_mixed_images_are_for_a_teacher_that_sees_them(recipe):
+    mixed = ["objective.mixup=true", "teacher.weights=runs/a", "objective.regression_weight=1"]
+    assert "a mixed image has no key" in refusal(recipe(), mixed)
+    mixed.append("objective.contrastive_weight=0")
+    load_config(recipe(), mixed)
+    assert "teacher.cache=false" in refusal(recipe(), [*mixed, "teacher.cache=true"])
+
+
 def test_a_teacher_without_weights_is_refused(recipe):
     path = recipe("teacher: {backbone: ResNet50}", head="")
     assert "teacher.weights: expected a run directory" in refusal(path)
@@ -235,7 +243,7 @@ def test_overrides_do_not_reach_into_the_file_of_another_call(recipe):
     assert load_config(path).data.batch_size == 32
 
 
-@pytest.mark.parametrize("preset", ["light", "moco_v2"])
+@pytest.mark.parametrize("preset", sorted(AUGMENTATIONS))
 def test_a_preset_fills_in_what_is_not_given(preset, recipe):
     data = load_config(recipe(f"data: {{augmentation: {preset}}}")).data
     assert {name: getattr(data, name) for name in AUGMENTATIONS[preset]} == AUGMENTATIONS[preset]
@@ -251,6 +259,8 @@ def test_presets_are_the_papers():
     assert (moco_v2["jitter_probability"], moco_v2["blur_probability"]) == (0.8, 0.5)
     for preset in (light, moco_v2):
         assert (preset["crop_scale"], preset["grayscale_probability"]) == ((0.2, 1.0), 0.2)
+    weak = AUGMENTATIONS["weak"]
+    assert {name for name, value in weak.items() if value} == {"crop_scale", "flip_probability"}
 
 
 def test_a_saved_recipe_is_the_same_recipe(recipe, tmp_path):

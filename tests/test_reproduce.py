@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import reproduce_fashion_mnist as reproduce
 
+from s2bnn_tf.config import load_config
 from s2bnn_tf.data import open_source
 
 needs_fashion_mnist = pytest.mark.skipif(
@@ -162,11 +163,41 @@ def test_rows_are_trained_measured_and_not_trained_again(tmp_path, monkeypatch, 
 def test_the_commands_of_two_steps(tmp_path):
     started = reproduce.Table(options(tmp_path), reproduce.BUDGETS["small"])
     runs = tmp_path / "seed2"
-    first = started.command("distillation", "distillation_step1", runs, None, 2)
-    second = started.command("distillation", "distillation_step2", runs, runs / "one", 2)
+    teacher = started.runs / "seed2" / "teacher"
+    first = started.command("distillation", runs / "distillation_step1", None, 2)
+    second = started.command("distillation", runs / "distillation_step2", runs / "one", 2)
     half = reproduce.BUDGETS["small"].epochs // 2
     for command in (first, second):
-        assert {"seed=2", f"epochs={half}", f"teacher.weights={runs / 'teacher'}"} < set(command)
+        assert {"seed=2", f"epochs={half}", f"teacher.weights={teacher}"} < set(command)
     assert f"student.init_from={runs / 'one'}" in second
     assert not [part for part in first if part.startswith("student.init_from")]
-    assert f"epochs={2 * half}" in started.command("baseline_sgd", "baseline_sgd", runs, None, 2)
+    assert f"epochs={2 * half}" in started.command("baseline_sgd", runs / "baseline_sgd", None, 2)
+
+
+@needs_fashion_mnist
+def test_the_settings_of_a_row_and_those_of_its_first_step(tmp_path):
+    started = reproduce.Table(options(tmp_path), reproduce.BUDGETS["small"])
+    steps = (tmp_path / "regression_step1", None), (tmp_path / "regression_step2", tmp_path / "a")
+    for row, change, first_alone in (
+        ("regression_mixup_weak", "objective.mixup=true", False),
+        ("regression_decay", "optimizer.weight_decay=5e-6", True),
+    ):
+        first, second = (started.command(row, run, before, 0) for run, before in steps)
+        assert change in first
+        assert (change in second) is not first_alone
+
+
+@pytest.mark.parametrize("row", sorted(table.ROWS))
+def test_every_row_names_recipes_that_take_its_settings(row):
+    about = table.ROWS[row]
+    for number, recipe in enumerate(about.recipes):
+        path = reproduce.ROOT / "configs" / "fashion_mnist" / f"{recipe}.yaml"
+        load_config(path, [*about.settings, *(about.in_step1 if number == 0 else ())])
+
+
+@needs_fashion_mnist
+def test_raw_pixels_are_measured(tmp_path):
+    """On 300 images; a nearest neighbor among all of them finds more."""
+    held_out, _ = reproduce.make_subsets(tmp_path, 300)
+    found = reproduce.measure_pixels(f"idx:{held_out}")
+    assert 0.6 < found["knn"] < 0.8 and 0.6 < found["linear"] < 0.85

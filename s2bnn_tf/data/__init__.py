@@ -8,7 +8,7 @@ Read the files in this order:
 2. What a source is: `image_source` is the interface; `array_source` holds images in memory;
    `decoded_source` decodes them one at a time, in `file_source` from files.
 3. What happens to images: `crop` and `augment` for batches of small ones, by the matrices of
-   `resample`; `changes` and `pixels` for one large image at a time.
+   `resample`; `changes` and `pixels` for one large image at a time; `mixup` for views.
 4. What training and evaluation read: `order`, `views`, `labeled`; `crops` and `crop_dataset` for
    crops that are drawn once; `numpy_op` calls Python in them.
 5. `pack` writes a folder of images into a few large files.
@@ -34,6 +34,7 @@ from s2bnn_tf.data.folder import Listing, list_splits, list_video
 from s2bnn_tf.data.image_source import ImageSource
 from s2bnn_tf.data.labeled import PROBE_FLIP_PROBABILITY, labeled_dataset
 from s2bnn_tf.data.list_file import Listed, read_list, write_list
+from s2bnn_tf.data.mixup import mix_images
 from s2bnn_tf.data.numpy_op import numpy_op, plain_errors
 from s2bnn_tf.data.order import batch_indices, steps_per_epoch
 from s2bnn_tf.data.pack import pack
@@ -80,6 +81,7 @@ __all__ = [
     "list_splits",
     "list_video",
     "load_image",
+    "mix_images",
     "normalize",
     "numpy_op",
     "open_all",

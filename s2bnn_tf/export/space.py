@@ -35,11 +35,12 @@ def space_of_run(run: RunDirectory) -> str | None:
             "ends in their space; train it with objective.regression_weight above 0, or convert "
             "it with --head projection."
         )
-    if config.teacher.center or config.teacher.reduce_to is not None:
+    if config.teacher.is_mapped:
         raise ConfigError(
             f"{run.path} was trained towards centered or reduced features, which are not in the "
-            "teacher's space any more; train it with teacher.center=false and "
-            "teacher.reduce_to=null, or convert it with --head projection."
+            "teacher's space any more; train it with teacher.center=false, "
+            "teacher.reduce_to=null and teacher.normalize=none, or convert it with --head "
+            "projection."
         )
     return read_space(run)
 

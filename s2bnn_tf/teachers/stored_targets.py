@@ -56,7 +56,7 @@ def targets_of_file(teacher: TeacherConfig, source: ImageSource) -> StoredTarget
 
     Args:
         teacher: `weights` is the file; `output` chooses between its features and embeddings;
-            `center` and `reduce_to` are applied to them.
+            `center`, `reduce_to` and `normalize` are applied to them.
         source: The pictures to train on.
 
     Raises:
@@ -66,8 +66,9 @@ def targets_of_file(teacher: TeacherConfig, source: ImageSource) -> StoredTarget
     rows = read_features(str(teacher.weights), teacher.output)
     places = match_features(rows, source)
     features = rows.features[places.ravel()]
-    if teacher.center or teacher.reduce_to is not None:
-        targets = fit_target_map(features, teacher.reduce_to).apply(features)
+    if teacher.is_mapped:
+        found = fit_target_map(features, teacher.reduce_to, teacher.normalize)
+        targets = found.apply(features)
     else:
         targets = unit_length(features)
     return StoredTargets(targets, _crops(rows, places))

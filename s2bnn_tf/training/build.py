@@ -74,6 +74,7 @@ def loss_arguments(objective: ObjectiveConfig) -> dict[str, Any]:
         "temperature": objective.temperature,
         "teacher_temperature": objective.teacher_temperature,
         "key_statistics": objective.key_statistics,
+        "mixup": objective.mixup,
     }
 
 
@@ -120,6 +121,11 @@ def _build(config: Config, steps_per_epoch: int, guidance: Guidance) -> Pretrain
         config = _fit_to(guide, config)
     keras.utils.set_random_seed(config.seed)  # after the teacher, which also draws numbers
     objective = config.objective
+    if objective.mixup and stored is not None:
+        raise ConfigError(
+            "objective.mixup: the teacher has to see the mixed images, and its features are "
+            "stored; expected a network as teacher.weights."
+        )
     _check_words(config, config.student.embedding_dim)
     if objective.custom is not None:
         try_objective(objective.custom, config.student.embedding_dim)

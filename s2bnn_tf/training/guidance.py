@@ -86,7 +86,7 @@ def prepare_guidance(
         record = place.targets / "file.sha256"
         check_same_file(str(teacher.weights), record, begun=run.exists())
         return Guidance(stored=targets_of_file(teacher, source))
-    if not (teacher.cache or _is_mapped(teacher)):
+    if not (teacher.cache or teacher.is_mapped):
         return Guidance()
     made_from = _digest(config, teacher, source)
     earlier = None if config.student.init_from is None else RunDirectory(config.student.init_from)
@@ -112,7 +112,7 @@ def rehearse_guidance(config: Config, source: ImageSource) -> tuple[Guidance, fl
         return Guidance(), 0.0
     if is_feature_file(teacher.weights):
         return Guidance(stored=targets_of_file(teacher, source)), 0.0
-    if not (teacher.cache or _is_mapped(teacher)):
+    if not (teacher.cache or teacher.is_mapped):
         return Guidance(), 0.0
     network = load_own_teacher(config)
     width = network.embedding_dim
@@ -139,10 +139,6 @@ def load_own_teacher(config: Config) -> Encoder:
         return load_teacher(config.teacher, image_size=data.image_size, channels=data.channels)
 
 
-def _is_mapped(teacher: TeacherConfig) -> bool:
-    return teacher.center or teacher.reduce_to is not None
-
-
 def _digest(config: Config, teacher: TeacherConfig, source: ImageSource) -> str:
     """A digest of everything that targets depend on."""
     data = config.data
@@ -161,7 +157,7 @@ def _fill(
 ) -> StoredTargets:
     teacher, data = load_own_teacher(config), config.data
     assert config.teacher is not None
-    if _is_mapped(config.teacher):
+    if config.teacher.is_mapped:
         teacher = with_map(teacher, _fit_map(config, teacher, source))
     crops = _draw(config, source, config.teacher.crops)
     return fill_from_teacher(
@@ -226,7 +222,8 @@ def _fit_map(config: Config, teacher: Encoder, source: ImageSource) -> TargetMap
     outputs: NDArray[np.float32] = np.concatenate(
         [np.asarray(compute(batch), np.float32) for batch in batches]
     )
-    return fit_target_map(outputs[: len(seen)], config.teacher.reduce_to)
+    teacher_config = config.teacher
+    return fit_target_map(outputs[: len(seen)], teacher_config.reduce_to, teacher_config.normalize)
 
 
 def _draw(config: Config, source: ImageSource, count: int) -> Crops:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.data import mix_images
 from s2bnn_tf.objectives import (
     KeyQueue,
     WordAxes,
@@ -65,6 +66,7 @@ class Pretrainer(keras.Model):
             student's. On one device `"batch"` lets a query recognize its key by the statistics
             that they share, and the features suffer. On several devices MoCo shuffles the batch
             between them for that reason, and so does this class.
+        mixup: Whether teacher and student see mixed images; see `mix_images`.
 
     Raises:
         ValueError: If there is neither a teacher nor a momentum encoder, if there is nothing to
@@ -98,6 +100,7 @@ class Pretrainer(keras.Model):
         accumulation_steps: int = 1,
         seed: int = 0,
         key_statistics: str = "batch",
+        mixup: bool = False,
     ):
         super().__init__(name="pretrainer")
         guided = teacher is not None or stored_targets
@@ -113,6 +116,8 @@ class Pretrainer(keras.Model):
         self.objective_weights = {name: weight for name, weight in weights.items() if weight > 0}
         if not self.objective_weights:
             raise ValueError("A Pretrainer needs a loss with a weight above 0.")
+        if mixup and (teacher is None or momentum_encoder is not None):
+            raise ValueError("Mixed images need a teacher that sees them, and no keys.")
         uses = [name for name in ("contrastive", "similarity") if name in self.objective_weights]
         if len(uses) != (queue is not None):
             raise ValueError(
@@ -130,6 +135,7 @@ class Pretrainer(keras.Model):
         self.momentum = momentum
         self.parts = accumulation_steps
         self.seed = seed
+        self.mixup = mixup
         self.steps = tf.Variable(0, trainable=False, dtype=tf.int64, name="steps")
         self.student_to_read: Callable[[], Encoder] = lambda: self.student
         self.average_statistics = key_statistics == "averaged"
@@ -160,6 +166,8 @@ class Pretrainer(keras.Model):
         key = target = None
         if self.stored_targets:
             *views, target = views
+        if self.mixup:
+            views = [mix_images(views[0], self.seed_of_step())]
         if self.teacher is not None:
             frozen = partial(self.teacher.__call__, training=False)
             target = in_parts(frozen, views[0], self.parts)  # (B, D)
@@ -177,6 +185,12 @@ class Pretrainer(keras.Model):
             self.queue.enqueue(all_keys if key is not None else gather(target))
         tf.raw_ops.AssignAddVariableOp(resource=self.steps.handle, value=tf.constant(1, tf.int64))
         return self.report(**losses, gradient_norm=norm)
+
+    def seed_of_step(self) -> tf.Tensor:
+        """Two integers that differ between steps and replicas, so that a resumed run repeats."""
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        step = tf.cast(tf.convert_to_tensor(self.steps), tf.int32)
+        return tf.stack([tf.constant(self.seed) + tf.cast(replica, tf.int32) * 65537, step])
 
     def make_keys(
         self, key_view: tf.Tensor, momentum_encoder: Encoder

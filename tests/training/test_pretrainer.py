@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.data import mix_images
 from s2bnn_tf.objectives import KeyQueue
 from s2bnn_tf.training import SGD, Pretrainer
 
@@ -237,3 +238,22 @@ def test_parts_that_do_not_go_together_are_refused(make_encoder):
         Pretrainer(student=student, teacher=make_encoder(1), distillation_weight=0.0)
     with pytest.raises(ValueError, match="A queue comes with"):
         Pretrainer(student=student, teacher=make_encoder(1), queue=KeyQueue(4, 8))
+
+
+@pytest.mark.parametrize("eager", [True, False], ids=["eager", "graph"])
+def test_mixup_shows_both_networks_the_same_mixed_images(eager, encoders, copy):
+    pretrainer = make_pretrainer(encoders, "regression", mixup=True, seed=5)
+    (batch,) = views(1)
+    expected = reference_step(pretrainer, [mix_images(batch, tf.constant([5, 0]))], copy)
+    fit(pretrainer, [(batch,)], eager)
+    assert_close(
+        values(pretrainer.student.trainable_variables),
+        values(expected["student"].trainable_variables),
+    )
+
+
+def test_mixed_images_need_a_teacher_that_sees_them(encoders):
+    with pytest.raises(ValueError, match="need a teacher"):
+        make_pretrainer(encoders, "contrast", mixup=True)
+    with pytest.raises(ValueError, match="need a teacher"):
+        make_pretrainer(encoders, "both", mixup=True)
