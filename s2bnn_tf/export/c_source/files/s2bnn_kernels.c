@@ -22,6 +22,12 @@
 #define S2BNN_INLINE static inline
 #endif
 
+#if defined(__GNUC__)
+#define S2BNN_OUTLINE __attribute__((noinline))
+#else
+#define S2BNN_OUTLINE
+#endif
+
 #define S2BNN_MOST 31 /* 31 times 8 ones fit into a byte */
 
 #if defined(S2BNN_PORTABLE) || !defined(__GNUC__)
@@ -79,6 +85,9 @@ S2BNN_INLINE words in_words(words v) {
 S2BNN_INLINE words ones(words v) { return (words)__builtin_popcount(v); }
 S2BNN_INLINE words in_words(words v) { return v; }
 #else
+#if S2BNN_LANES == 1
+#define S2BNN_BY_3 /* neighbors are summed for three words at once */
+#endif
 S2BNN_INLINE words ones(words v) { /* sums of neighbors, in 2, 4 and 8 bits */
   v -= (v >> 1) & 0x55555555U;
   v = (v & 0x33333333U) + ((v >> 2) & 0x33333333U);
@@ -90,6 +99,38 @@ S2BNN_INLINE words in_words(words v) {
 }
 #endif
 
+#if defined(S2BNN_BY_3)
+#if defined(__thumb2__) && !defined(S2BNN_PORTABLE)
+#define S2BNN_IN_REGISTER(x) __asm__("" : "+r"(x)) /* an operand can then be shifted on its way */
+#else
+#define S2BNN_IN_REGISTER(x) (void)(x)
+#endif
+
+typedef struct {
+  words pairs, fours, bytes;
+} masks;
+
+S2BNN_INLINE masks get_masks(void) {
+  masks m;
+  m.pairs = 0x55555555U;
+  m.fours = 0x33333333U;
+  m.bytes = 0x0f0f0f0fU;
+  S2BNN_IN_REGISTER(m.pairs);
+  S2BNN_IN_REGISTER(m.fours);
+  S2BNN_IN_REGISTER(m.bytes);
+  return m;
+}
+
+/* The ones of three words in each byte, at most 24: two bits have room for a third one, and four
+ * for the sums of three times four. */
+S2BNN_INLINE words ones_of_3(masks m, words a, words b, words c) {
+  a = a - ((a >> 1) & m.pairs) + (c & m.pairs);
+  b = b - ((b >> 1) & m.pairs) + ((c >> 1) & m.pairs);
+  a = (a & m.fours) + ((a >> 2) & m.fours) + (b & m.fours) + ((b >> 2) & m.fours);
+  return (a & m.bytes) + ((a >> 4) & m.bytes);
+}
+#endif
+
 /* How many pixels share each load of a filter. Without vectors there are too few registers. */
 #if S2BNN_LANES == 1
 #define S2BNN_PIXELS 1
@@ -97,6 +138,42 @@ S2BNN_INLINE words in_words(words v) {
 #define S2BNN_PIXELS 4
 #endif
 
+#if defined(S2BNN_BY_3)
+/* How many bits of 3 * `triples` words of a patch and a filter differ. Alone in a function, since
+ * the registers of a small processor are just enough for it. */
+S2BNN_OUTLINE static words count_by_3(const uint32_t* x, const uint32_t* f, int32_t triples) {
+  const masks m = get_masks();
+  words total = 0;
+  while (triples > 0) {
+    int32_t some = triples > S2BNN_MOST / 3 ? S2BNN_MOST / 3 : triples;
+    words part = 0;
+    triples -= some;
+    for (; some > 0; --some) {
+      part += ones_of_3(m, f[0] ^ x[0], f[S2BNN_BLOCK] ^ x[1], f[2 * S2BNN_BLOCK] ^ x[2]);
+      f += 3 * S2BNN_BLOCK;
+      x += 3;
+    }
+    total += in_words(part);
+  }
+  return total;
+}
+
+/* Counts how many products are -1, for a patch x and the first `channels` of a block of filters. */
+S2BNN_INLINE void count_products(const uint32_t* x, int32_t step, const uint32_t* filter,
+                                 int32_t products, int32_t channels, int32_t pixels,
+                                 int32_t sums[S2BNN_PIXELS][S2BNN_BLOCK]) {
+  const int32_t triples = products / 3;
+  (void)step;
+  (void)pixels;
+  for (int32_t lane = 0; lane < channels; ++lane) {
+    words total = count_by_3(x, filter + lane, triples);
+    for (int32_t k = 3 * triples; k < products; ++k) {
+      total += in_words(ones(filter[k * S2BNN_BLOCK + lane] ^ x[k]));
+    }
+    sums[0][lane] = (int32_t)total;
+  }
+}
+#else
 /* Counts how many products are -1, for `pixels` patches x (each `step` words behind the one
  * before) and the first `channels` of a block of filters. */
 S2BNN_INLINE void count_products(const uint32_t* x, int32_t step, const uint32_t* filter,
@@ -119,6 +196,7 @@ S2BNN_INLINE void count_products(const uint32_t* x, int32_t step, const uint32_t
     for (int32_t p = 0; p < pixels; ++p) memcpy(&sums[p][lane], &total[p], sizeof total[p]);
   }
 }
+#endif
 
 /* ---- Floats, a block of 16 at once -----------------------------------------------------------
  *
