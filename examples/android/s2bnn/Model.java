@@ -31,8 +31,8 @@ public final class Model {
   /**
    * Runs the network on a picture of its size.
    *
-   * @param pixels HEIGHT times WIDTH of them, row by row, as Bitmap.getPixels gives them: red, green
-   *     and blue in the lowest three bytes. A network of gray pictures sees their luma.
+   * @param pixels HEIGHT times WIDTH of them, row by row, as Bitmap.getPixels gives them: red,
+   *     green and blue in the lowest three bytes. A network of gray pictures sees their luma.
    * @return OUTPUTS numbers.
    * @throws IllegalArgumentException if there are more or fewer pixels.
    */
@@ -42,7 +42,7 @@ public final class Model {
           pixels.length + " pixels are not " + WIDTH + " times " + HEIGHT);
     }
     float[] outputs = new float[OUTPUTS];
-    if (run(arena, pixels, outputs) != 0) throw new IllegalStateException("the network did not run");
+    if (run(arena, pixels, outputs) != 0) throw new IllegalStateException("it did not run");
     return outputs;
   }
 
