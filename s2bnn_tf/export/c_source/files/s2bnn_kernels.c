@@ -223,8 +223,10 @@ typedef float floats __attribute__((vector_size(64)));
 #define S2BNN_TILE 4 /* pixels that share each load of a filter */
 
 S2BNN_INLINE void sum_products(const float* x, int32_t step, const float* filter, int32_t products,
-                               int32_t pixels, float sums[S2BNN_TILE][S2BNN_BLOCK]) {
+                               int32_t channels, int32_t pixels,
+                               float sums[S2BNN_TILE][S2BNN_BLOCK]) {
   floats sum[S2BNN_TILE];
+  (void)channels; /* a vector is added up whole */
   for (int32_t p = 0; p < pixels; ++p) sum[p] = (floats){0};
   for (int32_t k = 0; k < products; ++k) {
     floats f;
@@ -237,10 +239,11 @@ S2BNN_INLINE void sum_products(const float* x, int32_t step, const float* filter
 #define S2BNN_TILE 1
 
 S2BNN_INLINE void sum_products(const float* x, int32_t step, const float* filter, int32_t products,
-                               int32_t pixels, float sums[S2BNN_TILE][S2BNN_BLOCK]) {
+                               int32_t channels, int32_t pixels,
+                               float sums[S2BNN_TILE][S2BNN_BLOCK]) {
   (void)step;
   (void)pixels;
-  for (int32_t lane = 0; lane < S2BNN_BLOCK; lane += 4) {
+  for (int32_t lane = 0; lane < channels; lane += 4) {
     float sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
     for (int32_t k = 0; k < products; ++k) {
       const float* f = filter + k * S2BNN_BLOCK + lane;
@@ -539,7 +542,7 @@ S2BNN_INLINE void conv_block(const s2bnn_conv* layer, const float* filter, int32
                              int32_t first, int32_t channels, int32_t pixels, const float* x,
                              int32_t step, float* output) {
   float sums[S2BNN_TILE][S2BNN_BLOCK];
-  sum_products(x, step, filter, products, pixels, sums);
+  sum_products(x, step, filter, products, channels, pixels, sums);
   for (int32_t p = 0; p < pixels; ++p) {
     float* restrict y = output + p * layer->channels + first;
     for (int32_t l = 0; l < channels; ++l) {
