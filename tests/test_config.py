@@ -354,6 +354,11 @@ def test_every_data_set_has_the_whole_matrix():
     expected = {f"{recipe}_{form}" for recipe in recipes for form in forms}
     names["imagenet"].remove("real_valued_student")
     assert names.pop("fit") == {"teacher", "regression_step1", "regression_step2"}
+    best = {"best_step1", "best_step2"}
+    assert names.pop("photos") == best
+    for name in ("fashion_mnist", "imagenet"):
+        assert best <= names[name]
+        names[name] -= best
     guides = (
         "similarity",
         "regression",
@@ -392,7 +397,7 @@ def test_a_recipe_of_ours_says_what_its_name_says(path):
     assert (objective.contrastive_weight > 0) == contrast
     assert (objective.distillation_weight > 0) == ("distillation" in path.stem)
     assert (objective.similarity_weight > 0) == path.stem.startswith("similarity")
-    assert (objective.regression_weight > 0) == path.stem.startswith("regression")
+    assert (objective.regression_weight > 0) == path.stem.startswith(("regression", "best"))
     assert (config.teacher is None) == (contrast and "distillation" not in path.stem)
     two_temperatures = any(
         name in path.stem for name in ("similarity", "two_temperatures", "weighted")
@@ -407,6 +412,18 @@ def test_a_recipe_of_ours_says_what_its_name_says(path):
         assert load_config(step1) == dataclasses.replace(config, **changed)
     else:
         assert student.init_from is None
+
+
+def test_the_best_recipe_is_the_objective_of_fit_and_says_what_was_measured():
+    fit = load_config(CONFIGS / "fit" / "regression_step1.yaml")
+    for path in sorted(CONFIGS.glob("*/best_step1.yaml")):
+        config = load_config(path)
+        assert config.objective.regression_weight == fit.objective.regression_weight == 1
+        assert config.student.head == fit.student.head
+        assert config.teacher.output == fit.teacher.output == "features"
+        assert "# Measured: " in path.read_text()
+    photos = load_config(CONFIGS / "photos" / "best_step2.yaml")
+    assert photos.teacher.reduce_to == photos.student.embedding_dim == 128
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda p: f"{p.parent.name}/{p.stem}")
