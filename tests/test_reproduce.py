@@ -8,6 +8,7 @@ import json
 import sys
 from xml.etree import ElementTree
 
+import agreement
 import fashion_mnist_table as table
 import numpy as np
 import pytest
@@ -201,3 +202,28 @@ def test_raw_pixels_are_measured(tmp_path):
     held_out, _ = reproduce.make_subsets(tmp_path, 300)
     found = reproduce.measure_pixels(f"idx:{held_out}")
     assert 0.6 < found["knn"] < 0.8 and 0.6 < found["linear"] < 0.85
+
+
+def test_agreement_is_correlated_over_students_and_over_rows():
+    """Seeds that disorder a row count among the students, and not among the rows' means."""
+
+    def student(linear: float, rank: float) -> dict:
+        found = {"kl_mean": 1 - rank, "kl_of_uniform_mean": 2.0, "same_largest_coordinate": rank}
+        return {"linear": linear, "calibration": {"rank_agreement_mean": rank, **found}}
+
+    rows = {
+        "untrained": {"0": {"linear": 0.1, "calibration": {}}},
+        "distillation": {"0": student(0.80, 0.20), "1": student(0.81, 0.19)},
+        "similarity": {"0": student(0.85, 0.5)},
+        "regression": {"0": student(0.90, 0.9)},
+    }
+    points = agreement.read_points(rows)
+    assert [point["row"] for point in points] == ["distillation"] * 2 + ["similarity", "regression"]
+    assert points[0]["kl_left"] == pytest.approx(0.4)
+    lines = agreement.as_table(points).splitlines()
+    assert lines[0].startswith("| agreement | Spearman, 4 students |")
+    assert lines[2].split("|")[2:5:2] == [" 0.80 ", " 1.00 "]  # one pair of neighbors is swapped
+    assert lines[3].split("|")[2:5:2] == [" -0.80 ", " -1.00 "]
+    svg = ElementTree.fromstring(agreement.picture(points))
+    circles = list(svg.iter("{http://www.w3.org/2000/svg}circle"))
+    assert len(circles) == 4 + 3  # and the legend
