@@ -114,6 +114,16 @@ ROWS = {
             "objective.teacher_temperature=0.05",
         ),
     ),
+    "burn": Row(
+        "Regression + growing distillation on other views (BURN's losses)",
+        _steps("regression"),
+        (
+            "objective.distillation_weight=0.1",
+            "objective.final_distillation_weight=0.3",
+            "objective.cross_views=true",
+            "student.head=linear bn relu linear bn relu linear",
+        ),
+    ),
     "regression_decay": Row(
         "Regression, weight decay in step 1 only",  # https://arxiv.org/abs/2106.11309
         _steps("regression"),

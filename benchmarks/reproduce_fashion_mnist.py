@@ -91,7 +91,7 @@ SEVERAL_SEEDS = (
     "distillation_two_temperatures",
     "regression",  # the best row that is not in the paper
 )
-GUIDED = ("distillation", "similarity", "regression")
+GUIDED = ("distillation", "similarity", "regression", "burn")
 
 
 class OutOfTime(Exception):

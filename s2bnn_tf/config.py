@@ -185,6 +185,8 @@ class ObjectiveConfig:
 
     contrastive_weight: float = _number(0.0, at_least=0.0)
     distillation_weight: float = _number(1.0, at_least=0.0)
+    # What distillation_weight grows to, evenly over the run; by default it stays the same.
+    final_distillation_weight: float | None = _number(None, at_least=0.0)
     similarity_weight: float = _number(0.0, at_least=0.0)
     regression_weight: float = _number(0.0, at_least=0.0)
     words_weight: float = _number(0.0, at_least=0.0)
@@ -194,6 +196,7 @@ class ObjectiveConfig:
     temperature: float = _number(0.2, above=0.0, at_most=1e3)  # for all losses
     teacher_temperature: float | None = _number(None, above=0.0)  # default: temperature
     mixup: bool = False  # teacher and student see each image mixed with another one
+    cross_views: bool = False  # the teacher sees another view than the student
     queue_size: int = _number(65536, at_least=1, at_most=2**24)  # keys
     momentum: float = _number(0.999, at_least=0.0, at_most=1.0)  # of the momentum encoder
     # Statistics in the momentum encoder's BatchNormalization: those of the batch, as in the
@@ -354,18 +357,34 @@ def _check_objective(objective: ObjectiveConfig, teacher: TeacherConfig | None) 
             "teacher: expected none, since only objective.contrastive_weight is above 0 "
             "and nothing uses it."
         )
-    if objective.mixup and objective.contrastive_weight > 0:
+    _check_what_the_teacher_sees(objective, teacher)
+    if objective.final_distillation_weight is not None and objective.distillation_weight == 0:
         raise ConfigError(
-            "objective.mixup: a mixed image has no key of its own; expected a contrastive_weight "
-            "of 0."
-        )
-    if objective.mixup and teacher is not None and teacher.cache:
-        raise ConfigError(
-            "objective.mixup: the teacher has to see the mixed images; expected "
-            "teacher.cache=false."
+            "objective.final_distillation_weight: expected a distillation_weight above 0 to start "
+            "from."
         )
     if objective.contrastive_weight > 0 and objective.similarity_weight > 0:
         raise ConfigError(
             "objective: contrastive_weight and similarity_weight are both above 0, and there is "
             "one queue; expected one of them."
+        )
+
+
+def _check_what_the_teacher_sees(objective: ObjectiveConfig, teacher: TeacherConfig | None) -> None:
+    """Refuse mixed images and other views where the teacher does not look at each batch."""
+    for name in ("mixup", "cross_views"):
+        if getattr(objective, name) and objective.contrastive_weight > 0:
+            raise ConfigError(
+                f"objective.{name}: keys are made of the same two views; expected a "
+                "contrastive_weight of 0."
+            )
+        if getattr(objective, name) and teacher is not None and teacher.cache:
+            raise ConfigError(
+                f"objective.{name}: the teacher has to see each batch; expected "
+                "teacher.cache=false."
+            )
+    if objective.mixup and objective.cross_views:
+        raise ConfigError(
+            "objective: mixup shows both networks the same and cross_views does not; expected one "
+            "of them."
         )

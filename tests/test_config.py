@@ -153,10 +153,18 @@ def test_the_queue_is_for_one_loss(recipe):
 
 def test_mixed_images_are_for_a_teacher_that_sees_them(recipe):
     mixed = ["objective.mixup=true", "teacher.weights=runs/a", "objective.regression_weight=1"]
-    assert "a mixed image has no key" in refusal(recipe(), mixed)
+    assert "keys are made of the same two views" in refusal(recipe(), mixed)
     mixed.append("objective.contrastive_weight=0")
     load_config(recipe(), mixed)
     assert "teacher.cache=false" in refusal(recipe(), [*mixed, "teacher.cache=true"])
+    assert "expected one of them" in refusal(recipe(), [*mixed, "objective.cross_views=true"])
+
+
+def test_a_weight_grows_from_somewhere(recipe):
+    overrides = ["objective.regression_weight=1", "teacher.weights=runs/a"]
+    overrides.append("objective.final_distillation_weight=0.3")
+    assert "above 0 to start" in refusal(recipe(), overrides)
+    load_config(recipe(), [*overrides, "objective.distillation_weight=0.1"])
 
 
 def test_a_teacher_without_weights_is_refused(recipe):

@@ -74,7 +74,9 @@ def loss_arguments(objective: ObjectiveConfig) -> dict[str, Any]:
         "temperature": objective.temperature,
         "teacher_temperature": objective.teacher_temperature,
         "key_statistics": objective.key_statistics,
+        "final_distillation_weight": objective.final_distillation_weight,
         "mixup": objective.mixup,
+        "cross_views": objective.cross_views,
     }
 
 
@@ -121,10 +123,10 @@ def _build(config: Config, steps_per_epoch: int, guidance: Guidance) -> Pretrain
         config = _fit_to(guide, config)
     keras.utils.set_random_seed(config.seed)  # after the teacher, which also draws numbers
     objective = config.objective
-    if objective.mixup and stored is not None:
+    if (objective.mixup or objective.cross_views) and stored is not None:
         raise ConfigError(
-            "objective.mixup: the teacher has to see the mixed images, and its features are "
-            "stored; expected a network as teacher.weights."
+            "objective: with mixup or cross_views the teacher has to see each batch, and its "
+            "features are stored; expected a network as teacher.weights."
         )
     _check_words(config, config.student.embedding_dim)
     if objective.custom is not None:
@@ -148,6 +150,7 @@ def _build(config: Config, steps_per_epoch: int, guidance: Guidance) -> Pretrain
         momentum=objective.momentum,
         accumulation_steps=config.optimizer.accumulation_steps,
         seed=config.seed,
+        total_steps=config.epochs * steps_per_epoch,
         **loss_arguments(objective),
     )
     schedule = build_schedule(

@@ -66,7 +66,13 @@ class Pretrainer(keras.Model):
             student's. On one device `"batch"` lets a query recognize its key by the statistics
             that they share, and the features suffer. On several devices MoCo shuffles the batch
             between them for that reason, and so does this class.
+        final_distillation_weight: What the weight of `distillation_loss` grows to, evenly over
+            the run; by default it stays the same. BURN lets it grow from 0.1 to 0.3.
+        total_steps: The number of steps of the run, which that needs.
         mixup: Whether teacher and student see mixed images; see `mix_images`.
+        cross_views: Whether the teacher sees another view than the student. Both are drawn alike,
+            so that the mean over the run is that of a loss which is symmetric over two views, as
+            BURN's is, for one pass of each network.
 
     Raises:
         ValueError: If there is neither a teacher nor a momentum encoder, if there is nothing to
@@ -76,6 +82,7 @@ class Pretrainer(keras.Model):
         S2-BNN, https://arxiv.org/abs/2102.08946.
         MoCo, https://arxiv.org/abs/1911.05722, algorithm 1 and section 3.3 (shuffling).
         EMAN, https://arxiv.org/abs/2101.08482 (averaged statistics).
+        BURN, https://arxiv.org/abs/2110.08851 (other views, a growing weight).
     """
 
     def __init__(
@@ -100,7 +107,10 @@ class Pretrainer(keras.Model):
         accumulation_steps: int = 1,
         seed: int = 0,
         key_statistics: str = "batch",
+        final_distillation_weight: float | None = None,
+        total_steps: int = 1,
         mixup: bool = False,
+        cross_views: bool = False,
     ):
         super().__init__(name="pretrainer")
         guided = teacher is not None or stored_targets
@@ -116,8 +126,8 @@ class Pretrainer(keras.Model):
         self.objective_weights = {name: weight for name, weight in weights.items() if weight > 0}
         if not self.objective_weights:
             raise ValueError("A Pretrainer needs a loss with a weight above 0.")
-        if mixup and (teacher is None or momentum_encoder is not None):
-            raise ValueError("Mixed images need a teacher that sees them, and no keys.")
+        if (mixup or cross_views) and (teacher is None or momentum_encoder is not None):
+            raise ValueError("Mixed images and other views need a teacher, and no keys.")
         uses = [name for name in ("contrastive", "similarity") if name in self.objective_weights]
         if len(uses) != (queue is not None):
             raise ValueError(
@@ -135,7 +145,10 @@ class Pretrainer(keras.Model):
         self.momentum = momentum
         self.parts = accumulation_steps
         self.seed = seed
+        self.final_distillation_weight = final_distillation_weight
+        self.total_steps = total_steps
         self.mixup = mixup
+        self.cross_views = cross_views
         self.steps = tf.Variable(0, trainable=False, dtype=tf.int64, name="steps")
         self.student_to_read: Callable[[], Encoder] = lambda: self.student
         self.average_statistics = key_statistics == "averaged"
@@ -146,8 +159,8 @@ class Pretrainer(keras.Model):
 
     @property
     def views(self) -> int:
-        """The number of views of an image that a step needs: two for contrast, otherwise one."""
-        return 1 if self.momentum_encoder is None else 2
+        """The number of views of an image that a step needs: two for contrast and other views."""
+        return 2 if self.momentum_encoder is not None or self.cross_views else 1
 
     def steps_done(self) -> int:
         """Return the number of steps since the beginning of the run."""
@@ -170,7 +183,7 @@ class Pretrainer(keras.Model):
             views = [mix_images(views[0], self.seed_of_step())]
         if self.teacher is not None:
             frozen = partial(self.teacher.__call__, training=False)
-            target = in_parts(frozen, views[0], self.parts)  # (B, D)
+            target = in_parts(frozen, views[1 if self.cross_views else 0], self.parts)  # (B, D)
         if self.momentum_encoder is not None:
             update_momentum(
                 self.student,
@@ -240,7 +253,7 @@ class Pretrainer(keras.Model):
         with tf.GradientTape() as tape:
             query = self.student(query_view, training=True)  # (B, D), unit length
             losses = self.losses_of(query, key, target)
-            loss = tf.add_n([weight * losses[n] for n, weight in self.objective_weights.items()])
+            loss = tf.add_n([self.weight_of(name) * value for name, value in losses.items()])
             replicas = tf.distribute.get_replica_context().num_replicas_in_sync
             share = loss / (replicas * self.parts)
             if self.scales_loss:
@@ -262,6 +275,14 @@ class Pretrainer(keras.Model):
             "custom": lambda: custom_loss(str(self.custom), query, target),
         }
         return {name: losses[name]() for name in self.objective_weights}
+
+    def weight_of(self, name: str) -> float | tf.Tensor:
+        """The weight of a loss in this step."""
+        weight = self.objective_weights[name]
+        if name != "distillation" or self.final_distillation_weight is None:
+            return weight
+        passed = tf.cast(tf.convert_to_tensor(self.steps), tf.float32) / self.total_steps
+        return weight + (self.final_distillation_weight - weight) * tf.minimum(passed, 1.0)
 
     @property
     def scales_loss(self) -> bool:

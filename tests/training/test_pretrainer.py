@@ -256,4 +256,27 @@ def test_mixed_images_need_a_teacher_that_sees_them(encoders):
     with pytest.raises(ValueError, match="need a teacher"):
         make_pretrainer(encoders, "contrast", mixup=True)
     with pytest.raises(ValueError, match="need a teacher"):
-        make_pretrainer(encoders, "both", mixup=True)
+        make_pretrainer(encoders, "both", cross_views=True)
+
+
+def test_the_teacher_sees_the_other_view(encoders, make_encoder):
+    """Its embedding of the second view is the target of the student's embedding of the first."""
+    pretrainer = make_pretrainer(encoders, "regression", cross_views=True)
+    assert pretrainer.views == 2
+    first, second = views(2)
+    query = pretrainer.student(first, training=True).numpy()
+    target = pretrainer.teacher(second, training=False).numpy()
+    expected = np.mean(np.sum((query - target) ** 2, axis=1))
+    pretrainer = make_pretrainer(encoders, "regression", cross_views=True)
+    history = fit(pretrainer, [(first, second)], eager=True)
+    assert history["regression"][0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_weight_grows_evenly_and_then_stays(encoders):
+    pretrainer = make_pretrainer(
+        encoders, "regression", final_distillation_weight=1.0, total_steps=8
+    )
+    for step, weight in ((0, 0.5), (4, 0.75), (8, 1.0), (20, 1.0)):
+        pretrainer.steps.assign(step)
+        assert float(pretrainer.weight_of("distillation")) == pytest.approx(weight)
+        assert pretrainer.weight_of("regression") == 1.5
