@@ -21,7 +21,7 @@ ORDER = (
         *("environment", "files", "interrupts", "locks", "plugins", "reading"),
         *("defaults", "image_size", "recipes"),
     ),
-    ("checked", "config_loader", "registry"),
+    ("checked", "config_loader", "registry", "starter"),
     ("config", "data", "layers", "objectives", "tflite"),
     ("backbones",),
     ("runs",),

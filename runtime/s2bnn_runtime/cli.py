@@ -20,6 +20,7 @@ from s2bnn_runtime.hosts import MODULES, find_host
 from s2bnn_runtime.images import Preprocessing, load_image, picture_files, takes_a_picture
 from s2bnn_runtime.interpreter import Interpreter
 from s2bnn_runtime.rows import read_count
+from s2bnn_runtime.starter import read_model
 from s2bnn_runtime.verbs import VERBS, make_parser, run_verb
 
 PROFILE = "s2bnn-run"
@@ -136,7 +137,7 @@ def _parser() -> argparse.ArgumentParser:
         f"{'|'.join(VERBS)} --help",
     )
     add = parser.add_argument
-    add("model", type=Path, help="a .tflite file")
+    add("model", type=read_model, help="a .tflite file")
     add("images", type=Path, nargs="*", help="pictures to classify, or folders of them")
     add("--labels", type=Path, help="a text file with one class per line")
     add(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from s2bnn_runtime.errors import PictureError
+from s2bnn_runtime.starter import read_model
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Row:
 Rows = Iterator[Row]
 
 _ABOUT = {
-    "model": "an encoder's .tflite",
+    "model": "an encoder's .tflite, or starter for the one that is shipped",
     "classes": "the .npz that holds the classes",
     "normal": "the .npz that holds what is normal",
 }
@@ -46,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser, *names: str) -> None:
         if name == "images":
             parser.add_argument("images", type=Path, nargs="+", help="pictures, or folders of them")
         else:
-            parser.add_argument(name, type=Path, help=_ABOUT[name])
+            read = read_model if name == "model" else Path
+            parser.add_argument(name, type=read, help=_ABOUT[name])
 
 
 def read_share(text: str) -> float:

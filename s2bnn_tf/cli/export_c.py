@@ -86,7 +86,7 @@ def export_c(
     math: str,
     as_json: bool,
 ) -> None:
-    """Write MODEL.tflite as C99 source without dependencies to OUTPUT_DIR.
+    """Write MODEL.tflite, or starter, as C99 source without dependencies to OUTPUT_DIR.
 
     It runs wherever there is a C compiler: on microcontrollers, 32-bit boards, phones, and in
     browsers. Weights stay in flash; the arena is the only RAM besides the stack.
@@ -100,9 +100,10 @@ def export_c(
       s2bnn export-c student.tflite firmware/camera --input rgb565 --frame 320x240
     """
     from s2bnn_tf.export import export_c as write_source
+    from s2bnn_tf.teachers import locate_model
 
     card = write_source(
-        model,
+        locate_model(model, must_exist=False),
         output_dir,
         name=name,
         external_arena=arena == "external",

@@ -18,7 +18,7 @@ from s2bnn_tf.progress import show_progress
 @click.argument("output_dir", type=click.Path(path_type=Path))
 @json_option
 def export_web(model: Path, output_dir: Path, as_json: bool) -> None:
-    """Write MODEL.tflite as a page of static files to OUTPUT_DIR.
+    """Write MODEL.tflite, or starter, as a page of static files to OUTPUT_DIR.
 
     The page classifies and searches the pictures that are dropped on it or come from the camera,
     in the browser alone. Classes are enrolled in the page and kept there. Open index.html, or put
@@ -29,8 +29,9 @@ def export_web(model: Path, output_dir: Path, as_json: bool) -> None:
       s2bnn export-web student.tflite page
     """
     from s2bnn_tf.export import export_web as write_page
+    from s2bnn_tf.teachers import locate_model
 
-    card = write_page(model, output_dir, progress=show_progress)
+    card = write_page(locate_model(model, must_exist=False), output_dir, progress=show_progress)
     print_result(card, as_json, lambda: _describe(output_dir, card))
 
 

@@ -16,7 +16,8 @@ from s2bnn_tf.defaults import CENTER_CROP
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.image_size import ImageSize, height_width
 from s2bnn_tf.runs import LoadedEncoder, RunDirectory, locate_run, open_encoder
-from s2bnn_tf.teachers.cache import get_teacher, is_cached, is_published
+from s2bnn_tf.starter import copy_starter, is_starter
+from s2bnn_tf.teachers.cache import cache_directory, get_teacher, is_cached, is_published
 from s2bnn_tf.teachers.keras_networks import load_keras_file, normalized_as
 from s2bnn_tf.teachers.network_encoder import NetworkEncoder
 from s2bnn_tf.teachers.onnx_file import read_onnx
@@ -46,7 +47,7 @@ def open_model(
 
     Args:
         model: A run directory, the directory of a fit, the name of a published teacher that is on
-            this machine, or a `.tflite`, `.keras` or `.onnx` file.
+            this machine, `starter`, or a `.tflite`, `.keras` or `.onnx` file.
         runtime: What runs a `.tflite`, see `s2bnn_tf.runs.open_encoder`.
         mean: Of a `.keras` or `.onnx` file: it takes `(pixel - mean) / std`, of pixels in 0..1.
             One number, or one per channel. By default what a `.onnx` file says, or else
@@ -118,7 +119,7 @@ def open_with_changes(
 
 
 def locate_model(model: str | Path, *, must_exist: bool = True) -> Path:
-    """The directory or file that a model means: that of a published name is in the cache.
+    """The directory or file that a model means: those of names that we know are in the cache.
 
     Args:
         model: As for `open_model`.
@@ -131,6 +132,8 @@ def locate_model(model: str | Path, *, must_exist: bool = True) -> Path:
     if path.exists():
         return path
     name = os.fspath(model)
+    if is_starter(name):
+        return copy_starter(cache_directory() / "starter")
     if is_published(name):
         if not is_cached(name):
             raise CheckpointError(
