@@ -11,6 +11,7 @@ from s2bnn_tf.backbones.joint_vit import (
     clip_vit_base,
     siglip_vit_base,
 )
+from s2bnn_tf.backbones.quicknet import QUICKNET_SIZES
 from s2bnn_tf.backbones.reactnet import reactnet
 from s2bnn_tf.backbones.registry import (
     backbone_names,
@@ -37,6 +38,7 @@ __all__ = [
     "DEFAULT_HEAD",
     "JOINT_BLOCKS",
     "JOINT_CHANNELS",
+    "QUICKNET_SIZES",
     "VIT_SIZES",
     "Encoder",
     "ReverseImage",

@@ -10,9 +10,6 @@ from s2bnn_tf.errors import ModelError
 keras = tf.keras
 
 _NETWORKS = {
-    "quicknet_small": "QuickNetSmall",
-    "quicknet": "QuickNet",
-    "quicknet_large": "QuickNetLarge",
     "birealnet": "BiRealNet",
     "binary_resnet_e18": "BinaryResNetE18",
     "binary_densenet28": "BinaryDenseNet28",

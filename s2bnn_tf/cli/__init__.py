@@ -17,6 +17,7 @@ from s2bnn_tf.cli import (  # noqa: F401  (each verb joins the group when it is 
     export_web,
     fit,
     import_torch,
+    import_zoo,
     summary,
     teachers,
     train,

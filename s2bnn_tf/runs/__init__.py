@@ -25,6 +25,7 @@ from s2bnn_tf.runs.run_directory import (
     save_encoder,
 )
 from s2bnn_tf.runs.weights_files import count_weights
+from s2bnn_tf.runs.zoo_weights import import_zoo
 
 __all__ = [
     "CheckpointStore",
@@ -35,6 +36,7 @@ __all__ = [
     "build_encoder",
     "count_weights",
     "identity_of",
+    "import_zoo",
     "is_keras_file",
     "leave_untrained",
     "load_encoder",

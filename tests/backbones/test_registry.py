@@ -26,9 +26,6 @@ ZOO = [
     "binary_densenet45",
     "binary_resnet_e18",
     "birealnet",
-    "quicknet",
-    "quicknet_large",
-    "quicknet_small",
     "real_to_binary_net",
 ]
 
@@ -42,7 +39,7 @@ def own_registry(monkeypatch):
 def test_names():
     names = backbone_names()
     assert names == sorted(names)
-    assert {*ZOO, "reactnet", "resnet18", "resnet34", "resnet50"} <= set(names)
+    assert {*ZOO, "quicknet", "reactnet", "resnet18", "resnet34", "resnet50"} <= set(names)
 
 
 def test_an_unknown_name_is_answered_by_the_known_ones():
@@ -53,8 +50,8 @@ def test_an_unknown_name_is_answered_by_the_known_ones():
 def test_an_option_that_a_backbone_does_not_have():
     with pytest.raises(ConfigError, match="'resnet18' has no option 'binarize_weights'; .*stem"):
         build_backbone("resnet18", (32, 32, 3), binarize_weights=True)
-    with pytest.raises(ConfigError, match="'quicknet' has no option 'width'; it takes no options"):
-        build_backbone("quicknet", (224, 224, 3), width=0.5)
+    with pytest.raises(ConfigError, match="'birealnet' has no option 'width'; it takes no options"):
+        build_backbone("birealnet", (224, 224, 3), width=0.5)
 
 
 def test_an_option_that_is_none_keeps_the_backbones_default(own_registry):
@@ -99,7 +96,7 @@ def test_the_options_of_a_backbone_and_their_defaults():
         "kernel_initializer": "glorot_uniform",
         "reverse_input": False,
     }
-    assert backbone_options("quicknet") == {}
+    assert backbone_options("birealnet") == {}
     with pytest.raises(ConfigError, match="no backbone named 'reactnet_a'"):
         backbone_options("reactnet_a")
 
@@ -125,16 +122,12 @@ def check_zoo_network(name: str) -> None:
     assert not np.allclose(features[0], features[1])
 
 
-def test_quicknet_small_of_larq_zoo():
-    check_zoo_network("quicknet_small")
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in ZOO if name != "quicknet_small"])
+@pytest.mark.parametrize("name", ZOO)
 def test_a_network_of_larq_zoo(name):
     check_zoo_network(name)
 
 
 def test_a_network_of_larq_zoo_refuses_images_that_are_too_small():
-    with pytest.raises(ModelError, match="quicknet cannot be built for images of 16x16 pixels"):
-        build_backbone("quicknet", (16, 16, 3))
+    with pytest.raises(ModelError, match="binary_resnet_e18 cannot be built for images of 4x4"):
+        build_backbone("binary_resnet_e18", (4, 4, 3))
