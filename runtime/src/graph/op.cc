@@ -111,13 +111,13 @@ Shape infer_bconv(const Op& op, const Partition& partition) {
 }
 
 // A constant second operand has one value, or one per channel. Any other second operand has the
-// shape of the first.
+// shape of the first; or a factor is a gate, with one value per image and channel.
 Shape infer_elementwise(const Op& op, const Partition& partition) {
   const Tensor& x = input(op, partition, 0);
   require(partition.tensors[op.output].type == DataType::kFloat32, "the output must be float32");
   require(x.type == DataType::kFloat32 && x.constant == nullptr && !x.shape.empty(),
           "the input must be a float32 feature map");
-  if (op.kind == OpKind::kClamp) return x.shape;
+  if (op.kind == OpKind::kClamp || op.kind == OpKind::kLogistic) return x.shape;
   const Tensor& other = input(op, partition, 1);
   require(other.type == DataType::kFloat32, "the operands must be float32");
   if (other.constant != nullptr) {
@@ -127,7 +127,8 @@ Shape infer_elementwise(const Op& op, const Partition& partition) {
             "a constant operand must have one value or one per channel");
   } else {
     require(op.kind != OpKind::kPrelu, "the slopes must be constants");
-    require(other.shape == x.shape, "the operands must have the same shape");
+    const bool gates = op.kind == OpKind::kMul && is_gate(op.inputs[1], op.inputs[0], partition);
+    require(gates || other.shape == x.shape, "the operands must have the same shape");
   }
   return x.shape;
 }
@@ -182,7 +183,9 @@ Shape infer_conv(const Op& op, const Partition& partition) {
   require(op.window.dilation_height == 1 && op.window.dilation_width == 1,
           "the convolution is dilated");
   require(filter.shape[3] == x.shape[3], "the convolution is grouped");
-  require(int64_t{filter.shape[1]} * filter.shape[2] * filter.shape[3] <= kMaxFloatProducts,
+  // Of a single pixel, there is nothing to block.
+  const int64_t products = int64_t{filter.shape[1]} * filter.shape[2] * filter.shape[3];
+  require(products <= kMaxFloatProducts || (x.shape[1] == 1 && x.shape[2] == 1),
           "the convolution has too many products");
   return slide_over(x.shape, op.window, filter.shape[0]);
 }
@@ -244,7 +247,7 @@ const char* name_of(OpKind kind) {
   static const char* const names[] = {
       "LceQuantize", "LceDequantize", "LceBconv2d", "LceBMaxPool2d", "ADD",
       "SUB",         "MUL",           "PRELU",      "RELU",          "AVERAGE_POOL_2D",
-      "MAX_POOL_2D", "CONCATENATION", "CONV_2D",    "MEAN",
+      "MAX_POOL_2D", "CONCATENATION", "CONV_2D",    "MEAN",          "LOGISTIC",
   };
   static_assert(std::size(names) == kOpKinds, "every kind has a name");
   return names[static_cast<int>(kind)];
@@ -259,6 +262,14 @@ WindowAxis slide(int input, int filter, int stride, int dilation, bool same_padd
       same_padding ? std::max<int64_t>((output - 1) * stride + extent - input, 0) / 2 : 0;
   require(padding <= INT32_MAX / 2, "the filter is too large");
   return {static_cast<int>(output), static_cast<int>(padding)};
+}
+
+bool is_gate(int gate, int map, const Partition& partition) {
+  const Shape& one = partition.tensors[gate].shape;
+  const Shape& many = partition.tensors[map].shape;
+  if (partition.tensors[gate].constant != nullptr) return false;
+  if (one.size() != 4 || many.size() != 4 || one == many) return false;
+  return one == Shape{many[0], 1, 1, many[3]};
 }
 
 int groups_of(const Op& op, const Partition& partition) {

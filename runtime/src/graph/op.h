@@ -49,10 +49,11 @@ enum class OpKind {
   kAveragePool,
   kMaxPool,
   kConcat,  // along the channels
-  kConv,    // with few products, like the first one of a network
+  kConv,    // with few products, like the first one of a network, or of one pixel
   kMean,    // over height and width
+  kLogistic,
 };
-constexpr int kOpKinds = static_cast<int>(OpKind::kMean) + 1;
+constexpr int kOpKinds = static_cast<int>(OpKind::kLogistic) + 1;
 
 // The name that TFLite gives to the op, "LceBconv2d" or "ADD".
 const char* name_of(OpKind kind);
@@ -83,6 +84,9 @@ struct WindowAxis {
   int padding = 0;
 };
 WindowAxis slide(int input, int filter, int stride, int dilation, bool same_padding);
+
+// True if tensor `gate` has one pixel for each image of the feature map `map`, which has more.
+bool is_gate(int gate, int map, const Partition& partition);
 
 // The number of groups of a convolution: the input's words over the filter's.
 int groups_of(const Op& op, const Partition& partition);

@@ -40,7 +40,8 @@ bool find_kind(const TfLiteRegistration& registration, OpKind* kind) {
                                                 {kTfLiteBuiltinMaxPool2d, OpKind::kMaxPool},
                                                 {kTfLiteBuiltinConcatenation, OpKind::kConcat},
                                                 {kTfLiteBuiltinConv2d, OpKind::kConv},
-                                                {kTfLiteBuiltinMean, OpKind::kMean}};
+                                                {kTfLiteBuiltinMean, OpKind::kMean},
+                                                {kTfLiteBuiltinLogistic, OpKind::kLogistic}};
   if (registration.custom_name != nullptr) {
     const auto found = custom.find(registration.custom_name);
     if (found != custom.end()) *kind = found->second;
@@ -103,7 +104,8 @@ void read_builtin_options(const HostNode& host, size_t rank, Op* op) {
     case kTfLiteBuiltinReluN1To1: op->activation = Activation::kReluN1To1; break;
     case kTfLiteBuiltinRelu6: op->activation = Activation::kRelu6; break;
     case kTfLiteBuiltinPrelu:
-    case kTfLiteBuiltinMean: break;
+    case kTfLiteBuiltinMean:
+    case kTfLiteBuiltinLogistic: break;
     case kTfLiteBuiltinConcatenation: {
       const auto& params = builtin_options<TfLiteConcatenationParams>(*host.node);
       require(params.axis == -1 || params.axis == static_cast<int>(rank) - 1,
@@ -208,8 +210,9 @@ class PartitionReader {
     }
     if (op->kind == OpKind::kBconv || op->kind == OpKind::kConv) read_filter_size(op);
     const bool commutes = op->kind == OpKind::kAdd || op->kind == OpKind::kMul;
+    if (!commutes || op->inputs.size() != 2 || op->inputs[1] < 0) return;
     const bool constant_first = partition_->tensors[op->inputs[0]].constant != nullptr;
-    if (commutes && constant_first && op->inputs.size() == 2 && op->inputs[1] >= 0) {
+    if (constant_first || is_gate(op->inputs[0], op->inputs[1], *partition_)) {
       std::swap(op->inputs[0], op->inputs[1]);
     }
   }

@@ -52,6 +52,7 @@ struct TileOp {
   int slot;                      // for kLoadTile, kSaveTile and the operations with a second tile
   void* memory;                  // the data of a tensor
   int channel_offset;            // position of the step's first channel in the tensor
+  int image_pixels;              // of the step in an image, for kMulGate
   int period;           // how many channels the tensor has if it is repeated along them, else 0
   size_t pixel_stride;  // elements (words) of the tensor in one pixel
   float low, high;

@@ -23,6 +23,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/logistic.h"
 #include "kernels/scaling.h"
 #include "kernels/tile_vectors.h"
 
@@ -92,6 +93,9 @@ struct TileProgram {
             with_vector(x, *op, [](Floats a, Floats v) { return a >= 0.f ? a : a * v; });
             break;
           case Code::kClamp: clamp(x, *op); break;
+          case Code::kLogistic:
+            each(x, [](Floats& y, int, int) S2BNN_INLINE_LAMBDA { y = logistic<L>(y); });
+            break;
           case Code::kAddTensor:
             with_tensor(x, *op, [](Floats a, Floats v) { return a + v; });
             break;
@@ -104,6 +108,7 @@ struct TileProgram {
           case Code::kMulTensor:
             with_tensor(x, *op, [](Floats a, Floats v) { return a * v; });
             break;
+          case Code::kMulGate: gate(x, *op); break;
           case Code::kAddTile:
             with_tile(x, slot(*op), [](Floats a, Floats v) { return a + v; });
             break;
@@ -194,6 +199,19 @@ struct TileProgram {
         const float* x = memory + pixel(p) * op.pixel_stride + c;
         y = f(y, kWhole ? Vectors::template read<Floats>(x)
                         : Vectors::read_part(x, present(c) * sizeof(float)));
+      });
+    }
+
+    // A tile may hold pixels of several images.
+    void gate(Values& x, const TileOp& op) const {
+      const size_t first = pixel_ / op.image_pixels;
+      const float* memory = static_cast<const float*>(op.memory) + first_channel(op);
+      each(x, [&](Floats& y, int p, int c) S2BNN_INLINE_LAMBDA {
+        size_t image = first;
+        while (pixel(p) >= (image + 1) * op.image_pixels) ++image;
+        const float* factors = memory + image * op.pixel_stride + c;
+        y *= kWhole ? Vectors::template read<Floats>(factors)
+                    : Vectors::read_part(factors, present(c) * sizeof(float));
       });
     }
 

@@ -115,8 +115,9 @@ void Fusion::assign_concat(int op_index) {
 
 void Fusion::assign_elementwise(int op_index) {
   const Op& op = partition_.ops[op_index];
-  const bool two_maps =
-      op.inputs.size() > 1 && partition_.tensors[op.inputs[1]].constant == nullptr;
+  const bool two_maps = op.inputs.size() > 1 &&
+                        partition_.tensors[op.inputs[1]].constant == nullptr &&
+                        !is_gate(op.inputs[1], op.inputs[0], partition_);
   for (int operand = 0; fuse_ && operand < (two_maps ? 2 : 1); ++operand) {
     // A copy, because absorbing changes the list.
     const std::vector<Placement> placements = values_[op.inputs[operand]].placements;
@@ -165,6 +166,10 @@ Instruction Fusion::instruction_for(const Op& op, int operand, const Home& home)
   Instruction instruction;
   instruction.source = home.tile;
   instruction.channel_offset = home.channel_offset;
+  if (op.kind == OpKind::kLogistic) {
+    instruction.code = Code::kLogistic;
+    return instruction;
+  }
   const int other = op.inputs[1 - operand];
   const Tensor& other_tensor = partition_.tensors[other];
   if (other_tensor.constant != nullptr) {
@@ -179,6 +184,11 @@ Instruction Fusion::instruction_for(const Op& op, int operand, const Home& home)
     if (operand == 1) std::swap(instruction.source, instruction.other);
   } else {
     instruction.code = tensor_code(op.kind, operand == 1);
+    if (is_gate(other, op.inputs[0], partition_)) {
+      instruction.code = Code::kMulGate;
+      const Shape& map = partition_.tensors[op.inputs[0]].shape;
+      instruction.image_pixels = map[1] * map[2];
+    }
     instruction.other = in_memory(other);
     if (instruction.other != other) {
       instruction.period = partition_.tensors[instruction.other].shape.back();

@@ -15,10 +15,12 @@ struct Instruction {
     kMulVector,      // tile * vector of one value per channel
     kPrelu,          // tile, where it is negative times a vector of one value per channel
     kClamp,          // tile, between low and high
+    kLogistic,       // 1 / (1 + exp(-tile))
     kAddTensor,      // tile + tensor in memory
     kSubTensor,      // tile - tensor in memory
     kMulTensor,      // tile * tensor in memory
     kSubFromTensor,  // tensor in memory - tile
+    kMulGate,        // tile * tensor in memory that has one pixel per image
     kAddTile,        // tile + tile
     kSubTile,        // tile - tile
     kMulTile,        // tile * tile
@@ -43,6 +45,7 @@ struct Instruction {
   int destination = -1;    // tile; -1 if the instruction writes to memory
   int other = -1;          // tile or tensor
   int channel_offset = 0;  // position of the step's first channel in the vector or tensor
+  int image_pixels = 0;    // for kMulGate: how many pixels of the step an image has
   int period = 0;  // if the tensor is repeated along its channels: how many channels it has itself
   std::vector<float> vector;
   float low = 0.f, high = 0.f;

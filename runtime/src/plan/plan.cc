@@ -55,7 +55,10 @@ void widen(const Partition& partition, Step* step) {
     return;
   for (const Instruction& instruction : step->program) {
     const bool in_tensor = uses_memory(instruction.code);
-    if (instruction.code == Instruction::Code::kQuantize) return;
+    if (instruction.code == Instruction::Code::kQuantize ||
+        instruction.code == Instruction::Code::kMulGate) {
+      return;
+    }
     if (in_tensor && partition.tensors[instruction.other].shape.back() != channels) return;
   }
   step->widening = wide / channels;

@@ -46,6 +46,7 @@ BoundProgram::BoundProgram(TileOp root, const Step& step, const Partition& parti
     op.slot = instruction.other;
     op.channel_offset = instruction.channel_offset;
     op.period = instruction.period;
+    op.image_pixels = instruction.image_pixels;
     op.low = instruction.low;
     op.high = instruction.high;
     add(op, uses_memory(op.code) ? instruction.other : -1, partition);
