@@ -6,34 +6,16 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from s2bnn_tf.backbones.layout import STEM_CHANNELS, blocks, check_stem, scaled, stem_stride
 from s2bnn_tf.backbones.registry import register_backbone
 from s2bnn_tf.backbones.reversal import ReverseImage
-from s2bnn_tf.errors import ConfigError, ModelError
+from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.layers import BinaryConv2D, RPReLU
 
 keras = tf.keras
 
 # Makes a convolution of filters, kernel size, strides and name.
 Convolution = Callable[[int, int, int, str], keras.layers.Layer]
-
-# Output channels and stride of the 13 blocks of ReActNet-A, at width 1.
-_STEM_CHANNELS = 32
-_BLOCKS = (
-    (64, 1),
-    (128, 2),
-    (128, 1),
-    (256, 2),
-    (256, 1),
-    (512, 2),
-    *((512, 1),) * 5,
-    (1024, 2),
-    (1024, 1),
-)
-# How often each stem reduces height and width.
-_REDUCTIONS = {"imagenet": 32, "medium": 16, "small": 8}
-# On maps below 4x4, a zero-padded 3x3 filter reaches past both borders of its input, and the
-# default kernel of Larq Compute Engine computes wrong values.
-_SMALLEST_MAP = 4
 
 KERNEL_INITIALIZERS = {
     "glorot_uniform": keras.initializers.GlorotUniform,
@@ -125,23 +107,20 @@ def _reactnet(
     width: float,
     reverse_input: bool,
 ) -> keras.Model:
-    _check_stem(name, stem, input_shape)
+    check_stem(name, stem, input_shape)
     image = keras.Input(input_shape, name="image")
     x = ReverseImage(name="reverse")(image) if reverse_input else image
     x = keras.layers.Conv2D(
-        _channels(_STEM_CHANNELS, width),
+        scaled(name, STEM_CHANNELS, width),
         3,
-        strides=1 if stem == "small" else 2,
+        strides=stem_stride(stem),
         padding="same",
         use_bias=False,
         name="stem_conv",
     )(x)
     x = _batch_norm("stem_bn")(x)
-    last_stride = max(index for index, (_, stride) in enumerate(_BLOCKS) if stride == 2)
-    for index, (channels, stride) in enumerate(_BLOCKS):
-        if stem != "imagenet" and index == last_stride:
-            stride = 1
-        x = _block(x, _channels(channels, width), stride, conv, name=f"block{index + 1}")
+    for index, (channels, stride) in enumerate(blocks(name, stem, width)):
+        x = _block(x, channels, stride, conv, name=f"block{index + 1}")
     features = keras.layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(image, features, name=name)
 
@@ -174,27 +153,3 @@ def _block(x: tf.Tensor, channels: int, strides: int, conv: Convolution, name: s
 def _batch_norm(name: str) -> keras.layers.BatchNormalization:
     """BatchNorm with PyTorch's momentum (0.1 there) and epsilon, as the reference has it."""
     return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)
-
-
-def _channels(channels: int, width: float) -> int:
-    """The number of channels at this width; where channels double, they still double exactly."""
-    scaled = round(_STEM_CHANNELS * width)
-    if scaled < 1:
-        raise ConfigError(f"reactnet's width must be at least {1 / _STEM_CHANNELS}, not {width}.")
-    return scaled * (channels // _STEM_CHANNELS)
-
-
-def _check_stem(name: str, stem: str, input_shape: tuple[int, int, int]) -> None:
-    """Check that the stem exists and that the images are large enough for it."""
-    if stem not in _REDUCTIONS:
-        known = ", ".join(repr(known) for known in _REDUCTIONS)
-        raise ConfigError(f"{name}'s stem must be one of {known}, not {stem!r}.")
-    smallest = _SMALLEST_MAP * _REDUCTIONS[stem]
-    if min(input_shape[:2]) < smallest:
-        hint = {"imagenet": ", or stem: medium or small", "medium": ", or stem: small"}.get(
-            stem, ""
-        )
-        raise ModelError(
-            f"{name} with stem {stem!r} needs images of {smallest} pixels or more on each side, "
-            f"not {input_shape[0]}x{input_shape[1]}: choose a larger image_size{hint}."
-        )

@@ -3,9 +3,13 @@
 import numpy as np
 import pytest
 
+from s2bnn_tf.export import convert_model, deployment_model
+from s2bnn_tf.export.lce import run_file
 from s2bnn_tf.layers.structure import is_binary, leaf_layers
+from s2bnn_tf.vectors import unit_length
 
 slow = pytest.mark.slow
+KERNELS = ("portable", None)  # and the fastest
 
 
 @slow
@@ -30,6 +34,26 @@ def test_real_valued_network_is_exact_to_rounding(make_encoder, digits, convert_
     report = convert_and_verify(encoder, digits)
     assert report.signs == 0
     assert report.dictated_error < 1e-5
+
+
+@slow
+def test_a_network_with_gates_on_the_computer_and_on_the_device(
+    make_encoder, digits, convert_and_verify
+):
+    """The device's kernels give the same bits; the signs that rounding turns change little."""
+    runtime = pytest.importorskip("s2bnn_runtime")
+    encoder = make_encoder("bnext", 32, stem="small", width=0.125)
+    deployed = deployment_model(encoder, 32)
+    report = convert_and_verify(encoder, digits, deployed=deployed)
+    assert report.binary_convolutions == 31
+    assert report.dictated_error < 1e-4  # TensorFlow Lite's own sigmoid
+    model = convert_model(deployed, output_name="features")
+    expected, *found = [
+        run_file(model, digits, "indirect")[0],
+        *(runtime.Interpreter(model, kernels=kernels).predict(digits) for kernels in KERNELS),
+    ]
+    np.testing.assert_array_equal(*found)
+    assert (unit_length(found[0]) * unit_length(expected)).sum(axis=1).min() > 0.99
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@
 
 namespace s2bnn {
 
-// Within 2e-7 of the exact value; NaN remains NaN. L is the number of floats in a vector.
+// Within 3e-7 of the exact value, relative to it; NaN remains NaN. L is the number of floats in a
+// vector.
 template <int L, class Floats>
 S2BNN_INLINE Floats logistic(Floats x) {
   typedef uint32_t Words __attribute__((vector_size(4 * L)));
