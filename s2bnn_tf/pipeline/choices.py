@@ -22,7 +22,11 @@ SIZES: dict[str, tuple[str, ...]] = {
     "medium": ("data.image_size=64", "student.width=0.25"),
     "large": ("data.image_size=128", "student.width=0.5"),
 }
-_MANY = 10_000  # pictures
+# From so many pictures on, the teacher sees few of them twice in the time that there is: a wider
+# one learns more from each, and needs more of the time than the student.
+MANY = 10_000
+_TEACHER_OF_MANY = "student.width=0.5"
+_LARGEST_BATCH = 64
 _MEDIUM_STEM = 64  # pixels on each side; it does not take smaller inputs, and saves work on others
 _SMALL_SIDE = 48  # pixels; the median of smaller pictures is not enlarged to 64
 _LARGEST_QUEUE = 16384  # keys
@@ -30,7 +34,7 @@ _LARGEST_QUEUE = 16384  # keys
 _EVERYWHERE = ("data", "seed", "precision", "monitor", "loggers")
 # The keys of the shipped recipe that another network may lack.
 _OPTIONS = ("stem", "width", "binarize_weights", "kernel_initializer")
-_SMALLEST_BATCH = 16  # of the teacher; the student's are half of them
+_SMALLEST_BATCH = 16  # of the teacher; the student's are half of them where pictures are few
 
 
 def choose_what_fits(
@@ -73,7 +77,7 @@ def sizes_and_batches(look: Look, options: Options) -> Iterator[tuple[str, int]]
     """The choices that are left to us, the best first."""
     small = look.side < _SMALL_SIDE
     sizes = (options.size,) if options.size else ("small",) if small else ("medium", "small")
-    largest = 2 ** int(math.log2(max(2, min(_largest_batch(look), look.train // 4))))
+    largest = 2 ** int(math.log2(max(2, min(_LARGEST_BATCH, look.train // 4))))
     given = any(override.startswith("data.batch_size=") for override in options.overrides)
     for size in sizes:
         batch = largest
@@ -97,19 +101,20 @@ def choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tup
             f"of {data.batch_size}; set it to {look.train // 2} or less."
         )
     shared = (*source_and_size, *_augmentation(look, color=look.color and data.channels == 3))
-    recipes = {}
-    teacher = options.teacher
+    recipes: dict[str, tuple[str, ...]] = {}
+    teacher, many = options.teacher, look.train >= MANY
     if teacher is None:
         queue = max(batch, min(_LARGEST_QUEUE, look.train * 4 // 5) // batch * batch)
         recipes["teacher"] = (
             *shared,
             f"data.batch_size={batch}",
             f"objective.queue_size={queue}",
+            *([_TEACHER_OF_MANY] if many else []),
             *everywhere,
         )
     stem = "medium" if min(data.shape[:2]) >= _MEDIUM_STEM else "small"
     network, two_steps = _choose_student(given, (f"student.stem={stem}", *student))
-    own = (*shared, f"data.batch_size={max(2, batch // 2)}", *network)
+    own = (*shared, f"data.batch_size={batch if many else max(2, batch // 2)}", *network)
     if teacher is not None:
         # Words are in the teacher's own space, which centered targets leave.
         fewer = centered(given) if options.words is None else ()
@@ -154,8 +159,3 @@ def _augmentation(look: Look, *, color: bool) -> tuple[str, ...]:
     of_color = () if color else ("data.jitter_probability=0.9",)
     of_size = ("data.crop_scale=[0.3, 1.0]", "data.center_crop=1.0")
     return (*of_color, *(of_size if look.side < _SMALL_SIDE else ()))
-
-
-def _largest_batch(look: Look) -> int:
-    """With many pictures there are steps enough for a batch that computes faster."""
-    return 64 if look.train < _MANY else 128

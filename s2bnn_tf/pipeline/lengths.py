@@ -10,6 +10,7 @@ from pathlib import Path
 
 from s2bnn_tf.config import Config
 from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.pipeline.choices import MANY
 from s2bnn_tf.pipeline.look import Look
 from s2bnn_tf.pipeline.options import Options
 from s2bnn_tf.pipeline.recipes import load
@@ -20,6 +21,7 @@ from s2bnn_tf.training import Cost, return_memory, time_steps
 
 # The share of the time that is trained in; measuring, conversion and the report take the rest.
 _SHARES = {"teacher": 0.25, "step1": 0.45, "student": 0.30}
+_SHARES_OF_MANY = {"teacher": 0.5, "step1": 0.30, "student": 0.20}
 _MOST_PASSES = {"teacher": 250, "step1": 250, "student": 150}  # over the pictures
 MOST_MEASURED = 10_000  # pictures to learn from, and as many to measure with
 _REST_SECONDS = 60.0  # measuring, conversion and the report, with few pictures
@@ -70,20 +72,22 @@ def set_lengths(
         ConfigError: If the time is too short for any of them.
     """
     given = tuple(o for o in options.overrides if o.startswith("steps="))
-    whole, complete, minutes = sum(_SHARES[stage] for stage in recipes), {}, {}
+    shares = _SHARES if pictures < MANY else _SHARES_OF_MANY
+    shares = {stage: shares[stage] / sum(shares[s] for s in recipes) for stage in recipes}
+    seconds = 60 * options.minutes - spent
+    needed = max(_FEWEST_STEPS * costs[stage].seconds / shares[stage] for stage in recipes)
+    if seconds < needed and not given:
+        raise ConfigError(
+            f"{options.minutes:g} minutes are too few for anything here; give at least "
+            f"--minutes {math.ceil((spent + needed) / 60)}."
+        )
+    complete, minutes = {}, {}
     for stage, changes in recipes.items():
         cost = costs[stage]
         config = load(stage, (*changes, *given))
         if not given:
             most = math.ceil(_MOST_PASSES[stage] * pictures / config.data.batch_size)
-            share = (60 * options.minutes - spent) * _SHARES[stage] / whole
-            steps = min(int(share / cost.seconds), most)
-            if steps < _FEWEST_STEPS:
-                needed = _FEWEST_STEPS * cost.seconds * whole / _SHARES[stage]
-                raise ConfigError(
-                    f"{options.minutes:g} minutes are too few for anything here; give at least "
-                    f"--minutes {math.ceil((spent + needed) / 60)}."
-                )
+            steps = min(int(shares[stage] * seconds / cost.seconds), most)
             config = dataclasses.replace(config, steps=steps)
         complete[stage] = (*changes, f"steps={config.steps}", *name_plugins(config))
         minutes[stage] = ((config.steps or 0) * cost.seconds + cost.start_seconds) / 60

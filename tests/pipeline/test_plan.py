@@ -59,3 +59,12 @@ def test_the_smallest_time_is_named():
     )
     with pytest.raises(ConfigError):
         of(60_000, 10_000, needed - 1)
+
+
+def test_of_many_pictures_the_teacher_is_wider_and_has_more_of_the_time():
+    few, many = of(9_999, 1_000, 60), of(10_000, 1_000, 60)
+    assert few.config("teacher").student.width == 0.25
+    assert many.config("teacher").student.width == 0.5
+    assert few.config("student").student.width == many.config("student").student.width == 0.25
+    assert few.minutes["teacher"] < few.minutes["student"] < few.minutes["step1"]
+    assert many.minutes["teacher"] > many.minutes["step1"] > many.minutes["student"]
