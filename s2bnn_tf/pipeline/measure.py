@@ -40,8 +40,8 @@ def pixel_features(
     (bank, bank_labels), (queries, query_labels) = (
         _pixels(source, side, center_crop, seen or (side, side, 3)) for source in (train, test)
     )
-    if _are_gray(bank) and _are_gray(queries):
-        bank, queries = bank[..., :1], queries[..., :1]
+    channels = max(bank.shape[-1], queries.shape[-1])
+    bank, queries = (_with_channels(images, channels) for images in (bank, queries))
     bank, queries = bank.reshape(len(bank), -1), queries.reshape(len(queries), -1)
     mean = bank.mean(axis=0)
     return bank - mean, bank_labels, queries - mean, query_labels
@@ -55,14 +55,20 @@ def _pixels(
     dataset = labeled_dataset(
         source, image_size=size, batch_size=256, center_crop=center_crop, channels=channels
     )
-    batches = list(dataset.as_numpy_iterator())
-    images = np.concatenate([_shrink(images, side) for images, _ in batches])
-    return images, np.concatenate([labels for _, labels in batches])
+    labels, images = [], []
+    for batch, batch_labels in dataset.as_numpy_iterator():
+        small = _shrink(batch, side)
+        is_gray = (small == small[..., :1]).all()
+        images.append(small[..., :1].copy() if is_gray else small)
+        labels.append(batch_labels)
+    channels = max(small.shape[-1] for small in images)
+    whole = np.concatenate([_with_channels(small, channels) for small in images])
+    return whole, np.concatenate(labels)
 
 
-def _are_gray(images: FloatArray) -> bool:
-    """Whether all channels of images `(N, H, W, C)` are equal."""
-    return bool((images == images[..., :1]).all())
+def _with_channels(images: FloatArray, channels: int) -> FloatArray:
+    """Repeat the channel of gray images where others have colors."""
+    return images if images.shape[-1] == channels else np.repeat(images, channels, axis=-1)
 
 
 def _shrink(images: FloatArray, side: int) -> FloatArray:

@@ -43,6 +43,7 @@ from s2bnn_tf.teachers import (
     load_teacher,
     read_features,
 )
+from s2bnn_tf.training import return_memory
 
 PIXELS = (8, 32)
 # The linear probe of the pixels of more than so many pictures ends after so many iterations: with
@@ -158,6 +159,7 @@ def _accuracies(
         return dict.fromkeys(names)
     found: dict[str, float | None] = {}
     for name in MODELS:
+        return_memory()
         progress(f"Measuring {metric}: {name}")
         path = output_dir / ("student.tflite" if name == "tflite" else name)
         if name == "teacher" and "teacher" not in plan.recipes:
@@ -168,6 +170,7 @@ def _accuracies(
             found[name] = result["top1"]
     data = plan.config("student").data
     for side in PIXELS:
+        return_memory()
         progress(f"Measuring {metric}: raw pixels, {side}x{side}")
         pixels = pixel_features(train, test, side, data.center_crop, data.shape)
         most = _ENOUGH if len(pixels[0]) > _MANY else MAX_ITERATIONS
