@@ -47,7 +47,7 @@ NETWORKS = {
 WORTH_MODELLING = 0.001
 # What a function is part of, by a piece of its name; the first one that fits.
 OPERATIONS = (
-    ("binary convolutions: counting", ("accumulate",)),
+    ("binary convolutions: counting", ("accumulate", "ByteRows")),
     ("binary convolutions: preparing rows", ("TiledBconv::", "prepare_words")),
     ("scaling, adding, activations, signs", ("TileProgram<",)),
     ("pooling", ("PoolInput",)),

@@ -68,6 +68,7 @@ run_tests() {
 run_sanitizers() { make sanitize CLANG=clang++-14 FUZZ_SECONDS=20; }
 
 run_wheels() {
+  make test-aarch64
   tools/build_wheels.sh "$python" build/quick --quick
   PYTHON=$python tools/test_hosts.sh build/quick build/hosts --short
   PYTHON=$python tools/test_programs.sh build/quick build/programs

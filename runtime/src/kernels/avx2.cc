@@ -10,7 +10,7 @@
 namespace s2bnn {
 namespace {
 
-struct Avx2Isa {
+struct Avx2Isa : IsaDefaults<Avx2Isa> {
   static constexpr int kBlock = 64;
   static constexpr int kLanes = 8;
   static constexpr int kVectors = 1;

@@ -10,7 +10,7 @@
 namespace s2bnn {
 namespace {
 
-struct Avx512Isa {
+struct Avx512Isa : IsaDefaults<Avx512Isa> {
   static constexpr int kBlock = 64;
   static constexpr int kLanes = 16;
   static constexpr int kVectors = 2;

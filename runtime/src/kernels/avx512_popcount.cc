@@ -35,7 +35,7 @@
 namespace s2bnn {
 namespace {
 
-struct Avx512Isa {
+struct Avx512Isa : IsaDefaults<Avx512Isa> {
   static constexpr int kBlock = 32;
   static constexpr int kLanes = 16;
   static constexpr int kVectors = 2;

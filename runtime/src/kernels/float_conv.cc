@@ -64,6 +64,7 @@ void FloatConv::compute(const TilePosition& position, float* tile) const {
   // An absent pixel is computed as if it were the last one.
   std::fill(conv.pixels + position.pixels, conv.pixels + kMaxTilePixels,
             conv.pixels[position.pixels - 1]);
+  conv.channels = position.channels;
   conv.rows = window_.filter_height;
   conv.row_length = window_.filter_width * input_[3];
   conv.row_step = prepared_row_;

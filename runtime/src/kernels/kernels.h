@@ -17,6 +17,9 @@ namespace s2bnn {
 
 constexpr int kMaxTilePixels = 8;
 
+// How many bytes kernels may read behind the weights and behind the prepared pixels.
+constexpr size_t kReadBehind = 128;
+
 // One tile of a binary convolution before scaling: for each pixel and output channel the number of
 // input bits that differ from the filter's bits.
 //
@@ -30,6 +33,7 @@ struct ConvTile {
   int units;        // in a pixel, or in its channels of the group
   size_t row_step;  // bytes from one filter row's input to the next one's
   size_t tap_step;  // bytes from one filter column's input to the next one's
+  int channels;     // of the block: the sums of absent ones need not be computed
   const uint8_t* weights;
   uint16_t* sums;
 };
@@ -69,10 +73,11 @@ struct TilePosition {
 
 // Memory for the first operation of a program, and for values that are needed again.
 struct TileMemory {
-  const uint16_t* sums;             // [pixel][block], of a binary convolution
-  const float* const* corrections;  // per pixel, null inside of the map: what zero padding adds
-  const float* made;                // [pixel][block], of a pooling or a float convolution
-  float* slots;                     // [slot][pixel][block]
+  const uint16_t* sums;  // [pixel][block], of a binary convolution
+  // What zero padding adds, per pixel: null inside of the map. Null if no pixel has any.
+  const float* const* corrections;
+  const float* made;  // [pixel][block], of a pooling or a float convolution
+  float* slots;       // [slot][pixel][block]
 };
 
 // The input of a float pooling.
@@ -87,6 +92,7 @@ struct PoolInput {
 
 // One tile of a float convolution with few products. It always has kMaxTilePixels pixels.
 struct FloatConvTile {
+  int channels;  // of the block that are needed
   // For each output pixel the prepared input under the filter's first tap.
   const float* pixels[kMaxTilePixels];
   int rows, row_length;  // of the filter; a row is its columns by input channels

@@ -17,7 +17,7 @@ inline uint32_t count_bits(uint32_t x) {
   return (x + (x >> 16)) & 0xffu;
 }
 
-struct PortableIsa {
+struct PortableIsa : IsaDefaults<PortableIsa> {
   static constexpr int kBlock = 32;
   static constexpr int kLanes = 4;
   static constexpr int kVectors = 2;

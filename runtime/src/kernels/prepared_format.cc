@@ -30,8 +30,7 @@ void prepare_group(const uint32_t* words, int count, PreparedFormat format, uint
       if (count % 2 == 1) write(words[count - 1], output + 4 * (count - 1));
       if (count % 2 == 1 && count > 1) write(words[count - 1], output + 4 * count);
       break;
-    case PreparedFormat::kBytes:
-    case PreparedFormat::kWords: std::memcpy(output, words, 4 * static_cast<size_t>(count)); break;
+    default: break;
   }
 }
 
@@ -51,6 +50,10 @@ int bytes_of_unit(PreparedFormat format) {
 
 void prepare_words(const uint32_t* words, size_t groups, int count, PreparedFormat format,
                    uint8_t* output) {
+  if (format == PreparedFormat::kBytes || format == PreparedFormat::kWords) {
+    std::memcpy(output, words, groups * count * sizeof(uint32_t));  // as they are
+    return;
+  }
   const int64_t bytes = prepared_bytes(count, format);
   for (size_t i = 0; i < groups; ++i, words += count, output += bytes) {
     prepare_group(words, count, format, output);

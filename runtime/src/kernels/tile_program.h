@@ -159,17 +159,29 @@ struct TileProgram {
     }
 
     void scale(Values& x, const ScaleParameters& s) const {
-      each(x, [&](Floats& y, int p, int c) S2BNN_INLINE_LAMBDA {
-        Integers doubled = __builtin_convertvector(
-                               Vectors::template read<Sums>(memory_.sums + in_tile(p, c)), Integers)
-                           << 1;
-        if (s.clamps) {
-          doubled = doubled < s.clamp_high ? doubled : Integers{} + s.clamp_high;
-          doubled = doubled > s.clamp_low ? doubled : Integers{} + s.clamp_low;
+      Floats multiplier[V], bias[V];
+      for (int v = 0; v < V; ++v) {
+        multiplier[v] = Vectors::template read<Floats>(s.multiplier + channel_ + v * L);
+        bias[v] = Vectors::template read<Floats>(s.bias + channel_ + v * L);
+      }
+#pragma GCC unroll 8
+      for (int p = 0; p < P; ++p) {
+        Integers doubled[V];
+        Isa::read_doubled(memory_.sums + in_tile(p, 0), doubled);
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) {
+          if (s.clamps) {
+            doubled[v] = doubled[v] < s.clamp_high ? doubled[v] : Integers{} + s.clamp_high;
+            doubled[v] = doubled[v] > s.clamp_low ? doubled[v] : Integers{} + s.clamp_low;
+          }
+          x[p][v] = __builtin_convertvector(doubled[v], Floats) * multiplier[v] + bias[v];
         }
-        const Floats multiplier = Vectors::template read<Floats>(s.multiplier + channel_ + c);
-        y = __builtin_convertvector(doubled, Floats) * multiplier +
-            Vectors::template read<Floats>(s.bias + channel_ + c);
+      }
+      if (memory_.corrections != nullptr) correct(x);
+    }
+
+    void correct(Values& x) const {
+      each(x, [&](Floats& y, int p, int c) S2BNN_INLINE_LAMBDA {
         const float* correction = memory_.corrections[pixel_in_tile_ + p];
         if (correction != nullptr) y += Vectors::template read<Floats>(correction + channel_ + c);
       });
@@ -192,14 +204,27 @@ struct TileProgram {
       });
     }
 
+    // Like each(), and passes the address of the register's place in a tensor whose first one is
+    // `memory`.
+    template <class T, class Body>
+    S2BNN_INLINE void each_in(const TileOp& op, T* memory, Values& x, Body body) const {
+      memory += pixel_ * op.pixel_stride + first_channel(op);
+#pragma GCC unroll 8
+      for (int p = 0; p < P; ++p) {
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) body(x[p][v], memory + v * L, v * L);
+        memory += op.pixel_stride;
+        if (p == 3) memory += skip_ * op.pixel_stride;
+      }
+    }
+
     template <class Function>
     void with_tensor(Values& x, const TileOp& op, Function f) const {
-      const float* memory = static_cast<const float*>(op.memory) + first_channel(op);
-      each(x, [&](Floats& y, int p, int c) S2BNN_INLINE_LAMBDA {
-        const float* x = memory + pixel(p) * op.pixel_stride + c;
-        y = f(y, kWhole ? Vectors::template read<Floats>(x)
-                        : Vectors::read_part(x, present(c) * sizeof(float)));
-      });
+      each_in(op, static_cast<const float*>(op.memory), x,
+              [&](Floats& y, const float* from, int c) S2BNN_INLINE_LAMBDA {
+                y = f(y, kWhole ? Vectors::template read<Floats>(from)
+                                : Vectors::read_part(from, present(c) * sizeof(float)));
+              });
     }
 
     // A tile may hold pixels of several images.
@@ -236,11 +261,10 @@ struct TileProgram {
     }
 
     void store(Values& x, const TileOp& op) const {
-      float* memory = static_cast<float*>(op.memory) + first_channel(op);
-      each(x, [&](Floats& y, int p, int c) S2BNN_INLINE_LAMBDA {
-        std::memcpy(memory + pixel(p) * op.pixel_stride + c, &y,
-                    kWhole ? sizeof(y) : present(c) * sizeof(float));
-      });
+      each_in(op, static_cast<float*>(op.memory), x,
+              [&](Floats& y, float* to, int c) S2BNN_INLINE_LAMBDA {
+                std::memcpy(to, &y, kWhole ? sizeof(y) : present(c) * sizeof(float));
+              });
     }
 
     // Stores the means of the patch's 2x2 pixels. The plan asks for them only if all pixels and
@@ -267,18 +291,22 @@ struct TileProgram {
     }
 
     void quantize(Values& x, const TileOp& op) const {
-      const bool last = present_ <= kGroup;  // it fills up its word
-      const size_t bytes = last ? 4 - channel_ / 8 % 4 : kGroup / 8;
-      for (int p = 0; p < P; ++p) {
+      uint8_t* target =
+          reinterpret_cast<uint8_t*>(static_cast<uint32_t*>(op.memory) + pixel_ * op.pixel_stride) +
+          (op.channel_offset + channel_) / 8;
+      const size_t stride = op.pixel_stride * sizeof(uint32_t);
+      const bool fills = present_ <= kGroup && (channel_ + kGroup) % 32 != 0;
+      if constexpr (P == kMaxTilePixels && kWhole && Isa::kStoresSigns) {
+        if (!fills) return Isa::store_signs(x, target, stride, skip_ * stride);
+      }
+      for (int p = 0; p < P; ++p, target += p == 4 ? (1 + skip_) * stride : stride) {
         uint32_t bits = 0;
         for (int v = 0; v < V; ++v) bits |= Isa::negative(x[p][v]) << (v * L);
         if (!kWhole) bits &= (uint32_t{1} << present_) - 1;  // fewer than 32
-        uint32_t* words = static_cast<uint32_t*>(op.memory) + pixel(p) * op.pixel_stride;
-        uint8_t* target = reinterpret_cast<uint8_t*>(words) + (op.channel_offset + channel_) / 8;
-        if (kGroup == 32) {
-          std::memcpy(target, &bits, 4);
+        if (fills) {                                         // the last channels' word, with zeros
+          std::memcpy(target, &bits, 4 - channel_ / 8 % 4);
         } else {
-          std::memcpy(target, &bits, bytes);
+          std::memcpy(target, &bits, kGroup / 8);
         }
       }
     }

@@ -16,7 +16,7 @@ struct TileSources {
   static constexpr int B = Vectors::B, L = Vectors::L, V = Vectors::V, kGroup = Vectors::kGroup;
 
   static void convolve(const FloatConvTile& t) {
-    for (int c = 0; c < B; c += kGroup) {
+    for (int c = 0; c < t.channels; c += kGroup) {
       Floats y[kMaxTilePixels][V];
       for (auto& pixel : y) {
         for (int v = 0; v < V; ++v) pixel[v] = Vectors::template read<Floats>(t.bias + c + v * L);
@@ -25,17 +25,7 @@ struct TileSources {
       for (int row = 0; row < t.rows; ++row) {
         const float* pixels[kMaxTilePixels];
         for (int p = 0; p < kMaxTilePixels; ++p) pixels[p] = t.pixels[p] + row * t.row_step;
-        for (int i = 0; i < t.row_length; ++i, weights += B) {
-          Floats w[V];
-          for (int v = 0; v < V; ++v) w[v] = Vectors::template read<Floats>(weights + v * L);
-#pragma GCC unroll 8
-          for (int p = 0; p < kMaxTilePixels; ++p) {
-            const Floats x =
-                pixels[p][i] - Floats{};  // in all lanes; adding to zero would change -0
-#pragma GCC unroll 4
-            for (int v = 0; v < V; ++v) y[p][v] += x * w[v];
-          }
-        }
+        for (int i = 0; i < t.row_length; ++i, weights += B) add_product(y, pixels, i, weights);
       }
       for (int p = 0; p < kMaxTilePixels; ++p) std::memcpy(t.tile + p * B + c, y[p], sizeof(y[p]));
     }
@@ -48,29 +38,81 @@ struct TileSources {
       const uint32_t row = pixel / in.output_width;
       const int top = static_cast<int>(row % in.output_height) * w.stride_height - in.padding_top;
       const int left = static_cast<int>(pixel % in.output_width) * w.stride_width - in.padding_left;
-      const int y0 = std::max(top, 0), y1 = std::min(top + w.filter_height, in.height);
-      const int x0 = std::max(left, 0), x1 = std::min(left + w.filter_width, in.width);
-      const float* image = in.data + static_cast<size_t>(row / in.output_height) * in.height *
-                                         in.width * in.channels;
-      for (int c = 0; c < at.channels; c += L) {
-        const size_t bytes = std::min(at.channels - c, L) * sizeof(float);
-        Floats y = Floats{} + (in.average ? 0.f : -std::numeric_limits<float>::max());
-        for (int iy = y0; iy < y1; ++iy) {
-          const float* x =
-              image + (static_cast<size_t>(iy) * in.width + x0) * in.channels + at.channel + c;
-          for (int ix = x0; ix < x1; ++ix, x += in.channels) {
-            const Floats value = bytes == sizeof(Floats) ? Vectors::template read<Floats>(x)
-                                                         : Vectors::read_part(x, bytes);
-            y = in.average ? y + value : y < value ? value : y;
-          }
-        }
-        if (in.average) y = divided(y, (y1 - y0) * (x1 - x0));
-        std::memcpy(pooled + p * B + c, &y, sizeof(y));
+      PoolWindow window;
+      const int y0 = std::max(top, 0), x0 = std::max(left, 0);
+      window.rows = std::min(top + w.filter_height, in.height) - y0;
+      window.columns = std::min(left + w.filter_width, in.width) - x0;
+      window.channels = in.channels;
+      window.row_step = static_cast<size_t>(in.width) * in.channels;
+      window.first =
+          in.data +
+          (static_cast<size_t>(row / in.output_height) * in.height + y0) * window.row_step +
+          static_cast<size_t>(x0) * in.channels + at.channel;
+      if (in.average) {
+        pool_pixel<true>(window, at.channels, pooled + p * B);
+      } else {
+        pool_pixel<false>(window, at.channels, pooled + p * B);
       }
     }
   }
 
  private:
+  static constexpr int kSideBySide = 4;  // registers of one pooled pixel
+
+  // The part of a pooling's window that lies in the image.
+  struct PoolWindow {
+    const float* first;
+    int rows, columns, channels;
+    size_t row_step;
+  };
+
+  // Adds the products of input i for each pixel and channel.
+  static S2BNN_INLINE void add_product(Floats (&y)[kMaxTilePixels][V],
+                                       const float* const (&pixels)[kMaxTilePixels], int i,
+                                       const float* weights) {
+    Floats w[V];
+    for (int v = 0; v < V; ++v) w[v] = Vectors::template read<Floats>(weights + v * L);
+#pragma GCC unroll 8
+    for (int p = 0; p < kMaxTilePixels; ++p) {
+      const Floats x = pixels[p][i] - Floats{};  // in all lanes; adding to zero would change -0
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) y[p][v] += x * w[v];
+    }
+  }
+
+  template <bool kAverage>
+  static void pool_pixel(const PoolWindow& window, int channels, float* pooled) {
+    int c = 0;
+    for (; c + kSideBySide * L <= channels; c += kSideBySide * L) {
+      pool_channels<kAverage, kSideBySide, true>(window, c, kSideBySide * L, pooled);
+    }
+    for (; c + L <= channels; c += L) pool_channels<kAverage, 1, true>(window, c, L, pooled);
+    if (c < channels) pool_channels<kAverage, 1, false>(window, c, channels - c, pooled);
+  }
+
+  template <bool kAverage, int N, bool kWhole>
+  static S2BNN_INLINE void pool_channels(const PoolWindow& window, int channel, int channels,
+                                         float* pooled) {
+    Floats y[N];
+    for (Floats& value : y)
+      value = Floats{} + (kAverage ? 0.f : -std::numeric_limits<float>::max());
+    for (int row = 0; row < window.rows; ++row) {
+      const float* x = window.first + row * window.row_step + channel;
+      for (int column = 0; column < window.columns; ++column, x += window.channels) {
+#pragma GCC unroll 4
+        for (int n = 0; n < N; ++n) {
+          const Floats value = kWhole ? Vectors::template read<Floats>(x + n * L)
+                                      : Vectors::read_part(x, channels * sizeof(float));
+          y[n] = kAverage ? y[n] + value : y[n] < value ? value : y[n];
+        }
+      }
+    }
+    for (int n = 0; n < N; ++n) {
+      if (kAverage) y[n] = divided(y[n], window.rows * window.columns);
+      std::memcpy(pooled + channel + n * L, &y[n], sizeof(Floats));
+    }
+  }
+
   // Division is slow. For a power of two, a product gives exactly the same result.
   static Floats divided(Floats x, int by) {
     const float divisor = static_cast<float>(by);

@@ -11,8 +11,29 @@
 
 namespace s2bnn {
 
-// An Isa has kBlock; kLanes, the floats in a register; kVectors, the number of registers side by
-// side; Floats, kLanes of them; and static uint32_t negative(Floats x), with bit i set if x[i] < 0.
+// What an Isa may replace by instructions of its own. It takes the Isa as a parameter so that each
+// kernel file has its own functions.
+template <class Isa>
+struct IsaDefaults {
+  // True if there is store_signs(x, bytes, stride, skip), which stores the signs of 8 pixels by
+  // kLanes * kVectors = 8 channels: a byte each, `stride` apart, and `skip` more behind the fourth.
+  static constexpr bool kStoresSigns = false;
+
+  // Reads the sums of a pixel, kVectors registers of 16 bits, as integers of 32 bits, times two.
+  template <class Integers, size_t V>
+  static S2BNN_INLINE void read_doubled(const uint16_t* sums, Integers (&doubled)[V]) {
+    typedef uint16_t Sums __attribute__((vector_size(sizeof(Integers) / 2)));
+    for (size_t v = 0; v < V; ++v) {
+      Sums narrow;
+      std::memcpy(&narrow, sums + v * sizeof(Sums) / sizeof(uint16_t), sizeof(narrow));
+      doubled[v] = __builtin_convertvector(narrow, Integers) << 1;
+    }
+  }
+};
+
+// An Isa has IsaDefaults as its base; kBlock; kLanes, the floats in a register; kVectors, the
+// number of registers side by side; Floats, kLanes of them; and static uint32_t negative(Floats x),
+// with bit i set if x[i] < 0.
 template <class Isa>
 struct TileVectors {
   static constexpr int B = Isa::kBlock;

@@ -100,7 +100,7 @@ TiledBconv::TiledBconv(const Op& op, const Partition& partition, const Kernels& 
   pixel_bytes_ = groups_ * group_bytes_;
   row_bytes_ = static_cast<size_t>(padded_width(input_, w)) * pixel_bytes_;
   prepared_rows_ = static_cast<int>(padded_height(input_, w));
-  prepared_.assign(static_cast<size_t>(input_[0]) * prepared_rows_ * row_bytes_, 0);
+  prepared_.assign(static_cast<size_t>(input_[0]) * prepared_rows_ * row_bytes_ + kReadBehind, 0);
   if (has_zero_padding(op)) make_corrections(op, partition);
 }
 
@@ -109,7 +109,7 @@ void TiledBconv::pack_weights(const uint32_t* filter) {
   const size_t units = group_bytes_ / unit;
   const size_t taps = static_cast<size_t>(filter_[1]) * filter_[2];
   block_weight_bytes_ = taps * group_bytes_ * kernels_.block;
-  weights_.assign(blocks_.size() * block_weight_bytes_, 0);
+  weights_.assign(blocks_.size() * block_weight_bytes_ + kReadBehind, 0);
   std::vector<uint8_t> prepared(group_bytes_);
   for (size_t b = 0; b < blocks_.size(); ++b) {
     for (int lane = 0; lane < blocks_[b].channels; ++lane) {
@@ -206,6 +206,7 @@ void TiledBconv::prepare_rows(const uint32_t* input, int first, int last) {
 
 TiledBconv::Place TiledBconv::locate(const TilePosition& at) const {
   Place place;
+  place.corrected = false;
   const int first_run = at.skip == 0 ? at.pixels : 4;
   locate_run(at.pixel, 0, first_run, &place);
   if (first_run < at.pixels) locate_run(at.pixel + 4 + at.skip, 4, at.pixels, &place);
@@ -226,6 +227,7 @@ void TiledBconv::locate_run(size_t pixel, int p, int last, Place* place) const {
     for (; p < last && x < width; ++p, ++x, input += step) {
       place->pixels[p] = input;
       place->corrections[p] = border == nullptr ? nullptr : border[x];
+      place->corrected |= place->corrections[p] != nullptr;
     }
   }
 }
@@ -239,6 +241,7 @@ void TiledBconv::accumulate(const Place& place, int pixels, int block, uint16_t*
   tile.units = static_cast<int>(group_bytes_) / bytes_of_unit(kernels_.format);
   tile.row_step = window_.dilation_height * row_bytes_;
   tile.tap_step = window_.dilation_width * pixel_bytes_;
+  tile.channels = blocks_[block].channels;
   tile.weights = weights_.data() + block * block_weight_bytes_;
   tile.sums = sums;
   kernels_.accumulate(tile, pixels);

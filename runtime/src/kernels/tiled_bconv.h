@@ -47,6 +47,7 @@ class TiledBconv {
   struct Place {
     const uint8_t* pixels[kMaxTilePixels];
     const float* corrections[kMaxTilePixels];
+    bool corrected;  // true if there is one
   };
   Place locate(const TilePosition& position) const;
 

@@ -101,7 +101,8 @@ class BconvRunner : public Runner {
     position.channels = bconv_.channels(block);
     const TiledBconv::Place place = bconv_.locate(position);
     bconv_.accumulate(place, position.pixels, block, scratch.sums);
-    program_.run(position, {scratch.sums, place.corrections, nullptr, scratch.slots});
+    program_.run(position, {scratch.sums, place.corrected ? place.corrections : nullptr, nullptr,
+                            scratch.slots});
   }
 
   const int input_;
