@@ -23,26 +23,24 @@ struct NeonIsa : IsaDefaults<NeonIsa> {
 
   // Widening and doubling are one instruction.
   template <class Integers>
-  static void read_doubled(const uint16_t* sums, Integers (&doubled)[2]) {
+  static S2BNN_INLINE void read_doubled(const uint16_t* sums, Integers (&doubled)[2]) {
     const uint16x8_t eight = vld1q_u16(sums);
     doubled[0] = Integers(vshll_n_u16(vget_low_u16(eight), 1));
     doubled[1] = Integers(vshll_high_n_u16(eight, 1));
   }
 
   // One byte of signs for each of eight pixels, with instructions that work on all of them.
-  static void store_signs(const float32x4_t (&x)[8][2], uint8_t* bytes, size_t stride,
-                          size_t skip) {
+  static S2BNN_INLINE void store_signs(const float32x4_t (&x)[8][2], uint8_t* bytes, size_t stride,
+                                       size_t skip) {
     const uint8x16_t bit = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
-    uint8x16_t two[4];
-    for (int i = 0; i < 4; ++i) {
-      uint16x8_t one[2];
-      for (int j = 0; j < 2; ++j) {
-        const float32x4_t(&pixel)[2] = x[2 * i + j];
-        one[j] = vuzp1q_u16(vreinterpretq_u16_u32(vcltzq_f32(pixel[0])),
-                            vreinterpretq_u16_u32(vcltzq_f32(pixel[1])));
-      }
-      two[i] = vandq_u8(vuzp1q_u8(vreinterpretq_u8_u16(one[0]), vreinterpretq_u8_u16(one[1])), bit);
-    }
+    const auto pixel = [&](int p) S2BNN_INLINE_LAMBDA {  // all bits of a lane, or none
+      return vreinterpretq_u8_u16(vuzp1q_u16(vreinterpretq_u16_u32(vcltzq_f32(x[p][0])),
+                                             vreinterpretq_u16_u32(vcltzq_f32(x[p][1]))));
+    };
+    const auto pixels = [&](int p, int q) S2BNN_INLINE_LAMBDA {
+      return vandq_u8(vuzp1q_u8(pixel(p), pixel(q)), bit);
+    };
+    const uint8x16_t two[] = {pixels(0, 1), pixels(2, 3), pixels(4, 5), pixels(6, 7)};
     const uint8x16_t halves = vpaddq_u8(vpaddq_u8(two[0], two[1]), vpaddq_u8(two[2], two[3]));
     const uint8x16_t signs = vpaddq_u8(halves, halves);
     vst1q_lane_u8(bytes, signs, 0);

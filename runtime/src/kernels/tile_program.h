@@ -22,12 +22,20 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 #include "kernels/logistic.h"
 #include "kernels/scaling.h"
 #include "kernels/tile_vectors.h"
 
 namespace s2bnn {
+
+// A program's first operation makes x, which GCC cannot know.
+#pragma GCC diagnostic push
+#if !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 
 template <class Isa>
 struct TileProgram {
@@ -129,14 +137,21 @@ struct TileProgram {
    private:
     using Values = Floats[P][V];
 
+    // Calls body(pixel, register) for each register of the group. Both are constants, because
+    // compilers keep an array in registers only if no index is computed.
+    template <class Body>
+    static S2BNN_INLINE void each_index(Body body) {
+      each_index(body, std::make_integer_sequence<int, P * V>());
+    }
+    template <class Body, int... I>
+    static S2BNN_INLINE void each_index(Body body, std::integer_sequence<int, I...>) {
+      (body(std::integral_constant<int, I / V>(), std::integral_constant<int, I % V>()), ...);
+    }
+
     // Calls body(value, pixel, first channel) for each register.
     template <class Body>
     static S2BNN_INLINE void each(Values& x, Body body) {
-#pragma GCC unroll 8
-      for (int p = 0; p < P; ++p) {
-#pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) body(x[p][v], p, v * L);
-      }
+      each_index([&](auto p, auto v) S2BNN_INLINE_LAMBDA { body(x[p][v], p, v * L); });
     }
 
     // How many channels of a register exist.
@@ -158,29 +173,25 @@ struct TileProgram {
       return op.period == 0 ? channel : channel % op.period;
     }
 
-    void scale(Values& x, const ScaleParameters& s) const {
+    S2BNN_INLINE void scale(Values& x, const ScaleParameters& s) const {
       Floats multiplier[V], bias[V];
       for (int v = 0; v < V; ++v) {
         multiplier[v] = Vectors::template read<Floats>(s.multiplier + channel_ + v * L);
         bias[v] = Vectors::template read<Floats>(s.bias + channel_ + v * L);
       }
-#pragma GCC unroll 8
-      for (int p = 0; p < P; ++p) {
-        Integers doubled[V];
-        Isa::read_doubled(memory_.sums + in_tile(p, 0), doubled);
-#pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) {
-          if (s.clamps) {
-            doubled[v] = doubled[v] < s.clamp_high ? doubled[v] : Integers{} + s.clamp_high;
-            doubled[v] = doubled[v] > s.clamp_low ? doubled[v] : Integers{} + s.clamp_low;
-          }
-          x[p][v] = __builtin_convertvector(doubled[v], Floats) * multiplier[v] + bias[v];
+      Integers doubled[V];
+      each_index([&](auto p, auto v) S2BNN_INLINE_LAMBDA {
+        if constexpr (v == 0) Isa::read_doubled(memory_.sums + in_tile(p, 0), doubled);
+        if (s.clamps) {
+          doubled[v] = doubled[v] < s.clamp_high ? doubled[v] : Integers{} + s.clamp_high;
+          doubled[v] = doubled[v] > s.clamp_low ? doubled[v] : Integers{} + s.clamp_low;
         }
-      }
+        x[p][v] = __builtin_convertvector(doubled[v], Floats) * multiplier[v] + bias[v];
+      });
       if (memory_.corrections != nullptr) correct(x);
     }
 
-    void correct(Values& x) const {
+    S2BNN_INLINE void correct(Values& x) const {
       each(x, [&](Floats& y, int p, int c) S2BNN_INLINE_LAMBDA {
         const float* correction = memory_.corrections[pixel_in_tile_ + p];
         if (correction != nullptr) y += Vectors::template read<Floats>(correction + channel_ + c);
@@ -188,7 +199,7 @@ struct TileProgram {
     }
 
     // Makes the value negative where a bit is to be set.
-    void compare(Values& x, const ScaleParameters& s) const {
+    S2BNN_INLINE void compare(Values& x, const ScaleParameters& s) const {
       each(x, [&](Floats& y, int p, int c) S2BNN_INLINE_LAMBDA {
         const Integers sums = __builtin_convertvector(
             Vectors::template read<Sums>(memory_.sums + in_tile(p, c)), Integers);
@@ -198,7 +209,7 @@ struct TileProgram {
     }
 
     template <class Function>
-    void with_vector(Values& x, const TileOp& op, Function f) const {
+    S2BNN_INLINE void with_vector(Values& x, const TileOp& op, Function f) const {
       each(x, [&](Floats& y, int, int c) S2BNN_INLINE_LAMBDA {
         y = f(y, Vectors::template read<Floats>(op.vector + channel_ + c));
       });
@@ -209,17 +220,15 @@ struct TileProgram {
     template <class T, class Body>
     S2BNN_INLINE void each_in(const TileOp& op, T* memory, Values& x, Body body) const {
       memory += pixel_ * op.pixel_stride + first_channel(op);
-#pragma GCC unroll 8
-      for (int p = 0; p < P; ++p) {
-#pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) body(x[p][v], memory + v * L, v * L);
-        memory += op.pixel_stride;
-        if (p == 3) memory += skip_ * op.pixel_stride;
-      }
+      each_index([&](auto p, auto v) S2BNN_INLINE_LAMBDA {
+        body(x[p][v], memory + v * L, v * L);
+        if constexpr (v == V - 1)
+          memory += p == 3 ? (1 + skip_) * op.pixel_stride : op.pixel_stride;
+      });
     }
 
     template <class Function>
-    void with_tensor(Values& x, const TileOp& op, Function f) const {
+    S2BNN_INLINE void with_tensor(Values& x, const TileOp& op, Function f) const {
       each_in(op, static_cast<const float*>(op.memory), x,
               [&](Floats& y, const float* from, int c) S2BNN_INLINE_LAMBDA {
                 y = f(y, kWhole ? Vectors::template read<Floats>(from)
@@ -241,18 +250,18 @@ struct TileProgram {
     }
 
     template <class Function>
-    void with_tile(Values& x, const float* tile, Function f) const {
+    S2BNN_INLINE void with_tile(Values& x, const float* tile, Function f) const {
       each(x, [&](Floats& y, int p, int c) S2BNN_INLINE_LAMBDA {
         y = f(y, Vectors::template read<Floats>(tile + in_tile(p, c)));
       });
     }
 
-    void save(Values& x, float* tile) const {
+    S2BNN_INLINE void save(Values& x, float* tile) const {
       each(x, [&](Floats& y, int p, int c)
-                  S2BNN_INLINE_LAMBDA { std::memcpy(tile + in_tile(p, c), &y, sizeof(y)); });
+                  S2BNN_INLINE_LAMBDA { Vectors::write(y, tile + in_tile(p, c)); });
     }
 
-    void clamp(Values& x, const TileOp& op) const {
+    S2BNN_INLINE void clamp(Values& x, const TileOp& op) const {
       each(x, [&](Floats& y, int, int) S2BNN_INLINE_LAMBDA {
         const Floats low = Floats{} + op.low, high = Floats{} + op.high;
         y = y < low ? low : y;
@@ -260,37 +269,46 @@ struct TileProgram {
       });
     }
 
-    void store(Values& x, const TileOp& op) const {
+    S2BNN_INLINE void store(Values& x, const TileOp& op) const {
       each_in(op, static_cast<float*>(op.memory), x,
               [&](Floats& y, float* to, int c) S2BNN_INLINE_LAMBDA {
-                std::memcpy(to, &y, kWhole ? sizeof(y) : present(c) * sizeof(float));
+                if (kWhole) {
+                  Vectors::write(y, to);
+                } else {
+                  const Floats copy = y;  // only its address may be taken
+                  std::memcpy(to, &copy, present(c) * sizeof(float));
+                }
               });
     }
 
     // Stores the means of the patch's 2x2 pixels. The plan asks for them only if all pixels and
     // channels of the patches exist.
-    void store_pooled(Values& x, const TileOp& op) const {
+    S2BNN_INLINE void store_pooled(Values& x, const TileOp& op) const {
       if (P != kMaxTilePixels || !kWhole) return;
-      for (int p = 0; p < P / 2; p += 2) {
-        float* target = static_cast<float*>(op.memory) + (2 * patch_ + p / 2) * op.pixel_stride +
-                        op.channel_offset + channel_;
-        for (int v = 0; v < V; ++v) {
+      float* memory = static_cast<float*>(op.memory) + 2 * patch_ * op.pixel_stride +
+                      op.channel_offset + channel_;
+      each_index([&](auto p, auto v) S2BNN_INLINE_LAMBDA {
+        if constexpr (p < P / 2 && p % 2 == 0) {
           const Floats mean =
               (x[p][v] + x[p + 1][v] + x[P / 2 + p][v] + x[P / 2 + p + 1][v]) * 0.25f;
-          std::memcpy(target + v * L, &mean, sizeof(mean));
+          Vectors::write(mean, memory + p / 2 * op.pixel_stride + v * L);
         }
-      }
-    }
-
-    void store_int8(Values& x, const TileOp& op) const {
-      each(x, [&](Floats& y, int p, int c) {
-        int8_t* target =
-            static_cast<int8_t*>(op.memory) + pixel(p) * op.pixel_stride + first_channel(op) + c;
-        for (int i = 0; i < present(c); ++i) target[i] = to_int8(y[i]);
       });
     }
 
-    void quantize(Values& x, const TileOp& op) const {
+    S2BNN_INLINE void store_int8(Values& x, const TileOp& op) const {
+      float values[P][kGroup];
+      each(x,
+           [&](Floats& y, int p, int c) S2BNN_INLINE_LAMBDA { Vectors::write(y, values[p] + c); });
+      const int channels = std::min(present_, kGroup);
+      for (int p = 0; p < P; ++p) {
+        int8_t* target =
+            static_cast<int8_t*>(op.memory) + pixel(p) * op.pixel_stride + first_channel(op);
+        for (int c = 0; c < channels; ++c) target[c] = to_int8(values[p][c]);
+      }
+    }
+
+    S2BNN_INLINE void quantize(Values& x, const TileOp& op) const {
       uint8_t* target =
           reinterpret_cast<uint8_t*>(static_cast<uint32_t*>(op.memory) + pixel_ * op.pixel_stride) +
           (op.channel_offset + channel_) / 8;
@@ -318,5 +336,7 @@ struct TileProgram {
     const int present_;
   };
 };
+
+#pragma GCC diagnostic pop
 
 }  // namespace s2bnn

@@ -49,6 +49,12 @@ struct TileVectors {
     return value;
   }
 
+  // Through a vector type, because compilers copy by way of other registers.
+  static S2BNN_INLINE void write(Floats value, float* to) {
+    typedef float Unaligned __attribute__((vector_size(4 * L), aligned(4), may_alias));
+    *reinterpret_cast<Unaligned*>(to) = value;
+  }
+
   static Floats read_part(const float* from, size_t bytes) {
     Floats value = {};
     std::memcpy(&value, from, bytes);
