@@ -1,5 +1,6 @@
 // Binary convolution by table look-up with VPSHUFB, 512-bit AVX-512BW, for processors without
-// VPOPCNTDQ. One register of weights is a block of 64 channels, which serves eight pixels.
+// VPOPCNTDQ. Two registers of weights make a block of 128 channels, which serves four pixels. Where
+// a block has only 64, one register serves eight.
 #include <immintrin.h>
 
 #include "kernels/lookup_bconv.h"
@@ -11,7 +12,7 @@ namespace s2bnn {
 namespace {
 
 struct Avx512Isa : IsaDefaults<Avx512Isa> {
-  static constexpr int kBlock = 64;
+  static constexpr int kBlock = 128;
   static constexpr int kLanes = 16;
   static constexpr int kVectors = 2;
   using Floats = __m512;
@@ -38,8 +39,11 @@ struct Avx512Isa : IsaDefaults<Avx512Isa> {
 
 void accumulate(const ConvTile& tile, int pixels) {
   using Bconv = LookupBconv<Avx512Isa>;
-  if (pixels == 8) return Bconv::accumulate_pixels<8>(tile, 0);
-  for (int p = 0; p < pixels; ++p) Bconv::accumulate_pixels<1>(tile, p);
+  const bool one_register = tile.channels <= 64;
+  if (one_register && pixels == 8) return Bconv::accumulate_pixels<8, 1>(tile, 0);
+  int first = 0;
+  for (; first + 4 <= pixels; first += 4) Bconv::accumulate_pixels<4>(tile, first);
+  for (; first < pixels; ++first) Bconv::accumulate_pixels<1>(tile, first);
 }
 
 using Program = TileProgram<Avx512Isa>;

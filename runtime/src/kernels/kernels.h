@@ -104,7 +104,7 @@ struct FloatConvTile {
 
 struct Kernels {
   const char* name;
-  int block;  // output channels of a tile: 32 or 64
+  int block;  // output channels of a tile: 32, 64 or 128
   PreparedFormat format;
   void (*accumulate)(const ConvTile& tile, int pixels);
   void (*convolve)(const FloatConvTile& tile);

@@ -43,11 +43,11 @@ template <class Isa>
 struct LookupBconv {
   using Bytes = typename Isa::Bytes;
   static constexpr int kBlock = Isa::kBlock;
-  static constexpr int kRegisters =
-      kBlock / sizeof(Bytes);  // in a block: a row is loaded once for all
+  static constexpr int kRegisters = kBlock / sizeof(Bytes);  // in a block
   static constexpr int kNibblesUntilOverflow = 63;
 
-  template <int P>
+  // Counts P pixels and the filters of R registers, for all of which a row is loaded once.
+  template <int P, int R = kRegisters>
   static void accumulate_pixels(const ConvTile& tile, int first) {
     uint16_t* sums = tile.sums + first * kBlock;
     std::memset(sums, 0, P * kBlock * sizeof(uint16_t));
@@ -57,13 +57,13 @@ struct LookupBconv {
     const int nibbles = contiguous ? tile.units * tile.filter_width : tile.units;
     const uint8_t* table = kDiffering.row[0];
     const uint8_t* weights = tile.weights;
-    Bytes bytes[P][kRegisters];
+    Bytes bytes[P][R];
     for (int p = 0; p < P; ++p) {
-      for (int r = 0; r < kRegisters; ++r) bytes[p][r] = Isa::zero();
+      for (int r = 0; r < R; ++r) bytes[p][r] = Isa::zero();
     }
     const auto widen_all = [&] {
       for (int p = 0; p < P; ++p) {
-        for (int r = 0; r < kRegisters; ++r) {
+        for (int r = 0; r < R; ++r) {
           Isa::widen(&bytes[p][r], sums + p * kBlock + r * sizeof(Bytes));
         }
       }
@@ -79,12 +79,12 @@ struct LookupBconv {
         const int end = std::min(nibbles, n + until_overflow);
         until_overflow -= end - n;
         for (; n < end; ++n, weights += kBlock) {
-          Bytes w[kRegisters];
-          for (int r = 0; r < kRegisters; ++r) w[r] = Isa::load(weights + r * sizeof(Bytes));
+          Bytes w[R];
+          for (int r = 0; r < R; ++r) w[r] = Isa::load(weights + r * sizeof(Bytes));
 #pragma GCC unroll 8
           for (int p = 0; p < P; ++p) {
             const Bytes row = Isa::spread(table + x[p][n]);
-            for (int r = 0; r < kRegisters; ++r) {
+            for (int r = 0; r < R; ++r) {
               bytes[p][r] = Isa::add(bytes[p][r], Isa::look_up(row, w[r]));
             }
           }

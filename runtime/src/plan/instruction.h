@@ -6,7 +6,7 @@
 namespace s2bnn {
 
 // The largest number of channels in a tile. Kernels may read this far beyond a step's last channel.
-constexpr int kMaxBlock = 64;
+constexpr int kMaxBlock = 128;
 
 // Tiles are numbered as they appear: the root makes tile 0, and every other tile is written once.
 struct Instruction {
