@@ -19,6 +19,7 @@ from s2bnn_runtime.files import open_model, read_labels
 from s2bnn_runtime.hosts import MODULES, find_host
 from s2bnn_runtime.images import Preprocessing, load_image, picture_files, takes_a_picture
 from s2bnn_runtime.interpreter import Interpreter
+from s2bnn_runtime.machine import describe_machine
 from s2bnn_runtime.rows import read_count
 from s2bnn_runtime.starter import read_model
 from s2bnn_runtime.verbs import VERBS, make_parser, run_verb
@@ -122,6 +123,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         paths = picture_files(options.images)
         result["images"] = [_try(interpreter, path, options, labels) for path in paths]
     if options.benchmark or options.profile:
+        result["machine"] = describe_machine()
         result["benchmark"] = _benchmark(interpreter, options.runs)
     if options.profile:
         result["profile"] = read_profile(PROFILE)

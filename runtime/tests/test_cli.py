@@ -102,6 +102,7 @@ def test_benchmark_and_profile(model, capsys):
     )
     assert result["threads"] == 2
     assert result["benchmark"]["runs"] == 2
+    assert result["machine"]["cpus"] >= 1
     assert (
         result["benchmark"]["min_ms"]
         <= result["benchmark"]["median_ms"]
