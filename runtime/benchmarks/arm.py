@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,7 @@ NETWORKS = {
     "mobilenet_v2": "MobileNetV2",
     "mobilenet_v2_int8": "MobileNetV2-int8",
 }
+TOOLS = ("qemu-aarch64", "gcc", "cmake", "llvm-mca-19", "llvm-objdump-19", "llvm-nm-19")
 # A function with a smaller share of the instructions counts with 1.0 cycle for each.
 WORTH_MODELLING = 0.001
 # What a function is part of, by a piece of its name; the first one that fits.
@@ -75,6 +77,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="end with one line of JSON")
     options = parser.parse_args()
 
+    missing = [tool for tool in (*TOOLS, options.compiler) if not shutil.which(tool)]
+    if missing:
+        sys.exit(
+            f"missing: {', '.join(missing)}; on Debian: apt-get install qemu-user gcc cmake "
+            "llvm-19 g++-aarch64-linux-gnu"
+        )
     results = {name: measure(name, options) for name in options.networks}
     if options.output:
         options.output.write_text(json.dumps(results, indent=1) + "\n")
