@@ -101,9 +101,7 @@ struct TileProgram {
             with_vector(x, *op, [](Floats a, Floats v) { return a >= 0.f ? a : a * v; });
             break;
           case Code::kClamp: clamp(x, *op); break;
-          case Code::kLogistic:
-            each(x, [](Floats& y, int, int) S2BNN_INLINE_LAMBDA { y = logistic<L>(y); });
-            break;
+          case Code::kLogistic: take_logistic(x); break;
           case Code::kAddTensor:
             with_tensor(x, *op, [](Floats a, Floats v) { return a + v; });
             break;
@@ -236,8 +234,25 @@ struct TileProgram {
               });
     }
 
+    // Through memory and not inlined, because so many values in between would take the registers
+    // of x in all operations.
+    static S2BNN_INLINE void take_logistic(Values& x) {
+      float values[P][kGroup];
+      each(x,
+           [&](Floats& y, int p, int c) S2BNN_INLINE_LAMBDA { Vectors::write(y, values[p] + c); });
+      take_logistic_of(values[0]);
+      each(x, [&](Floats& y, int p, int c)
+                  S2BNN_INLINE_LAMBDA { y = Vectors::template read<Floats>(values[p] + c); });
+    }
+
+    static __attribute__((noinline)) void take_logistic_of(float* values) {
+      for (int i = 0; i < P * kGroup; i += L) {
+        Vectors::write(logistic<L>(Vectors::template read<Floats>(values + i)), values + i);
+      }
+    }
+
     // A tile may hold pixels of several images.
-    void gate(Values& x, const TileOp& op) const {
+    S2BNN_INLINE void gate(Values& x, const TileOp& op) const {
       const size_t first = pixel_ / op.image_pixels;
       const float* memory = static_cast<const float*>(op.memory) + first_channel(op);
       each(x, [&](Floats& y, int p, int c) S2BNN_INLINE_LAMBDA {
