@@ -14,7 +14,7 @@ from s2bnn_tf.data import channel_statistics
 from s2bnn_tf.errors import ConfigError, ModelError
 from s2bnn_tf.image_size import ImageSize, describe_size, height_width, image_size
 from s2bnn_tf.teachers.onnx_file import OnnxFile, read_onnx
-from s2bnn_tf.teachers.onnx_session import Session, printable_name
+from s2bnn_tf.teachers.onnx_session import Session, bounded_memory, printable_name
 from s2bnn_tf.teachers.onnx_statistics import Statistics, find_statistics
 
 DEFAULT_SIZE = 224  # pixels, of a network that takes any
@@ -73,14 +73,16 @@ class OnnxNetwork:
         self.file: OnnxFile = read_onnx(path)
         self._session = Session(self.file)
         self.batch, *sides = self._session.shape
-        self._nchw, self.channels = self._layout(sides)
+        with bounded_memory(self.file):
+            self._nchw, self.channels = self._layout(sides)
         own = sides[1:] if self._nchw else sides[:2]
         self.image_size = self._size(own[0], own[1], request.size)
         self.statistics = self._statistics(request)
         self._output, self._how = "", "vector"
         self._piece = self._images_at_a_time()
         self.alone = "DynamicQuantizeLinear" in self.file.operations
-        self._try(request.output)
+        with bounded_memory(self.file):
+            self._try(request.output)
         self.memory = max(_resident() - before, self.file.size_bytes)
 
     def __call__(self, images: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ _DTYPES = {
     "tensor(double)": np.float64,
     "tensor(uint8)": np.uint8,
 }
-_FREELY_TAKEN = 4 * 2**30  # bytes beyond those of the weights that opening may take
+_FREELY_TAKEN = 4 * 2**30  # bytes beyond those of the weights that opening and trying may take
 _TIMES_THE_WEIGHTS = 4  # since they are copied, and folded
 _LONGEST_REASON = 200  # characters
 
@@ -105,7 +105,7 @@ def _open(file: OnnxFile) -> Any:
     # From a file's path alone, it finds the weights beside it wherever the program runs.
     path = str(file.path.absolute())
     try:
-        with _at_most(_FREELY_TAKEN + _TIMES_THE_WEIGHTS * file.size_bytes):
+        with bounded_memory(file):
             return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # as in Session.run
         raise ModelError(f"onnxruntime cannot open {file.path}: {_reason(error)}.") from error
@@ -121,18 +121,20 @@ def threads() -> int:
 
 
 @contextlib.contextmanager
-def _at_most(count: int) -> Iterator[None]:
-    """Refuse this process more memory than so many bytes beyond what it has.
+def bounded_memory(file: OnnxFile) -> Iterator[None]:
+    """Refuse this process more memory than opening and trying a file may take.
 
-    A file of a few bytes can ask for a tensor of any size, which is made when the file is opened.
+    A file of a few bytes can ask for a tensor of any size. Versions of onnxruntime differ in
+    whether they make it when the file is opened or when the network is first run.
     """
     statistics = Path("/proc/self/statm")
     if not statistics.is_file():
         yield
         return
     pages = int(statistics.read_text("ascii").split()[0])
+    limit = pages * resource.getpagesize()
+    limit += _FREELY_TAKEN + _TIMES_THE_WEIGHTS * file.size_bytes
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = pages * resource.getpagesize() + count
     smallest = min(x for x in (limit, soft, hard) if x != resource.RLIM_INFINITY)
     resource.setrlimit(resource.RLIMIT_AS, (smallest, hard))
     try:

@@ -339,7 +339,7 @@ def test_outputs_that_are_no_vectors_and_names_that_are_none(tmp_path):
 
 
 def test_a_tensor_that_is_larger_than_the_memory_is_refused(tmp_path):
-    """A few bytes that ask for 9.6 GB when the file is opened."""
+    """A few bytes that ask for 9.6 GB when the file is opened, or else when it is first run."""
     path = means(
         tmp_path / "x.onnx",
         node("ConstantOfShape", "s", "big"),
@@ -349,7 +349,7 @@ def test_a_tensor_that_is_larger_than_the_memory_is_refused(tmp_path):
         image=("n", 3, 8, 8),
         tensors=[tensor("s", np.array([3, 20_000, 40_000]))],
     )
-    with pytest.raises(ModelError, match="onnxruntime cannot open"):
+    with pytest.raises(ModelError, match=r"onnxruntime cannot open|x.onnx fails with images"):
         OnnxNetwork(path, Request())
 
 

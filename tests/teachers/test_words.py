@@ -116,7 +116,7 @@ def vector_of(*tokens: int) -> np.ndarray:
 
 
 def test_a_text_encoder_embeds_templates_and_descriptions(tmp_path):
-    pytest.importorskip("onnxruntime")
+    pytest.importorskip("tokenizers")
     encoder = GOLDEN / "text_encoder.onnx"
     source = write(tmp_path, "forklift: a red cat\ndog\n")
     made = make_words(source, tmp_path / "w.npz", text_encoder=encoder)
@@ -171,7 +171,7 @@ def test_a_text_tower_computes_what_transformers_computes(kind, tmp_path):
 
 
 def test_a_damaged_text_encoder_is_one_sentence(tmp_path):
-    pytest.importorskip("onnxruntime")
+    pytest.importorskip("tokenizers")
     source, broken = write(tmp_path, "dog"), tmp_path / "broken.onnx"
     with pytest.raises(UserError, match="put the tokenizer of the text encoder beside it"):
         make_words(source, tmp_path / "w.npz", text_encoder=broken)
