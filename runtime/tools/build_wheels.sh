@@ -3,6 +3,7 @@
 # compiles for both and for old versions of glibc. A wheel appears when it is whole.
 #     tools/build_wheels.sh PYTHON OUTPUT_DIRECTORY [--quick] [MACHINE]
 # PYTHON is any Python 3.9 or newer. The tools go into their own environment, build/wheel-tools.
+# MACHINE may also be macos-arm64, for macOS 11 on Apple silicon, where we have not run the wheel.
 # --quick is for tests: it compiles with g++ and aarch64-linux-gnu-g++, because Zig first builds a
 # C++ library, which takes minutes. Those wheels need a newer glibc.
 set -eu
@@ -33,34 +34,45 @@ mkdir -p "$output"
 
 # Prints CMake's settings for a machine. CMake wants a compiler that is one word.
 settings() {  # machine
-  echo "-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=$1"
+  case $1 in
+    macos-arm64)  # CMake looks for a tool and for Apple's headers, which Zig does without
+      target=aarch64-macos.11.0
+      echo "-DCMAKE_SYSTEM_NAME=Darwin -DCMAKE_SYSTEM_PROCESSOR=arm64"
+      echo "-DCMAKE_INSTALL_NAME_TOOL=true -DCMAKE_OSX_SYSROOT=" ;;
+    *)
+      target=$1-linux-gnu.2.17
+      echo "-DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=$1" ;;
+  esac
   if [ -n "$quick" ]; then
     echo "-DCMAKE_CXX_COMPILER=$1-linux-gnu-g++ -DS2BNN_WERROR=ON"
     return
   fi
   for tool in c++ ar ranlib; do
     flags=
-    [ $tool != c++ ] || flags="-target $1-linux-gnu.2.17 -Wl,-s"
+    [ $tool != c++ ] || flags="-target $target -Wl,-s"
     printf '#!/bin/sh\nexec "%s" -m ziglang %s %s "$@"\n' "$python" "$tool" "$flags" > "$work/$tool"
     chmod +x "$work/$tool"
   done
   echo "-DCMAKE_CXX_COMPILER=$work/c++ -DCMAKE_AR=$work/ar -DCMAKE_RANLIB=$work/ranlib"
 }
 
-build() {  # machine
+build() {  # machine, Python's name of it
   CMAKE_ARGS=$(settings "$1" | tr '\n' ' ')
   export CMAKE_ARGS
-  _PYTHON_HOST_PLATFORM="linux-$1" "$python" -m build --wheel --no-isolation \
+  _PYTHON_HOST_PLATFORM="$2" "$python" -m build --wheel --no-isolation \
     --outdir "$work/$1" -C build-dir="$work/build-$1" "$here"
 }
 
 for machine in $machines; do
   echo "building the wheel for $machine"
-  build $machine > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
-  platform=manylinux_2_17_$machine.manylinux2014_$machine
+  case $machine in
+    macos-arm64) host=macosx-11.0-arm64 platform=macosx_11_0_arm64 ;;
+    *) host=linux-$machine platform=manylinux_2_17_$machine.manylinux2014_$machine ;;
+  esac
   [ -z "$quick" ] || platform=linux_$machine
+  build $machine $host > "$work/log" 2>&1 || { cat "$work/log" >&2; exit 1; }
   "$python" -m wheel tags --remove --platform-tag "$platform" "$work/$machine"/*.whl > /dev/null
-  rm -f "$output"/*"$machine".whl
+  rm -f "$output"/*"${host##*-}".whl
   mv "$work/$machine"/*.whl "$output"
 done
 ls -l "$output"/*.whl

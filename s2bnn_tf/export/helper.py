@@ -116,9 +116,9 @@ def _environment(progress: Progress) -> Path:
 
 
 def _make(place: Path, progress: Progress) -> None:
-    """Make the environment with uv, which brings a Python, or with one of this machine."""
+    """Make the environment of a Python of this machine, or with uv, which brings one."""
     uv = shutil.which("uv")
-    other = None if uv else next(_pythons(), None)
+    other = next(_pythons(), None)
     if uv is None and other is None:
         raise DeviceError(
             f"Converting needs Larq Compute Engine, which Python {sys.version_info[0]}."
@@ -131,7 +131,8 @@ def _make(place: Path, progress: Progress) -> None:
     shutil.rmtree(place, ignore_errors=True)
     python = str(place / "bin" / "python")
     if uv is not None:
-        _run(place, uv, "venv", "--quiet", "--python", _PYTHON, str(place))
+        # uv would ask the network for one that the machine has, but not under its name in PATH.
+        _run(place, uv, "venv", "--quiet", "--python", other or _PYTHON, str(place))
         _run(place, uv, "pip", "install", "--quiet", "--python", python, "--no-deps", "-r", _PINS)
     else:
         _run(place, str(other), "-m", "venv", str(place))

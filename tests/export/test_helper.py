@@ -74,6 +74,21 @@ def test_an_environment_that_cannot_be_filled_is_one_sentence_and_is_not_used(
     assert not list((tmp_path / "cache").glob("converter-*/complete"))
 
 
+def test_uv_is_given_the_python_that_the_machine_has(tmp_path, monkeypatch):
+    """Otherwise it would load one, which fails without a network."""
+    python = tmp_path / "pyenv/versions/3.12.1/bin/python"
+    python.parent.mkdir(parents=True)
+    for program, text in ((tmp_path / "uv", 'echo "error: $*" >&2; exit 2'), (python, "exit 0")):
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("S2BNN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "pyenv"))
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(DeviceError, match=f"venv --quiet --python {python} "):
+        helper.convert_in_helper(tmp_path, tmp_path / "x.tflite", {}, no_progress)
+
+
 def helper_here(cache: Path) -> None:
     """Let this Python be the helper: the same process boundary without 2 GB of packages."""
     name = f"converter-{helper.sha256(helper._PINS.read_bytes()).hexdigest()[:8]}"
