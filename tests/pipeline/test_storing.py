@@ -15,7 +15,6 @@ from s2bnn_tf.pipeline.look import Look
 from s2bnn_tf.pipeline.options import Options
 from s2bnn_tf.pipeline.plan import make_plan
 from s2bnn_tf.pipeline.storing import centered, check_features, may_store, store_targets
-from s2bnn_tf.teachers import write_features
 from s2bnn_tf.training import Cost
 
 
@@ -66,7 +65,7 @@ def test_features_of_held_out_pictures_are_needed_too(tmp_path):
     features = tmp_path / "features.npz"
     for kept in (4, 3):
         rows = {"features": np.ones((kept, 2), np.float32), "paths": np.array(names[:kept])}
-        write_features(features, rows)
+        np.savez(features, **rows)
         if kept == 4:
             check_features(str(features), look)
             options = Options(teacher=str(features), overrides=("steps=9",))
