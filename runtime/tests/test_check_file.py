@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import struct
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,8 @@ def test_offsets_in_all_directions():
 
 
 def test_the_schema_is_that_of_tensorflow():
+    if not version("tensorflow").startswith("2.15."):
+        pytest.skip("only with TensorFlow 2.15: the schema that the files are made of")
     for path, text in make_schema.texts().items():
         assert path.read_text() == text, f"run tools/make_schema.py, which makes {path}"
 
