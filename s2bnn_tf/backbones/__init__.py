@@ -2,6 +2,7 @@
 
 import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.backbones import bnext as _bnext  # noqa: F401  (registers it)
+from s2bnn_tf.backbones import mobilenet as _mobilenet  # noqa: F401
 from s2bnn_tf.backbones import zoo as _zoo  # noqa: F401  (registers the networks of Larq Zoo)
 from s2bnn_tf.backbones.convnext import CONVNEXT_SIZES
 from s2bnn_tf.backbones.efficientnet import efficientnet_lite0

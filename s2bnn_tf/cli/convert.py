@@ -45,6 +45,18 @@ from s2bnn_tf.progress import show_progress
     help="Bits per weight of the projection or the classifier. The card reports how rounding "
     "to 8 bits changes the outputs.",
 )
+@click.option(
+    "--int8",
+    is_flag=True,
+    help="Quantize a real-valued student to 8-bit integers, with TensorFlow Lite's own converter. "
+    "The image and the output stay float32.",
+)
+@click.option(
+    "--calibrate",
+    metavar="SOURCE",
+    help="The images on which --int8 measures the ranges of all maps, as for --data. Default: "
+    "128 of the images that it was trained on.",
+)
 @data_option
 @json_option
 def convert(
@@ -54,6 +66,8 @@ def convert(
     fold: bool,
     head_bits: str,
     map_stride: int | None,
+    int8: bool,
+    calibrate: str | None,
     data: str | None,
     as_json: bool,
 ) -> None:
@@ -67,6 +81,7 @@ def convert(
       s2bnn convert runs/digits/step2 student.tflite
       s2bnn convert runs/digits/step2 classifier.tflite --head linear
       s2bnn convert runs/digits/step2 parts.tflite --head features+map
+      s2bnn convert runs/digits/teacher teacher.tflite --int8
     """
     from s2bnn_tf.export import convert_run
 
@@ -78,6 +93,8 @@ def convert(
         head_bits=int(head_bits),
         map_stride=map_stride,
         data=data,
+        int8=int8,
+        calibrate=calibrate,
         progress=show_progress,
     )
     print_result(card, as_json, lambda: _describe_card(output, card))

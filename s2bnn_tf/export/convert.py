@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
 from s2bnn_tf.backbones import Encoder
@@ -19,6 +20,12 @@ from s2bnn_tf.export.deployment import Probe, deployment_model
 from s2bnn_tf.export.fold import unfolded_shifts
 from s2bnn_tf.export.freeze import in_float32
 from s2bnn_tf.export.helper import convert_in_helper, needs_helper
+from s2bnn_tf.export.int8 import (
+    CALIBRATION_IMAGES,
+    check_real_valued,
+    convert_to_int8,
+    verify_int8,
+)
 from s2bnn_tf.export.lce import convert_model
 from s2bnn_tf.export.metadata import add_metadata
 from s2bnn_tf.export.quantize_head import round_to_8_bits, store_8_bit_weights, with_rounded_head
@@ -29,6 +36,8 @@ from s2bnn_tf.image_size import ImageSize, height_width
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.runs import LinearProbe, RunDirectory, load_encoder
 from s2bnn_tf.tflite import OUTPUT_NAMES
+
+keras = tf.keras
 
 # Kernel (C, K), bias (K,) and the K class names of a linear classifier.
 NamedProbe = tuple[NDArray[np.float32], NDArray[np.float32], tuple[str, ...]]
@@ -47,6 +56,8 @@ def convert_run(
     head_bits: int = 8,
     map_stride: int | None = None,
     data: str | None = None,
+    int8: bool = False,
+    calibrate: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Convert the encoder of a run directory, and verify it on images of its data source.
@@ -64,6 +75,9 @@ def convert_run(
         head_bits: The bits per weight of the head, 8 or 32; see `export_encoder`.
         map_stride: The pixels of the image to one place of the map; see `export_encoder`.
         data: The images to verify on, as for `open_source`. Defaults to the training source.
+        int8: Whether to quantize a real-valued student to int8; see `s2bnn_tf.export.int8`.
+        calibrate: The images to measure its ranges on, as for `open_source`. Defaults to the
+            training images.
         progress: Called with a message at the start of each step.
 
     Returns:
@@ -71,7 +85,8 @@ def convert_run(
 
     Raises:
         CheckpointError: If the run, its weights or its classifier are missing or damaged.
-        ConfigError: If the head is the teacher's, and no teacher's features were learned.
+        ConfigError: If the head is the teacher's, and no teacher's features were learned; or if
+            there are calibration images without `int8`.
         DataError: If there are no images to verify on.
         DeviceError: If there is no Larq Compute Engine, and no environment can be made for it.
         ModelError: If the encoder cannot be converted, or the file cannot be written.
@@ -81,14 +96,16 @@ def convert_run(
     settings = directory.config.data
     if needs_helper():
         options = {"head": head, "fold": fold, "head_bits": head_bits, "map_stride": map_stride}
-        return convert_in_helper(
-            Path(run), Path(output), {**options, "data": data}, progress or no_progress
-        )
+        options |= {"data": data, "int8": int8, "calibrate": calibrate}
+        return convert_in_helper(Path(run), Path(output), options, progress or no_progress)
+    if calibrate is not None and not int8:
+        raise ConfigError("--calibrate names the images that --int8 needs; add --int8.")
     probe: NamedProbe | None = None
     if head == "linear":
         found = LinearProbe.load(directory.eval_dir / "linear_probe.npz")
         probe = found.kernel, found.bias, found.class_names
     space = space_of_run(directory) if ends_in_teachers_space(head) else None
+    seen = settings.image_size, settings.center_crop
     return export_encoder(
         load_encoder(run),
         Path(output),
@@ -99,12 +116,16 @@ def convert_run(
         head_bits=head_bits,
         map_stride=map_stride,
         probe=probe,
-        images=sample_images(
-            data or settings.source,
-            settings.image_size,
-            settings.center_crop,
+        images=sample_images(data or settings.source, *seen, channels=settings.channels),
+        calibration=sample_images(
+            calibrate or settings.source,
+            *seen,
+            CALIBRATION_IMAGES,
             channels=settings.channels,
-        ),
+            split="train",
+        )
+        if int8
+        else None,
         source=settings.source,
         space=space,
         progress=progress,
@@ -118,6 +139,7 @@ def export_encoder(
     image_size: ImageSize,
     center_crop: float,
     images: NDArray[np.float32],
+    calibration: NDArray[np.float32] | None = None,
     head: str = "none",
     fold: bool = True,
     head_bits: int = 8,
@@ -137,6 +159,8 @@ def export_encoder(
         image_size: The side of the input in pixels, or its height and width.
         center_crop: The fraction of the shorter side that evaluation keeps, for the card.
         images: Real images to verify on, 0-255, `(N, H, W, C)`.
+        calibration: Real images, likewise, to quantize a real-valued encoder to int8 with. The
+            head's weights then have 8 bits, too.
         head: A key of `OUTPUT_NAMES`; see `deployment_model`.
         fold: Whether to fold shifts; see `deployment_model`.
         head_bits: 8 rounds the weights of the head's dense layers to 8 bits, and the card
@@ -165,45 +189,52 @@ def export_encoder(
     weights: Probe | None = None if probe is None else (probe[0], probe[1])
     if map_stride is not None and "map" not in OUTPUT_NAMES.get(head, ()):
         raise ConfigError("A stride of the map needs --head map, features+map or teacher+map.")
+    if calibration is not None:
+        check_real_valued(encoder, head)
+        head_bits = 32  # nothing is rounded before all is
     with _writing(), replaced(output, output.with_suffix(".json")) as (model_file, card_file):
         exact = encoder, weights = in_float32(encoder), weights
         if head_bits == 8:
             encoder = with_rounded_head(encoder)
             weights = weights and (round_to_8_bits(weights[0]), weights[1])
-        report("Converting with Larq Compute Engine")
+        report("Converting with Larq Compute Engine" if calibration is None else "Calibrating")
         deployed = deployment_model(
             encoder, image_size, head, weights, fold=fold, map_stride=map_stride
         )
         unfolded = unfolded_shifts(deployed.get_layer(encoder.backbone.name)) if fold else {}
         for shift, reason in unfolded.items():
             report(f"Not folded: {shift}, because {reason}")
-        model = convert_model(deployed, output_name=OUTPUT_NAMES[head])
-        if head_bits == 8:
-            model = store_8_bit_weights(model)
+        model = _converted(deployed, head, head_bits, calibration)
         if space is not None:
             model = with_space(model, space)
         labels = list(probe[2]) if probe is not None and head == "linear" else None
         model = add_metadata(model, labels=labels)
         report(f"Verifying {len(model) / 1024:.0f} KiB on {len(images)} images")
-        parity = verify(
-            encoder,
-            model,
-            images,
-            deployed=deployed,
-            head=head,
-            probe=weights,
-            map_stride=map_stride,
-        )
+        options: dict[str, Any] = {"head": head, "probe": weights, "map_stride": map_stride}
+        if calibration is None:
+            parity = verify(encoder, model, images, deployed=deployed, **options)
+        else:
+            parity = verify_int8(encoder, model, images, **options)
         card = describe_model(
             model, parity, head=head, center_crop=center_crop, source=source, space=space
         )
         card["not_folded"] = unfolded
+        card["weights"] = "float32 and bits" if calibration is None else "int8"
         if head not in ("none", "map", "features+map") and head_bits == 8:
             card["head_rounding"] = describe_rounding(exact, (encoder, weights), images, head)
         card["labels"] = labels
         model_file.write_bytes(model)
         write_json(card_file, card)
     return card
+
+
+def _converted(
+    deployed: keras.Model, head: str, head_bits: int, calibration: NDArray[np.float32] | None
+) -> bytes:
+    if calibration is not None:
+        return convert_to_int8(deployed, calibration, OUTPUT_NAMES[head][0])
+    model = convert_model(deployed, output_name=OUTPUT_NAMES[head])
+    return store_8_bit_weights(model) if head_bits == 8 else model
 
 
 def sample_images(
@@ -213,8 +244,9 @@ def sample_images(
     count: int | None = None,
     *,
     channels: int = 3,
+    split: str = "test",
 ) -> NDArray[np.float32]:
-    """Read images spread evenly over the test split of a source, or over its only split.
+    """Read images spread evenly over a split of a source, or over its only split.
 
     Args:
         source: A data source, as for `open_source`.
@@ -222,6 +254,7 @@ def sample_images(
         center_crop: The fraction of the shorter side to keep.
         count: The number of images N. Defaults to 64, or to 16 above 64 by 64 pixels.
         channels: The number of channels C: 3, or 1 for gray images.
+        split: `"test"` or `"train"`, if the source has both.
 
     Returns:
         Images 0-255, float32 `(N, H, W, C)`; fewer if the source has fewer.
@@ -230,10 +263,10 @@ def sample_images(
         DataError: If the source cannot be opened, or none of its images can be read.
     """
     try:
-        images = open_source(source, "test")
+        images = open_source(source, split)
     except UserError:
         try:
-            images = open_source(source, "train")
+            images = open_source(source, "train" if split == "test" else "test")
         except UserError as error:
             raise DataError(
                 f"{str(error).rstrip('.')}; or name other images to verify on with --data."

@@ -130,7 +130,7 @@ def verify(
         _check_dictated(dictated, dictated_error)
     expected = run_keras(encoder, images, head, probe)
     compared = [
-        _compare_outputs(*pair) for pair in zip(expected, run_file(model, images, "indirect"))
+        _check_outputs(*pair) for pair in zip(expected, run_file(model, images, "indirect"))
     ]
     cosines, agreement = np.stack([cosines for cosines, _ in compared]), compared[0][1]
     return ParityReport(
@@ -228,19 +228,18 @@ def _check_dictated(records: dict[Layer, SignRecord], error: float) -> None:
         )
 
 
-def _compare_outputs(
+def compare_outputs(
     expected: NDArray[np.float32], outputs: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], float | None]:
-    """The cosine per image, and the fraction of images with the same nearest other image."""
+    """Compare two outputs `(N, ...)` of the same images.
+
+    Returns:
+        The cosine per image, and the fraction of images with the same nearest other image; None
+        for fewer than three.
+    """
     expected, outputs = (values.reshape(len(values), -1) for values in (expected, outputs))
     expected, outputs = unit_length(expected), unit_length(outputs)
     cosines = (expected * outputs).sum(axis=-1)
-    if not cosines.min() >= SMALLEST_COSINE:
-        raise ParityError(
-            f"The file's output has a cosine of {cosines.min():.3f} with the network's (at least "
-            f"{SMALLEST_COSINE} was expected) for image {cosines.argmin()}: it was not converted "
-            "correctly, or the network's numbers are not finite."
-        )
     if len(expected) < 3:
         return cosines, None
     neighbors = [
@@ -248,6 +247,19 @@ def _compare_outputs(
         for values in (expected, outputs)
     ]
     return cosines, float(np.mean(neighbors[0] == neighbors[1]))
+
+
+def _check_outputs(
+    expected: NDArray[np.float32], outputs: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], float | None]:
+    cosines, agreement = compare_outputs(expected, outputs)
+    if not cosines.min() >= SMALLEST_COSINE:
+        raise ParityError(
+            f"The file's output has a cosine of {cosines.min():.3f} with the network's (at least "
+            f"{SMALLEST_COSINE} was expected) for image {cosines.argmin()}: it was not converted "
+            "correctly, or the network's numbers are not finite."
+        )
+    return cosines, agreement
 
 
 def _relative_error(
