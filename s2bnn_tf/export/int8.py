@@ -33,6 +33,9 @@ CALIBRATION_IMAGES = 128
 # The smallest mean cosine with the float network's outputs. Networks that were trained stay above
 # 0.99; a scale that was measured on too few or on other images costs more.
 SMALLEST_MEAN_COSINE = 0.95
+# The smallest share of images whose nearest other image stays the same. The features of a network
+# may have a large part in common, which leaves cosines high whatever the rest is.
+SMALLEST_AGREEMENT = 0.5
 
 
 def check_real_valued(encoder: Encoder, head: str) -> None:
@@ -115,16 +118,19 @@ def verify_int8(
         map_stride: The stride of the map it was converted with.
 
     Raises:
-        ParityError: If the mean cosine of the outputs is below `SMALLEST_MEAN_COSINE`.
+        ParityError: If the mean cosine of the outputs is below `SMALLEST_MEAN_COSINE`, or the
+            agreement of nearest neighbors below `SMALLEST_AGREEMENT`.
     """
     (expected,) = run_keras(with_map(encoder, head, map_stride), images, head, probe)
     (outputs,) = run_file(model, images, "default")
     cosines, agreement = compare_outputs(expected, outputs)
-    if not cosines.mean() >= SMALLEST_MEAN_COSINE:
+    apart = agreement is not None and agreement < SMALLEST_AGREEMENT
+    if apart or not cosines.mean() >= SMALLEST_MEAN_COSINE:
+        same = "" if agreement is None else f", and {agreement:.0%} of the images the same neighbor"
         raise ParityError(
             f"In int8, the output has a mean cosine of {cosines.mean():.3f} with the float "
-            f"network's (at least {SMALLEST_MEAN_COSINE} was expected): name more images, or "
-            "images like those of its use, with --calibrate."
+            f"network's{same} (at least {SMALLEST_MEAN_COSINE} and {SMALLEST_AGREEMENT:.0%} were "
+            "expected): name more images, or images like those of its use, with --calibrate."
         )
     return ParityReport(
         images=len(images),

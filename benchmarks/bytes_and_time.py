@@ -1,0 +1,174 @@
+"""When is 1 bit worth it? A linear probe against bytes and milliseconds, on Fashion-MNIST.
+
+    apt-get install dataset-fashion-mnist
+    s2bnn train configs/fashion_mnist/teacher.yaml --output-dir runs/fashion_mnist/teacher
+    python benchmarks/bytes_and_time.py --teacher runs/fashion_mnist/teacher --steps 3000
+
+ReActNet, BNext, and QuickNet in three widths each, their real-valued twins, and MobileNetV2 learn
+the same teacher's features by the same recipe (regression), in the same number of steps: a 1-bit
+network half of them in each of its two steps, all others in one. 1-bit networks become files of
+Larq Compute Engine, the others int8. The files themselves are measured: bytes, the median latency
+on one thread of this machine, and a linear probe.
+
+The same command resumes: a network with numbers in the JSON file is left out, and an unfinished run
+continues. `--steps 0` leaves the networks untrained and measures bytes and milliseconds alone, for
+which weights do not matter. `--only NAME...` takes a part of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from fit import processor
+
+from s2bnn_tf.files import write_json
+
+ROOT = Path(__file__).resolve().parent.parent
+RECIPES = ROOT / "configs" / "fashion_mnist"
+SOURCE = "idx:/usr/share/datasets/fashion-mnist"
+RESULTS = ROOT / "benchmarks" / "results" / "bytes_and_time.json"
+
+
+class Network(NamedTuple):
+    """A backbone at a width, at the small stem."""
+
+    backbone: str
+    width: float
+    bits: int  # of a weight in the file
+
+    @property
+    def name(self) -> str:
+        return f"{self.backbone}-{self.width:g}"
+
+
+BINARY = ("reactnet", "bnext", "quicknet_small")
+WIDTHS = (0.125, 0.25, 0.5)
+NETWORKS = {
+    network.name: network
+    for network in (
+        *(Network(name, width, 1) for name in BINARY for width in WIDTHS),
+        *(Network(f"{name}_real", width, 8) for name in BINARY for width in WIDTHS),
+        *(Network("mobilenet_v2", width, 8) for width in (0.1, 0.25, 0.5)),
+    )
+}
+
+
+def main() -> None:
+    """Train, convert, and measure what is missing, and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, required=True, help="Of training, per network.")
+    parser.add_argument("--teacher", type=Path, help="A run; needed unless --steps is 0.")
+    parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--source", default=SOURCE)
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="For all runs.")
+    parser.add_argument("--output-dir", type=Path, default=ROOT / "runs" / "bytes_and_time")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    if options.steps and options.teacher is None:
+        parser.error("--teacher is needed to train; --steps 0 trains nothing")
+    budget = f"{options.steps} steps"
+    rows = json.loads(options.results.read_text()) if options.results.exists() else {}
+    for name in options.only:
+        if name not in rows.setdefault(budget, {}):
+            rows[budget][name] = measure(NETWORKS[name], options)
+            write_json(options.results, rows)
+    print(as_text(rows[budget]))
+
+
+def measure(network: Network, options: argparse.Namespace) -> dict:
+    """Make a network and its file, and measure the file."""
+    folder = options.output_dir / f"{options.steps}_steps" / network.name
+    folder.mkdir(parents=True, exist_ok=True)
+    run = train(network, folder, options) if options.steps else untrained(network, folder, options)
+    model = folder / "model.tflite"
+    card = s2bnn("convert", run, model, *(["--int8"] if network.bits == 8 else []))
+    time = s2bnn("benchmark", model, "--threads", 1)
+    measured = {
+        "bytes": card["size_bytes"],
+        "milliseconds": time["latency_ms"]["median"],
+        "cosine_with_keras": card["parity"]["cosine_mean"],
+        "runtime": time["engine"],
+        "kernel": time["kernel"],
+        "processor": processor(),
+        "date": datetime.date.today().isoformat(),
+    }
+    if options.steps:
+        found = s2bnn("eval", "linear", model, "--data", options.source)
+        measured["linear"] = found["top1"]
+    return measured
+
+
+def train(network: Network, folder: Path, options: argparse.Namespace) -> Path:
+    """Train a network by regression on the teacher's features, and return its last run."""
+    parts = ("step1", "step2") if network.bits == 1 else ("step1",)
+    before: Path | None = None
+    for part in parts:
+        given = [*settings(network, part, options), f"steps={options.steps // len(parts)}"]
+        given += [f"teacher.weights={options.teacher.resolve()}"]
+        given += [f"student.init_from={before}"] if before else []
+        run = folder / part
+        recipe = RECIPES / f"regression_{part}.yaml"
+        s2bnn("train", recipe, "--output-dir", run, *sets(given), as_json=False)
+        before = run
+    assert before is not None
+    return before
+
+
+def untrained(network: Network, folder: Path, options: argparse.Namespace) -> Path:
+    """Leave a network as it starts, and return its run."""
+    from s2bnn_tf.config import load_config
+    from s2bnn_tf.runs import leave_untrained
+
+    part = "step2" if network.bits == 1 else "step1"
+    given = [*settings(network, part, options), "student.init_from=null"]
+    config = load_config(RECIPES / f"regression_{part}.yaml", given)
+    return leave_untrained(config, folder / "untrained").path
+
+
+def settings(network: Network, part: str, options: argparse.Namespace) -> list[str]:
+    """The settings that make a recipe one of this network."""
+    binary = json.dumps(None if network.bits == 8 else part == "step2")
+    kernels = "small_positive" if network.backbone == "reactnet" else "null"
+    return [
+        f"data.source={options.source}",
+        f"student.backbone={network.backbone}",
+        f"student.width={network.width}",
+        f"student.binarize_weights={binary}",
+        f"student.kernel_initializer={kernels}",
+        *options.set,
+    ]
+
+
+def sets(given: list[str]) -> list[str]:
+    return [word for setting in given for word in ("--set", setting)]
+
+
+def s2bnn(*words: object, as_json: bool = True) -> dict:
+    """Run a command of the package, and return its JSON if it has some."""
+    command = [sys.executable, "-m", "s2bnn_tf", *map(str, words), *(["--json"] * as_json)]
+    print("==", " ".join(command[2:]), file=sys.stderr, flush=True)
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1]) if as_json else {}
+
+
+def as_text(rows: dict[str, dict]) -> str:
+    """The rows as a Markdown table, the smallest file first."""
+    lines = ["| network | weights | KiB | ms | linear |", "|---|---|---|---|---|"]
+    for name, row in sorted(rows.items(), key=lambda item: item[1]["bytes"]):
+        linear = f"{100 * row['linear']:.1f}" if "linear" in row else "-"
+        kind = "1 bit" if NETWORKS[name].bits == 1 else "int8"
+        size = f"{row['bytes'] / 1024:.0f}"
+        lines.append(f"| `{name}` | {kind} | {size} | {row['milliseconds']:.2f} | {linear} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
