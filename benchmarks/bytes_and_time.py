@@ -11,8 +11,7 @@ Larq Compute Engine, the others int8. The files themselves are measured: bytes, 
 on one thread of this machine, and a linear probe.
 
 The same command resumes: a network with numbers in the JSON file is left out, and an unfinished run
-continues. `--steps 0` leaves the networks untrained and measures bytes and milliseconds alone, for
-which weights do not matter. `--only NAME...` takes a part of them.
+continues. `--only NAME...` takes a part of them.
 """
 
 from __future__ import annotations
@@ -65,15 +64,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--steps", type=int, required=True, help="Of training, per network.")
-    parser.add_argument("--teacher", type=Path, help="A run; needed unless --steps is 0.")
+    parser.add_argument("--teacher", type=Path, required=True, help="A run.")
     parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--source", default=SOURCE)
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="For all runs.")
     parser.add_argument("--output-dir", type=Path, default=ROOT / "runs" / "bytes_and_time")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    if options.steps and options.teacher is None:
-        parser.error("--teacher is needed to train; --steps 0 trains nothing")
     budget = f"{options.steps} steps"
     rows = json.loads(options.results.read_text()) if options.results.exists() else {}
     for name in options.only:
@@ -85,25 +82,23 @@ def main() -> None:
 
 def measure(network: Network, options: argparse.Namespace) -> dict:
     """Make a network and its file, and measure the file."""
-    folder = options.output_dir / f"{options.steps}_steps" / network.name
+    folder = options.output_dir.resolve() / f"{options.steps}_steps" / network.name
     folder.mkdir(parents=True, exist_ok=True)
-    run = train(network, folder, options) if options.steps else untrained(network, folder, options)
+    run = train(network, folder, options)
     model = folder / "model.tflite"
     card = s2bnn("convert", run, model, *(["--int8"] if network.bits == 8 else []))
     time = s2bnn("benchmark", model, "--threads", 1)
-    measured = {
+    probe = s2bnn("eval", "linear", model, "--data", options.source)
+    return {
         "bytes": card["size_bytes"],
         "milliseconds": time["latency_ms"]["median"],
+        "linear": probe["top1"],
         "cosine_with_keras": card["parity"]["cosine_mean"],
         "runtime": time["engine"],
         "kernel": time["kernel"],
         "processor": processor(),
         "date": datetime.date.today().isoformat(),
     }
-    if options.steps:
-        found = s2bnn("eval", "linear", model, "--data", options.source)
-        measured["linear"] = found["top1"]
-    return measured
 
 
 def train(network: Network, folder: Path, options: argparse.Namespace) -> Path:
@@ -120,17 +115,6 @@ def train(network: Network, folder: Path, options: argparse.Namespace) -> Path:
         before = run
     assert before is not None
     return before
-
-
-def untrained(network: Network, folder: Path, options: argparse.Namespace) -> Path:
-    """Leave a network as it starts, and return its run."""
-    from s2bnn_tf.config import load_config
-    from s2bnn_tf.runs import leave_untrained
-
-    part = "step2" if network.bits == 1 else "step1"
-    given = [*settings(network, part, options), "student.init_from=null"]
-    config = load_config(RECIPES / f"regression_{part}.yaml", given)
-    return leave_untrained(config, folder / "untrained").path
 
 
 def settings(network: Network, part: str, options: argparse.Namespace) -> list[str]:
@@ -163,7 +147,7 @@ def as_text(rows: dict[str, dict]) -> str:
     """The rows as a Markdown table, the smallest file first."""
     lines = ["| network | weights | KiB | ms | linear |", "|---|---|---|---|---|"]
     for name, row in sorted(rows.items(), key=lambda item: item[1]["bytes"]):
-        linear = f"{100 * row['linear']:.1f}" if "linear" in row else "-"
+        linear = f"{100 * row['linear']:.1f}"
         kind = "1 bit" if NETWORKS[name].bits == 1 else "int8"
         size = f"{row['bytes'] / 1024:.0f}"
         lines.append(f"| `{name}` | {kind} | {size} | {row['milliseconds']:.2f} | {linear} |")

@@ -77,7 +77,7 @@ def test_what_has_bits_or_two_outputs_is_refused(make_encoder, encoder, digits, 
 
 @pytest.mark.slow
 def test_on_the_command_line(tmp_path):
-    student = StudentConfig(backbone="mobilenet_v2", stem="small", width=0.1, embedding_dim=8)
+    student = StudentConfig(backbone="resnet18", stem="small", width=0.125, embedding_dim=8)
     objective = ObjectiveConfig(contrastive_weight=1.0, distillation_weight=0.0)
     config = Config(data=DataConfig(image_size=32), student=student, objective=objective)
     run = leave_untrained(config, tmp_path / "run")
