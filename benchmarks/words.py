@@ -1,41 +1,46 @@
 """A 1-bit student that names photographs by words as its teacher does, on the host and the device.
 
     pip install scikit-image mahotas torchvision
-    python benchmarks/words.py --minutes 20 [--objectives regression both words] [--steps N]
+    apt-get download mate-backgrounds lomiri-wallpapers-16.04
+    for package in *.deb; do dpkg -x "$package" wallpapers; done
+    python benchmarks/words.py --photographs wallpapers --output-dir words-run \
+        --objectives regression both words --steps 700
 
 The teacher is EfficientNet-Lite0 with its ImageNet weights. The rows of its last layer are vectors
 of 1,000 names, so its space is one of pictures and words. `s2bnn words` makes them a file, and
-`s2bnn fit --words` distills a student on crops of photographs. Every fifth photograph is held out
-as a whole. On its crops, the words that the student puts first are compared with the teacher's: by
-the student in Keras, by its `.tflite`, and by s2bnn_runtime, as a device does. Half of the words
-are axes of the objectives `both` and `words`, and the agreement on the other half shows whether the
-student has learned the space or the list.
+`s2bnn fit --words` distills a student on crops of photographs: those that Python packages ship, and
+each JPEG below the folders that --photographs names. Every fifth photograph is held out as a whole.
+On its crops, the words that the student puts first are compared with the teacher's: by the student
+in Keras, by its `.tflite`, and by s2bnn_runtime, as a device does. Half of the words are axes of
+the objectives `both` and `words`, and the agreement on the other half shows whether the student has
+learned the space or the list.
 
 A row of unit length has lost its norm and its bias, so the teacher answers by cosines as well; how
-often that is the answer of its logits is in the results, which go to
-benchmarks/results/words.json.
+often that is the answer of its logits is in the results, which go to benchmarks/results/words.json.
+The same command resumes in the same --output-dir.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import datetime
+import importlib.util
 import json
-import shutil
+import resource
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fit import processor
-
-from s2bnn_tf.demo_pictures import cut_photographs
+from published_teacher import cut
 
 RESULTS = Path(__file__).parent / "results" / "words.json"
 TEACHER = "efficientnet_lite0"
 HELD_OUT = 5  # every fifth photograph
+CROPS = 8  # of a picture whose targets are stored, with --steps
 SCALE = 20.0  # of cosines in a softmax; the teacher has none of its own
 _REGRESSION = ("objective.regression_weight=1",)
 _BY_WORDS = ("objective.words_weight=1",)
@@ -47,11 +52,13 @@ OBJECTIVES = {
 
 
 def class_names(count: int) -> list[str]:
-    """The names of ImageNet's classes where torchvision is installed, and numbers otherwise."""
-    try:
-        from torchvision.models._meta import _IMAGENET_CATEGORIES as names
-    except ImportError:
-        return [f"class {number}" for number in range(count)]
+    """The names of ImageNet's classes as torchvision, which is not run, has them."""
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or spec.origin is None:
+        raise SystemExit("The names of the classes are torchvision's: pip install torchvision.")
+    text = (Path(spec.origin).parent / "models" / "_meta.py").read_text()
+    lists = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.List)]
+    names = next(found for node in lists if len(found := ast.literal_eval(node)) == count)
     seen: dict[str, int] = {}
     unique = []
     for name in names:
@@ -60,29 +67,42 @@ def class_names(count: int) -> list[str]:
     return unique
 
 
-def write_pictures(folder: Path, crops: int) -> None:
-    """Crops of photographs in `train` and `test`, no photograph in both."""
-    cut_photographs(folder / "all", crops=crops)
-    for number, photograph in enumerate(sorted((folder / "all").iterdir())):
-        split = "test" if number % HELD_OUT == 0 else "train"
-        (folder / "photographs" / split).mkdir(parents=True, exist_ok=True)
-        shutil.move(str(photograph), folder / "photographs" / split / photograph.name)
+def write_pictures(folder: Path, more: list[Path]) -> dict[str, int]:
+    """Crops of photographs, and `pictures.tsv` that lists them; the photographs of each split.
+
+    No photograph is in both splits. The list names no classes, since those of one split are not
+    in the other.
+    """
+    from s2bnn_tf.data import Listed, write_list
+
+    crops = folder / "photographs"
+    if not crops.exists():
+        cut(more, folder / "unfinished")
+        (folder / "unfinished").rename(crops)
+    photographs = sorted(crops.iterdir())
+    splits = {"train": photographs[:], "test": photographs[::HELD_OUT]}
+    del splits["train"][::HELD_OUT]
+    listed = [
+        Listed(path, split=split)
+        for split, folders in splits.items()
+        for photograph in folders
+        for path in sorted(photograph.iterdir())
+    ]
+    write_list(folder / "pictures.tsv", listed)
+    return {split: len(folders) for split, folders in splits.items()}
 
 
-def write_vectors(folder: Path) -> tuple[Path, Path]:
-    """The rows of the teacher's last layer: all names, and every second one as axes."""
+def write_vectors(folder: Path) -> None:
+    """The rows of the teacher's last layer: `words.npz`, and every second one as `axes.npz`."""
     from s2bnn_tf.runs import LinearProbe
     from s2bnn_tf.teachers import get_teacher, make_words
 
     probe = LinearProbe.load(get_teacher(TEACHER).eval_dir / "linear_probe.npz")
     rows, names = probe.kernel.T, np.array(class_names(probe.kernel.shape[1]))
-    made = []
     for name, chosen in (("words", slice(None)), ("axes", slice(0, None, 2))):
         vectors = folder / f"{name}_vectors.npz"
         np.savez(vectors, names=names[chosen], rows=rows[chosen], scale=np.float64(SCALE))
         make_words("-", folder / f"{name}.npz", vectors=vectors, teacher=TEACHER)
-        made.append(folder / f"{name}.npz")
-    return made[0], made[1]
 
 
 def teacher_answers(source: Any, size: Any) -> tuple[np.ndarray, float]:
@@ -101,18 +121,16 @@ def teacher_answers(source: Any, size: Any) -> tuple[np.ndarray, float]:
     return features, float(same.mean())
 
 
-def on_device(model: Path, words: Path, pictures: Path) -> tuple[np.ndarray, list[str], list[str]]:
-    """What s2bnn_runtime computes: vectors, the names by `s2bnn-run classify`, and the paths."""
+def on_device(model: Path, words: Path, files: list[Path]) -> tuple[np.ndarray, list[str]]:
+    """What s2bnn_runtime computes: vectors, and the names by `s2bnn-run classify`."""
     from s2bnn_runtime.embedder import Embedder
-    from s2bnn_runtime.images import picture_files
 
-    files = picture_files([pictures])
-    command = [sys.executable, "-m", "s2bnn_runtime", "classify", model, words, pictures]
+    command = [sys.executable, "-m", "s2bnn_runtime", "classify", model, words, *files]
     command += ["--threshold", "-1", "--json"]
     printed = subprocess.run([*map(str, command)], check=True, capture_output=True, text=True)
     rows = [json.loads(line) for line in printed.stdout.splitlines() if line.startswith("{")]
     found = {row["path"]: row["class"] for row in rows}
-    return Embedder(model)(files), [found[str(file)] for file in files], [str(f) for f in files]
+    return Embedder(model)(files), [found[str(file)] for file in files]
 
 
 def measure(run: Path, folder: Path) -> dict[str, Any]:
@@ -123,17 +141,13 @@ def measure(run: Path, folder: Path) -> dict[str, Any]:
     from s2bnn_tf.teachers import read_words
 
     words, _, _ = read_words(run / "words.npz")
-    source = open_source(str(folder / "photographs"), "test")
+    source = open_source(f"list:{folder / 'pictures.tsv'}", "test")
     student = open_encoder(run / "student")
     ours = {"student": extract_features(student, source, output="embedding")[0]}
     ours["tflite"] = extract_features(open_encoder(run / "student.tflite"), source)[0]
     teacher, same = teacher_answers(source, student.image_size)
-    paths = [str(readable(source).identify(number)) for number in range(len(teacher))]
-    device, named, files = on_device(
-        run / "student.tflite", run / "words.npz", folder / "photographs" / "test"
-    )
-    order = [files.index(path) for path in paths]
-    ours["device"] = device[order]
+    files = [Path(readable(source).identify(number)) for number in range(len(teacher))]
+    ours["device"], named = on_device(run / "student.tflite", run / "words.npz", files)
     result: dict[str, Any] = {"teacher_cosine_is_logits": same, "pictures": len(teacher)}
     for name, vectors in ours.items():
         kept = ("top1", "top5")
@@ -141,52 +155,57 @@ def measure(run: Path, folder: Path) -> dict[str, Any]:
         others = word_agreement(vectors, teacher, words.rows[1::2], words.names[1::2])
         result[name] = {key: every[key] for key in kept}
         result[name] |= {f"{key}_words_that_were_no_axes": others[key] for key in kept}
-    theirs = [words.names[n] for n in (teacher @ words.rows.T).argmax(axis=1)]
-    said = np.array([named[number] for number in order])
-    result["device"]["top1_by_classify"] = float((said == np.array(theirs)).mean())
+    theirs = np.array(words.names)[(teacher @ words.rows.T).argmax(axis=1)]
+    result["device"]["top1_by_classify"] = float((np.array(named) == theirs).mean())
     return result
+
+
+def distill(name: str, folder: Path, options: argparse.Namespace) -> Path:
+    """Fit the student of an objective; return the directory of the fit."""
+    from s2bnn_tf.pipeline import Options, run_fit
+    from s2bnn_tf.progress import show_progress
+
+    words, axes = folder / "words.npz", folder / "axes.npz"
+    changes = OBJECTIVES[name]
+    changes += (f"objective.words={axes}",) if name != "regression" else ()
+    if options.steps:
+        changes += (f"steps={options.steps}", "teacher.cache=true", f"teacher.crops={CROPS}")
+    asked = Options(options.minutes, TEACHER, options.size, None, changes, words=str(words))
+    pictures, run = f"list:{folder / 'pictures.tsv'}", folder / name
+    run_fit(pictures, run, asked, timed=options.steps is None, progress=show_progress)
+    return run
 
 
 def main() -> None:
     """Distill and measure one student for each objective."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--photographs", nargs="*", type=Path, default=[], metavar="FOLDER")
+    parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--objectives", nargs="+", choices=OBJECTIVES, default=["regression"])
-    parser.add_argument("--steps", type=int, help="instead of as many as the minutes allow")
-    parser.add_argument("--crops", type=int, default=24, help="of each photograph")
+    parser.add_argument("--minutes", type=float, default=20.0, help="for each objective")
+    parser.add_argument("--steps", type=int, help="of each stage, instead of --minutes")
     parser.add_argument("--size", choices=["small", "medium", "large"])
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
-    from s2bnn_tf.pipeline import Options, run_fit
-    from s2bnn_tf.progress import show_progress
-
+    folder = options.output_dir.resolve()
+    photographs = write_pictures(folder, options.photographs)
+    write_vectors(folder)
     found: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        write_pictures(folder, options.crops)
-        words, axes = write_vectors(folder)
-        for name in options.objectives:
-            changes = OBJECTIVES[name]
-            changes += (f"objective.words={axes}",) if name != "regression" else ()
-            changes += (f"steps={options.steps}",) if options.steps else ()
-            asked = Options(options.minutes, TEACHER, options.size, None, changes, words=str(words))
-            run = folder / name
-            run_fit(
-                str(folder / "photographs"),
-                run,
-                asked,
-                timed=options.steps is None,
-                progress=show_progress,
-            )
-            found[name] = measure(run, folder)
-            print(json.dumps({name: found[name]}, indent=2))
-    record = {
-        "command": " ".join(["python", "benchmarks/words.py", *sys.argv[1:]]),
-        "date": datetime.date.today().isoformat(),
-        "machine": processor(),
-        "objectives": found,
-    }
-    options.output.write_text(json.dumps(record, indent=2) + "\n")
+    for name in options.objectives:
+        run = distill(name, folder, options)
+        found[name] = measure(run, folder)
+        found[name]["plan"] = json.loads((run / "fit.json").read_text())["plan"]
+        print(json.dumps({name: found[name]}, indent=2), flush=True)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        record = {
+            "command": " ".join(["python", "benchmarks/words.py", *sys.argv[1:]]),
+            "date": datetime.date.today().isoformat(),
+            "processor": processor(),
+            "processor_minutes": round((used.ru_utime + used.ru_stime) / 60, 1),
+            "photographs": photographs,
+            "objectives": found,
+        }
+        options.output.write_text(json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":

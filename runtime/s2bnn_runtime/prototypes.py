@@ -515,8 +515,13 @@ def _in_place(rows: NDArray[Any]) -> NDArray[Any]:
 def _unit(vectors: ArrayLike, dim: int | None) -> NDArray[np.float64]:
     """Rows (N, D) with unit length."""
     array = np.asarray(vectors, np.float64)
-    if array.ndim != 2 or not len(array) or (dim is not None and array.shape[1] != dim):
+    if array.ndim != 2 or not len(array):
         raise S2bnnError(f"embeddings have shape (N, {dim or 'D'}), not {array.shape}")
+    if dim is not None and array.shape[1] != dim:
+        raise S2bnnError(
+            f"the classes have {dim} numbers each, and the model gives {array.shape[1]}; use the "
+            "model that they were made for"
+        )
     lengths = np.linalg.norm(array, axis=1, keepdims=True)
     if not np.isfinite(array).all() or not lengths.all():
         raise S2bnnError("an embedding is zero or not finite")

@@ -190,6 +190,11 @@ def test_mistakes_with_words_are_one_sentence(
     assert "does not exist" in complain(capsys, *missing)
 
 
+def test_a_model_of_another_size_is_one_sentence():
+    with pytest.raises(S2bnnError, match="the classes have .* and the model gives 3; use"):
+        Cones().classifier().predict(np.ones((1, 3)))
+
+
 def test_100_000_words(tmp_path):
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(100_000, 64)).astype(np.float32)

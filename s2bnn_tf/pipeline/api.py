@@ -27,6 +27,7 @@ def fit(
     output_dir: str | Path,
     *,
     teacher: Any = None,
+    words: str | Path | None = None,
     minutes: float = 30.0,
     student: str | keras.Model | None = None,
     objective: str | Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
@@ -56,6 +57,8 @@ def fit(
             file of features, a Keras model of images normalized as by `s2bnn_tf.data.normalize`,
             or a function from images (N, H, W, 3), RGB in uint8 of the student's size, to features
             (N, D); trained here by default.
+        words: A list of words to name pictures by, for a teacher that knows words, or a file of
+            `s2bnn words`. The classes are written to `words.npz` in `output_dir`.
         minutes: The time for all of it.
         student: The name of a backbone, or a Keras model of normalized images to features
             (N, D) or maps (N, H, W, D), which is copied with its weights. A model trains in one
@@ -84,6 +87,8 @@ def fit(
     """
     output = Path(output_dir)
     _check(minutes, size, hold_out, target, callbacks)
+    if words is not None and not isinstance(words, (str, Path)):
+        raise ConfigError(f"words: expected the path of a file, not {type(words).__name__}.")
     with own_errors():
         check_output_dir(output)
         objects = take_objects(student, teacher, objective, output)
@@ -97,6 +102,7 @@ def fit(
             hold_out,
             target,
             objects.names,
+            None if words is None else str(words),
         )
         if is_given(data):
             images = output.with_name(f"{output.name}-images")

@@ -44,7 +44,8 @@ def memory_of_all(memories: Mapping[str, StepMemory], batches: Mapping[str, int]
     """The bytes of a process that times and trains all stages, one after another.
 
     The tensors of one stage take the place of those of another. What TensorFlow keeps of each
-    graph stays: that of the student is built three times, since its second step is another one.
+    graph stays: that of the student is built three times, since its second step is another one,
+    and twice if it trains in one step.
 
     Args:
         memories: By stage, as from `count_memory`.
@@ -52,7 +53,7 @@ def memory_of_all(memories: Mapping[str, StepMemory], batches: Mapping[str, int]
     """
     totals = {stage: memory.total(batches[stage]) for stage, memory in memories.items()}
     worst = max(totals, key=lambda stage: totals[stage])
-    times = {"teacher": 2, "step1": 3}
+    times = {"teacher": 2, "step1": 3, "student": 2}
     graphs = sum(times[stage] * memory.graphs for stage, memory in memories.items())
     return totals[worst] + graphs - memories[worst].graphs
 

@@ -13,6 +13,7 @@ import s2bnn_tf
 from s2bnn_tf.errors import ConfigError, ModelError, UserError
 from s2bnn_tf.layers import BinaryConv2D
 from s2bnn_tf.runs import RunDirectory
+from s2bnn_tf.teachers import WordVectors, read_words, write_words
 
 keras = tf.keras
 
@@ -111,8 +112,16 @@ def test_a_real_network_and_a_keras_teacher(crops, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_named_network_with_one_step(crops, tmp_path):
-    encoder = s2bnn_tf.fit(crops, tmp_path / "out", student="resnet18", teacher=colors, **COMMON)
+def test_a_named_network_with_one_step_and_words(crops, tmp_path):
+    words = tmp_path / "words.npz"
+    write_words(
+        words, WordVectors(["bright", "varied"], np.float32([[1] * 3 + [0] * 3, [0, 1] * 3]))
+    )
+    encoder = s2bnn_tf.fit(
+        crops, tmp_path / "out", student="resnet18", teacher=colors, words=words, **COMMON
+    )
+    assert encoder.results["words"]["words"] == 2 and encoder.results["words"]["pictures"] > 0
+    assert read_words(tmp_path / "out" / "words.npz")[0].names == ["bright", "varied"]
     config = RunDirectory(encoder.path).config
     assert (config.student.backbone, config.student.stem) == ("resnet18", "small")
     assert config.student.binarize_weights is None and config.student.init_from is None
@@ -145,6 +154,8 @@ def test_a_teacher_that_fails_while_it_teaches_is_a_sentence(crops, tmp_path):
         ({"student": "resnet19"}, "no backbone named 'resnet19'"),
         ({"student": 5}, "student: expected a name or a Keras model"),
         ({"teacher": "nowhere"}, "nowhere"),
+        ({"words": 5}, "words: expected the path of a file, not int"),
+        ({"words": "words.txt"}, "--words needs a --teacher"),
         ({"objective": "contrastive"}, "contrastive takes no teacher"),
         ({"objective": "angel"}, "no objective named 'angel'"),
         ({"overrides": ["data.sise=3"]}, "data.sise: unknown key"),

@@ -58,6 +58,8 @@ def test_the_everyday_words():
         ("x" * 201, "line 1 has no name"),
         ("\n \n", "names nothing; write one class a line"),
         ("caf\xe9".encode("latin-1"), "no text in UTF-8"),
+        ("cat\ndog\n".encode("utf-16-le"), "line 1 holds a control character"),
+        ("caf\xe9\ncafe\u0301\n", "line 2 names 'caf\xe9', which line 1 names already"),
     ],
 )
 def test_a_list_that_is_none_is_one_sentence(text, said, tmp_path):
@@ -173,12 +175,12 @@ def test_a_text_tower_computes_what_transformers_computes(kind, tmp_path):
 def test_a_damaged_text_encoder_is_one_sentence(tmp_path):
     pytest.importorskip("tokenizers")
     source, broken = write(tmp_path, "dog"), tmp_path / "broken.onnx"
-    with pytest.raises(UserError, match="put the tokenizer of the text encoder beside it"):
-        make_words(source, tmp_path / "w.npz", text_encoder=broken)
-    (tmp_path / "tokenizer.json").write_bytes((GOLDEN / "tokenizer.json").read_bytes())
     with pytest.raises(UserError, match="There is no text encoder"):
         make_words(source, tmp_path / "w.npz", text_encoder=broken)
     broken.write_bytes((GOLDEN / "text_encoder.onnx").read_bytes()[:200])
+    with pytest.raises(UserError, match="put the tokenizer of the text encoder beside it"):
+        make_words(source, tmp_path / "w.npz", text_encoder=broken)
+    (tmp_path / "tokenizer.json").write_bytes((GOLDEN / "tokenizer.json").read_bytes())
     with pytest.raises(UserError, match="no network in ONNX"):
         make_words(source, tmp_path / "w.npz", text_encoder=broken)
     (tmp_path / "tokenizer.json").write_text("{}")
@@ -197,6 +199,8 @@ def test_a_damaged_text_encoder_is_one_sentence(tmp_path):
         ("cat", {"text_encoder": "t.onnx"}, "two ways to one thing"),
         ("cat", {"vectors": None}, "Say who knows the words"),
         ("cat", {"vectors": None, "teacher": "dinov2_vits14"}, "has no text tower; give"),
+        ("cat", {"teacher": "nowhere"}, "There is no teacher nowhere"),
+        ("cat", {"teacher": "dinov2_vits14"}, "s2bnn teachers get dinov2_vits14` gets them"),
         ("cat", {"vectors": "missing.npz"}, "There is no file missing.npz"),
         ("cat", {"pictures": "missing.npz"}, "There is no file missing.npz"),
     ],

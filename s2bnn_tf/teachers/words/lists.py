@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import difflib
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class Entry:
 def read_list(path: str | Path) -> list[Entry]:
     """Read a list of words, in UTF-8 or, with its mark, in UTF-16.
 
-    Empty lines are left out.
+    Empty lines are left out. Composed and decomposed letters are the same (NFC).
 
     Args:
         path: A text file, or `"everyday"` for the 1,000 everyday words that are shipped.
@@ -43,9 +44,14 @@ def read_list(path: str | Path) -> list[Entry]:
     path = _EVERYDAY_FILE if str(path) == EVERYDAY and not Path(path).exists() else Path(path)
     entries: dict[str, Entry] = {}
     lines: dict[str, int] = {}
-    for number, line in enumerate(_read_text(path).splitlines(), 1):
+    for number, line in enumerate(unicodedata.normalize("NFC", _read_text(path)).splitlines(), 1):
         if not line.strip():
             continue
+        if any(unicodedata.category(c) == "Cc" and c != "\t" for c in line):
+            raise DataError(
+                f"{path}: line {number} holds a control character, so it is no text; save the list "
+                "in UTF-8."
+            )
         name, _, rest = line.partition(": ")
         name = name.strip().removesuffix(":")
         if not name or len(name) > _LONGEST_NAME:

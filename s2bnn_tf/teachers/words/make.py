@@ -84,7 +84,7 @@ def make_words(
         encoder = _open(teacher, text_encoder)
         used = wanted or encoder.templates
         words = embed_words(encoder, entries, used, progress or no_progress)
-    space = None if teacher is None else teacher_space(in_words(teacher))
+    space = None if teacher is None else _space_of(teacher)
     name = "" if teacher is None else Path(teacher).name
     made = write_words(Path(output), words, teacher=name, space=space, pictures=seen)
     return {**made, "templates": list(used)}
@@ -93,6 +93,26 @@ def make_words(
 def in_words(teacher: str) -> TeacherConfig:
     """The teacher whose space words are in: that of its features."""
     return TeacherConfig(weights=teacher, output="features")
+
+
+def _space_of(teacher: str) -> str:
+    """The name of a teacher's space.
+
+    Raises:
+        ConfigError: If there is no such teacher, or it was not downloaded.
+    """
+    space = teacher_space(in_words(teacher))
+    if space is None and is_published(teacher):
+        raise ConfigError(
+            f"{teacher} is not here, and its weights name its space; `s2bnn teachers get "
+            f"{teacher}` gets them."
+        )
+    if space is None:
+        raise ConfigError(
+            f"There is no teacher {teacher}; give a published name, a run directory or a file, or "
+            "leave --teacher out."
+        )
+    return space
 
 
 def read_words(path: str | Path) -> tuple[WordVectors, str | None, str]:

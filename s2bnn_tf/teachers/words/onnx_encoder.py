@@ -44,8 +44,8 @@ class OnnxTextEncoder:
         except ImportError as error:
             raise DeviceError(f"A text encoder in ONNX needs onnxruntime: {INSTALL}.") from error
         self.name = path.name
-        self._tokenizer, longest = open_tokenizer(path.with_name(_TOKENIZER))
         _check_file(path)
+        self._tokenizer, longest = open_tokenizer(path.with_name(_TOKENIZER))
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         try:
