@@ -7,6 +7,11 @@ from s2bnn_tf.backbones import zoo as _zoo  # noqa: F401  (registers the network
 from s2bnn_tf.backbones.convnext import CONVNEXT_SIZES
 from s2bnn_tf.backbones.efficientnet import efficientnet_lite0
 from s2bnn_tf.backbones.heads import DEFAULT_HEAD, Encoder, projection_head
+from s2bnn_tf.backbones.joint_resnet import (
+    CLIP_RESNET_BLOCKS,
+    CLIP_RESNET_EMBEDDING,
+    clip_resnet50,
+)
 from s2bnn_tf.backbones.joint_vit import (
     JOINT_BLOCKS,
     JOINT_CHANNELS,
@@ -36,6 +41,8 @@ from s2bnn_tf.backbones.vit import (
 
 __all__ = [
     "CHANNELS_PER_HEAD",
+    "CLIP_RESNET_BLOCKS",
+    "CLIP_RESNET_EMBEDDING",
     "CONVNEXT_SIZES",
     "DEFAULT_HEAD",
     "JOINT_BLOCKS",
@@ -48,6 +55,7 @@ __all__ = [
     "backbone_options",
     "backbone_plugin",
     "build_backbone",
+    "clip_resnet50",
     "clip_vit_base",
     "efficientnet_lite0",
     "is_vit",

@@ -16,8 +16,9 @@ keras = tf.keras
 JOINT_CHANNELS = {"clip_vit_base": 768, "siglip_vit_base": 768}  # of a token at width 1
 JOINT_BLOCKS = 12
 CLIP_EMBEDDING = 512  # dimensions of the space that pictures and texts of CLIP share
-_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+# Of the pixels in 0..1 that CLIP's towers take.
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 _CLIP_EPSILON, _SIGLIP_EPSILON = 1e-5, 1e-6
 _HALF = (0.5, 0.5, 0.5)
 
@@ -54,7 +55,7 @@ def clip_vit_base(
     """
     name = "clip_vit_base"
     channels, image = _check(name, input_shape, width, patch_size)
-    x = Renormalize(_CLIP_MEAN, _CLIP_STD, name="renormalize")(image)
+    x = Renormalize(CLIP_MEAN, CLIP_STD, name="renormalize")(image)
     x = keras.layers.Conv2D(
         channels, patch_size, strides=patch_size, use_bias=False, name="patch_embed"
     )(x)

@@ -123,7 +123,7 @@ def _own_size(teacher: TeacherConfig, view: tuple[int, int]) -> ImageSize | None
         side: ImageSize = PUBLISHED[str(teacher.weights)].size_for(view)
     elif teacher.backbone is None and RunDirectory(teacher.weights or "").exists():
         run = RunDirectory(teacher.weights or "")
-        if run.config.student.backbone not in (*VIT_SIZES, *JOINT_CHANNELS):
+        if run.config.student.backbone not in (*VIT_SIZES, *JOINT_CHANNELS, "clip_resnet50"):
             return None
         side = run.config.data.image_size
     else:

@@ -135,6 +135,8 @@ def _clip(patch: int, parameters: float, probe: float, sha256: str) -> Published
 
 
 _SIGLIP = "https://huggingface.co/google/siglip-base-patch16-224"
+_TINYCLIP = "https://huggingface.co/wkcn/TinyCLIP-ViT-39M-16-Text-19M-YFCC15M"
+_CLIP_RN50 = "afeb0e10f9e5a86da6080e35cf09123aca3b358a0c3e3b6c78a7b63bc04b6762"
 
 PUBLISHED: dict[str, Published] = {
     published.name: published
@@ -195,6 +197,28 @@ PUBLISHED: dict[str, Published] = {
         ),
         _clip(32, 87.8, 76.1, "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"),
         _clip(16, 86.2, 80.2, "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"),
+        Published(
+            "clip_rn50",
+            "clip_rn50",
+            38.3,
+            "CLIP, 400 million pictures with texts",
+            73.3,
+            "MIT",
+            f"https://openaipublic.azureedge.net/clip/models/{_CLIP_RN50}/RN50.pt",
+            "https://github.com/openai/CLIP",
+            sha256=_CLIP_RN50,
+        ),
+        Published(
+            "tinyclip_vit_39m",
+            "tinyclip_vit_39m",
+            39,
+            "TinyCLIP, 15 million pictures with texts of YFCC",
+            None,
+            "MIT",
+            f"{_TINYCLIP}/resolve/main/pytorch_model.bin",
+            _TINYCLIP,
+            words=_TINYCLIP,
+        ),
         Published(
             "siglip_vit_b16",
             "siglip_vit_b16",

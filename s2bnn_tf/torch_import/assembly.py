@@ -45,7 +45,7 @@ from s2bnn_tf.torch_import.words import shown
 ARCHITECTURES = (
     *("resnet18", "resnet34", "resnet50", "resnet50_w2", "resnet50_w4", "reactnet"),
     *("efficientnet_lite0", *CONVNEXT_SIZES),
-    *("clip_vit_b32", "clip_vit_b16", "siglip_vit_b16"),
+    *("clip_vit_b32", "clip_vit_b16", "clip_rn50", "tinyclip_vit_39m", "siglip_vit_b16"),
     *("dino_vits16", "dino_vits8", "dino_vitb16", "dino_vitb8"),
     *(f"dinov2_vit{size}14{registers}" for size in "sbl" for registers in ("", "_reg")),
 )

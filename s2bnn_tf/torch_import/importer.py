@@ -17,6 +17,7 @@ from s2bnn_tf.progress import Progress
 from s2bnn_tf.runs import CheckpointStore, LinearProbe, RunDirectory, save_encoder
 from s2bnn_tf.torch_import.assembly import Imported, import_tensors
 from s2bnn_tf.torch_import.files import read_checkpoint
+from s2bnn_tf.torch_import.joint_resnet import import_joint_resnet, is_joint_resnet
 from s2bnn_tf.torch_import.joint_vit import import_joint, is_joint
 
 
@@ -80,7 +81,9 @@ def import_torch(
         "data": data,
         "image_size": image_size,
     }
-    if prefix is None and is_joint(content.tensors):
+    if prefix is None and is_joint_resnet(content.tensors):
+        imported = import_joint_resnet(content.tensors, **options)
+    elif prefix is None and is_joint(content.tensors):
         imported = import_joint(content.tensors, **options)
     else:
         imported = import_tensors(content.tensors, prefix=prefix, **options)

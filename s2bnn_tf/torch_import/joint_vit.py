@@ -25,6 +25,7 @@ keras = tf.keras
 _TEXTS = "of the text tower, or what it is compared with"
 _POSITIONS_OF = "numbers of the position embeddings, which count from 0"
 _LARGEST_GRID = 256
+_TINYCLIP = (512, 16)  # channels and pixels of a patch of TinyCLIP's ViT-39M/16
 
 
 def is_joint(tensors: Mapping[str, NDArray[Any]]) -> bool:
@@ -134,6 +135,8 @@ def _recognize(account: TensorAccount) -> tuple[StudentConfig, str]:
         embedding_dim=dim,
         head="none",
     )
+    if not is_siglip and (channels, kernel[2]) == _TINYCLIP:
+        return student, "tinyclip_vit_39m"
     name = f"{'siglip' if is_siglip else 'clip'}_vit_b{kernel[2]}"
     return student, name if width == 1 else f"{name}_w{width:g}"
 

@@ -23,7 +23,7 @@ def fill_resnet(backbone: keras.Model, tensors: TensorAccount, prefix: str) -> N
     """Fill a ResNet with `reverse_input` from tensors with the names of torchvision."""
     for layer in backbone.layers:
         if layer.weights:
-            name = prefix + _resnet_name(layer.name)
+            name = prefix + resnet_name(layer.name)
             if isinstance(layer, keras.layers.Conv2D):
                 layer.kernel.assign(_kernel(tensors, f"{name}.weight", layer.kernel.shape))
             else:
@@ -142,12 +142,12 @@ def _kernel(tensors: TensorAccount, name: str, shape: tuple[int, ...]) -> NDArra
     return kernel.transpose(2, 3, 1, 0)[::-1, ::-1]
 
 
-def _resnet_name(name: str) -> str:
+def resnet_name(name: str) -> str:
     """The name that torchvision gives a layer of our ResNet.
 
-    >>> _resnet_name("layer3_1_2_bn"), _resnet_name("stem_bn")
+    >>> resnet_name("layer3_1_2_bn"), resnet_name("stem_bn")
     ('layer3.1.bn2', 'bn1')
-    >>> _resnet_name("layer2_0_shortcut_conv")
+    >>> resnet_name("layer2_0_shortcut_conv")
     'layer2.0.downsample.0'
     """
     if name.startswith("stem_"):

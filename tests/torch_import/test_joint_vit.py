@@ -46,11 +46,11 @@ def float64() -> Iterator[None]:
     tf.keras.backend.set_floatx("float32")
 
 
-def network(kind: str, seed: int = 0):
+def network(kind: str, seed: int = 0, **shape: int):
     """A whole CLIP or SigLIP with random weights, biases and statistics."""
     torch.manual_seed(seed)
     vision = {"hidden_size": 128, "num_attention_heads": 2, "intermediate_size": 512}
-    vision |= {"num_hidden_layers": BLOCKS, "image_size": SIDE, "patch_size": 8}
+    vision |= {"num_hidden_layers": BLOCKS, "image_size": SIDE, "patch_size": 8, **shape}
     text = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 16}
     text |= {"num_hidden_layers": 1, "vocab_size": 20}
     if kind == "clip":
@@ -112,6 +112,18 @@ def test_parity_in_float64(kind, float64):
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, wanted, atol=1e-8 * np.abs(wanted).max())
     assert imported.record["architecture"] == f"{kind}_vit_b8_w0.166667"
+
+
+def test_tinyclip_is_a_narrow_clip(float64):
+    shape = {"hidden_size": 512, "num_attention_heads": 8, "patch_size": 16}
+    model = network("clip", **shape, intermediate_size=2048).double()
+    tensors = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    options = {"architecture": "tinyclip_vit_39m", "step": None, "data": "digits"}
+    imported = import_joint(tensors, **options, image_size=SIDE)
+    images = random_images((2, SIDE, SIDE, 3))
+    wanted = expected(model, images, "clip")
+    found = imported.encoder.backbone(images).numpy()
+    np.testing.assert_allclose(found, wanted, atol=1e-8 * np.abs(wanted).max())
 
 
 @pytest.mark.parametrize("kind", ["clip", "siglip"])
