@@ -4,7 +4,7 @@
     apt-get download mate-backgrounds lomiri-wallpapers-16.04
     for package in *.deb; do dpkg -x "$package" wallpapers; done
     python benchmarks/words.py --photographs wallpapers --output-dir words-run \
-        --objectives regression both words --steps 700
+        --objectives regression --steps 300
 
 The teacher is EfficientNet-Lite0 with its ImageNet weights. The rows of its last layer are vectors
 of 1,000 names, so its space is one of pictures and words. `s2bnn words` makes them a file, and
@@ -27,6 +27,7 @@ import ast
 import datetime
 import importlib.util
 import json
+import platform
 import resource
 import subprocess
 import sys
@@ -170,7 +171,15 @@ def distill(name: str, folder: Path, options: argparse.Namespace) -> Path:
     changes += (f"objective.words={axes}",) if name != "regression" else ()
     if options.steps:
         changes += (f"steps={options.steps}", "teacher.cache=true", f"teacher.crops={CROPS}")
-    asked = Options(options.minutes, TEACHER, options.size, None, changes, words=str(words))
+    asked = Options(
+        options.minutes,
+        TEACHER,
+        options.size,
+        None,
+        changes,
+        target=f"linux-{platform.machine()}",  # for which the runtime need not be built again
+        words=str(words),
+    )
     pictures, run = f"list:{folder / 'pictures.tsv'}", folder / name
     run_fit(pictures, run, asked, timed=options.steps is None, progress=show_progress)
     return run
