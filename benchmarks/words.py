@@ -2,9 +2,10 @@
 
     pip install scikit-image mahotas torchvision
     apt-get download mate-backgrounds lomiri-wallpapers-16.04
-    for package in *.deb; do dpkg -x "$package" wallpapers; done
-    python benchmarks/words.py --photographs wallpapers --output-dir words-run \
-        --objectives regression --steps 300
+    dpkg -x mate-backgrounds_*.deb mate
+    dpkg -x lomiri-wallpapers-16.04_*.deb lomiri
+    python benchmarks/words.py --output-dir words-run --steps 300 \
+        --photographs mate/usr/share/backgrounds/mate/nature lomiri
 
 The teacher is EfficientNet-Lite0 with its ImageNet weights. The rows of its last layer are vectors
 of 1,000 names, so its space is one of pictures and words. `s2bnn words` makes them a file, and
