@@ -52,6 +52,11 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the output has left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # of a path that cannot even be looked at, such as one too long
+        if error.filename is None:
+            raise
+        _complain(f"{error.filename}: {error.strerror}")
+        return 1
     return 1 if failed else 0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +16,7 @@ from numpy.typing import ArrayLike
 from s2bnn_runtime.errors import S2bnnError, file_errors
 from s2bnn_runtime.interpreter import Interpreter
 from s2bnn_runtime.reading import read_bytes
+from s2bnn_runtime.starter import STARTER, is_missing
 
 
 def open_model(path: Path, threads: int = 1, **options: Any) -> Interpreter:
@@ -27,6 +30,8 @@ def open_model(path: Path, threads: int = 1, **options: Any) -> Interpreter:
     Raises:
         S2bnnError: If the file cannot be read or run; the message names it.
     """
+    if is_missing(path):
+        raise S2bnnError(f"this build of s2bnn_runtime ships no {STARTER}; name a .tflite instead")
     content = read_bytes(path, limit=2**31)
     try:
         return Interpreter(content, threads, **options)
@@ -58,7 +63,7 @@ def write_arrays(path: str | os.PathLike[str], arrays: dict[str, ArrayLike]) -> 
     folder = path.resolve().parent
     if not folder.is_dir():
         raise S2bnnError(f"{folder} does not exist; check its path")
-    with file_errors():
+    with file_errors(), _naming(path):
         handle, partial = tempfile.mkstemp(suffix=".npz", dir=folder)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -66,12 +71,18 @@ def write_arrays(path: str | os.PathLike[str], arrays: dict[str, ArrayLike]) -> 
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(partial, folder / path.name)
-        except OSError as error:
-            if error.filename is None:  # a write, whose error names no file
-                error.filename = str(path)
-            raise
         finally:
             Path(partial).unlink(missing_ok=True)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let an OSError of the body name the user's file, and not the temporary one or none."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def _write_npz(file: BinaryIO, arrays: dict[str, ArrayLike]) -> None:

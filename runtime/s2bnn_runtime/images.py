@@ -106,10 +106,12 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     try:
         whole: NDArray[np.uint8] = pictures.decode(pictures.read_file(path))
     except Exception as error:  # a broken file can raise nearly anything inside a decoder
-        raise PictureError(
-            f"{path} cannot be read ({pictures.failure_reason(error)}); remove it, or save it "
-            "again as JPEG or PNG"
-        ) from error
+        if isinstance(error, (FileNotFoundError, IsADirectoryError, PermissionError)):
+            advice = "name a picture's file that can be opened"
+        else:
+            advice = "remove it, or save it again as JPEG or PNG"
+        reason = pictures.failure_reason(error)
+        raise PictureError(f"{path} cannot be read ({reason}); {advice}") from error
     return whole
 
 

@@ -401,7 +401,8 @@ class PrototypeClassifier:
             threshold = arrays["threshold"]
         except KeyError as error:
             raise S2bnnError(
-                f"{path} holds no enrolled classes; `s2bnn-run enroll` makes such a file"
+                f"{path} holds no enrolled classes; `s2bnn-run enroll` or `s2bnn words` makes "
+                "such a file"
             ) from error
         numbers = counts.dtype.kind in "iu" and {sums.dtype.kind, threshold.dtype.kind} <= {"f"}
         empty = sums.shape == (0,)  # as `save` writes them after the last class was forgotten

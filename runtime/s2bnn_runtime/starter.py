@@ -12,6 +12,11 @@ def starter_path() -> Path:
     return Path(__file__).with_name("starter.tflite")
 
 
+def is_missing(model: Path) -> bool:
+    """Whether a model is the starter, of a build without it."""
+    return model == starter_path() and not model.exists()
+
+
 def read_model(text: str) -> Path:
     """Read a model from the command line: a path, or the starter's name.
 

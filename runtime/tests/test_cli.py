@@ -16,6 +16,8 @@ from test_float_steps import Network
 
 from s2bnn_runtime import Interpreter
 from s2bnn_runtime.cli import main
+from s2bnn_runtime.errors import S2bnnError
+from s2bnn_runtime.files import write_arrays
 
 COLOR = (200, 100, 50)
 CLASSES = 7
@@ -128,7 +130,7 @@ def test_wrong_pictures_do_not_stop_the_others(model, pictures, capsys):
     cut = pictures / "cut.jpg"
     cut.write_bytes((pictures / "a.jpg").read_bytes()[:700])
     wrong = {
-        pictures / "no.png": "no.png cannot be read (no such file)",
+        pictures / "no.png": "no.png cannot be read (no such file); name a picture's file",
         pictures / "notes.txt": "notes.txt cannot be read (not an image)",
         cut: "cut.jpg cannot be read (",
     }
@@ -168,3 +170,13 @@ def test_numbers_below_one(model, capsys, option, value):
     with pytest.raises(SystemExit, match="2"):
         main([str(model), "--benchmark", option, value])
     assert f"{option}: a whole number of at least 1 is needed" in capsys.readouterr().err
+
+
+def test_paths_that_cannot_be_used_are_named_as_they_were_given(model, tmp_path, capsys):
+    long = tmp_path / f"{'a' * 300}.npz"
+    assert complain(capsys, "index", model, tmp_path, long).endswith(": File name too long")
+    folder = tmp_path / "folder.npz"
+    folder.mkdir()
+    with pytest.raises(S2bnnError, match=f"^{folder} is a folder"):
+        write_arrays(folder, {"a": np.zeros(3)})
+    assert list(tmp_path.iterdir()) == [folder]

@@ -47,4 +47,6 @@ def test_a_file_of_that_name_comes_first(shipped, tmp_path, monkeypatch, capsys)
 
 def test_a_package_without_it_says_so(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(starter, "starter_path", lambda: tmp_path / "starter.tflite")
-    assert "starter.tflite" in complain(capsys, "search", "starter", "a.png", "b.npz")
+    for verb in ("search", "index"):
+        told = complain(capsys, verb, "starter", tmp_path, tmp_path / "b.npz")
+        assert told.endswith("ships no starter; name a .tflite instead")

@@ -115,4 +115,5 @@ def device_errors(option: str, path: str | Path) -> Iterator[None]:
     try:
         yield
     except S2bnnError as error:
-        raise DeviceError(f"{path}: {error}.") from error
+        where = "" if str(error).startswith(str(path)) else f"{path}: "
+        raise DeviceError(f"{where}{error}.") from error
