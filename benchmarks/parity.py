@@ -121,7 +121,7 @@ def main() -> None:
     import torch
 
     # Only conversion needs maps of 4x4. The package's attribute of this name is the builder.
-    importlib.import_module("s2bnn_tf.backbones.reactnet")._SMALLEST_MAP = 1
+    importlib.import_module("s2bnn_tf.backbones.layout")._SMALLEST_MAP = 1
     rows = []
     print(f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|")
     for name in NETWORKS:

@@ -9,6 +9,7 @@ import pytest
 FOLDER = Path("/usr/share/datasets/fashion-mnist")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not FOLDER.is_dir(), reason="needs Debian's package dataset-fashion-mnist")
 def test_one_epoch_of_fashion_mnist(s2bnn, tmp_path):
     recipe = "configs/fashion_mnist/teacher.yaml"

@@ -256,6 +256,7 @@ def test_what_is_no_destination(text):
         Destination.parse(text)
 
 
+@pytest.mark.slow
 @needs_sshd
 def test_standard_input_is_left_to_a_loop_over_devices(server, use_key, made_bundle, there):
     use_key("user")

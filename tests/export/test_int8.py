@@ -57,6 +57,7 @@ def test_the_outputs_are_those_of_the_float_network(encoder, exported, digits):
     assert report.cosine_mean == pytest.approx(card["parity"]["cosine_mean"])
 
 
+@pytest.mark.slow
 def test_images_of_another_kind_are_not_enough(encoder, digits, tmp_path):
     """Ranges measured on black images are too narrow, which verification sees."""
     black = np.zeros_like(digits)

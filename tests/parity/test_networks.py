@@ -28,7 +28,7 @@ def float64() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def small_maps(monkeypatch) -> None:
     """Allow a ReActNet at 64 pixels; only its conversion needs larger maps."""
-    monkeypatch.setattr(sys.modules["s2bnn_tf.backbones.reactnet"], "_SMALLEST_MAP", 1)
+    monkeypatch.setattr(sys.modules["s2bnn_tf.backbones.layout"], "_SMALLEST_MAP", 1)
 
 
 def oracle(name: str, width: float):

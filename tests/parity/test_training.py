@@ -34,7 +34,7 @@ def float64() -> Iterator[None]:
 @pytest.fixture
 def short_reactnet(monkeypatch) -> None:
     """Shorten the ReActNet of both sides to a few blocks."""
-    ours = sys.modules["s2bnn_tf.backbones.reactnet"]
+    ours = sys.modules["s2bnn_tf.backbones.layout"]
     monkeypatch.setattr(ours, "_BLOCKS", ours._BLOCKS[:BLOCKS])
     monkeypatch.setattr(ours, "_SMALLEST_MAP", 1)
     monkeypatch.setattr(naming, "_REACTNET_BLOCKS", BLOCKS)

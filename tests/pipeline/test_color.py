@@ -34,7 +34,7 @@ def test_small_gray_pictures_are_changed_otherwise(tmp_path):
     assert [d.jitter_probability for d in data] == [0.2, 0.9]
     assert [d.crop_scale for d in data] == [(0.15, 1.0), (0.3, 1.0)]
     assert [d.center_crop for d in data] == [0.875, 1.0]
-    assert [d.batch_size for d in data] == [64, 128]
+    assert [d.batch_size for d in data] == [64, 64]
     assert [plan.config("student").data.jitter_probability for plan in plans] == [0.2, 0.9]
     assert "cannot tell the pictures apart: 90 %" in "\n".join(plans[1].lines())
     assert plans[0].config("student").steps == 9 and not plans[0].minutes

@@ -59,9 +59,9 @@ def test_a_network_gives_what_pytorch_gave(name, size, golden):
 
 def test_steps_of_contrast_and_distillation_are_pytorchs(golden, monkeypatch):
     blocks, channels = 4, 256
-    reactnet = sys.modules["s2bnn_tf.backbones.reactnet"]
-    monkeypatch.setattr(reactnet, "_BLOCKS", reactnet._BLOCKS[:blocks])
-    monkeypatch.setattr(reactnet, "_SMALLEST_MAP", 1)
+    layout = sys.modules["s2bnn_tf.backbones.layout"]
+    monkeypatch.setattr(layout, "_BLOCKS", layout._BLOCKS[:blocks])
+    monkeypatch.setattr(layout, "_SMALLEST_MAP", 1)
     monkeypatch.setattr(naming, "_REACTNET_BLOCKS", blocks)
     monkeypatch.setitem(network._FEATURES, "reactnet", channels)
     imported = import_tensors(weights(golden["steps/shapes"]), image_size=32)
