@@ -173,7 +173,7 @@ def features_of(
         found = pixel_features(*splits, 8, center_crop or 1.0)
         return np.concatenate(found[::2]), np.concatenate(found[1::2])
     paths = {"starter": output / "starter.tflite", "untrained": output / "untrained"}
-    if model == "untrained" and not paths[model].is_dir():
+    if model == "untrained" and not RunDirectory(paths[model]).weights_path.is_file():
         leave_untrained(RunDirectory(output / "student").config, paths[model])
     encoder = open_model(paths.get(model, teacher))
     parts = [extract_features(encoder, split) for split in splits]
