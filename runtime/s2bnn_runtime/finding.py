@@ -79,7 +79,8 @@ def _index(options: argparse.Namespace) -> Rows:
         "removed": len(gone),
         "milliseconds": clock.lap() / max(len(new), 1),
     }
-    text = f"{options.index}: {len(index)} pictures, {len(new) - failed} new or changed"
+    count = "1 picture" if len(index) == 1 else f"{len(index)} pictures"
+    text = f"{options.index}: {count}, {len(new) - failed} new or changed"
     yield Row(record, f"{text}, {len(gone)} gone")
 
 

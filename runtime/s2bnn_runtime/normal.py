@@ -147,9 +147,8 @@ def learn(
         said = f"{len(samples)} normal pictures"
         if len(samples) >= FEWEST:
             said += f" with only {len(kept)} that differ"
-        raise S2bnnError(
-            f"{said} are too few; name at least {FEWEST} that differ as normal ones do"
-        )
+        said = "one normal picture is" if len(samples) == 1 else f"{said} are"
+        raise S2bnnError(f"{said} too few; name at least {FEWEST} that differ as normal ones do")
     different = [samples[number] for number in kept]
     order = np.random.default_rng(0).permutation(len(kept))
     folds = np.array_split(order, min(_FOLDS, len(kept)))

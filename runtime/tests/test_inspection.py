@@ -145,7 +145,7 @@ def test_each_mistake_is_one_sentence_and_keeps_the_file(models, folders, tmp_pa
     bad = folders["bad"]
     single = folders["good"] / "000.png"
     too_few = complain(capsys, "normal", model, normal, single)
-    assert "1 normal pictures are too few" in too_few
+    assert "one normal picture is too few" in too_few
     same = complain(capsys, "normal", model, normal, *[single] * 20)
     assert "20 normal pictures with only 1 that differ are too few" in same
     nine = complain(capsys, "normal", model, normal, *[single] * 9, folders["good"] / "001.png")

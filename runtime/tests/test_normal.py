@@ -107,7 +107,7 @@ def test_a_cover_leaves_nothing_far_away():
 @pytest.mark.parametrize(("method", "draw"), [("gaussian", vectors), ("patches", maps)])
 def test_pictures_that_say_nothing_of_normal(method, draw):
     one, two, *_ = draw(4, 0)
-    with pytest.raises(S2bnnError, match="^1 normal pictures are too few; name at least 4"):
+    with pytest.raises(S2bnnError, match="^one normal picture is too few; name at least 4"):
         learn([one], method, **SETTINGS)
     with pytest.raises(S2bnnError, match="^20 normal pictures with only 1 that differ are too few"):
         learn([one] * 20, method, **SETTINGS)

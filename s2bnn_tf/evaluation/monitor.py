@@ -97,7 +97,7 @@ def spread_monitor(config: Config) -> Callable[[Encoder], dict[str, float]]:
         rank = effective_rank(first)
         if rank < _COLLAPSED and not warned:
             warned.append(True)
-            _explain_collapse(rank, first.shape)
+            _explain_collapse(rank, first.shape, guided=config.teacher is not None)
         return {
             "rankme": rank,
             "alignment": alignment(first, second),
@@ -107,13 +107,14 @@ def spread_monitor(config: Config) -> Callable[[Encoder], dict[str, float]]:
     return score
 
 
-def _explain_collapse(rank: float, shape: tuple[int, int]) -> None:
+def _explain_collapse(rank: float, shape: tuple[int, int], *, guided: bool) -> None:
+    center = ", and set teacher.center if the teacher's own features share a large mean"
     log.warning(
         "The features of %d images use %.1f of %d dimensions (rankme), so all images look nearly "
         "alike to the student: it has collapsed, or has not begun to learn. Lower "
-        "optimizer.learning_rate if the loss stands still, train longer if it still falls, and "
-        "set teacher.center if the teacher's own features share a large mean.",
+        "optimizer.learning_rate if the loss stands still, or train longer if it still falls%s.",
         shape[0],
         rank,
         shape[1],
+        center if guided else "",
     )

@@ -123,6 +123,7 @@ def convert_run(
             CALIBRATION_IMAGES,
             channels=settings.channels,
             split="train",
+            option="--calibrate" if calibrate else "--data",
         )
         if int8
         else None,
@@ -245,6 +246,7 @@ def sample_images(
     *,
     channels: int = 3,
     split: str = "test",
+    option: str = "--data",
 ) -> NDArray[np.float32]:
     """Read images spread evenly over a split of a source, or over its only split.
 
@@ -255,6 +257,7 @@ def sample_images(
         count: The number of images N. Defaults to 64, or to 16 above 64 by 64 pixels.
         channels: The number of channels C: 3, or 1 for gray images.
         split: `"test"` or `"train"`, if the source has both.
+        option: The option of the command line that names the source, for messages.
 
     Returns:
         Images 0-255, float32 `(N, H, W, C)`; fewer if the source has fewer.
@@ -269,7 +272,7 @@ def sample_images(
             images = open_source(source, "train" if split == "test" else "test")
         except UserError as error:
             raise DataError(
-                f"{str(error).rstrip('.')}; or name other images to verify on with --data."
+                f"{str(error).rstrip('.')}; or name other images with {option}."
             ) from error
     if count is None:
         small = math.prod(height_width(image_size)) <= _SMALL
@@ -284,7 +287,7 @@ def sample_images(
     )
     batches = [batch for batch, _ in dataset.as_numpy_iterator()]
     if not batches:
-        raise DataError(f"None of the images of {source} can be read: name others with --data.")
+        raise DataError(f"None of the images of {source} can be read: name others with {option}.")
     return np.concatenate(batches)
 
 
