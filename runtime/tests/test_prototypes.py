@@ -192,7 +192,7 @@ def test_only_regular_files_are_read(tmp_path):
         (np.zeros((1, 2)), "zero or not finite"),
         (np.full((1, 2), np.nan), "zero or not finite"),
         (np.ones(2), r"shape \(N, 2\), not \(2,\)"),
-        (np.ones((1, 3)), r"shape \(N, 2\), not \(1, 3\)"),
+        (np.ones((1, 3)), "have 2 numbers each, and the model gives 3"),
         (np.ones((0, 2)), r"shape \(N, 2\), not \(0, 2\)"),
     ],
 )
