@@ -63,7 +63,8 @@ def read_points(rows: dict[str, Any]) -> list[dict[str, Any]]:
 def as_table(points: list[dict[str, Any]]) -> str:
     """Spearman's and Pearson's correlation of each measure with the probe, as Markdown.
 
-    A row's seeds are no independent trials, so the correlation of the rows' means stands beside.
+    The seeds of a row are not independent trials, so the correlation of the rows' means is given
+    as well.
     """
     rows = list(dict.fromkeys(point["row"] for point in points))
     lines = [

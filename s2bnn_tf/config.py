@@ -159,7 +159,8 @@ class TeacherConfig:
     image_size: int | None = _number(None, at_least=8, at_most=4096)
     # Where the teacher's input has another aspect: its center, or all of it, squashed.
     resize: str = _choice("crop", "crop", "squash")
-    # Of the pixels in 0..1 that a file takes, one number or one per channel: (pixel - mean) / std.
+    # The mean and deviation of the pixels, from 0 to 1, that a file takes, one number or one per
+    # channel: (pixel - mean) / std.
     # By default what a .onnx file says, or else ImageNet's.
     mean: tuple[float, ...] | None = _per_channel(at_most=255.0)
     std: tuple[float, ...] | None = _per_channel(above=0.0, at_most=255.0)

@@ -16,7 +16,7 @@ keras = tf.keras
 JOINT_CHANNELS = {"clip_vit_base": 768, "siglip_vit_base": 768}  # of a token at width 1
 JOINT_BLOCKS = 12
 CLIP_EMBEDDING = 512  # dimensions of the space that pictures and texts of CLIP share
-# Of the pixels in 0..1 that CLIP's towers take.
+# The mean and standard deviation of the pixels, from 0 to 1, that CLIP's towers take.
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 _CLIP_EPSILON, _SIGLIP_EPSILON = 1e-5, 1e-6

@@ -22,8 +22,8 @@ _BANK = 5000
 _QUERIES = 1000
 _SPREAD = 1024  # images of which two views are compared
 _AT_ONCE = 128  # images
-# That of an untrained ReActNet is 1.7, since all its features share a large mean.
-_COLLAPSED = 2.0  # rank
+# The smallest healthy rank. An untrained ReActNet has 1.7, since its features share a large mean.
+_COLLAPSED = 2.0
 
 
 def knn_monitor(config: Config) -> Callable[[Encoder], float] | None:

@@ -183,7 +183,7 @@ Shape infer_conv(const Op& op, const Partition& partition) {
   require(op.window.dilation_height == 1 && op.window.dilation_width == 1,
           "the convolution is dilated");
   require(filter.shape[3] == x.shape[3], "the convolution is grouped");
-  // Of a single pixel, there is nothing to block.
+  // With a single pixel there is nothing to divide into blocks.
   const int64_t products = int64_t{filter.shape[1]} * filter.shape[2] * filter.shape[3];
   require(products <= kMaxFloatProducts || (x.shape[1] == 1 && x.shape[2] == 1),
           "the convolution has too many products");

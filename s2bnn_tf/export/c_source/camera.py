@@ -45,8 +45,8 @@ class Camera:
 
     Attributes:
         layout: A key of `LAYOUTS`.
-        height: Of a frame, in pixels.
-        width: Of a frame, in pixels.
+        height: The height of a frame in pixels.
+        width: The width of a frame in pixels.
         rows: How its rows are resampled.
         columns: How its columns are resampled.
     """
