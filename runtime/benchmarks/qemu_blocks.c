@@ -5,27 +5,12 @@
 //
 //     gcc -shared -fPIC -O2 qemu_blocks.c -o qemu_blocks.so
 //     COUNT_OUTPUT=blocks.txt qemu-aarch64 -plugin ./qemu_blocks.so PROGRAM
-//
-// Debian has no header for plug-ins, so the part of the interface that is used is declared here.
-#include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "qemu_plugin.h"
 
-typedef uint64_t qemu_plugin_id_t;
-struct qemu_plugin_tb;
-extern void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t,
-                                                  void (*)(qemu_plugin_id_t,
-                                                           struct qemu_plugin_tb*));
-extern void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, void (*)(qemu_plugin_id_t, void*),
-                                           void*);
-extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb*);
 extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb*);
 extern void qemu_plugin_register_vcpu_tb_exec_inline(struct qemu_plugin_tb*, int operation,
                                                      void* counter, uint64_t amount);
 
-__attribute__((visibility("default"))) int qemu_plugin_version = 1;
-
-enum { kAdd = 0 };
 struct Block {
   uint64_t address, instructions, runs;
   struct Block* next;
@@ -43,11 +28,7 @@ static void translate(qemu_plugin_id_t id, struct qemu_plugin_tb* code) {
   qemu_plugin_register_vcpu_tb_exec_inline(code, kAdd, &block->runs, 1);
 }
 
-static void finish(qemu_plugin_id_t id, void* data) {
-  (void)id, (void)data;
-  const char* path = getenv("COUNT_OUTPUT");
-  FILE* output = path ? fopen(path, "w") : stderr;
-  if (!output) return;
+static void report(FILE* output) {
   for (const struct Block* b = blocks; b; b = b->next) {
     if (b->runs == 0) continue;
     fprintf(output, "block %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", b->address, b->instructions,
@@ -55,14 +36,4 @@ static void finish(qemu_plugin_id_t id, void* data) {
   }
   FILE* maps = fopen("/proc/self/maps", "r");
   for (int c; maps && (c = fgetc(maps)) != EOF;) fputc(c, output);
-  fflush(output);
-}
-
-__attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t id,
-                                                               const void* info, int count,
-                                                               char** arguments) {
-  (void)info, (void)count, (void)arguments;
-  qemu_plugin_register_vcpu_tb_trans_cb(id, translate);
-  qemu_plugin_register_atexit_cb(id, finish, NULL);
-  return 0;
 }
