@@ -8,7 +8,13 @@ from typing import Any
 import click
 
 from s2bnn_tf.cli.group import main
-from s2bnn_tf.cli.options import FILE, RUN, SIZE, json_option
+from s2bnn_tf.cli.options import (
+    FILE,
+    RUN,
+    images_later_option,
+    input_size_option,
+    json_option,
+)
 from s2bnn_tf.cli.output import print_result
 from s2bnn_tf.image_size import ImageSize
 from s2bnn_tf.progress import show_progress
@@ -43,19 +49,8 @@ from s2bnn_tf.progress import show_progress
     is_flag=True,
     help="Import the averaged weights, such as model_ema, instead of the trained ones.",
 )
-@click.option(
-    "--data",
-    metavar="SOURCE",
-    default="folder:/data/imagenet",
-    help="Images for later commands: digits, idx:DIR or folder:DIR.",
-)
-@click.option(
-    "--image-size",
-    metavar="SIZE",
-    default="224",
-    type=SIZE,
-    help="Side of the input in pixels, or height and width, as in 96x320.",
-)
+@images_later_option
+@input_size_option
 @json_option
 def import_torch(
     checkpoint: Path,

@@ -51,6 +51,19 @@ data_option = click.option(
     help="Images: a folder, list:FILE, video:PATH, digits, idx:DIR, tfrecord:DIR or tfds:NAME. "
     "Default: the images that the model was trained on.",
 )
+images_later_option = click.option(
+    "--data",
+    metavar="SOURCE",
+    default="folder:/data/imagenet",
+    help="Images for later commands: digits, idx:DIR or folder:DIR.",
+)
+input_size_option = click.option(
+    "--image-size",
+    metavar="SIZE",
+    default="224",
+    type=SIZE,
+    help="Side of the input in pixels, or height and width, as in 96x320.",
+)
 target_option = click.option(
     "--target",
     type=click.Choice(TARGETS),
