@@ -8,7 +8,8 @@ from typing import Any
 import larq as lq
 import tensorflow as tf
 
-from s2bnn_tf.backbones.layout import STEM_CHANNELS, blocks, check_stem, scaled, stem_stride
+from s2bnn_tf.backbones.batch_norm import batch_norm
+from s2bnn_tf.backbones.layout import apply_stem, blocks, check_stem
 from s2bnn_tf.backbones.registry import register_backbone
 from s2bnn_tf.layers import BinaryConv2D, ChannelBias
 
@@ -130,15 +131,7 @@ def _bnext(
 ) -> keras.Model:
     check_stem(name, stem, input_shape)
     image = keras.Input(input_shape, name="image")
-    x = keras.layers.Conv2D(
-        scaled(name, STEM_CHANNELS, width),
-        3,
-        strides=stem_stride(stem),
-        padding="same",
-        use_bias=False,
-        name="stem_conv",
-    )(image)
-    x = _batch_norm("stem_bn")(x)
+    x = apply_stem(image, name, stem, width)
     for index, (channels, strides) in enumerate(blocks(name, stem, width)):
         x = _spatial(x, strides, conv, f"block{index + 1}_conv3x3", attends=index % 2 == 1)
         x = _pointwise(x, channels, conv, f"block{index + 1}_conv1x1")
@@ -161,7 +154,7 @@ def _spatial(
     y = _gated(x, _mean(x, f"{name}_mean_before"), x.shape[-1], 3, strides, conv, name)
     if attends:
         y = keras.layers.Multiply(name=f"{name}_attention")([y, shortcut])
-    y = _batch_norm(f"{name}_bn2")(y)
+    y = batch_norm(f"{name}_bn2")(y)
     return keras.layers.Add(name=f"{name}_add")([y, shortcut])
 
 
@@ -175,7 +168,7 @@ def _pointwise(x: tf.Tensor, channels: int, conv: Convolution, name: str) -> tf.
     branches = []
     for branch in names:
         y = _gated(x, mean, x.shape[-1], 1, 1, conv, branch)
-        y = _batch_norm(f"{branch}_bn2")(y)
+        y = batch_norm(f"{branch}_bn2")(y)
         branches.append(keras.layers.Add(name=f"{branch}_add")([y, x]))
     if len(branches) == 1:
         return branches[0]
@@ -197,7 +190,7 @@ def _gated(
     that of an input that is pooled for its stride is the same where its sides are even.
     """
     y = conv(x, channels, kernel_size, strides, name)
-    y = _batch_norm(f"{name}_bn1")(y)
+    y = batch_norm(f"{name}_bn1")(y)
     y = _prelu(f"{name}_prelu")(y)
     gate = Recoupling(name=f"{name}_recoupling")([mean, _mean(y, f"{name}_mean_after")])
     squeezed = max(1, channels // _SQUEEZE)
@@ -214,7 +207,3 @@ def _prelu(name: str) -> keras.layers.PReLU:
     return keras.layers.PReLU(
         alpha_initializer=keras.initializers.Constant(0.25), shared_axes=[1, 2], name=name
     )
-
-
-def _batch_norm(name: str) -> keras.layers.BatchNormalization:
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)

@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from s2bnn_tf.backbones.batch_norm import batch_norm
 from s2bnn_tf.errors import ConfigError
 
 keras = tf.keras
@@ -57,7 +58,7 @@ def projection_head(
             units = (hidden_dim or feature_dim) if left else embedding_dim
             x = _linear(x.shape[-1], units, f"linear{index}")(x)
         elif name == "bn":
-            x = keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"bn{index}")(x)
+            x = batch_norm(f"bn{index}")(x)
         else:
             x = keras.layers.Activation(name, name=f"{name}{index}")(x)
     return keras.Model(features, x, name="head")

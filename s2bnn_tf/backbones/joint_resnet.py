@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from s2bnn_tf.backbones.batch_norm import batch_norm
 from s2bnn_tf.backbones.joint_vit import CLIP_MEAN, CLIP_STD
 from s2bnn_tf.backbones.registry import register_backbone
 from s2bnn_tf.backbones.renormalize import Renormalize
@@ -54,9 +55,9 @@ def clip_resnet50(
     x = Renormalize(CLIP_MEAN, CLIP_STD, name="renormalize")(image)
     # As in PyTorch, one row and column of zeros on each side, whatever the size is.
     x = keras.layers.ZeroPadding2D(1, name="stem_pad")(x)
-    x = _conv_bn_relu(x, base // 2, 3, "stem1", strides=2, padding="valid")
-    x = _conv_bn_relu(x, base // 2, 3, "stem2")
-    x = _conv_bn_relu(x, base, 3, "stem3")
+    x = _relu(_conv_bn(x, base // 2, 3, "stem1", strides=2, padding="valid"), "stem1")
+    x = _relu(_conv_bn(x, base // 2, 3, "stem2"), "stem2")
+    x = _relu(_conv_bn(x, base, 3, "stem3"), "stem3")
     x = keras.layers.AveragePooling2D(2, name="stem_pool")(x)
     for stage, depth in enumerate(CLIP_RESNET_BLOCKS):
         for index in range(depth):
@@ -73,8 +74,8 @@ def _bottleneck(x: tf.Tensor, channels: int, strides: int, name: str) -> tf.Tens
         if strides > 1:
             shortcut = keras.layers.AveragePooling2D(strides, name=f"{name}_shortcut_pool")(x)
         shortcut = _conv_bn(shortcut, 4 * channels, 1, f"{name}_shortcut")
-    x = _conv_bn_relu(x, channels, 1, f"{name}_1")
-    x = _conv_bn_relu(x, channels, 3, f"{name}_2")
+    x = _relu(_conv_bn(x, channels, 1, f"{name}_1"), f"{name}_1")
+    x = _relu(_conv_bn(x, channels, 3, f"{name}_2"), f"{name}_2")
     if strides > 1:
         x = keras.layers.AveragePooling2D(strides, name=f"{name}_pool")(x)
     x = _conv_bn(x, 4 * channels, 1, f"{name}_3")
@@ -82,16 +83,7 @@ def _bottleneck(x: tf.Tensor, channels: int, strides: int, name: str) -> tf.Tens
     return keras.layers.ReLU(name=f"{name}_relu3")(x)
 
 
-def _conv_bn_relu(
-    x: tf.Tensor,
-    channels: int,
-    kernel_size: int,
-    name: str,
-    *,
-    strides: int = 1,
-    padding: str = "same",
-) -> tf.Tensor:
-    x = _conv_bn(x, channels, kernel_size, name, strides=strides, padding=padding)
+def _relu(x: tf.Tensor, name: str) -> tf.Tensor:
     return keras.layers.ReLU(name=f"{name}_relu")(x)
 
 
@@ -113,4 +105,4 @@ def _conv_bn(
         kernel_initializer=keras.initializers.VarianceScaling(2.0, mode="fan_out"),
         name=f"{name}_conv",
     )(x)
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+    return batch_norm(f"{name}_bn")(x)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import tensorflow as tf
+
+from s2bnn_tf.backbones.batch_norm import batch_norm
 from s2bnn_tf.errors import ConfigError, ModelError
 
-STEM_CHANNELS = 32
+keras = tf.keras
+
+_STEM_CHANNELS = 32
 # Output channels and stride of the 13 blocks, at width 1.
 _BLOCKS = (
     (64, 1),
@@ -30,7 +35,7 @@ def blocks(name: str, stem: str, width: float) -> Iterator[tuple[int, int]]:
     """The output channels and the stride of each block.
 
     Args:
-        name: Of the network, for messages.
+        name: The name of the network, for messages.
         stem: `"imagenet"`, `"medium"` or `"small"`; with the last two, the last downsampling
             block has no stride.
         width: The factor on all channel counts.
@@ -42,24 +47,32 @@ def blocks(name: str, stem: str, width: float) -> Iterator[tuple[int, int]]:
     for index, (channels, stride) in enumerate(_BLOCKS):
         if stem != "imagenet" and index == last_stride:
             stride = 1
-        yield scaled(name, channels, width), stride
+        yield _scaled(name, channels, width), stride
 
 
-def stem_stride(stem: str) -> int:
-    """The stride of the first convolution."""
-    return 1 if stem == "small" else 2
+def apply_stem(image: tf.Tensor, name: str, stem: str, width: float) -> tf.Tensor:
+    """Apply the first convolution, of real numbers, and its normalization; see `blocks`."""
+    x = keras.layers.Conv2D(
+        _scaled(name, _STEM_CHANNELS, width),
+        3,
+        strides=1 if stem == "small" else 2,
+        padding="same",
+        use_bias=False,
+        name="stem_conv",
+    )(image)
+    return batch_norm("stem_bn")(x)
 
 
-def scaled(name: str, channels: int, width: float) -> int:
+def _scaled(name: str, channels: int, width: float) -> int:
     """The number of channels at this width; where channels double, they still double exactly.
 
     Raises:
         ConfigError: If there are none.
     """
-    unit = round(STEM_CHANNELS * width)
+    unit = round(_STEM_CHANNELS * width)
     if unit < 1:
-        raise ConfigError(f"{name}'s width must be at least {1 / STEM_CHANNELS}, not {width}.")
-    return unit * (channels // STEM_CHANNELS)
+        raise ConfigError(f"{name}'s width must be at least {1 / _STEM_CHANNELS}, not {width}.")
+    return unit * (channels // _STEM_CHANNELS)
 
 
 def check_stem(name: str, stem: str, input_shape: tuple[int, int, int]) -> None:

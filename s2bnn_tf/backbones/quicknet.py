@@ -10,6 +10,7 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
+from s2bnn_tf.backbones.batch_norm import batch_norm
 from s2bnn_tf.backbones.registry import register_backbone
 from s2bnn_tf.errors import ConfigError, ModelError
 from s2bnn_tf.layers import BinaryConv2D
@@ -182,9 +183,7 @@ def _quicknet(
         for block in range(blocks):
             block_name = f"section{section + 1}_block{block + 1}"
             y = conv(channels[section], f"{block_name}_conv")(x)
-            y = keras.layers.BatchNormalization(
-                momentum=0.9, epsilon=1e-5, name=f"{block_name}_bn"
-            )(y)
+            y = batch_norm(f"{block_name}_bn")(y)
             x = keras.layers.Add(name=f"{block_name}_add")([y, x])
     x = keras.layers.ReLU(name="relu")(x)
     features = keras.layers.GlobalAveragePooling2D(name="pool")(x)
@@ -217,7 +216,7 @@ def _transition(x: tf.Tensor, channels: int, name: str) -> tf.Tensor:
         name=f"{name}_blur",
     )(x)
     x = _conv(x, channels, f"{name}_conv", initializer="glorot_normal")
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+    return batch_norm(f"{name}_bn")(x)
 
 
 def _conv(

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from s2bnn_tf.backbones.layout import STEM_CHANNELS, blocks, check_stem, scaled, stem_stride
+from s2bnn_tf.backbones.batch_norm import batch_norm
+from s2bnn_tf.backbones.layout import apply_stem, blocks, check_stem
 from s2bnn_tf.backbones.registry import register_backbone
 from s2bnn_tf.backbones.reversal import ReverseImage
 from s2bnn_tf.errors import ConfigError
@@ -110,15 +111,7 @@ def _reactnet(
     check_stem(name, stem, input_shape)
     image = keras.Input(input_shape, name="image")
     x = ReverseImage(name="reverse")(image) if reverse_input else image
-    x = keras.layers.Conv2D(
-        scaled(name, STEM_CHANNELS, width),
-        3,
-        strides=stem_stride(stem),
-        padding="same",
-        use_bias=False,
-        name="stem_conv",
-    )(x)
-    x = _batch_norm("stem_bn")(x)
+    x = apply_stem(x, name, stem, width)
     for index, (channels, stride) in enumerate(blocks(name, stem, width)):
         x = _block(x, channels, stride, conv, name=f"block{index + 1}")
     features = keras.layers.GlobalAveragePooling2D(name="pool")(x)
@@ -134,7 +127,7 @@ def _block(x: tf.Tensor, channels: int, strides: int, conv: Convolution, name: s
     if strides == 2:
         shortcut = keras.layers.AveragePooling2D(2, padding="same", name=f"{name}_pool")(x)
     x = conv(x.shape[-1], 3, strides, f"{name}_conv3x3")(x)
-    x = _batch_norm(f"{name}_bn1")(x)
+    x = batch_norm(f"{name}_bn1")(x)
     x = keras.layers.Add(name=f"{name}_add1")([x, shortcut])
     x = RPReLU(name=f"{name}_rprelu1")(x)
 
@@ -145,11 +138,6 @@ def _block(x: tf.Tensor, channels: int, strides: int, conv: Convolution, name: s
         # convolution with all the channels computes the same function.
         shortcut = keras.layers.Concatenate(name=f"{name}_repeat")([x, x])
     x = conv(channels, 1, 1, f"{name}_conv1x1")(x)
-    x = _batch_norm(f"{name}_bn2")(x)
+    x = batch_norm(f"{name}_bn2")(x)
     x = keras.layers.Add(name=f"{name}_add2")([x, shortcut])
     return RPReLU(name=f"{name}_rprelu2")(x)
-
-
-def _batch_norm(name: str) -> keras.layers.BatchNormalization:
-    """BatchNorm with PyTorch's momentum (0.1 there) and epsilon, as the reference has it."""
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=name)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from s2bnn_tf.backbones.batch_norm import batch_norm
 from s2bnn_tf.backbones.registry import register_backbone
 from s2bnn_tf.backbones.reversal import ReverseImage
 from s2bnn_tf.errors import ConfigError
@@ -155,4 +156,4 @@ def _conv_bn(x: tf.Tensor, channels: int, kernel_size: int, strides: int, name: 
         kernel_initializer=keras.initializers.VarianceScaling(2.0, mode="fan_out"),
         name=f"{name}_conv",
     )(x)
-    return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_bn")(x)
+    return batch_norm(f"{name}_bn")(x)

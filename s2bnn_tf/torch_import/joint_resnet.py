@@ -11,11 +11,11 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from s2bnn_tf.backbones import CLIP_RESNET_BLOCKS, CLIP_RESNET_EMBEDDING, Encoder
-from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, StudentConfig
-from s2bnn_tf.errors import ConfigError, ModelError
+from s2bnn_tf.config import StudentConfig
+from s2bnn_tf.errors import ModelError
 from s2bnn_tf.image_size import ImageSize
-from s2bnn_tf.runs import build_encoder
 from s2bnn_tf.torch_import.assembly import Imported
+from s2bnn_tf.torch_import.joint_towers import import_tower
 from s2bnn_tf.torch_import.networks import fill_batch_norm, resnet_name
 from s2bnn_tf.torch_import.tensors import TensorAccount, describe_shape
 from s2bnn_tf.torch_import.vision_transformers import fill_dense
@@ -23,7 +23,6 @@ from s2bnn_tf.torch_import.vision_transformers import fill_dense
 keras = tf.keras
 
 _POSITIONS = "visual.attnpool.positional_embedding"
-_TEXTS = "of the text tower, or what it is compared with"
 _USUAL_CHANNELS, _LARGEST_GRID = 64, 64
 
 
@@ -50,39 +49,23 @@ def import_joint_resnet(
     assert prefix is not None
     account = TensorAccount({name.removeprefix(prefix): t for name, t in tensors.items()})
     student, name = _recognize(account)
-    if architecture not in (None, name):
-        raise ConfigError(
-            f"The file looks like {name} and not like {architecture}: correct --architecture, or "
-            "leave it out."
-        )
-    if step is not None:
-        raise ConfigError(f"--step is for a reactnet; the file looks like {name}: leave it out.")
-    config = Config(
-        data=DataConfig(source=data, image_size=image_size),
-        student=student,
-        objective=ObjectiveConfig(contrastive_weight=1.0, distillation_weight=0.0),
+    return import_tower(
+        account,
+        student,
+        name,
+        _fill,
+        own=("visual.",),
+        named_as="OpenAI",
+        prefix=prefix,
+        architecture=architecture,
+        step=step,
+        data=data,
+        image_size=image_size,
     )
-    encoder = build_encoder(config)
-    _fill(encoder, account)
-    account.ignore_others(("visual.",), _TEXTS)
-    account.close(name)
-    record = {
-        "named_as": "OpenAI",
-        "prefix": prefix,
-        "architecture": name,
-        "binarize_weights": None,
-        "head": "none",
-        "embedding_dim": student.embedding_dim,
-        "classes": None,
-        "queue_size": None,
-        "tensors_used": account.used,
-        "ignored": account.ignored,
-    }
-    return Imported(config, encoder, None, None, None, record)
 
 
 def _prefix(tensors: Mapping[str, NDArray[Any]]) -> str | None:
-    """What stands before the names; None if there is no such tower, or more than one."""
+    """What comes before the names; None if there is no such tower, or more than one."""
     found = [name.removesuffix(_POSITIONS) for name in tensors if name.endswith(_POSITIONS)]
     return found[0] if len(found) == 1 else None
 

@@ -11,18 +11,17 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from s2bnn_tf.backbones import CHANNELS_PER_HEAD, JOINT_BLOCKS, JOINT_CHANNELS, Encoder
-from s2bnn_tf.config import Config, DataConfig, ObjectiveConfig, StudentConfig
-from s2bnn_tf.errors import ConfigError, ModelError
+from s2bnn_tf.config import StudentConfig
+from s2bnn_tf.errors import ModelError
 from s2bnn_tf.image_size import ImageSize
-from s2bnn_tf.runs import build_encoder
 from s2bnn_tf.torch_import.assembly import Imported
 from s2bnn_tf.torch_import.joint_names import OPENAI, hugging_face_name, tower_prefix
+from s2bnn_tf.torch_import.joint_towers import import_tower
 from s2bnn_tf.torch_import.tensors import TensorAccount, describe_shape
 from s2bnn_tf.torch_import.vision_transformers import fill_dense, fill_norm
 
 keras = tf.keras
 
-_TEXTS = "of the text tower, or what it is compared with"
 _POSITIONS_OF = "numbers of the position embeddings, which count from 0"
 _LARGEST_GRID = 256
 _TINYCLIP = (512, 16)  # channels and pixels of a patch of TinyCLIP's ViT-39M/16
@@ -52,36 +51,24 @@ def import_joint(
     prefix, code = found
     account = TensorAccount(_renamed(tensors, prefix, code))
     student, name = _recognize(account)
-    if architecture not in (None, name):
-        raise ConfigError(
-            f"The file looks like {name} and not like {architecture}: correct --architecture, or "
-            "leave it out."
-        )
-    if step is not None:
-        raise ConfigError(f"--step is for a reactnet; the file looks like {name}: leave it out.")
-    config = Config(
-        data=DataConfig(source=data, image_size=image_size),
-        student=student,
-        objective=ObjectiveConfig(contrastive_weight=1.0, distillation_weight=0.0),
+
+    def fill(encoder: Encoder, account: TensorAccount) -> None:
+        _fill(encoder, account, code)
+        account.ignore("vision_model.embeddings.position_ids", _POSITIONS_OF)
+
+    return import_tower(
+        account,
+        student,
+        name,
+        fill,
+        own=("vision_model.", "visual.", "visual_projection."),
+        named_as="OpenAI" if code == OPENAI else "Hugging Face",
+        prefix=prefix,
+        architecture=architecture,
+        step=step,
+        data=data,
+        image_size=image_size,
     )
-    encoder = build_encoder(config)
-    _fill(encoder, account, code)
-    account.ignore("vision_model.embeddings.position_ids", _POSITIONS_OF)
-    account.ignore_others(("vision_model.", "visual.", "visual_projection."), _TEXTS)
-    account.close(name)
-    record = {
-        "named_as": "OpenAI" if code == OPENAI else "Hugging Face",
-        "prefix": prefix,
-        "architecture": name,
-        "binarize_weights": None,
-        "head": "none",
-        "embedding_dim": student.embedding_dim,
-        "classes": None,
-        "queue_size": None,
-        "tensors_used": account.used,
-        "ignored": account.ignored,
-    }
-    return Imported(config, encoder, None, None, None, record)
 
 
 def _renamed(
