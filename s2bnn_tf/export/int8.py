@@ -134,12 +134,6 @@ def verify_int8(
         )
     return ParityReport(
         images=len(images),
-        binary_convolutions=0,
-        layer_error={},
-        signs=0,
-        signs_flipped=0,
-        signs_flipped_by_rounding=0,
-        dictated_error=None,
         cosine_min=float(cosines.min()),
         cosine_mean=float(cosines.mean()),
         neighbour_agreement=agreement,

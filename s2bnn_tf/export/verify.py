@@ -15,7 +15,7 @@ tolerance on the output would therefore prove nothing. There are three checks in
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import larq as lq
@@ -74,15 +74,16 @@ class ParityReport:
     """
 
     images: int
-    binary_convolutions: int
-    layer_error: dict[str, float]
-    signs: int
-    signs_flipped: int
-    signs_flipped_by_rounding: int
-    dictated_error: float | None
     cosine_min: float
     cosine_mean: float
     neighbour_agreement: float | None
+    # As of a network without a binary convolution
+    binary_convolutions: int = 0
+    layer_error: dict[str, float] = field(default_factory=dict)
+    signs: int = 0
+    signs_flipped: int = 0
+    signs_flipped_by_rounding: int = 0
+    dictated_error: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report for JSON, with the fraction of flipped signs."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from s2bnn_tf import __version__
 from s2bnn_tf.export.c_source.camera import Camera
 from s2bnn_tf.export.c_source.constants import float_literal
+from s2bnn_tf.export.c_source.guards import guarded
 from s2bnn_tf.export.c_source.memory import ALIGNMENT
 from s2bnn_tf.export.c_source.network import Network, Value
 from s2bnn_tf.export.c_source.source import Source, comment
@@ -16,31 +17,20 @@ def write_header(source: Source) -> str:
     """The text of `model.h`."""
     name, macro, network = source.name, source.macro, source.network
     parameter = "void *arena" if source.external else "void"
-    lines = [
+    comments = [
         f"/* {comment(network.file)} as C, made by s2bnn_tf {__version__}.",
         " *",
         f" * {_first_call(source)}, call {name}_run(),",
         f" * and read {describe(network.values[network.outputs[0]])} from {name}_output().",
         *_lifetimes(source),
         " */",
-        f"#ifndef {macro}_H",
-        f"#define {macro}_H",
-        "",
-        *(["#include <stdint.h>", ""] if source.camera else []),
-        *_macros(source),
-        "",
-        "#ifdef __cplusplus",
-        'extern "C" {',
-        "#endif",
-        "",
-        *_input(source),
-        f"int {name}_run({parameter}); /* 0 when all is well */",
     ]
+    above = [*(["#include <stdint.h>", ""] if source.camera else []), *_macros(source)]
+    functions = [*_input(source), f"int {name}_run({parameter}); /* 0 when all is well */"]
     for number in range(len(network.outputs)):
         suffix = f"_{number}" if number else ""
-        lines.append(f"const float *{name}_output{suffix}({parameter});")
-    end = ["", "#ifdef __cplusplus", "}", "#endif", "", "#endif"]
-    return "\n".join([*lines, *end]) + "\n"
+        functions.append(f"const float *{name}_output{suffix}({parameter});")
+    return guarded(f"{macro}_H", comments, above, functions)
 
 
 def _macros(source: Source) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from s2bnn_tf import __version__
 from s2bnn_tf.errors import DeviceError, ModelError
+from s2bnn_tf.export.c_source.guards import guarded
 from s2bnn_tf.tflite import TFLiteEncoder
 
 _FILES = Path(__file__).with_name("files")
@@ -45,35 +46,20 @@ class Part(Protocol):
 def part_files(name: str, part: Part) -> dict[str, str]:
     """The files of a part, by their names."""
     above, below = f"{name}_{part.key}", f"s2bnn_{part.key}"
-    guard = f"{above.upper()}_H"
     functions = part.functions(name)
-    header = [
-        f"/* The {part.key} of {name}, made by s2bnn_tf {__version__}. What each function returns",
-        f" * is said in {below}.h. */",
-        f"#ifndef {guard}",
-        f"#define {guard}",
-        "",
-        f'#include "{below}.h"',
-        "",
-        *part.macros(name.upper()),
-        "",
-        "#ifdef __cplusplus",
-        'extern "C" {',
-        "#endif",
-        "",
-        *(f"{declaration};" for declaration, _ in functions),
-        "",
-        "#ifdef __cplusplus",
-        "}",
-        "#endif",
-        "",
-        "#endif",
-    ]
+    header = guarded(
+        f"{above.upper()}_H",
+        [
+            f"/* The {part.key} of {name}, made by s2bnn_tf {__version__}.",
+            f" * {below}.h says what each function returns. */",
+        ],
+        [f'#include "{below}.h"', "", *part.macros(name.upper())],
+        [f"{declaration};" for declaration, _ in functions],
+    )
     code = [f'#include "{above}.h"', "", '#include "s2bnn_kernels.h"', "", *part.code()]
     for declaration, body in functions:
         code += ["", f"{declaration} {{ {body} }}"]
-    files = {f"{above}.h": header, f"{above}.c": code}
-    texts = {file: "\n".join(lines) + "\n" for file, lines in files.items()}
+    texts = {f"{above}.h": header, f"{above}.c": "\n".join(code) + "\n"}
     return texts | {
         file: (_FILES / file).read_text("utf-8") for file in (f"{below}.h", f"{below}.c")
     }
