@@ -12,62 +12,43 @@
 
 #include "base/error.h"
 #include "kernels/tiled_bconv.h"
+#include "one_bconv.h"
 
 namespace {
 
 using namespace s2bnn;
 
-struct Case {
-  int size, words, channels_out, filter, stride, dilation, groups;
-  bool same_padding;
-};
-
 class Convolution {
  public:
-  Convolution(const Case& c, uint32_t seed) : case_(c) {
-    std::mt19937 random(seed);
-    input_.resize(static_cast<size_t>(c.size) * c.size * c.words);
-    filter_.resize(static_cast<size_t>(c.channels_out) * c.filter * c.filter * c.words / c.groups);
-    for (std::vector<uint32_t>* bits : {&input_, &filter_}) {
-      for (uint32_t& word : *bits) word = static_cast<uint32_t>(random());
-    }
+  Convolution(const BconvShape& shape, uint32_t seed) : bconv_(shape, seed) {
     // All bits of some filters and pixels differ, for the largest sums.
-    std::fill(input_.begin(), input_.begin() + static_cast<long>(input_.size() / 3), 0u);
-    std::fill(filter_.begin(), filter_.begin() + static_cast<long>(filter_.size() / 3), ~0u);
-    ones_.assign(c.channels_out, 1.f);
-    const WindowAxis axis = slide(c.size, c.filter, c.stride, c.dilation, c.same_padding);
-    output_ = axis.output;
-    padding_ = axis.padding;
-    op_.kind = OpKind::kBconv;
-    op_.channels_in = 32 * c.words;
-    op_.pad_value = 1;
-    op_.window = {c.filter, c.filter, c.stride, c.stride, c.dilation, c.dilation, c.same_padding};
-    op_.inputs = {add(DataType::kBits, {1, c.size, c.size, c.words}, nullptr),
-                  add(DataType::kBits, {c.channels_out, c.filter, c.filter, c.words / c.groups},
-                      filter_.data()),
-                  add(DataType::kFloat32, {c.channels_out}, ones_.data()),
-                  add(DataType::kFloat32, {c.channels_out}, ones_.data()), -1};
-    op_.output = add(DataType::kFloat32, {1, output_, output_, c.channels_out}, nullptr);
+    std::vector<uint32_t>&input = bconv_.input, &filter = bconv_.filter;
+    std::fill(input.begin(), input.begin() + static_cast<long>(input.size() / 3), 0u);
+    std::fill(filter.begin(), filter.begin() + static_cast<long>(filter.size() / 3), ~0u);
   }
 
-  bool possible() const { return output_ > 0 && TiledBconv::covers(op_, partition_); }
+  bool possible() const {
+    return bconv_.axis.output > 0 && TiledBconv::covers(bconv_.op, bconv_.partition);
+  }
 
   // The number of bits that differ, counted one by one.
   int expected(size_t pixel, int channel) const {
-    const int y = static_cast<int>(pixel) / output_, x = static_cast<int>(pixel) % output_;
-    const int words = case_.words / case_.groups;
-    const int group = channel / (case_.channels_out / case_.groups);
+    const BconvShape& s = bconv_.shape;
+    const int output = bconv_.axis.output, padding = bconv_.axis.padding;
+    const int y = static_cast<int>(pixel) / output, x = static_cast<int>(pixel) % output;
+    const int words = s.words / s.groups;
+    const int group = channel / (s.channels_out / s.groups);
     int sum = 0;
-    for (int fy = 0; fy < case_.filter; ++fy) {
-      for (int fx = 0; fx < case_.filter; ++fx) {
-        const int iy = y * case_.stride - padding_ + fy * case_.dilation;
-        const int ix = x * case_.stride - padding_ + fx * case_.dilation;
-        const bool inside = iy >= 0 && iy < case_.size && ix >= 0 && ix < case_.size;
+    for (int fy = 0; fy < s.filter; ++fy) {
+      for (int fx = 0; fx < s.filter; ++fx) {
+        const int iy = y * s.stride - padding + fy * s.dilation;
+        const int ix = x * s.stride - padding + fx * s.dilation;
+        const bool inside = iy >= 0 && iy < s.size && ix >= 0 && ix < s.size;
         for (int w = 0; w < words; ++w) {
           const uint32_t bits =
-              inside ? input_[(iy * case_.size + ix) * case_.words + group * words + w] : 0;
-          const size_t tap = (channel * case_.filter + fy) * case_.filter + fx;
-          sum += __builtin_popcount(bits ^ filter_[tap * words + w]);
+              inside ? bconv_.input[(iy * s.size + ix) * s.words + group * words + w] : 0;
+          const size_t tap = (channel * s.filter + fy) * s.filter + fx;
+          sum += __builtin_popcount(bits ^ bconv_.filter[tap * words + w]);
         }
       }
     }
@@ -76,8 +57,8 @@ class Convolution {
 
   // The first sum that is wrong, as a sentence; an empty one if there is none.
   std::string check(const Kernels& kernels, int tile_pixels) const {
-    TiledBconv bconv(op_, partition_, kernels);
-    bconv.prepare_rows(input_.data(), 0, case_.size);
+    TiledBconv bconv(bconv_.op, bconv_.partition, kernels);
+    bconv.prepare_rows(bconv_.input.data(), 0, bconv_.shape.size);
     std::vector<uint16_t> sums(kMaxTilePixels * kMaxBlock);
     for (int block = 0; block < bconv.blocks(); ++block) {
       for (size_t pixel = 0; pixel < bconv.pixels(); pixel += tile_pixels) {
@@ -100,21 +81,7 @@ class Convolution {
   }
 
  private:
-  int add(DataType type, Shape shape, const void* constant) {
-    Tensor tensor;
-    tensor.type = type;
-    tensor.shape = shape;
-    tensor.constant = constant;
-    partition_.tensors.push_back(tensor);
-    return static_cast<int>(partition_.tensors.size()) - 1;
-  }
-
-  const Case case_;
-  std::vector<uint32_t> input_, filter_;
-  std::vector<float> ones_;
-  Partition partition_;
-  Op op_;
-  int output_ = 0, padding_ = 0;
+  OneBconv bconv_;
 };
 
 template <class T>
@@ -135,7 +102,7 @@ int main() {
       continue;
     }
     for (int i = 0; i < 60; ++i) {
-      Case c;
+      BconvShape c;
       c.size = choose<int>(&random, {1, 3, 4, 6, 9});
       c.words = choose<int>(&random, {1, 1, 2, 3, 4, 8});
       c.filter = choose<int>(&random, {1, 2, 3, 3, 5});
@@ -145,6 +112,7 @@ int main() {
       c.channels_out = c.groups * choose<int>(&random, {32, 32, 64, 96, 128});
       if (c.groups == 1 && i % 5 == 0) c.channels_out = choose<int>(&random, {1, 7, 33, 65});
       c.same_padding = random() % 2 == 0;
+      c.pad_value = 1;
       const Convolution convolution(c, static_cast<uint32_t>(i));
       if (!convolution.possible()) continue;
       const int tile_pixels = choose<int>(&random, {8, 8, 8, 5, 4, 3, 1});
