@@ -1,4 +1,4 @@
-"""Texts from elsewhere, such as names of files and classes, made fit to be shown."""
+"""Texts made fit to be shown: numbers of things, and names of files and classes."""
 
 from __future__ import annotations
 
@@ -15,3 +15,12 @@ def printable(text: str) -> str:
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def counted(count: int, noun: str) -> str:
+    """Name a number of things.
+
+    >>> counted(1, "picture"), counted(1200, "picture")
+    ('1 picture', '1,200 pictures')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -27,9 +27,9 @@ from s2bnn_tf.progress import show_progress
     "--architecture",
     metavar="NAME",
     help="One of resnet18, resnet34, resnet50, resnet50_w2, resnet50_w4, reactnet, "
-    "efficientnet_lite0, convnextv2_atto to convnextv2_large, dino_vits16, "
-    "dino_vits8, dino_vitb16, dino_vitb8, and dinov2_vits14, dinov2_vitb14 and dinov2_vitl14, "
-    "these three also with _reg. "
+    "efficientnet_lite0, convnextv2_atto to convnextv2_large, clip_vit_b32, clip_vit_b16, "
+    "clip_rn50, tinyclip_vit_39m, siglip_vit_b16, dino_vits16, dino_vits8, dino_vitb16, "
+    "dino_vitb8, and dinov2_vits14, dinov2_vitb14 and dinov2_vitl14, these three also with _reg. "
     "It must be that of the file. Default: recognized from the file.",
 )
 @click.option(

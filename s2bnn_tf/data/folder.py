@@ -14,7 +14,7 @@ from s2bnn_tf.data.pictures import Found, extensions, find_pictures, read_file
 from s2bnn_tf.data.video import VIDEO_EXTENSIONS, default_frames_dir, is_video, sample_video
 from s2bnn_tf.errors import DataError
 from s2bnn_tf.progress import Progress
-from s2bnn_tf.text import printable
+from s2bnn_tf.text import counted, printable
 
 # The names of splits, in lower case. The first that is there is taken.
 TRAIN_FOLDERS = ("train", "training")
@@ -326,14 +326,14 @@ def _describe(
     """Say in one line what a folder holds, with or without the sizes of the splits."""
     train, test = (listings.get(split, Listing([], None, ())) for split in ("train", "test"))
     total, classes = len(train.paths) + len(test.paths), train.class_names or test.class_names
-    what = f"{total:,} pictures" + (f" in {len(classes)} classes" if classes else "")
+    what = counted(total, "picture") + (f" in {len(classes)} classes" if classes else "")
     parts = [f"{printable(str(root))}: {what}"]
     if test.paths and sizes:
         parts[0] += f", {len(train.paths):,} to train and {len(test.paths):,} held out to test"
     equal, frames = counts
     if frames:
         videos = len({path.parent for path in frames})
-        parts.append(f"{len(frames):,} of them are frames of {_plural(videos, 'video')}")
+        parts.append(f"{len(frames):,} of them are frames of {counted(videos, 'video')}")
     if inside != root:
         parts.append(f"found inside {printable(str(inside))}")
     if found.repeated:
@@ -383,10 +383,6 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 def _is_picture(name: str) -> bool:
     return name.lower().endswith(extensions() + VIDEO_EXTENSIONS)
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _below(paths: list[Path], folder: Path) -> list[Path]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from s2bnn_tf.text import counted
+
 FEW_STEPS = 200  # fewer train no classifier, whatever is below it
 _HARDLY_LEARNED = 0.8  # of the loss of a guess
 
@@ -31,8 +33,8 @@ def training_hint(
         A sentence; None if there is nothing to say.
     """
     if steps < FEW_STEPS:
-        plural = "" if steps == 1 else "s"
-        return f"It was trained for {steps} step{plural}, which is too short to judge by; {remedy}."
+        trained = counted(steps, "step")
+        return f"It was trained for {trained}, which is too short to judge by; {remedy}."
     if loss > _HARDLY_LEARNED * math.log(classes):
         return (
             f"It has hardly learned its own training images (loss {loss:.2f}, and "
