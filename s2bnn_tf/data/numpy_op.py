@@ -17,7 +17,7 @@ _QUIET_SECONDS = 0.2
 _MOST_SECONDS = 10.0
 
 _lock = threading.Lock()
-_raised: UserError | None = None  # the last one inside of a function, which TensorFlow rewords
+_raised: dict[str, UserError] = {}  # those inside of functions, by what TensorFlow says of them
 _closing = threading.Event()
 _running = 0
 _last_end = 0.0
@@ -46,13 +46,13 @@ def numpy_op(
 
     @tf.autograph.experimental.do_not_convert
     def call(*arrays: Any) -> Any:
-        global _running, _last_end, _raised
+        global _running, _last_end
         with _lock:
             _running += 1
         try:
             return (blank if _closing.is_set() else function)(*arrays)
         except UserError as error:
-            _raised = error
+            _raised[f"{type(error).__name__}: {error}"] = error
             raise
         finally:
             with _lock:
@@ -67,16 +67,17 @@ def numpy_op(
 def plain_errors() -> Iterator[None]:
     """Raise a `UserError` of a function inside tf.data as it is.
 
-    TensorFlow knows only its text, and puts a traceback around it.
+    TensorFlow knows only its type and its text, and puts a traceback around them. They are looked
+    for in TensorFlow's error, since a thread of an earlier dataset may still raise one of its own.
     """
-    global _raised
-    _raised = None
+    _raised.clear()
     try:
         yield
-    except tf.errors.OpError:
-        if _raised is None:
-            raise
-        raise _raised from None
+    except tf.errors.OpError as error:
+        for text, raised in list(_raised.items()):
+            if text in error.message:
+                raise raised from None
+        raise
 
 
 @atexit.register

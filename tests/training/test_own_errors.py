@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import cv2
@@ -85,6 +86,37 @@ def test_a_function_inside_tf_data():
     assert str(error.value) == SENTENCE
     with pytest.raises(tf.errors.OpError, match="ZeroDivisionError"), plain_errors():
         read(other)  # and not the error before it
+
+
+def test_an_error_of_an_earlier_dataset_that_comes_late_is_not_taken_for_this_one():
+    begun, ended = threading.Event(), threading.Event()
+
+    def late(_):
+        begun.set()
+        ended.wait(60)
+        raise DataError("The earlier pictures are upside down.")
+
+    def other(_):
+        ended.set()
+        while thread.is_alive():  # until the other one has been raised
+            thread.join(60)
+        raise ZeroDivisionError(SENTENCE)
+
+    def read(function):
+        data = tf.data.Dataset.range(1).map(
+            lambda i: numpy_op(function, lambda x: x, [i], tf.int64)
+        )
+        return list(data)
+
+    def read_late():
+        with pytest.raises(tf.errors.OpError):
+            read(late)
+
+    thread = threading.Thread(target=read_late)
+    with pytest.raises(tf.errors.OpError, match="ZeroDivisionError"), plain_errors():
+        thread.start()
+        begun.wait(60)
+        read(other)
 
 
 def test_pictures_that_are_all_gone_while_they_are_learned_from(contrast, change, tmp_path):
