@@ -26,6 +26,7 @@ SIZES: dict[str, tuple[str, ...]] = {
 # one learns more from each, and needs more of the time than the student.
 MANY = 10_000
 _TEACHER_OF_MANY = "student.width=0.5"
+_FEATURES_OF_MANY = "student.embedding_dim=256"  # those of that teacher
 _LARGEST_BATCH = 64
 _MEDIUM_STEM = 64  # pixels on each side; it does not take smaller inputs, and saves work on others
 _SMALL_SIDE = 48  # pixels; the median of smaller pictures is not enlarged to 64
@@ -115,7 +116,9 @@ def choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tup
     stem = "medium" if min(data.shape[:2]) >= _MEDIUM_STEM else "small"
     network, two_steps = _choose_student(given, (f"student.stem={stem}", *student))
     own = (*shared, f"data.batch_size={batch if many else max(2, batch // 2)}", *network)
-    if teacher is not None:
+    if teacher is None and many:
+        own += (_FEATURES_OF_MANY,)
+    elif teacher is not None:
         # Words are in the teacher's own space, which centered targets leave.
         fewer = centered(given) if options.words is None else ()
         own += (f"teacher.weights={json.dumps(teacher)}", *fewer)

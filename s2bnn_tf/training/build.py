@@ -154,7 +154,10 @@ def _build(config: Config, steps_per_epoch: int, guidance: Guidance) -> Pretrain
         **loss_arguments(objective),
     )
     schedule = build_schedule(
-        config.optimizer, epochs=config.epochs, steps_per_epoch=steps_per_epoch
+        config.optimizer,
+        epochs=config.epochs,
+        steps_per_epoch=steps_per_epoch,
+        by_step=config.steps is not None,
     )
     optimizer = build_optimizer(config.optimizer, schedule, student.trainable_variables)
     pretrainer.compile(optimizer=optimizer)

@@ -120,20 +120,13 @@ def run_length(config: Config, source: ImageSource) -> tuple[int, int]:
     whole too, so that a few steps more may be trained.
 
     Raises:
-        ConfigError: If the warm-up is not shorter than the run.
         DataError: If there are fewer images than a batch has.
     """
     steps = steps_per_epoch(source, config.data.batch_size)
     if config.steps is None:
         return config.epochs, steps
     length = min(max(steps, _SHORTEST_EPOCH), _LONGEST_EPOCH, config.steps)
-    epochs = math.ceil(config.steps / length)
-    if config.optimizer.warmup_epochs >= epochs:
-        raise ConfigError(
-            f"optimizer.warmup_epochs: expected fewer than the {epochs} epochs of {length} steps "
-            f"that {config.steps} steps are, not {config.optimizer.warmup_epochs}."
-        )
-    return epochs, length
+    return math.ceil(config.steps / length), length
 
 
 def _restore(training: Training, run: RunDirectory) -> None:

@@ -1,4 +1,4 @@
-"""Learning rates that change once per epoch, as in the paper."""
+"""Learning rates that change once per epoch, as in the paper, or with every step."""
 
 from __future__ import annotations
 
@@ -82,12 +82,27 @@ class EpochSchedule(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def build_schedule(config: OptimizerConfig, *, epochs: int, steps_per_epoch: int) -> EpochSchedule:
-    """Build the learning rate schedule of a recipe."""
+def build_schedule(
+    config: OptimizerConfig, *, epochs: int, steps_per_epoch: int, by_step: bool = False
+) -> EpochSchedule:
+    """Build the learning rate schedule of a recipe.
+
+    Args:
+        config: The recipe's optimizer.
+        epochs: The number of epochs of the run.
+        steps_per_epoch: The number of steps in an epoch.
+        by_step: Whether the rate changes with every step, and the warm-up takes a tenth of the
+            steps at most: a run that sees its images once or twice has no epochs to decay over.
+    """
+    warmup = config.warmup_epochs
+    if by_step:
+        steps = epochs * steps_per_epoch
+        warmup = min(warmup * steps_per_epoch, steps // 10)
+        epochs, steps_per_epoch = steps, 1
     return EpochSchedule(
         config.learning_rate,
         schedule=config.schedule,
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
-        warmup_epochs=config.warmup_epochs,
+        warmup_epochs=warmup,
     )

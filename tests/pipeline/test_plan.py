@@ -12,6 +12,7 @@ from s2bnn_tf.pipeline.look import Look
 from s2bnn_tf.pipeline.options import Options
 from s2bnn_tf.pipeline.plan import make_plan
 from s2bnn_tf.pipeline.recipes import load
+from s2bnn_tf.runs import build_encoder
 from s2bnn_tf.training import Cost
 
 
@@ -71,5 +72,7 @@ def test_of_many_pictures_the_teacher_is_wider_and_has_more_of_the_time():
     assert few.config("teacher").student.width == 0.25
     assert many.config("teacher").student.width == 0.5
     assert few.config("student").student.width == many.config("student").student.width == 0.25
+    network = build_encoder(many.config("teacher"))
+    assert many.config("student").student.embedding_dim == network.backbone.output_shape[-1] == 256
     assert few.minutes["teacher"] < few.minutes["student"] < few.minutes["step1"]
     assert many.minutes["teacher"] > many.minutes["step1"] > many.minutes["student"]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import math
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from s2bnn_tf.data import open_source
-from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.runs import CheckpointStore
 from s2bnn_tf.training import pretrain, time_steps
 from s2bnn_tf.training.pretrain import run_length
+
+keras = tf.keras
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +36,7 @@ def digits():
 )
 def test_epochs_of_the_logs(batch, steps, expected, contrast, change, digits):
     config = change(contrast, steps=steps, epochs=200, data={"batch_size": batch})
-    assert (
-        run_length(replace(config, optimizer=replace(config.optimizer, warmup_epochs=0)), digits)
-        == expected
-    )
+    assert run_length(config, digits) == expected
 
 
 def test_an_epoch_is_at_most_a_thousand_steps(contrast, change, digits):
@@ -45,10 +45,18 @@ def test_an_epoch_is_at_most_a_thousand_steps(contrast, change, digits):
     assert run_length(config, many) == (5, 1000)
 
 
-def test_a_warm_up_that_is_longer_than_the_run(contrast, change, digits):
-    config = change(contrast, steps=20, optimizer={"warmup_epochs": 1})
-    with pytest.raises(ConfigError, match="expected fewer than the 1 epochs of 20 steps"):
-        run_length(config, digits)
+def test_a_run_of_less_than_a_pass_warms_up_and_decays(contrast, change, tmp_path):
+    optimizer = {"name": "sgd", "learning_rate": 0.1, "schedule": "cosine", "warmup_epochs": 1}
+    config = change(contrast, steps=20, data={"batch_size": 2}, optimizer=optimizer)
+    rates = []
+
+    class Rates(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs):
+            rates.append(float(self.model.optimizer.learning_rate))
+
+    pretrain(config, tmp_path, callbacks=[Rates()])
+    decay = [0.05 * (1 + math.cos(math.pi * step / 20)) for step in range(2, 20)]
+    np.testing.assert_allclose(rates, [0.05, 0.1, *decay], rtol=1e-5)
 
 
 def test_a_run_ends_after_its_steps(contrast, change, tmp_path):
