@@ -41,7 +41,7 @@ FORMATS: dict[str, tuple[str, Callable[[Path], object], int]] = {
     "gallery": ("student/eval/gallery.npz", Gallery.load, 400),
     "mistakes": ("student/eval/mistakes.npz", Mistakes.load, 400),
     "manifest": ("student/checkpoints", lambda path: CheckpointStore(path).newest(), 300),
-    "weights": ("student/encoder.weights.h5", lambda p: LoadedEncoder.open(p.parent), 20),
+    "weights": ("student/encoder.weights.h5", lambda p: LoadedEncoder.open(p.parent), 8),
     "card": ("student.json", read_card, 1000),
     "model": ("student.tflite", read_graph, 300),
     "summary": ("pack/train.json", open_pack, 300),

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 from sklearn.datasets import load_sample_images
+
+from s2bnn_tf.cli import main
 
 SHORT = ("--set", "epochs=1", "--set", "monitor.knn_every=0")
 NARROW = ("--set", "student.width=0.0625")
@@ -47,6 +50,13 @@ def classifier(s2bnn, student) -> Path:
     assert own["n_test"] == probe["n_test"] == 360
     assert own["top1"] == pytest.approx(probe["top1"], abs=0.02)
     return model
+
+
+def here(*arguments: object) -> str:
+    """The standard output of a verb in this process, where another one has shown that it starts."""
+    done = CliRunner().invoke(main, [*map(str, arguments)])
+    assert done.exit_code == 0, done.output
+    return done.stdout
 
 
 def test_a_run_directory_holds_what_the_documentation_says(student):
@@ -98,16 +108,16 @@ def test_benchmark(s2bnn, classifier):
     assert measured["latency_ms"]["median"] > 0
     (row,) = (row for row in measured["operation_table"] if row["name"] == "LceBconv2d")
     assert row["count"] == 26
-    assert "1-bit MACs" in s2bnn("benchmark", classifier, "--runs", "3").stdout
+    assert "1-bit MACs" in here("benchmark", classifier, "--runs", "3")
 
 
 def test_calibration_and_comparison(s2bnn, teacher, student, classifier, tmp_path):
     found = s2bnn("eval", "calibration", student, "--views", "100", "--json").json
     assert found["teacher_weights"] == str(teacher), "the recipe's"
     assert found["kl_mean"] > 0
-    s2bnn("eval", "low-label", student, "--labels", "3", "--draws", "2")
+    here("eval", "low-label", student, "--labels", "3", "--draws", "2")
     report = tmp_path / "compare.html"
-    shown = s2bnn("compare", student, classifier, "--report", report).stdout
+    shown = here("compare", student, classifier, "--report", report)
     for words in ("Linear probe, 3 labels per class", "KL from the teacher", "classifier.tflite"):
         assert words in shown
     assert 'id="calibration"' in report.read_text()
@@ -133,7 +143,7 @@ def test_embed_photographs(s2bnn, student, classifier, tmp_path):
 
 def test_summary(s2bnn, student):
     counts = s2bnn("summary", student, "--json").json
-    table = s2bnn("summary", student).stdout
+    table = here("summary", student)
     assert counts["binary_macs"] == 2162688  # as the converted file's operations have it
     assert "block13_conv1x1" in table
     assert counts["memory"]["teacher_left_out"] is None

@@ -1,6 +1,7 @@
-"""A run that was begun on one of the two tested sets is resumed, measured and converted on both.
+"""A run that was begun on this tested set is resumed, measured and converted on the other one, too.
 
-S2BNN_OTHER_PYTHON names the Python of the other set, such as .venv-tf220/bin/python.
+The way back is tested where the other set runs this file. S2BNN_OTHER_PYTHON names the Python of
+the other set, such as .venv-tf220/bin/python.
 """
 
 from __future__ import annotations
@@ -50,9 +51,9 @@ def test_the_two_sets_are_two():
     assert tensorflow_of(OTHER) != tensorflow_of(sys.executable)
 
 
-@pytest.mark.parametrize("back", [False, True], ids=["there", "back"])
-def test_a_run_goes_from_one_set_to_the_other(tmp_path, back):
-    first, second = (OTHER, sys.executable) if back else (sys.executable, OTHER)
+@pytest.mark.both_sets
+def test_a_run_goes_from_one_set_to_the_other(tmp_path):
+    first, second = sys.executable, OTHER
     run, model = tmp_path / "run", tmp_path / "student.tflite"
     do(first, "begin", run)
     do(second, "restore", run, tmp_path / "restored")
