@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,6 +112,16 @@ class ArraySource(ImageSource):
 
     def _pixels(self, shape: Shape) -> tf.Tensor:
         """All images, with the channels of a shape."""
-        if shape[2] == 3:
-            return tf.constant(self.images)
-        return tf.constant(np.stack([to_gray(image) for image in self.images])[..., np.newaxis])
+        return self._colored if shape[2] == 3 else self._gray
+
+    # Once for all datasets of this source: training and its monitors would each hold a copy.
+    @cached_property
+    def _colored(self) -> tf.Tensor:
+        with tf.init_scope():
+            return tf.convert_to_tensor(self.images)
+
+    @cached_property
+    def _gray(self) -> tf.Tensor:
+        gray = np.stack([to_gray(image) for image in self.images])[..., np.newaxis]
+        with tf.init_scope():
+            return tf.convert_to_tensor(gray)

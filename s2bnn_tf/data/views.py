@@ -156,8 +156,10 @@ def without_autotuning(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Turn autotuning off: all numbers of threads are given, which leaves nothing to tune.
 
     The autotuning thread sleeps for up to a minute between two looks, and whoever drops the
-    iterator, as training does when it is stopped, waits until that thread wakes.
+    iterator, as training does when it is stopped, waits until that thread wakes. Rewriting the
+    graph would first write it out, together with all images that are in memory.
     """
     options = tf.data.Options()
     options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
     return dataset.with_options(options)
