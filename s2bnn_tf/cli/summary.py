@@ -83,10 +83,11 @@ def _describe(memory: dict[str, Any]) -> list[str]:
     def size(name: str) -> str:
         return gibibytes(memory[f"{name}_bytes"])
 
+    held = f"{size('images')} for the images, " if memory["images_bytes"] else ""
     lines = [
         f"Training with batches of {memory['batch_size']} needs about {size('total')} of memory "
         f"without a GPU: {size('program')} for the program, {size('weights')} for weights, "
-        f"{size('views')} for views, and {size('tensors')} for the tensors of a step."
+        f"{held}{size('views')} for views, and {size('tensors')} for the tensors of a step."
     ]
     if memory["teacher_left_out"] is not None:
         lines.append(f"The teacher is not counted. {memory['teacher_left_out']}")

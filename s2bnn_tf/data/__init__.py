@@ -48,7 +48,13 @@ from s2bnn_tf.data.pictures import (
 )
 from s2bnn_tf.data.registry import register_source, source_names, source_plugin
 from s2bnn_tf.data.seen import prepare
-from s2bnn_tf.data.sources import has_own_splits, open_all, open_images, open_source
+from s2bnn_tf.data.sources import (
+    bytes_in_memory,
+    has_own_splits,
+    open_all,
+    open_images,
+    open_source,
+)
 from s2bnn_tf.data.video import Video, default_frames_dir, is_video, sample_video
 from s2bnn_tf.data.views import view_dataset
 
@@ -66,6 +72,7 @@ __all__ = [
     "Listing",
     "Video",
     "batch_indices",
+    "bytes_in_memory",
     "center_crop",
     "center_offset",
     "channel_statistics",

@@ -37,6 +37,11 @@ class ArraySource(ImageSource):
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def bytes_in_memory(self) -> int:
+        """What the images take while they are learned from: the array, and a tensor of it."""
+        return 2 * self.images.nbytes
+
     def read(self, index: int) -> NDArray[np.uint8]:
         image: NDArray[np.uint8] = self.images[index]
         return image

@@ -95,6 +95,24 @@ def open_source(spec: str, split: str = "train") -> ImageSource:
     raise DataError(f"Unknown data source {spec!r}{needed_plugins()}; write {KNOWN_SOURCES}.")
 
 
+def bytes_in_memory(spec: str) -> int:
+    """Return the bytes that the images of the training split take as long as they are open.
+
+    Args:
+        spec: As for `open_source`. Only sources that are read whole are opened for this.
+
+    Returns:
+        0 for those that are read picture by picture, and for what cannot be opened.
+    """
+    if spec != "digits" and spec.partition(":")[0] != "idx":
+        return 0
+    try:
+        source = open_source(spec, "train")
+    except DataError:  # which training says
+        return 0
+    return source.bytes_in_memory if isinstance(source, ArraySource) else 0
+
+
 def has_own_splits(spec: str) -> bool:
     """Whether this names another kind of source than picture files, folders and videos."""
     if Path(spec).expanduser().exists():

@@ -1,9 +1,10 @@
 """How much memory training takes on a processor, counted before it takes any.
 
-The peak of a process that trains has four parts, and each is counted from the recipe:
+The peak of a process that trains has five parts, and each is counted from the recipe:
 
 - the program: Python, TensorFlow, and its graphs, which grow with the number of operations;
 - weights: those of all networks, their gradients' sums, what the optimizer keeps, the queue;
+- images: those of a data set that is held in memory as a whole;
 - views: batches that are ready, being made, or being read;
 - tensors of the step: all that the backward pass needs of the forward pass, at its fullest.
 
@@ -20,6 +21,7 @@ import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import Config
+from s2bnn_tf.data import bytes_in_memory
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.layers import leaf_layers
 from s2bnn_tf.objectives import KeyQueue
@@ -54,6 +56,7 @@ class StepMemory:
         operations: The number of operations of a step, for each of which the program is larger.
         weights: Weights, gradients, the optimizer's state and the queue.
         accumulated: What adding up the gradients of several parts takes.
+        images: The images of a data set that is held in memory.
         view: One image's views, in all the batches that exist at the same time.
         student: The tensors of the student, forward and backward.
         others: Those of the teacher and of the momentum encoder, which run forward only, and at
@@ -67,6 +70,7 @@ class StepMemory:
     operations: int
     weights: float
     accumulated: float
+    images: int
     view: float
     student: LiveTensors
     others: tuple[LiveTensors, ...]
@@ -80,7 +84,7 @@ class StepMemory:
         return _BYTES_PER_OPERATION * self.operations
 
     def by_purpose(self, batch: int | None = None, parts: int | None = None) -> dict[str, int]:
-        """Return the bytes of `program`, `weights`, `views` and `tensors`.
+        """Return the bytes of `program`, `weights`, `images`, `views` and `tensors`.
 
         Args:
             batch: The size of the batch; that of the recipe by default.
@@ -94,6 +98,7 @@ class StepMemory:
         return {
             "program": _PROGRAM_BYTES + self.graphs,
             "weights": round(self.weights + (self.accumulated if parts > 1 else 0.0)),
+            "images": self.images,
             "views": round(batch * self.view),
             "tensors": round(_IDLE * tensors),
         }
@@ -165,6 +170,7 @@ def count_step_memory(
     return StepMemory(
         weights=weights,
         accumulated=trained,
+        images=bytes_in_memory(config.data.source),
         view=4 * math.prod(shape) * counted.views * _BATCHES,
         operations=sum(live.operations for live in (backward, *others)),
         student=backward,

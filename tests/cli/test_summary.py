@@ -19,7 +19,7 @@ def test_the_memory_of_a_recipe_whose_teacher_is_not_there_yet(tmp_path, monkeyp
     counts = json.loads(done.stdout.splitlines()[-1])
     memory = counts["memory"]
     assert counts["float_macs"] > 0
-    parts = ("program", "weights", "views", "tensors")
+    parts = ("program", "weights", "images", "views", "tensors")
     assert sum(memory[f"{part}_bytes"] for part in parts) == memory["total_bytes"]
     assert memory["batch_size"] == 64 <= memory["largest_batch"]
     assert memory["accumulation_steps"] == 1

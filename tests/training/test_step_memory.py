@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from s2bnn_tf.config import TeacherConfig, load_config
+from s2bnn_tf.data import open_source
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.recipes import config_path
 from s2bnn_tf.runs import build_encoder
@@ -83,6 +84,12 @@ def test_a_teacher_counts_and_so_does_its_absence(contrast, change, counted):
     weights = 4 * teacher.count_params()
     assert both.by_purpose()["weights"] == alone.by_purpose()["weights"] + weights
     assert both.others[0].peak(1) > alone.student.peak(1) / 4
+
+
+def test_images_that_are_held_in_memory_count(contrast, change, counted, tmp_path):
+    assert counted.by_purpose()["images"] == 2 * open_source("digits", "train").images.nbytes
+    for source in (f"folder:{tmp_path}", f"idx:{tmp_path}"):  # read one by one, or not there
+        assert count_step_memory(change(contrast, data={"source": source})).images == 0
 
 
 def test_half_precision_needs_less(contrast, change, counted):
