@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from export_c_targets import FILES, prepare, random_student, run_on
+from export_c_targets import prepare, random_student
 from numpy.typing import NDArray
+from processors import FILES, run_on
 from stem_int8 import add_buffer, add_tensor, edit, photographs
 
 from s2bnn_tf.environment import quiet_tensorflow
@@ -160,12 +161,12 @@ def instructions(path: Path, bits: int, folder: Path) -> dict[str, Any]:
     stem = make_stem(path.read_bytes(), bits)
     prepare(path, folder, 8)
     if bits > 16:
-        return {"instructions": run_on("Cortex-M3", folder, [])["instructions"]}
+        return {"instructions": run_on("Cortex-M3", folder)["instructions"]}
     changed = folder / "changed.tflite"
     changed.write_bytes(equivalent(path.read_bytes(), stem))
     _, classes = prepare(changed, folder / "changed", 8)
     replace_stem(folder / "model.c", stem, bits)
-    found = run_on("Cortex-M3", folder, [])
+    found = run_on("Cortex-M3", folder)
     same = int((found["classes"] == classes).sum())
     return {"instructions": found["instructions"], "same_classes": same}
 

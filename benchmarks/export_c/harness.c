@@ -2,7 +2,8 @@
  * number of the largest output, and on a board the instructions of the run.
  *
  * On a board there is no operating system: this file starts the processor, counts with its timer,
- * and prints through semihosting.
+ * and prints through semihosting. Elsewhere, `program PICTURES RUNS` takes only so many pictures,
+ * and runs the network so often on each. Without any run, it shows what the rest takes.
  */
 #include <stdint.h>
 
@@ -57,6 +58,7 @@ __attribute__((section(".vectors"), used)) static const void* const vectors[16] 
     (const void*)fault, (const void*)fault, (const void*)fault};
 #else
 #include <stdio.h>
+#include <stdlib.h>
 static void print(const char* text) { (void)fputs(text, stdout); }
 static uint32_t now(void) { return 0; }
 static uint32_t between(uint32_t from, uint32_t to) { return from - to; }
@@ -74,14 +76,16 @@ static void print_number(uint32_t number, const char* behind) {
   print(behind);
 }
 
-int main(void) {
-  for (int picture = 0; picture < PICTURES; ++picture) {
+static int look(int count, int runs) {
+  for (int picture = 0; picture < count; ++picture) {
     float* input = model_input();
     for (int i = 0; i < PICTURE_SIZE; ++i) {
       for (int c = 0; c < MODEL_INPUT_CHANNELS; ++c) *input++ = (float)pictures[picture][i];
     }
     const uint32_t begin = now();
-    if (model_run() != 0) return 1;
+    for (int run = 0; run < runs; ++run) {
+      if (model_run() != 0) return 1;
+    }
     const uint32_t spent = between(begin, now());
     const float* output = model_output();
     uint32_t best = 0;
@@ -92,3 +96,12 @@ int main(void) {
   }
   return 0;
 }
+
+#ifdef BOARD
+int main(void) { return look(PICTURES, 1); }
+#else
+int main(int count, char** arguments) {
+  if (count != 3) return look(PICTURES, 1);
+  return look(atoi(arguments[1]), atoi(arguments[2]));
+}
+#endif

@@ -36,10 +36,13 @@ def check_name(name: str) -> None:
         ConfigError: If it is no identifier of C and C++, is reserved, or names another file.
     """
     good = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name, re.ASCII) is not None
+    # Two underscores are reserved in C++, and `NAME_run` adds one.
+    good &= "__" not in f"{name}_"
     reserved = name in _KEYWORDS | _HEADERS or name == "main" or name.lower().startswith("s2bnn")
-    if not good or "__" in name or reserved or len(name) > _LONGEST:
+    if not good or reserved or len(name) > _LONGEST:
         shown = "".join(c if c.isprintable() else "?" for c in name[:_LONGEST])
         raise ConfigError(
-            f"--name {shown!r} cannot begin the names of functions in C and C++: use letters, "
-            f"digits and single underscores, a letter first, at most {_LONGEST}, and no keyword."
+            f"--name {shown!r} cannot begin the names of functions in C and C++: use at most "
+            f"{_LONGEST} letters, digits and single underscores between them, a letter first, and "
+            "no keyword."
         )

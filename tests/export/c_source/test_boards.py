@@ -19,9 +19,10 @@ TOOLS = ("arm-none-eabi-gcc", "qemu-system-arm")
 @pytest.mark.parametrize("name", ["Cortex-M4F", "Cortex-M55"])
 def test_same_classes(classifier, tmp_path, name):
     import export_c_targets
+    import processors
 
     card, classes = export_c_targets.prepare(classifier, tmp_path / "source", 6)
-    found = export_c_targets.run_on(name, tmp_path / "source", [])
+    found = processors.run_on(name, tmp_path / "source")
     np.testing.assert_array_equal(found["classes"], classes)
     assert card["flash_bytes"] < found["flash_bytes"] < card["flash_bytes"] + 32 * 1024
     assert found["ram_bytes"] >= card["arena_bytes"] + 4096

@@ -198,7 +198,21 @@ def test_make_builds_the_example(student, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["", "2net", "a-b", "int", "class", "_net", "a__b", "main", "math", "s2bnn_x", "ä", "x" * 41],
+    [
+        "",
+        "2net",
+        "a-b",
+        "int",
+        "class",
+        "_net",
+        "net_",
+        "a__b",
+        "main",
+        "math",
+        "s2bnn_x",
+        "ä",
+        "x" * 41,
+    ],
 )
 def test_names_that_c_or_cpp_refuse(student, tmp_path, name):
     with pytest.raises(ConfigError, match="--name"):
