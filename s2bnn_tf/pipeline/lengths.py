@@ -12,6 +12,7 @@ from s2bnn_tf.config import Config
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.pipeline.choices import MANY
 from s2bnn_tf.pipeline.look import Look
+from s2bnn_tf.pipeline.measure import MOST_MEASURED
 from s2bnn_tf.pipeline.options import Options
 from s2bnn_tf.pipeline.recipes import load
 from s2bnn_tf.pipeline.storing import rehearsal
@@ -23,7 +24,6 @@ from s2bnn_tf.training import Cost, return_memory, time_steps
 _SHARES = {"teacher": 0.25, "step1": 0.45, "student": 0.30}
 _SHARES_OF_MANY = {"teacher": 0.5, "step1": 0.30, "student": 0.20}
 _MOST_PASSES = {"teacher": 250, "step1": 250, "student": 150}  # over the pictures
-MOST_MEASURED = 10_000  # pictures to learn from, and as many to measure with
 _REST_SECONDS = 60.0  # measuring, conversion and the report, with few pictures
 # Seconds, most of them for the linear probe of 32x32 pixels: without color, and with it
 _PROBES_PER_PICTURE = (0.01, 0.02)

@@ -12,6 +12,10 @@ from s2bnn_tf.data import ImageSource, labeled_dataset
 from s2bnn_tf.evaluation import knn_accuracy, nearest_neighbors
 from s2bnn_tf.image_size import Shape
 
+PIXELS = (8, 32)  # sides of the small pictures that an encoder is compared with
+MOST_MEASURED = 10_000  # pictures to learn from, and as many to measure with
+_COPIES = 5  # of the largest of them while a linear probe learns from them
+
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
 
@@ -45,6 +49,18 @@ def pixel_features(
     bank, queries = bank.reshape(len(bank), -1), queries.reshape(len(queries), -1)
     mean = bank.mean(axis=0)
     return bank - mean, bank_labels, queries - mean, query_labels
+
+
+def memory_to_measure(train: int, test: int, *, color: bool) -> int:
+    """The bytes that measuring takes beside what training has left, most of them raw pixels.
+
+    Args:
+        train: The number of pictures to learn from.
+        test: The number of pictures to measure with.
+        color: Whether the pictures have colors.
+    """
+    pictures = min(train, MOST_MEASURED) + min(test, MOST_MEASURED)
+    return _COPIES * 4 * pictures * (3 if color else 1) * PIXELS[-1] ** 2
 
 
 def _pixels(

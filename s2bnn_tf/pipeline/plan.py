@@ -11,13 +11,13 @@ from s2bnn_tf.config import Config, StudentConfig
 from s2bnn_tf.image_size import describe_size
 from s2bnn_tf.pipeline.choices import choose, choose_what_fits, sizes_and_batches
 from s2bnn_tf.pipeline.lengths import (
-    MOST_MEASURED,
     name_plugins,
     set_lengths,
     time_of_the_rest,
     time_stages,
 )
 from s2bnn_tf.pipeline.look import Look
+from s2bnn_tf.pipeline.measure import MOST_MEASURED, memory_to_measure
 from s2bnn_tf.pipeline.objects import is_binary_network
 from s2bnn_tf.pipeline.options import Options
 from s2bnn_tf.pipeline.recipes import load
@@ -36,7 +36,8 @@ class Plan:
         look: What was found.
         recipes: The changes to the shipped recipe of each stage.
         minutes: The expected time of each stage; empty if no steps were timed.
-        memory_mib: The expected peak of memory, as `s2bnn summary` counts it; 0 likewise.
+        memory_mib: The expected peak of memory: what `s2bnn summary` counts for all stages, and
+            what measuring takes; 0 likewise.
     """
 
     options: Options
@@ -119,6 +120,7 @@ def make_plan(
         complete = {s: (*r, *given, *name_plugins(load(s, r))) for s, r in recipes.items()}
         return Plan(options, look, complete, {}, 0)
     recipes, memory = choose_what_fits(look, options, room_to_train())
+    memory += memory_to_measure(look.train, look.test, color=look.color)
     stores = may_store(options.teacher, options.overrides)
     costs = time_stages(recipes, options, progress or no_progress, stores=stores)
     rest = time_of_the_rest(look, recipes, costs)

@@ -26,8 +26,9 @@ from s2bnn_tf.evaluation import (
     some_of,
 )
 from s2bnn_tf.files import write_json
-from s2bnn_tf.pipeline.lengths import MOST_MEASURED
 from s2bnn_tf.pipeline.measure import (
+    MOST_MEASURED,
+    PIXELS,
     FloatArray,
     IntArray,
     neighbors_kept,
@@ -45,7 +46,6 @@ from s2bnn_tf.teachers import (
 )
 from s2bnn_tf.training import return_memory
 
-PIXELS = (8, 32)
 # The linear probe of the pixels of more than so many pictures ends after so many iterations: with
 # 1,000, it took longer than to train the student, and 10,000 pictures of Fashion-MNIST had 83.9 %
 # instead of 83.8 %.

@@ -7,8 +7,8 @@ import pytest
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.pipeline import plan
 from s2bnn_tf.pipeline.choices import choose, sizes_and_batches
-from s2bnn_tf.pipeline.lengths import MOST_MEASURED
 from s2bnn_tf.pipeline.look import Look
+from s2bnn_tf.pipeline.measure import MOST_MEASURED
 from s2bnn_tf.pipeline.options import Options
 from s2bnn_tf.pipeline.plan import make_plan
 from s2bnn_tf.pipeline.recipes import load
@@ -41,6 +41,14 @@ def test_the_stages_and_the_rest_take_the_minutes(minutes):
     made = of(60_000, 10_000, minutes)
     assert sum(made.minutes.values()) == pytest.approx(minutes - 1, abs=0.2)  # one is spent
     assert set(made.minutes) == {"teacher", "step1", "student", "rest"}
+
+
+def test_measuring_takes_memory_of_its_own():
+    """Five times the pixels in 32x32 of all that are measured with; training has a GiB here."""
+    assert of(3_000, 1_000, 20).memory_mib == 1024 + 5 * 4 * 4_000 // 1024
+    assert of(60_000, 10_000, 20).memory_mib == 1024 + 5 * 4 * 20_000 // 1024
+    look = Look("digits", 3_000, 1_000, ("a", "b"), 28, color=True)
+    assert make_plan(look, Options(minutes=20), 60.0).memory_mib == 1024 + 15 * 4 * 4_000 // 1024
 
 
 def test_measuring_many_pictures_leaves_time_to_train():
