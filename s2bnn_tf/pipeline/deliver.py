@@ -10,8 +10,8 @@ from s2bnn_tf.data import open_source
 from s2bnn_tf.errors import DeviceError
 from s2bnn_tf.evaluation import embed_sources, readable
 from s2bnn_tf.export import bundle, convert_run, count_operations, index_pictures
-from s2bnn_tf.pipeline.plan import Plan
 from s2bnn_tf.pipeline.measure import PIXELS
+from s2bnn_tf.pipeline.plan import Plan
 from s2bnn_tf.pipeline.words import WORDS, describe_words
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.report import ReportColumn, read_column, read_gallery, read_mistakes, write_report
