@@ -81,7 +81,7 @@ class Plan:
             passes = (config.steps or 0) * config.data.batch_size / look.train
             lines.append(
                 f"{stage:<10} {config.steps:,} steps of {config.data.batch_size} pictures "
-                f"({passes:,.0f} passes)"
+                f"({passes:,.{0 if passes >= 10 else 1}f} passes)"
                 + (f", {self.minutes[stage]:.1f} minutes" if self.minutes else "")
             )
         if self.minutes:

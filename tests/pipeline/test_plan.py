@@ -43,6 +43,11 @@ def test_the_stages_and_the_rest_take_the_minutes(minutes):
     assert set(made.minutes) == {"teacher", "step1", "student", "rest"}
 
 
+def test_a_stage_that_sees_the_pictures_once_or_less_says_how_much_of_them():
+    assert "975 steps of 64 pictures (1.0 passes)" in of(60_000, 10_000, 8).lines()[7]
+    assert ".0 passes" not in of(1_000, 200, 20).lines()[7]
+
+
 def test_measuring_takes_memory_of_its_own():
     """Five times the pixels in 32x32 of all that are measured with; training has a GiB here."""
     assert of(3_000, 1_000, 20).memory_mib == 1024 + 5 * 4 * 4_000 // 1024
