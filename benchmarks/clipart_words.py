@@ -140,13 +140,18 @@ class Texts:
     """Vectors of texts by all-MiniLM-L6-v2, each embedded once."""
 
     def __init__(self, folder: Path, texts: list[str]):
-        wanted, file = sorted(set(texts)), folder / "texts.npz"
-        if not file.exists() or set(read_vectors(file).names) != set(wanted):
+        file = folder / "texts.npz"
+        self._rows: dict[str, Vectors] = {}
+        if file.exists():
+            known = read_vectors(file)
+            self._rows = dict(zip(known.names, known.rows))
+        missing = sorted(set(texts) - set(self._rows))
+        if missing:
             encoder = OnnxTextEncoder(_text_encoder(folder))
-            made = embed_words(encoder, [Entry(text) for text in wanted], PLAIN, show_progress)
-            np.savez(file, names=np.array(made.names), rows=made.rows)
-        known = read_vectors(file)
-        self._rows = dict(zip(known.names, known.rows))
+            made = embed_words(encoder, [Entry(text) for text in missing], PLAIN, show_progress)
+            self._rows |= dict(zip(made.names, made.rows))
+            rows = np.stack(list(self._rows.values()))
+            np.savez(file, names=np.array(list(self._rows)), rows=rows)
 
     def __call__(self, texts: list[str]) -> Vectors:
         """The unit vectors of texts, `(N, 384)`."""

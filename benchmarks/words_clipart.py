@@ -9,13 +9,15 @@ text that belongs to it, and its folder is its category. Series, which are files
 with the same word, are in one split as a whole. Texts are embedded by all-MiniLM-L6-v2 in int8, one
 a call. The teacher is EfficientNet-Lite0 whose features are mapped to texts by ridge regression, or
 into a common space by two small heads, which InfoNCE trains on names alone (or, in a row of its own
-that is no zero shot, on `category: name`). No student is distilled here.
+that is no zero shot, on `category: name`). words_clipart_students.py distills students.
 
 Of the held-out pictures, the table has text to picture (the best rank of a picture that has the
 name, over all different names) and the accuracy by the names of the categories, in the mean over
 them. The curve has that accuracy where each category is its word, the mean of some examples of the
 other split, or both together as `s2bnn-run enroll --onto` adds them, in the mean over choices of
-the examples. The results go to benchmarks/results/words_clipart.json. The same command resumes.
+the examples. The effect of templates is that of names which were put into one, or of the mean over
+several, as `s2bnn words --template` makes them. The results go to
+benchmarks/results/words_clipart.json. The same command resumes.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ import json
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from clipart_words import (
@@ -45,11 +49,14 @@ from fit import processor
 from s2bnn_runtime import PrototypeClassifier
 
 from s2bnn_tf.teachers import WordVectors, write_words
+from s2bnn_tf.vectors import unit_length
 
+TextMap = Callable[[list[str]], Vectors]
 RESULTS = Path(__file__).parent / "results" / "words_clipart.json"
 _FEWEST = 5  # held-out pictures of a category that is counted
 _EXAMPLES = (1, 2, 4, 8, 16)
 _CHOICES = 10  # of the examples
+_TEMPLATES = ("{}", "a picture of {}", "a drawing of {}", "clip art of {}", "an icon of {}")
 
 
 def spoken(category: str) -> str:
@@ -78,10 +85,33 @@ def accuracy(said: np.ndarray, own: np.ndarray, kinds: list[str]) -> float:
     return float(np.mean([right[own == kind].mean() for kind in kinds]))
 
 
+def in_templates(texts: Texts, templates: tuple[str, ...]) -> TextMap:
+    """The mean of each text in several templates, as unit vectors."""
+
+    def embed(given: list[str]) -> Vectors:
+        every = [texts([template.format(text) for text in given]) for template in templates]
+        return unit_length(np.mean(every, axis=0))
+
+    return embed
+
+
+def by_templates(test: Split, texts: Texts, maps: dict[str, tuple[Vectors, Map]]) -> dict[str, Any]:
+    """The table's numbers for names as they are, in each template, and in all of them."""
+    choices = {template: (template,) for template in _TEMPLATES}
+    choices |= {"mean of the last four": _TEMPLATES[1:], "mean of all five": _TEMPLATES}
+    return {
+        name: {
+            choice: Table(test, in_templates(texts, templates)).row(*given)
+            for choice, templates in choices.items()
+        }
+        for name, given in maps.items()
+    }
+
+
 class Table:
     """The held-out pictures, and what each network makes of them."""
 
-    def __init__(self, test: Split, texts: Texts):
+    def __init__(self, test: Split, texts: TextMap):
         counts = Counter(test.categories)
         self.kinds = sorted(kind for kind, count in counts.items() if count >= _FEWEST)
         self.own = np.array(test.categories)
@@ -138,8 +168,9 @@ def main() -> None:
     train, test = read_split(folder, "train"), read_split(folder, "test")
     captions = [f"{spoken(kind)}: {name}" for kind, name in zip(train.categories, train.names)]
     kinds = [spoken(kind) for kind in sorted(set(test.categories))]
-    texts = Texts(folder, [*train.names, *test.names, *kinds, *captions])
-    table, rows = Table(test, texts), {}
+    asked_texts = [t.format(text) for t in _TEMPLATES for text in (*test.names, *kinds)]
+    texts = Texts(folder, [*train.names, *captions, *asked_texts])
+    table, rows, maps = Table(test, texts), {}, {}
     seen, asked = (teacher_features(folder, split) for split in ("train", "test"))
     named = texts(train.names)
     pixels, pixel_text = ridge(small_pixels(train), named)
@@ -152,7 +183,8 @@ def main() -> None:
         ("heads on names", contrast, named),
     ):
         to_image, to_text = learn(seen, own)
-        rows[name] = table.row(to_image(asked), to_text)
+        maps[name] = to_image(asked), to_text
+        rows[name] = table.row(*maps[name])
     record = {
         "command": " ".join(["python", "benchmarks/words_clipart.py", *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
@@ -160,6 +192,7 @@ def main() -> None:
         "pictures": {"train": len(train.paths), "test": len(test.paths)},
         "categories": len(table.kinds),
         "rows": rows,
+        "templates": by_templates(test, texts, maps),
         "curve": curve(table, to_text, to_image(seen), train.categories, to_image(asked)),
     }
     print(json.dumps(record, indent=2))

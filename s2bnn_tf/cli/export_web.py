@@ -16,8 +16,13 @@ from s2bnn_tf.progress import show_progress
 @main.command("export-web")
 @click.argument("model", type=FILE)
 @click.argument("output_dir", type=click.Path(path_type=Path))
+@click.option(
+    "--prototypes",
+    type=FILE,
+    help="Classes that the page begins with, by `s2bnn-run enroll` or `s2bnn words`.",
+)
 @json_option
-def export_web(model: Path, output_dir: Path, as_json: bool) -> None:
+def export_web(model: Path, output_dir: Path, prototypes: Path | None, as_json: bool) -> None:
     """Write MODEL.tflite, or starter, as a page of static files to OUTPUT_DIR.
 
     The page classifies and searches the pictures that are dropped on it or come from the camera,
@@ -31,7 +36,12 @@ def export_web(model: Path, output_dir: Path, as_json: bool) -> None:
     from s2bnn_tf.export import export_web as write_page
     from s2bnn_tf.teachers import locate_model
 
-    card = write_page(locate_model(model, must_exist=False), output_dir, progress=show_progress)
+    card = write_page(
+        locate_model(model, must_exist=False),
+        output_dir,
+        prototypes=prototypes,
+        progress=show_progress,
+    )
     print_result(card, as_json, lambda: _describe(output_dir, card))
 
 

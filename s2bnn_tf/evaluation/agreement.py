@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from s2bnn_tf.evaluation.arrays import FloatArray
+from s2bnn_tf.evaluation.knn import nearest_neighbors
 
 _PAIRS = 10  # of words that are listed
 
@@ -30,8 +31,8 @@ def word_agreement(
         "used", how many words the teacher names a picture by; "confused", the words that the
         student takes for another most often, each as [teacher's, student's, pictures].
     """
-    theirs = (teacher @ rows.T).argmax(axis=1)
-    ours = np.argsort(-(student @ rows.T), axis=1, kind="stable")[:, :5]
+    theirs = nearest_neighbors(rows, teacher, 1)[1][:, 0]
+    ours = nearest_neighbors(rows, student, 5)[1]
     first = ours[:, 0]
     wrong = Counter((int(t), int(s)) for t, s in zip(theirs, first) if t != s)
     return {

@@ -12,7 +12,7 @@ from s2bnn_tf.evaluation import embed_sources, readable
 from s2bnn_tf.export import bundle, convert_run, count_operations, index_pictures
 from s2bnn_tf.pipeline.measure import PIXELS
 from s2bnn_tf.pipeline.plan import Plan
-from s2bnn_tf.pipeline.words import WORDS, describe_words
+from s2bnn_tf.pipeline.words import PAGE, WORDS, describe_words
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.report import ReportColumn, read_column, read_gallery, read_mistakes, write_report
 from s2bnn_tf.runs import RunDirectory, load_encoder
@@ -118,6 +118,7 @@ def report(
         galleries={headings[name]: read_gallery(run) for name, run in shown.items()},
         mistakes={headings["student"]: read_mistakes(shown["student"])},
         words=(describe_words(words[0]), words[1]),
+        words_page=PAGE if words[1] and (output_dir / PAGE).exists() else None,
         commands=next_commands(plan, output_dir),
         configs={headings[name]: run.config_path.read_text("utf-8") for name, run in runs.items()},
     )

@@ -10,11 +10,17 @@ from numpy.typing import NDArray
 
 from s2bnn_tf.data import ImageSource, open_source
 from s2bnn_tf.errors import ConfigError
-from s2bnn_tf.evaluation import FeatureCache, extract_features, readable, word_agreement
+from s2bnn_tf.evaluation import (
+    FeatureCache,
+    extract_features,
+    nearest_neighbors,
+    readable,
+    word_agreement,
+)
 from s2bnn_tf.files import write_json
 from s2bnn_tf.pipeline.plan import Plan
 from s2bnn_tf.progress import Progress
-from s2bnn_tf.report import WordRow, thumbnails_of
+from s2bnn_tf.report import FoundByWords, WordRow, thumbnails_of, write_words_page
 from s2bnn_tf.runs import LoadedEncoder, open_encoder
 from s2bnn_tf.teachers import (
     WordVectors,
@@ -27,7 +33,8 @@ from s2bnn_tf.teachers import (
 )
 
 WORDS = "words.npz"  # in the output directory
-_SHOWN_WORDS, _SHOWN_PICTURES = 12, 5  # in the report
+PAGE = "words.html"
+_SHOWN_WORDS, _SHOWN_PICTURES = 12, 5  # in the report, which leaves the others to a page
 Embedded = dict[str, NDArray[np.float32]]
 
 
@@ -73,9 +80,12 @@ def finish_words(plan: Plan, output: Path, progress: Progress) -> tuple[dict[str
     `words.npz` gets the mean of the student's vectors of the pictures that it learned from, and a
     threshold chosen on them.
 
+    What both find for every word is a page of its own, if the report does not show them all.
+
     Returns:
         The agreement on the held-out pictures, as from `word_agreement` with "threshold"; and what
-        the report shows of each word. Both are empty without held-out pictures.
+        the report shows of the words that the teacher uses most. Both are empty without held-out
+        pictures.
     """
     words, space, name = read_words(output / WORDS)
     source = plan.look.source
@@ -95,7 +105,11 @@ def finish_words(plan: Plan, output: Path, progress: Progress) -> tuple[dict[str
     agreement = word_agreement(found["student"], found["teacher"], words.rows, words.names)
     agreement["threshold"] = made["threshold"]
     write_json(output / "words.json", agreement)
-    return agreement, _rows(words, found, readable(test))
+    by_words, pictures = _find(words, found), readable(test)
+    if len(words.names) > _SHOWN_WORDS:
+        title = f"Words of s2bnn fit: {output.resolve().name}"
+        write_words_page(output / PAGE, title, by_words, pictures)
+    return agreement, _rows(by_words, pictures)
 
 
 def _by_teacher(plan: Plan, test: ImageSource) -> NDArray[np.float32]:
@@ -108,18 +122,35 @@ def _by_teacher(plan: Plan, test: ImageSource) -> NDArray[np.float32]:
     return extract_features(encoder, test, output="embedding")[0]
 
 
-def _rows(words: WordVectors, found: Embedded, test: ImageSource) -> list[WordRow]:
+def _find(words: WordVectors, found: Embedded) -> FoundByWords:
+    """The pictures that each network puts first for each word, and how often both agree."""
+    count = len(words.names)
+    student, teacher = (
+        nearest_neighbors(found[who], words.rows, _SHOWN_PICTURES)[1]
+        for who in ("student", "teacher")
+    )
+    said, meant = (
+        nearest_neighbors(words.rows, found[who], 1)[1][:, 0] for who in ("student", "teacher")
+    )
+    return FoundByWords(
+        words.names,
+        student,
+        teacher,
+        named=np.bincount(meant, minlength=count),
+        agreed=np.bincount(meant[said == meant], minlength=count),
+    )
+
+
+def _rows(found: FoundByWords, pictures: ImageSource) -> list[WordRow]:
     """The words that the teacher uses most, with the pictures that each network puts first."""
-    scores = {who: vectors @ words.rows.T for who, vectors in found.items()}
-    counts = np.bincount(scores["teacher"].argmax(axis=1), minlength=len(words.names))
-    rows = []
-    for word in np.argsort(-counts, kind="stable")[:_SHOWN_WORDS]:
-        pictures = {
-            who: thumbnails_of(test, np.argsort(-given[:, word], kind="stable")[:_SHOWN_PICTURES])
-            for who, given in scores.items()
-        }
-        rows.append(WordRow(words.names[word], pictures["student"], pictures["teacher"]))
-    return rows
+    return [
+        WordRow(
+            found.names[word],
+            thumbnails_of(pictures, found.student[word]),
+            thumbnails_of(pictures, found.teacher[word]),
+        )
+        for word in np.argsort(-found.named, kind="stable")[:_SHOWN_WORDS]
+    ]
 
 
 def describe_words(agreement: dict[str, Any]) -> list[str]:

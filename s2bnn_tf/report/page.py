@@ -27,6 +27,7 @@ from s2bnn_tf.report.charts import (
 )
 from s2bnn_tf.report.maps import describe_maps, draw_maps
 from s2bnn_tf.report.pictures import WordRow, error_view, neighbor_rows
+from s2bnn_tf.report.rendering import render
 from s2bnn_tf.report.stored import read_column, read_gallery, read_mistakes
 from s2bnn_tf.report.table import (
     MEASURES,
@@ -73,6 +74,7 @@ def write_report(
     galleries: Mapping[str, Gallery | None] | None = None,
     mistakes: Mapping[str, Mistakes | None] | None = None,
     words: tuple[Sequence[str], Sequence[WordRow]] = ((), ()),
+    words_page: str | None = None,
     commands: Sequence[tuple[str, str]] = (),
     configs: Mapping[str, str] | None = None,
 ) -> None:
@@ -89,24 +91,17 @@ def write_report(
         galleries: The embeddings and neighbors of each model, by name.
         mistakes: The mistakes of each model's classifier, by name.
         words: Sentences about the words that pictures are named by, and the pictures of some.
+        words_page: The name of a page beside this one that has all words.
         commands: The next steps, as (command, its purpose).
         configs: The text of each run's recipe, by name.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("s2bnn_tf.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     metrics = {name: read_metrics(path) for name, path in (curves or {}).items()}
     filled = {name: _queue_filled(path, metrics[name]) for name, path in (curves or {}).items()}
     losses = {name: loss_chart(epochs, filled[name]) for name, epochs in metrics.items()}
     shown = {name: gallery for name, gallery in (galleries or {}).items() if gallery}
     neighbors = {name: neighbor_rows(gallery) for name, gallery in shown.items()}
-    page = environment.get_template("report.html.j2").render(
+    page = render(
+        "report.html.j2",
         palette=palette(),
         title=title,
         headline=headline or summarize(columns),
@@ -125,6 +120,7 @@ def write_report(
         errors={name: error_view(m) for name, m in (mistakes or {}).items() if m},
         word_notes=list(words[0]),
         words=list(words[1]),
+        words_page=words_page,
         commands=commands,
         configs=configs or {},
         version=__version__,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import zipfile
 
 import numpy as np
@@ -31,13 +32,18 @@ def teacher(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def vectors(teacher, crops, tmp_path_factory):
-    """The mean of the teacher's features of each folder, as if a text encoder had made them."""
+    """The mean of the teacher's features of each folder, as if a text encoder had made them.
+
+    Eight further words are what no picture shows.
+    """
     source = open_source(str(crops), "train")
     features, labels = extract_features(LoadedEncoder.open(teacher), source)
     units = features / np.linalg.norm(features, axis=1, keepdims=True)
     rows = [units[labels == label].mean(axis=0) for label in range(len(source.class_names))]
+    rows += list(np.random.default_rng(0).normal(size=(8, len(rows[0]))))
+    names = [*source.class_names, *(f"unseen {number}" for number in range(8))]
     path = tmp_path_factory.mktemp("words") / "vectors.npz"
-    arrays = {"names": np.array(source.class_names), "sums": np.array(rows, np.float32)}
+    arrays = {"names": np.array(names), "sums": np.array(rows, np.float32)}
     arrays |= {"space": np.array(""), "teacher": np.array("")}
     np.savez(path, **arrays, scale=np.float64(20), bias=np.float64(0))
     return path
@@ -67,7 +73,7 @@ def test_words_are_delivered_with_a_threshold_and_an_agreement(teacher, vectors,
     result = run_fit(str(crops), tmp_path / "run", options, timed=False)
     space = teacher_space(in_words(str(teacher)))
     words, found, name = read_words(tmp_path / "run" / "words.npz")
-    assert (found, name, len(words.names)) == (space, "teacher", 6)
+    assert (found, name, len(words.names)) == (space, "teacher", 14)
     card = read_json(tmp_path / "run" / "student.json", cure="")
     assert card["head"] == "teacher" and card["space"] == space
     classifier = runtime.PrototypeClassifier.load(tmp_path / "run" / "words.npz")
@@ -77,6 +83,12 @@ def test_words_are_delivered_with_a_threshold_and_an_agreement(teacher, vectors,
     assert agreement["threshold"] == classifier.threshold
     page = (tmp_path / "run" / "report.html").read_text()
     assert '<section id="words">' in page and "nearest word is the teacher" in page
+    section = page.partition('<section id="words">')[2].partition("</section>")[0]
+    assert section.count("<h3>") == 12 and '<a href="words.html">' in section
+    every = (tmp_path / "run" / "words.html").read_text()
+    assert all(f"<h2>{word} <small>" in every for word in words.names)
+    counts = np.array(re.findall(r"<small>(\d+) of (\d+)</small>", every), int).sum(axis=0)
+    assert counts.tolist() == [agreement["top1"] * agreement["pictures"], agreement["pictures"]]
     if result["paths"]["bundle"]:
         with zipfile.ZipFile(result["paths"]["bundle"]) as archive:
             names = {name.rpartition("/")[2] for name in archive.namelist()}

@@ -163,7 +163,8 @@ def read_classes(path: str | Path, *, model: str | Path, capacity: int) -> Class
         capacity: The number of further classes that the table has places for.
 
     Raises:
-        ConfigError: If the capacity is not from 0 to 1000.
+        ConfigError: If the capacity is not from 0 to 1000, or there is one beside words, to which
+            pictures cannot be added in C.
         DeviceError: If the runtime is not installed, or the file cannot be read.
         ModelError: If there are no classes, or if they were enrolled with another network or
             that gives no embedding.
@@ -177,6 +178,11 @@ def read_classes(path: str | Path, *, model: str | Path, capacity: int) -> Class
         classifier = PrototypeClassifier.load(path)
         classifier.enter(space_of(encoder))
         thresholds = _thresholds(classifier)
+    if classifier.words is not None and capacity:
+        raise ConfigError(
+            f"{path} holds words, and in C pictures cannot be added to them: leave --capacity out, "
+            "and add pictures with `s2bnn-run enroll --onto` before."
+        )
     names = list(classifier.counts)
     if not names:
         raise ModelError(f"{path} holds no class: add one with `s2bnn-run enroll`.")

@@ -10,6 +10,7 @@ from typing import Any
 
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.export.c_source import export_c
+from s2bnn_tf.export.web.classes import NO_CLASSES, as_script, read_page_classes
 from s2bnn_tf.export.web.compiler import compile_module, find_compiler
 from s2bnn_tf.files import write_folder
 from s2bnn_tf.progress import Progress
@@ -20,7 +21,11 @@ _BUILDS = {"simd.js": True, "plain.js": False}  # the page loads one of them
 
 
 def export_web(
-    model: str | Path, output: str | Path, *, progress: Progress | None = None
+    model: str | Path,
+    output: str | Path,
+    *,
+    prototypes: str | Path | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write a network as a page of static files, which opens from a folder or any web server.
 
@@ -28,6 +33,7 @@ def export_web(
         model: A `.tflite` from one picture to one vector, one map or both, such as those of
             `s2bnn convert`. The card beside it says which part of a picture it sees.
         output: The directory to write, which must not exist.
+        prototypes: Classes that the page begins with, by `s2bnn-run enroll` or `s2bnn words`.
         progress: Called with a message at the start of each step.
 
     Returns:
@@ -37,7 +43,9 @@ def export_web(
 
     Raises:
         ConfigError: If the output exists, or Zig is not installed or fails.
-        ModelError: If the file is damaged, or has an operation that C source cannot be made of.
+        DeviceError: If the file of classes cannot be read.
+        ModelError: If the file is damaged, has an operation that C source cannot be made of, or is
+            not the network of the classes.
         OSError: If the output cannot be written.
     """
     output, model = Path(output), Path(model)
@@ -45,7 +53,9 @@ def export_web(
         raise ConfigError(f"{output} exists already; remove it, or choose another output.")
     compiler = find_compiler()
     encoder = TFLiteEncoder(model)
+    begun = NO_CLASSES if prototypes is None else read_page_classes(prototypes, model)
     files = {path.name: path.read_text("utf-8") for path in sorted(_FILES.iterdir())}
+    files["begun.js"] = as_script(begun)
     with tempfile.TemporaryDirectory() as temporary:
         source = Path(temporary) / "source"
         card = export_c(model, source)

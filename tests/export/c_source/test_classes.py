@@ -14,6 +14,7 @@ from s2bnn_tf.export import export_c
 from s2bnn_tf.tflite import TFLiteEncoder
 
 PrototypeClassifier = pytest.importorskip("s2bnn_runtime").PrototypeClassifier
+Words = pytest.importorskip("s2bnn_runtime.words").Words
 
 FLAGS = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror", "-O1")
 ROUNDING = 4e-3  # of a cosine, by rows in 8 bits
@@ -213,6 +214,11 @@ def test_what_is_refused(student, enrolled, tmp_path):
     ):
         with pytest.raises(UserError, match=words):
             export_c(student, tmp_path / "source", **options)
+    named = PrototypeClassifier()
+    named.add_words(["cat"], np.eye(1, 32), Words("", 1.0, 0.0, np.zeros(32), None))
+    named.save(path)
+    with pytest.raises(UserError, match=r"holds words.*leave --capacity out"):
+        export_c(student, tmp_path / "source", prototypes=path, capacity=1)
     other = PrototypeClassifier()
     other.enroll("small", [[1.0, 0.0]])
     other.save(path)

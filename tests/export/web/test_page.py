@@ -6,8 +6,12 @@ from click.testing import CliRunner
 from PIL import Image
 from s2bnn_runtime import pictures
 from s2bnn_runtime.prototypes import PrototypeClassifier
+from s2bnn_runtime.words import Words
 
 from s2bnn_tf.cli import main
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.export.c_source.parts import space_of
+from s2bnn_tf.export.web.classes import NO_CLASSES, as_script, read_page_classes
 from s2bnn_tf.tflite import TFLiteEncoder
 
 # Height and width: larger, smaller, elongated, and just the size of the input.
@@ -76,6 +80,64 @@ def test_classes_and_rejection_are_those_of_the_device(run_page):
     assert {None, "cat", "dog"} <= {row.name for row in wanted}
 
 
+def words_of(student, path, threshold):
+    """Four words, where pictures lie, and pictures of the first two."""
+    rng, dim = np.random.default_rng(3), TFLiteEncoder(student).feature_dim
+    at_words, at_pictures, *kinds = rng.normal(size=(6, dim)) * np.array([[0.3]] * 2 + [[1]] * 4)
+    words = Words("", 100.0, 0.0, at_words, at_pictures)
+    device = PrototypeClassifier(threshold)
+    device.add_words(["a", "b", "c", "d"], at_words + np.stack(kinds), words)
+    device.enter(space_of(TFLiteEncoder(student)))
+    device.enroll("a", at_pictures + kinds[0] + rng.normal(0, 0.3, (9, dim)))
+    device.save(path)
+    more = at_pictures + kinds[1] + rng.normal(0, 0.3, (5, dim))
+    asked = at_pictures + np.repeat(kinds, 9, axis=0) + rng.normal(0, 0.9, (36, dim))
+    return device, more, asked
+
+
+@pytest.mark.parametrize("threshold", [-1.0, 0.3])
+def test_a_page_begins_with_words_as_the_device_does(run_page, student, tmp_path, threshold):
+    device, more, asked = words_of(student, tmp_path / "words.npz", threshold)
+    begun = read_page_classes(tmp_path / "words.npz", student)
+    (tmp_path / "begun.js").write_text(as_script(begun))
+    device.enroll("b", more)
+    device.enroll("e", more + 1)
+    enroll = [{"name": n, "vectors": v.tolist()} for n, v in (("b", more), ("e", more + 1))]
+    job = {"begun": str(tmp_path / "begun.js"), "enroll": enroll, "classify": asked.tolist()}
+    found = run_page(**job)
+    assert found["counts"] == list(device.counts.values()) == [10, 6, 1, 1, 5]
+    thresholds = device.calibrated(0.05) if threshold == -1 else None
+    if threshold == -1:
+        np.testing.assert_allclose(found["thresholds"], list(thresholds.values()), rtol=1e-4)
+    wanted = device.predict(asked, thresholds)
+    assert [row["name"] for row in found["predictions"]] == [row.name for row in wanted]
+    assert {None, "b", "c", "d"} <= {row.name for row in wanted}
+    scores = [row["score"] for row in found["predictions"]]
+    np.testing.assert_allclose(scores, [row.score for row in wanted], atol=1e-5)
+
+
+def test_classes_that_a_page_cannot_begin_with(student, tmp_path):
+    def refused(classifier):
+        classifier.save(tmp_path / "classes.npz")
+        with pytest.raises(UserError) as error:
+            read_page_classes(tmp_path / "classes.npz", student)
+        return str(error.value)
+
+    assert "holds no class" in refused(PrototypeClassifier())
+    narrow = PrototypeClassifier()
+    narrow.enroll("cat", np.eye(3))
+    assert "classes of 3 numbers" in refused(narrow)
+    dim = TFLiteEncoder(student).feature_dim
+    split = PrototypeClassifier()
+    split.enroll("cat", np.eye(6, dim))
+    split.split("cat", 2)
+    assert "`s2bnn-run enroll --prototypes 1`" in refused(split)
+    other = PrototypeClassifier()
+    other.enter("elsewhere")
+    other.enroll("cat", np.eye(6, dim))
+    assert "enrolled with another model" in refused(other)
+
+
 def titles(browser):
     return browser.run("[...document.querySelectorAll('#pictures b')].map((b) => b.textContent)")
 
@@ -139,6 +201,7 @@ def test_the_page_reaches_no_network_and_is_small(page):
         assert name in files["index.html"] + "index.html simd.js plain.js"
     written = sum(len(text) for name, text in files.items() if name not in ("simd.js", "plain.js"))
     assert written < 40 * 1024
+    assert files["begun.js"] == as_script(NO_CLASSES)
 
 
 def test_an_output_that_exists_and_a_missing_compiler(student, tmp_path, monkeypatch):

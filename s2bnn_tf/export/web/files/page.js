@@ -97,9 +97,10 @@ function showClasses() {
   }
   let said = 'Select pictures below, and give them a name.';
   if (state.classes.all.size) {
-    said = state.classes.thresholds
-      ? 'Of further pictures of a class, about 5 % are rejected.'
-      : 'Nothing is rejected: enroll at least 5 pictures of each class.';
+    said = 'Nothing is rejected: enroll at least 5 pictures of each class.';
+    if (state.classes.thresholds) said = 'Of further pictures of a class, about 5 % are rejected.';
+    const { threshold } = state.classes.file;
+    if (threshold > -1) said = `Less similar than ${threshold.toFixed(4)} is rejected.`;
   }
   part('rejection').textContent = said;
 }
@@ -260,8 +261,8 @@ async function start() {
   const file = networkFile();
   await loadScript(file);
   network = await startNetwork(decodeBase64(NETWORK), MODEL);
-  store = await Store.open(MODEL.space);
-  state.classes = new Classes(await store.readClasses());
+  store = await Store.open(MODEL.space, BEGUN.key);
+  state.classes = new Classes(await store.readClasses(), readFile(BEGUN));
   state.pictures = await store.readPictures();
   const [height, width] = MODEL.input;
   const kept = store.isOpen ? '' : ' This browser keeps nothing: classes last until you leave.';

@@ -3,19 +3,20 @@
 
 class Store {
   // Where the browser keeps nothing, as in some private windows, `isOpen` is false and nothing is
-  // kept beyond this visit.
-  constructor(database, space) {
+  // kept beyond this visit. `key` names the file of classes that the page was made with, if any.
+  constructor(database, space, key) {
     this.database = database;
     this.space = space;
+    this.classes = key ? `${space} ${key}` : space;
   }
 
-  static open(space) {
+  static open(space, key) {
     return new Promise((resolve) => {
       let request;
       try {
         request = indexedDB.open('s2bnn', 1);
       } catch {
-        resolve(new Store(null, space));
+        resolve(new Store(null, space, key));
         return;
       }
       request.onupgradeneeded = () => {
@@ -25,8 +26,8 @@ class Store {
         });
         pictures.createIndex('space', 'space');
       };
-      request.onsuccess = () => resolve(new Store(request.result, space));
-      request.onerror = () => resolve(new Store(null, space));
+      request.onsuccess = () => resolve(new Store(request.result, space, key));
+      request.onerror = () => resolve(new Store(null, space, key));
     });
   }
 
@@ -34,12 +35,13 @@ class Store {
     return this.database !== null;
   }
 
+  // Undefined where none were kept.
   readClasses() {
-    return this.ask('classes', 'readonly', (table) => table.get(this.space), []);
+    return this.ask('classes', 'readonly', (table) => table.get(this.classes));
   }
 
   keepClasses(classes) {
-    return this.ask('classes', 'readwrite', (table) => table.put(classes, this.space));
+    return this.ask('classes', 'readwrite', (table) => table.put(classes, this.classes));
   }
 
   readPictures() {
