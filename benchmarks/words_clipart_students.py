@@ -10,6 +10,11 @@ vectors are a file of features, from which a 1-bit student learns by regression 
 its real-valued twin in as many steps. 8x8 pixels are mapped to the same vectors by ridge
 regression.
 
+From the same first step, two more students learn in the second one by the paper's divergence with
+words for its axes, beside regression (`both`) and alone (`words`). The axes are the 1,000 everyday
+words and the categories. Each of the three is compared with the teacher by the words that both find
+nearest: among the axes, and among the names of the held-out pictures, which were none.
+
 The table is that of words_clipart.py, for each of them, for the `.tflite` in TFLite, and in
 s2bnn_runtime. It has also how many of the nearest ten are found by the index that s2bnn_runtime
 keeps of all pictures where codes of 128 bits choose those that are compared in floats, and by codes
@@ -22,7 +27,6 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -44,18 +48,22 @@ from clipart_words import (
 from fit import processor
 from words_clipart import Table, curve, spoken
 
+from s2bnn_tf.teachers import EVERYDAY, read_list
+
 RESULTS = Path(__file__).parent / "results" / "words_clipart_students.json"
 _REAL = (
     "student.backbone=reactnet_real",
     "student.binarize_weights=null",
     "student.kernel_initializer=null",
 )
+_BY_WORDS = {"student": None, "both": 1, "words": 0}  # by the weight of regression beside words
+_SCALE = 1 / 0.07  # of cosines, as the teacher's heads were trained
 _FOUND = 10  # of the nearest, whose recall is measured
 
 
 def train(folder: Path, name: str, steps: int) -> Path:
     """Train a student from the file of the teacher's vectors, or resume."""
-    recipe = "step2" if name == "student" else "step1"
+    recipe = "step2" if name in _BY_WORDS else "step1"
     settings = [
         f"data.source=list:{folder / 'pictures.tsv'}",
         "data.center_crop=1.0",
@@ -64,8 +72,11 @@ def train(folder: Path, name: str, steps: int) -> Path:
         f"steps={2 * steps if name == 'twin' else steps}",
         "loggers=[]",
     ]
-    if name == "student":
+    if name in _BY_WORDS:
         settings.append(f"student.init_from={folder / 'step1'}")
+    if _BY_WORDS.get(name) is not None:
+        settings.append(f"objective.regression_weight={_BY_WORDS[name]}")
+        settings += [f"objective.words={folder / 'axes.npz'}", "objective.words_weight=1"]
     if name == "twin":
         settings += _REAL
     command = [sys.executable, "-m", "s2bnn_tf", "train", f"configs/fit/regression_{recipe}.yaml"]
@@ -152,6 +163,28 @@ def deployed(
     return rows, found
 
 
+def write_axes(folder: Path, names: list[str], rows: Vectors) -> None:
+    """Words as axes of the objectives, which must not change while students learn by them."""
+    from s2bnn_tf.teachers import WordVectors, write_words
+
+    if not (folder / "axes.npz").exists():
+        write_words(folder / "axes.npz", WordVectors(names, rows, _SCALE))
+
+
+def compare(folder: Path, targets: Vectors, named: dict[str, tuple[list[str], Vectors]]) -> Any:
+    """How often each student's nearest word is the teacher's, among several lists of words."""
+    from s2bnn_tf.evaluation import word_agreement
+
+    found: dict[str, Any] = {}
+    for student in _BY_WORDS:
+        vectors = encode(folder / student, folder, output="embedding")
+        found[student] = {"cosine": float((vectors * targets).sum(axis=1).mean())}
+        for name, (words, rows) in named.items():
+            agreement = word_agreement(vectors, targets, rows, words)
+            found[student][name] = {key: agreement[key] for key in ("words", "top1", "top5")}
+    return found
+
+
 def write_targets(folder: Path, paths: list[str], targets: Vectors) -> None:
     """Write the teacher's vectors once; students that were begun keep theirs."""
     path = folder / "targets.npz"
@@ -164,8 +197,12 @@ def write_targets(folder: Path, paths: list[str], targets: Vectors) -> None:
 
 def teach(
     folder: Path, splits: tuple[Split, Split], texts: Texts, table: Table
-) -> tuple[dict[str, dict[str, float]], Map]:
-    """Write the teacher's vectors; its row and that of pixels, and the map of texts."""
+) -> tuple[dict[str, dict[str, float]], Map, Vectors]:
+    """Write the teacher's vectors.
+
+    Returns:
+        Its row and that of pixels, the map of texts, and the vectors of the held-out pictures.
+    """
     learn, test = splits
     seen, asked = (teacher_features(folder, split) for split in ("train", "test"))
     to_image, to_text = contrast(seen, texts(learn.names))
@@ -176,7 +213,7 @@ def teach(
         "teacher": table.row(targets[1], to_text),
         "8x8 pixels, ridge regression": table.row(pixels(small_pixels(test)), to_text),
     }
-    return rows, to_text
+    return rows, to_text, targets[1]
 
 
 def main() -> None:
@@ -193,9 +230,14 @@ def main() -> None:
         write_squares(options.pictures, folder, options.most)
     splits = read_split(folder, "train"), read_split(folder, "test")
     kinds = [spoken(kind) for kind in sorted(set(splits[1].categories))]
-    texts = Texts(folder, [*splits[0].names, *splits[1].names, *kinds])
+    axes = list(dict.fromkeys([*kinds, *(entry.name for entry in read_list(EVERYDAY))]))
+    names = sorted(set(splits[1].names))
+    texts = Texts(folder, [*splits[0].names, *names, *axes])
     table = Table(splits[1], texts)
-    rows, to_text = teach(folder, splits, texts, table)
+    rows, to_text, targets = teach(folder, splits, texts, table)
+    lists = {"axes": axes, "other words": [name for name in names if name not in axes]}
+    named = {name: (words, to_text(texts(words))) for name, words in lists.items()}
+    write_axes(folder, *named["axes"])
     record: dict[str, Any] = {
         "command": " ".join(["python", "benchmarks/words_clipart_students.py", *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
@@ -204,15 +246,15 @@ def main() -> None:
         "categories": len(table.kinds),
         "rows": rows,
     }
-    for name in ("step1", "student", "twin"):
+    for name in ("step1", "student", "twin", "both", "words"):
         run = train(folder, name, options.steps)
         rows[f"{name}, Keras"] = table.row(encode(run, folder, output="embedding"), to_text)
         if name == "student":
             more, found = deployed(folder, splits, table, to_text, texts)
             rows |= more
             record |= found
-        used = resource.getrusage(resource.RUSAGE_CHILDREN)
-        record["processor_minutes"] = round((used.ru_utime + used.ru_stime) / 60, 1)
+        if name == "words":
+            record["objectives"] = compare(folder, targets, named)
         print(json.dumps(record, indent=2), flush=True)
         options.output.write_text(json.dumps(record, indent=2) + "\n")
 

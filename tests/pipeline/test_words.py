@@ -77,7 +77,7 @@ def test_words_are_delivered_with_a_threshold_and_an_agreement(teacher, vectors,
     card = read_json(tmp_path / "run" / "student.json", cure="")
     assert card["head"] == "teacher" and card["space"] == space
     classifier = runtime.PrototypeClassifier.load(tmp_path / "run" / "words.npz")
-    assert -1 < classifier.threshold < 1 and classifier.words.pictures is not None
+    assert -1 < classifier.threshold <= 1 and classifier.words.pictures is not None
     agreement = result["words"]
     assert 0 <= agreement["top1"] <= agreement["top5"] <= 1
     assert agreement["threshold"] == classifier.threshold
