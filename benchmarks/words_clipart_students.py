@@ -10,10 +10,10 @@ vectors are a file of features, from which a 1-bit student learns by regression 
 its real-valued twin in as many steps. 8x8 pixels are mapped to the same vectors by ridge
 regression.
 
-From the same first step, two more students learn in the second one by the paper's divergence with
-words for its axes, beside regression (`both`) and alone (`words`). The axes are the 1,000 everyday
-words and the categories. Each of the three is compared with the teacher by the words that both find
-nearest: among the axes, and among the names of the held-out pictures, which were none.
+From the same first step, three more students learn in a shorter second one: by regression, by the
+paper's divergence with words for its axes, and by both. The axes are the 1,000 everyday words and
+the categories. Each is compared with the teacher by the words that both find nearest: among the
+axes, and among the names of the held-out pictures, which were none.
 
 The table is that of words_clipart.py, for each of them, for the `.tflite` in TFLite, and in
 s2bnn_runtime. It has also how many of the nearest ten are found by the index that s2bnn_runtime
@@ -56,29 +56,32 @@ _REAL = (
     "student.binarize_weights=null",
     "student.kernel_initializer=null",
 )
-_BY_WORDS = {"student": None, "both": 1, "words": 0}  # by the weight of regression beside words
+_OBJECTIVES = {"regression": (1, 0), "both": (1, 1), "words": (0, 1)}  # weights of the two losses
 _SCALE = 1 / 0.07  # of cosines, as the teacher's heads were trained
 _FOUND = 10  # of the nearest, whose recall is measured
 
 
 def train(folder: Path, name: str, steps: int) -> Path:
     """Train a student from the file of the teacher's vectors, or resume."""
-    recipe = "step2" if name in _BY_WORDS else "step1"
+    step2 = name == "student" or name in _OBJECTIVES
     settings = [
         f"data.source=list:{folder / 'pictures.tsv'}",
         "data.center_crop=1.0",
         "data.crop_scale=[0.6, 1.0]",
         f"teacher.weights={folder / 'targets.npz'}",
-        f"steps={2 * steps if name == 'twin' else steps}",
+        f"steps={steps}",
         "loggers=[]",
     ]
-    if name in _BY_WORDS:
+    if step2:
         settings.append(f"student.init_from={folder / 'step1'}")
-    if _BY_WORDS.get(name) is not None:
-        settings.append(f"objective.regression_weight={_BY_WORDS[name]}")
-        settings += [f"objective.words={folder / 'axes.npz'}", "objective.words_weight=1"]
+    if name in _OBJECTIVES:
+        regression, words = _OBJECTIVES[name]
+        settings.append(f"objective.regression_weight={regression}")
+        if words:
+            settings += [f"objective.words={folder / 'axes.npz'}", "objective.words_weight=1"]
     if name == "twin":
         settings += _REAL
+    recipe = "step2" if step2 else "step1"
     command = [sys.executable, "-m", "s2bnn_tf", "train", f"configs/fit/regression_{recipe}.yaml"]
     command += ["--output-dir", str(folder / name)]
     command += [word for setting in settings for word in ("--set", setting)]
@@ -171,17 +174,14 @@ def write_axes(folder: Path, names: list[str], rows: Vectors) -> None:
         write_words(folder / "axes.npz", WordVectors(names, rows, _SCALE))
 
 
-def compare(folder: Path, targets: Vectors, named: dict[str, tuple[list[str], Vectors]]) -> Any:
-    """How often each student's nearest word is the teacher's, among several lists of words."""
+def compare(vectors: Vectors, targets: Vectors, named: dict[str, tuple[list[str], Vectors]]) -> Any:
+    """How often a student's nearest word is the teacher's, among several lists of words."""
     from s2bnn_tf.evaluation import word_agreement
 
-    found: dict[str, Any] = {}
-    for student in _BY_WORDS:
-        vectors = encode(folder / student, folder, output="embedding")
-        found[student] = {"cosine": float((vectors * targets).sum(axis=1).mean())}
-        for name, (words, rows) in named.items():
-            agreement = word_agreement(vectors, targets, rows, words)
-            found[student][name] = {key: agreement[key] for key in ("words", "top1", "top5")}
+    found: dict[str, Any] = {"cosine": float((vectors * targets).sum(axis=1).mean())}
+    for name, (words, rows) in named.items():
+        agreement = word_agreement(vectors, targets, rows, words)
+        found[name] = {key: agreement[key] for key in ("words", "top1", "top5")}
     return found
 
 
@@ -223,6 +223,7 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=10_000, help="pictures of each category")
     parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=700, help="of each of the two steps")
+    parser.add_argument("--objective-steps", type=int, default=200, help="of each objective")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     folder = options.output_dir.resolve()
@@ -245,16 +246,21 @@ def main() -> None:
         "pictures": {"train": len(splits[0].paths), "test": len(splits[1].paths)},
         "categories": len(table.kinds),
         "rows": rows,
+        "objectives": {},
     }
-    for name in ("step1", "student", "twin", "both", "words"):
-        run = train(folder, name, options.steps)
-        rows[f"{name}, Keras"] = table.row(encode(run, folder, output="embedding"), to_text)
+    counts = dict.fromkeys(["step1", "student"], options.steps)
+    counts |= dict.fromkeys(_OBJECTIVES, options.objective_steps)
+    for name, steps in {**counts, "twin": 2 * options.steps}.items():
+        vectors = encode(train(folder, name, steps), folder, output="embedding")
+        row = table.row(vectors, to_text)
+        if name in _OBJECTIVES:
+            record["objectives"][name] = {**row, **compare(vectors, targets, named)}
+        else:
+            rows[f"{name}, Keras"] = row
         if name == "student":
             more, found = deployed(folder, splits, table, to_text, texts)
             rows |= more
             record |= found
-        if name == "words":
-            record["objectives"] = compare(folder, targets, named)
         print(json.dumps(record, indent=2), flush=True)
         options.output.write_text(json.dumps(record, indent=2) + "\n")
 

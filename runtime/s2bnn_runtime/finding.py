@@ -59,8 +59,15 @@ def add_verbs(verbs: Any) -> None:
 def add_places(parser: argparse.ArgumentParser) -> None:
     """Add the argument that names indexes and pictures alike."""
     parser.add_argument(
-        "places", type=Path, nargs="+", help="an index (*.npz), pictures, or folders of them"
+        "places", type=_place, nargs="+", help="an index (*.npz), pictures, or folders of them"
     )
+
+
+def _place(text: str) -> Path:
+    """A path; that of an index may be without its ending."""
+    path = Path(text)
+    index = Path(f"{text}{INDEX}")
+    return index if index.is_file() and not path.exists() else path
 
 
 def _index(options: argparse.Namespace) -> Rows:

@@ -156,6 +156,8 @@ def test_the_verbs_take_words(encoder, pictures, words, tmp_path, capsys):  # no
         search = ("search", encoder, "word:dark red", index, "--words", words)
         rows = lines(say(capsys, *search, "--precision", precision, "--top-k", 4, "--json"))
         assert {row["path"] for row in rows} == {str(pictures / "red" / f"{n}.png") for n in "0123"}
+    rows = lines(say(capsys, *search[:3], tmp_path / "index", *search[4:], "--json"))
+    assert rows[0]["path"].endswith(".png")
     before = words.read_bytes()
     mine = tmp_path / "mine.npz"
     onto = ("enroll", encoder, mine, "green", pictures / "green", "--onto", words)
