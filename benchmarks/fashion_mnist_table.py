@@ -44,6 +44,7 @@ def _steps(recipe: str) -> tuple[str, str]:
 
 
 _SIMREG_HEAD = 'student.head="linear bn relu linear linear bn relu linear"'
+_LEARNING_RATE = "optimizer.learning_rate="
 
 # The paper's four rows come first, then the one-step forms, then rows that are not in the paper.
 ROWS = {
@@ -129,6 +130,22 @@ ROWS = {
         _steps("regression"),
         in_step1=("optimizer.weight_decay=5e-6",),
     ),
+    "regression_places": Row(
+        "Regression + similarity between places of the map",
+        _steps("regression"),
+        ("objective.places_weight=1.0",),
+    ),
+    "regression_signs": Row(
+        "Regression + the signs of the teacher's map (SQuaT)",
+        _steps("regression"),
+        ("objective.signs_weight=0.1",),
+    ),
+    "regression_slow": Row(
+        "Regression at half the learning rate", _steps("regression"), (_LEARNING_RATE + "1e-3",)
+    ),
+    "regression_fast": Row(
+        "Regression at twice the learning rate", _steps("regression"), (_LEARNING_RATE + "4e-3",)
+    ),
 }
 
 # Rows that are no student of that teacher, or not one without labels.
@@ -144,6 +161,8 @@ HEADINGS = (
     "processor minutes",
     "peak MiB",
 )
+
+SCREEN_HEADINGS = ("row", "kNN", "linear", "linear, above regression")
 
 # Dimensions of the picture in pixels.
 LEFT, RIGHT, TOP, STEP, WIDTH = 420, 120, 44, 30, 880
@@ -162,7 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("budget", choices=("small", "full"), nargs="?", default="full")
+    parser.add_argument("budget", choices=("small", "screen", "full"), nargs="?", default="full")
     budget = parser.parse_args().budget
     path = ROOT / "benchmarks" / "results" / f"fashion_mnist_{budget}.json"
     if not path.exists():
@@ -174,7 +193,9 @@ def main() -> None:
 
 def publish(rows: dict, page: Path, budget: str) -> None:
     """Insert the table and the picture into the documentation page, if it exists."""
-    if page.exists():
+    if page.exists() and budget == "screen":
+        write_between_marks(page, budget, as_markdown(SCREEN_HEADINGS, screen_lines(rows)))
+    elif page.exists():
         write_page(rows, page, budget)
         write_picture(rows, page, budget)
 
@@ -208,9 +229,27 @@ def as_text(rows: dict) -> str:
 
 def write_page(rows: dict, page: Path, budget: str) -> None:
     """Insert the table between the two marks for its budget."""
-    head = [HEADINGS, ["---"] * len(HEADINGS)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in [*head, *lines(rows)])
-    write_between_marks(page, budget, table)
+    write_between_marks(page, budget, as_markdown(HEADINGS, lines(rows)))
+
+
+def screen_lines(rows: dict) -> list[list[str]]:
+    """Return a line per row of a screening: title, kNN, linear, and its gain over regression."""
+    base = np.mean(percents(rows, "regression", "linear")) if "regression" in rows else np.nan
+    found = []
+    for row, about in ROWS.items():
+        if row not in rows:
+            continue
+        linear = percents(rows, row, "linear")
+        is_idea = row.startswith("regression_") or row == "burn"
+        gain = f"{np.mean(linear) - base:+.1f}" if is_idea else "–"
+        found.append([about.title, spread(percents(rows, row, "knn")), spread(linear), gain])
+    return found
+
+
+def as_markdown(headings: tuple[str, ...], body: list[list[str]]) -> str:
+    """Return a table in Markdown."""
+    head = [headings, ["---"] * len(headings)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [*head, *body])
 
 
 def write_between_marks(page: Path, name: str, table: str) -> None:

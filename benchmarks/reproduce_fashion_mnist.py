@@ -53,7 +53,25 @@ class Budget:
     settings: tuple[str, ...] = ()  # applied to every run
     teacher_settings: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()  # all if empty
+    choices: bool = False  # always tested on held-out training images
 
+
+# What might improve on regression, one change a row.
+IDEAS = (
+    "regression_mixup",
+    "regression_weak",
+    "regression_mixup_weak",
+    "regression_standardized",
+    "regression_centered",
+    "regression_simreg_head",
+    "regression_similarity",
+    "burn",
+    "regression_decay",
+    "regression_places",
+    "regression_signs",
+    "regression_slow",
+    "regression_fast",
+)
 
 BUDGETS = {
     "small": Budget(
@@ -72,6 +90,20 @@ BUDGETS = {
             "distillation_two_temperatures",
             "regression",
         ),
+    ),
+    # Every idea once, at a fraction of the length, to see which deserve more.
+    "screen": Budget(
+        images=10_000,
+        teacher_epochs=12,
+        epochs=2,
+        seeds=1,
+        settings=(
+            *("objective.queue_size=4096", "data.batch_size=64"),
+            *("monitor.knn_every=0", "loggers=[]"),
+        ),
+        teacher_settings=("precision=bfloat16",),
+        rows=("teacher", "pixels", "untrained", "regression", *IDEAS),
+        choices=True,
     ),
     "full": Budget(
         images=55_000,
@@ -143,7 +175,7 @@ class Table:
         self.path = options.results / f"fashion_mnist_{options.budget}{suffix}.json"
         held_out, final = make_subsets(options.output_dir / "data", budget.images)
         self.train_source = f"idx:{held_out}"  # the same training images in both
-        self.test_source = f"idx:{held_out if options.choices else final}"
+        self.test_source = f"idx:{held_out if options.choices or budget.choices else final}"
         self.content = {"budget": dataclasses.asdict(budget), "set": options.set, "rows": {}}
         self.read()
 
@@ -179,7 +211,7 @@ class Table:
             measured = self.supervise(before, seed, deadline)
         else:
             print(f"== measuring {row}, seed {seed}", file=sys.stderr, flush=True)
-            measured = measure(before, self.test_source)
+            measured = measure(before, self.test_source, brief=self.budget.choices)
             measured |= costs([own / recipe for recipe in recipes])
         measured["date"] = time.strftime("%Y-%m-%d")
         self.record(row, seed, measured)
@@ -356,17 +388,18 @@ def measure_pixels(source: str) -> dict:
     return {"knn": knn_accuracy(*features)["top1"], "linear": probe.metrics["top1"]}
 
 
-def measure(run: Path, source: str) -> dict:
-    """Return the measurements of one row."""
+def measure(run: Path, source: str, brief: bool = False) -> dict:
+    """Return the measurements of one row; of a brief one, kNN and the linear probe alone."""
     from s2bnn_tf import evaluation
 
-    few = evaluation.evaluate_low_label(run, source, amounts=["10"])["amounts"]["10"]
     measured = {
         "knn": evaluation.evaluate_knn(run, source)["top1"],
         "linear": evaluation.evaluate_linear(run, source)["top1"],
-        "ten_labels": few["top1"],
-        "ten_labels_interval": few["confidence_interval"],
     }
+    if brief:
+        return measured
+    few = evaluation.evaluate_low_label(run, source, amounts=["10"])["amounts"]["10"]
+    measured |= {"ten_labels": few["top1"], "ten_labels_interval": few["confidence_interval"]}
     found = evaluation.evaluate_calibration(run, source, views=1024)
     keys = ("temperature", "teacher_temperature", "uniform_entropy", "kl_mean")
     keys += ("kl_of_uniform_mean", "rank_agreement_mean", "same_largest_coordinate")

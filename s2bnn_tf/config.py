@@ -53,7 +53,11 @@ def _image_size(default: int, *, at_least: int, at_most: int) -> Any:
 
 
 # The losses by their names in metrics.jsonl; `objective.NAME_weight` is the weight of each.
-OBJECTIVES = ("contrastive", "distillation", "similarity", "regression", "words", "custom")
+OBJECTIVES = (
+    *("contrastive", "distillation", "similarity", "regression", "words", "places", "signs"),
+    "custom",
+)
+_OF_MAPS = ("places", "signs")  # losses about the map, which no head and no stored target has
 
 # The student's head. One for distributions and similarities is MoCo v2's; features, which were made
 # for no head, are met by a deeper one, as in SimReg (https://arxiv.org/abs/2201.05131).
@@ -138,7 +142,7 @@ class StudentConfig:
     head: str | None = None  # of linear, bn, relu, gelu; or none. Config chooses by the objective
     # Of the head; by default the width of the features.
     hidden_dim: int | None = _number(None, at_least=1, at_most=65536)
-    init_from: str | None = None  # run directory of step 1, loaded completely
+    init_from: str | None = None  # run directory of step 1, loaded completely; or a .tflite
 
 
 # What a teacher's student matches: the head's embedding, the pooled features below it, or, of a
@@ -190,6 +194,8 @@ class ObjectiveConfig:
     final_distillation_weight: float | None = _number(None, at_least=0.0)
     similarity_weight: float = _number(0.0, at_least=0.0)
     regression_weight: float = _number(0.0, at_least=0.0)
+    places_weight: float = _number(0.0, at_least=0.0)
+    signs_weight: float = _number(0.0, at_least=0.0)
     words_weight: float = _number(0.0, at_least=0.0)
     custom_weight: float = _number(0.0, at_least=0.0)
     words: str | None = None  # FILE.npz of `s2bnn words`, whose words are the axes
@@ -253,7 +259,8 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.student.head is None:
-            used = [o for o in OBJECTIVES if getattr(self.objective, f"{o}_weight") > 0]
+            met = [o for o in OBJECTIVES if o not in _OF_MAPS]
+            used = [o for o in met if getattr(self.objective, f"{o}_weight") > 0]
             in_their_space = used in (["regression"], ["regression", "words"], ["words"])
             head = _HEAD_FOR_FEATURES if in_their_space else _HEAD
             object.__setattr__(self, "student", dataclasses.replace(self.student, head=head))
@@ -265,7 +272,8 @@ class Config:
         While they are replaced, the loss rises: keys of images are harder to tell apart.
         """
         uses_queue = self.objective.contrastive_weight > 0 or self.objective.similarity_weight > 0
-        if not uses_queue or self.student.init_from is not None:  # which brings a full one along
+        before = self.student.init_from or ""  # a run brings a full one along
+        if not uses_queue or (before and not before.endswith(".tflite")):
             return 0
         return math.ceil(self.objective.queue_size / self.data.batch_size)
 
@@ -359,6 +367,7 @@ def _check_objective(objective: ObjectiveConfig, teacher: TeacherConfig | None) 
             "and nothing uses it."
         )
     _check_what_the_teacher_sees(objective, teacher)
+    _check_maps(objective, teacher, used)
     if objective.final_distillation_weight is not None and objective.distillation_weight == 0:
         raise ConfigError(
             "objective.final_distillation_weight: expected a distillation_weight above 0 to start "
@@ -368,6 +377,23 @@ def _check_objective(objective: ObjectiveConfig, teacher: TeacherConfig | None) 
         raise ConfigError(
             "objective: contrastive_weight and similarity_weight are both above 0, and there is "
             "one queue; expected one of them."
+        )
+
+
+def _check_maps(objective: ObjectiveConfig, teacher: TeacherConfig | None, used: list[str]) -> None:
+    """Refuse losses about the map alone, and where the teacher does not show its own."""
+    of_maps = [name for name in used if name.removesuffix("_weight") in _OF_MAPS]
+    if not of_maps:
+        return
+    if of_maps == used:
+        raise ConfigError(
+            f"objective.{of_maps[0]}: it is about the map and trains no head; expected "
+            "regression_weight, or another weight, above 0 beside it."
+        )
+    if objective.cross_views or (teacher is not None and teacher.cache):
+        raise ConfigError(
+            f"objective.{of_maps[0]}: the teacher has to see the student's view in each step; "
+            "expected cross_views=false and teacher.cache=false."
         )
 
 

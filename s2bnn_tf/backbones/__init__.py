@@ -18,6 +18,7 @@ from s2bnn_tf.backbones.joint_vit import (
     clip_vit_base,
     siglip_vit_base,
 )
+from s2bnn_tf.backbones.maps import last_maps, reverses_image
 from s2bnn_tf.backbones.quicknet import QUICKNET_SIZES
 from s2bnn_tf.backbones.reactnet import reactnet
 from s2bnn_tf.backbones.registry import (
@@ -59,12 +60,14 @@ __all__ = [
     "clip_vit_base",
     "efficientnet_lite0",
     "is_vit",
+    "last_maps",
     "projection_head",
     "reactnet",
     "register_backbone",
     "resnet18",
     "resnet34",
     "resnet50",
+    "reverses_image",
     "siglip_vit_base",
     "vit_base",
     "vit_large",

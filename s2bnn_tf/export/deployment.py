@@ -6,11 +6,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from s2bnn_tf.backbones import Encoder, ReverseImage
+from s2bnn_tf.backbones import Encoder, ReverseImage, reverses_image
 from s2bnn_tf.data import channel_statistics
 from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError
 from s2bnn_tf.export.fold import fold_shifts
-from s2bnn_tf.export.freeze import frozen_copy, in_float32, reverses_image
+from s2bnn_tf.export.freeze import frozen_copy, in_float32
 from s2bnn_tf.export.maps import with_map
 from s2bnn_tf.image_size import ImageSize, describe_size, height_width
 from s2bnn_tf.tflite import OUTPUT_NAMES

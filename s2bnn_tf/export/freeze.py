@@ -10,7 +10,7 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 
-from s2bnn_tf.backbones import Encoder, ReverseImage
+from s2bnn_tf.backbones import Encoder, reverses_image
 from s2bnn_tf.errors import ModelError
 from s2bnn_tf.layers import is_binary, leaf_layers
 
@@ -72,14 +72,6 @@ def frozen_copy(model: keras.Model) -> keras.Model:
         if is_binary(source):
             _revive_dead_channels(target)
     return copy
-
-
-def reverses_image(model: keras.Model) -> bool:
-    """Whether the only layer that reads the image is a `ReverseImage`."""
-    if len(model.layers) < 2 or not isinstance(model.layers[1], ReverseImage):
-        return False
-    readers = {node.outbound_layer for node in model.layers[0].outbound_nodes}
-    return readers == {model.layers[1]}
 
 
 def _revive_dead_channels(layer: lq.layers.QuantConv2D) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from s2bnn_tf.backbones import Encoder, ReverseImage
+from s2bnn_tf.backbones import Encoder, ReverseImage, last_maps, reverses_image
 from s2bnn_tf.errors import ConfigError, ModelError
-from s2bnn_tf.export.freeze import reverses_image
 
 keras = tf.keras
 
@@ -34,7 +33,7 @@ def with_map(encoder: Encoder, head: str, stride: int | None = None) -> Encoder:
     if "map" not in head.split("+"):
         return encoder
     backbone = encoder.backbone
-    maps = _last_maps(backbone)
+    maps = last_maps(backbone)
     if not maps:
         raise ModelError(
             f"{backbone.name!r} has no map: its layers give no features of places; convert it "
@@ -52,21 +51,3 @@ def with_map(encoder: Encoder, head: str, stride: int | None = None) -> Encoder:
         found = ReverseImage(name="map_turned_back", dtype=found.dtype.name)(found)
     outputs = found if head == "map" else [backbone.output, found]
     return Encoder(keras.Model(backbone.input, outputs, name=backbone.name), encoder.head)
-
-
-def _last_maps(backbone: keras.Model) -> dict[int, tf.Tensor]:
-    """The deepest map of every stride."""
-    height, width = backbone.input_shape[1:3]
-    maps = {}
-    for layer in backbone.layers[1:]:
-        shape = getattr(layer, "output_shape", None)
-        if len(layer.inbound_nodes) != 1 or not isinstance(shape, tuple) or len(shape) != 4:
-            continue
-        _, rows, columns, channels = shape
-        if None in (height, width, rows, columns, channels) or 1 in (rows, columns):
-            continue
-        stride = round(height / rows)
-        # As many places as `same` padding gives; others would not lie evenly over the image.
-        if (rows, columns) == (-(-height // stride), -(-width // stride)):
-            maps[stride] = layer.output
-    return maps

@@ -3,6 +3,7 @@
 import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.objectives.contrastive import info_nce_loss
 from s2bnn_tf.objectives.distillation import distillation_loss
+from s2bnn_tf.objectives.places import places_loss, signs_loss
 from s2bnn_tf.objectives.queue import KeyQueue
 from s2bnn_tf.objectives.registry import (
     check_objective,
@@ -25,8 +26,10 @@ __all__ = [
     "info_nce_loss",
     "objective_names",
     "objective_plugin",
+    "places_loss",
     "register_objective",
     "regression_loss",
+    "signs_loss",
     "similarity_loss",
     "try_objective",
     "words_loss",

@@ -61,6 +61,33 @@ def rows_of(keys: tf.Tensor, query: tf.Tensor) -> tf.Tensor:
     return tf.cast(keys, query.dtype)
 
 
+def maps_of_places(
+    places: tf.Tensor, target: tf.Tensor, *, same_channels: bool = False
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Check the maps of the same images, and bring them to one type.
+
+    Args:
+        places: `(B, P, C)`, B above 0 and P above 1, floating-point.
+        target: `(B, P, C')`, floating-point.
+        same_channels: Whether C and C' have to be the same.
+
+    Raises:
+        ValueError: If a shape or a type is another one.
+    """
+    places, target = _floats(places, "places", rank=3), _floats(target, "target", rank=3)
+    if places.dtype != target.dtype:
+        places, target = tf.cast(places, tf.float64), tf.cast(target, tf.float64)
+    compared = slice(0, 3 if same_channels else 2)
+    if not places.shape[compared].is_compatible_with(target.shape[compared]):
+        raise ValueError(
+            f"Maps belong together place by place, and their shapes are {places.shape} and "
+            f"{target.shape}."
+        )
+    if places.shape[0] == 0 or places.shape[1] in (0, 1):
+        raise ValueError(f"A batch of maps with two places at least is expected: {places.shape}.")
+    return places, target
+
+
 def check_temperature(temperature: float) -> None:
     """Check that a temperature is above 0 and finite.
 
@@ -71,12 +98,13 @@ def check_temperature(temperature: float) -> None:
         raise ValueError(f"A temperature is a number above 0, not {temperature}.")
 
 
-def _floats(rows: tf.Tensor, name: str) -> tf.Tensor:
+def _floats(rows: tf.Tensor, name: str, rank: int = 2) -> tf.Tensor:
     rows = tf.convert_to_tensor(rows)
     if not rows.dtype.is_floating:
         raise ValueError(f"{name} must hold floating-point numbers, not {rows.dtype.name}.")
     if rows.shape.rank is None:
-        rows = tf.ensure_shape(rows, [None, None])
-    if rows.shape.rank != 2:
-        raise ValueError(f"{name} must have the shape (rows, D), not {rows.shape}.")
+        rows = tf.ensure_shape(rows, [None] * rank)
+    if rows.shape.rank != rank:
+        axes = "(rows, D)" if rank == 2 else "(B, P, C)"
+        raise ValueError(f"{name} must have the shape {axes}, not {rows.shape}.")
     return rows if rows.dtype == tf.float64 else tf.cast(rows, tf.float32)

@@ -13,7 +13,10 @@ from s2bnn_tf.registry import Registry
 Objective = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 # Those that have keys of their own in a recipe, and names in metrics.jsonl.
-_BUILT_IN = ("contrastive", "distillation", "similarity", "regression", "words", "custom")
+_BUILT_IN = (
+    *("contrastive", "distillation", "similarity", "regression", "words", "places", "signs"),
+    "custom",
+)
 _TRIED = 4  # pictures
 _OBJECTIVES: Registry[Objective] = Registry("objective", reserved=_BUILT_IN)
 

@@ -14,6 +14,7 @@ from s2bnn_tf.pipeline.recipes import load
 from s2bnn_tf.pipeline.room import count_memory, memory_of_all
 from s2bnn_tf.pipeline.storing import centered, target_width
 from s2bnn_tf.runs import options_of
+from s2bnn_tf.teachers import locate_model
 from s2bnn_tf.training import StepMemory, describe_refusal
 
 # What each size of the student is; medium unless the pictures are smaller.
@@ -124,7 +125,9 @@ def choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tup
         own += (f"teacher.weights={json.dumps(teacher)}", *fewer)
         width = target_width(load("step1", (*own, *given)))
         own += (f"student.embedding_dim={width}",)
-    first = (f"student.init_from={json.dumps(options.init)}",) if options.init else ()
+    first: tuple[str, ...] = ()
+    if options.init:
+        first = (f"student.init_from={json.dumps(str(locate_model(options.init)))}",)
     if two_steps:
         recipes["step1"] = (*own, *first, *given)
         recipes["student"] = (*own, *given)

@@ -3,6 +3,7 @@
 import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.runs.augmentation import build_augmentation
 from s2bnn_tf.runs.checkpoints import CheckpointStore
+from s2bnn_tf.runs.from_tflite import copy_tflite, is_tflite, settle_statistics
 from s2bnn_tf.runs.init_from import restore_run
 from s2bnn_tf.runs.keras_backbone import (
     identity_of,
@@ -34,10 +35,12 @@ __all__ = [
     "RunDirectory",
     "build_augmentation",
     "build_encoder",
+    "copy_tflite",
     "count_weights",
     "identity_of",
     "import_zoo",
     "is_keras_file",
+    "is_tflite",
     "leave_untrained",
     "load_encoder",
     "locate_run",
@@ -48,6 +51,7 @@ __all__ = [
     "read_origin",
     "restore_run",
     "save_encoder",
+    "settle_statistics",
     "with_input_shape",
     "write_origin",
 ]

@@ -67,6 +67,8 @@ def loss_arguments(objective: ObjectiveConfig) -> dict[str, Any]:
         "distillation_weight": objective.distillation_weight,
         "similarity_weight": objective.similarity_weight,
         "regression_weight": objective.regression_weight,
+        "places_weight": objective.places_weight,
+        "signs_weight": objective.signs_weight,
         "words_weight": objective.words_weight,
         "words": None if objective.words is None else _axes(objective.words),
         "custom": objective.custom,

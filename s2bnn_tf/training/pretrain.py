@@ -26,6 +26,7 @@ from s2bnn_tf.training.guidance import prepare_guidance
 from s2bnn_tf.training.loggers import check_loggers
 from s2bnn_tf.training.monitors import Monitor
 from s2bnn_tf.training.resuming import check_resumable, check_same_images
+from s2bnn_tf.training.settling import settle_student
 from s2bnn_tf.training.step_memory import check_step_fits
 from s2bnn_tf.training.stopping import TrainingStopped
 
@@ -100,6 +101,7 @@ def pretrain(
             strategy=strategy,
             stored=guidance.stored,
         )
+        settle_student(counted, source, pretrainer)
         _restore(training, run)
         _explain_rising_loss(counted, steps, done=pretrainer.steps_done())
         place.create(config)
@@ -191,7 +193,8 @@ def _shorten_queue(config: Config, images: int, run: RunDirectory) -> Config:
     weights = config.objective.contrastive_weight, config.objective.similarity_weight
     if asked <= images or not any(weights):
         return config
-    earlier = [run] + [RunDirectory(d) for d in (config.student.init_from,) if d is not None]
+    before = config.student.init_from
+    earlier = [run] if before is None else [run, RunDirectory(before)]
     if any(e.exists() and e.config.objective.queue_size == asked for e in earlier):
         return config
     # With a quarter as many keys as images, an image meets its last key once in 32 epochs.

@@ -16,13 +16,16 @@ from s2bnn_tf.objectives import (
     custom_loss,
     distillation_loss,
     info_nce_loss,
+    places_loss,
     regression_loss,
+    signs_loss,
     similarity_loss,
     words_loss,
 )
 from s2bnn_tf.training.distribution import gather, total
 from s2bnn_tf.training.momentum import shuffled_keys, update_momentum
 from s2bnn_tf.training.parts import in_parts, split
+from s2bnn_tf.training.places import pair_places
 
 keras = tf.keras
 
@@ -50,6 +53,9 @@ class Pretrainer(keras.Model):
         distillation_weight: The weight of `distillation_loss`.
         similarity_weight: The weight of `similarity_loss`.
         regression_weight: The weight of `regression_loss`.
+        places_weight: The weight of `places_loss`.
+        signs_weight: The weight of `signs_loss`. Both are about maps, so that the teacher has to
+            run along, on the student's view.
         words_weight: The weight of `words_loss`.
         words: The words that it needs, or None.
         custom: The name of an objective of `register_objective`.
@@ -97,6 +103,8 @@ class Pretrainer(keras.Model):
         distillation_weight: float = 1.0,
         similarity_weight: float = 0.0,
         regression_weight: float = 0.0,
+        places_weight: float = 0.0,
+        signs_weight: float = 0.0,
         words_weight: float = 0.0,
         words: WordAxes | None = None,
         custom: str | None = None,
@@ -121,6 +129,8 @@ class Pretrainer(keras.Model):
             weights["distillation"] = distillation_weight
             weights["similarity"] = similarity_weight
             weights["regression"] = regression_weight
+            weights["places"] = places_weight
+            weights["signs"] = signs_weight
             weights["words"] = words_weight if words is not None else 0.0
             weights["custom"] = custom_weight if custom is not None else 0.0
         self.objective_weights = {name: weight for name, weight in weights.items() if weight > 0}
@@ -128,6 +138,9 @@ class Pretrainer(keras.Model):
             raise ValueError("A Pretrainer needs a loss with a weight above 0.")
         if (mixup or cross_views) and (teacher is None or momentum_encoder is not None):
             raise ValueError("Mixed images and other views need a teacher, and no keys.")
+        of_maps = {"places", "signs"} & self.objective_weights.keys()
+        if of_maps and (teacher is None or cross_views):
+            raise ValueError("Maps need a teacher, which sees the student's view.")
         uses = [name for name in ("contrastive", "similarity") if name in self.objective_weights]
         if len(uses) != (queue is not None):
             raise ValueError(
@@ -156,6 +169,7 @@ class Pretrainer(keras.Model):
         self.means = {name: keras.metrics.Mean(name=name) for name in names}
         if teacher is not None:
             teacher.trainable = False
+        self.places = pair_places(student, cast(Encoder, teacher)) if of_maps else None
 
     @property
     def views(self) -> int:
@@ -182,7 +196,8 @@ class Pretrainer(keras.Model):
         if self.mixup:
             views = [mix_images(views[0], self.seed_of_step())]
         if self.teacher is not None:
-            frozen = partial(self.teacher.__call__, training=False)
+            guide = self.teacher if self.places is None else self.places.teacher
+            frozen = partial(guide.__call__, training=False)
             target = in_parts(frozen, views[1 if self.cross_views else 0], self.parts)  # (B, D)
         if self.momentum_encoder is not None:
             update_momentum(
@@ -195,7 +210,8 @@ class Pretrainer(keras.Model):
         losses, gradients = self.accumulate(views[0], key, target)
         norm = self.apply(gradients)
         if self.queue is not None:  # after use: a query never meets its own key
-            self.queue.enqueue(all_keys if key is not None else gather(target))
+            own = None if target is None else target[:, : self.student.embedding_dim]
+            self.queue.enqueue(all_keys if key is not None else gather(own))
         tf.raw_ops.AssignAddVariableOp(resource=self.steps.handle, value=tf.constant(1, tf.int64))
         return self.report(**losses, gradient_norm=norm)
 
@@ -251,7 +267,7 @@ class Pretrainer(keras.Model):
     ) -> tuple[dict[str, tf.Tensor], list[tf.Tensor]]:
         """Return the losses of one part of a batch and its share of the gradient."""
         with tf.GradientTape() as tape:
-            query = self.student(query_view, training=True)  # (B, D), unit length
+            query = self.look(query_view)
             losses = self.losses_of(query, key, target)
             loss = tf.add_n([self.weight_of(name) * value for name, value in losses.items()])
             replicas = tf.distribute.get_replica_context().num_replicas_in_sync
@@ -260,10 +276,20 @@ class Pretrainer(keras.Model):
                 share = self.optimizer.get_scaled_loss(share)
         return {"loss": loss, **losses}, tape.gradient(share, self.student.trainable_variables)
 
+    def look(self, views: tf.Tensor) -> tf.Tensor:
+        """Return the student's embeddings `(B, D)`, with the map behind them if a loss needs it."""
+        student = self.student if self.places is None else self.places.student
+        return student(views, training=True)
+
     def losses_of(
         self, query: tf.Tensor, key: tf.Tensor | None, target: tf.Tensor | None
     ) -> dict[str, tf.Tensor]:
-        """Return each loss that has a weight, a scalar, for embeddings `(B, D)`."""
+        """Return each loss that has a weight, a scalar, for what `look` and the teacher gave."""
+        ours = theirs = projected = None
+        if self.places is not None:
+            query, ours = self.places.student.split(query)
+            target, theirs = self.places.teacher.split(target)
+            projected = tf.matmul(theirs, tf.cast(self.places.projection, theirs.dtype))
         temperatures = (self.temperature, self.teacher_temperature)
         keys = None if self.queue is None else self.queue.keys
         losses = {
@@ -271,6 +297,8 @@ class Pretrainer(keras.Model):
             "distillation": lambda: distillation_loss(query, target, *temperatures),
             "similarity": lambda: similarity_loss(query, target, keys, *temperatures),
             "regression": lambda: regression_loss(query, target),
+            "places": lambda: places_loss(ours, theirs, *temperatures),
+            "signs": lambda: signs_loss(ours, projected),
             "words": lambda: words_loss(query, target, cast(WordAxes, self.words)),
             "custom": lambda: custom_loss(str(self.custom), query, target),
         }

@@ -285,10 +285,12 @@ def _counted(config: Config, student: Encoder, teacher: Encoder | None) -> Pretr
 
 def _step(counted: Pretrainer, images: tf.Tensor) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
     """The gradient of a step, as `Pretrainer.differentiate` computes it, and its embeddings."""
-    constant = tf.zeros((images.shape[0], counted.student.embedding_dim))
+    key = target = tf.zeros((images.shape[0], counted.student.embedding_dim))
+    if counted.places is not None:
+        target = tf.zeros((images.shape[0], counted.places.teacher.width))
     with tf.GradientTape() as tape:
-        query = counted.student(images, training=True)
-        losses = counted.losses_of(query, constant, constant)
+        query = counted.look(images)
+        losses = counted.losses_of(query, key, target)
         loss = tf.add_n([w * losses[name] for name, w in counted.objective_weights.items()])
     return tape.gradient(loss, counted.student.trainable_variables), [query]
 

@@ -12,7 +12,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from s2bnn_tf.cli import main
 from s2bnn_tf.errors import ConfigError, ModelError
-from s2bnn_tf.export import export_c
+from s2bnn_tf.export import convert_model, deployment_model, export_c
 from s2bnn_tf.tflite import TFLiteGraph, with_outputs
 
 STRICT = ("-std=c99", "-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror", "-O1")
@@ -52,6 +52,18 @@ def check_signs(compiled, data, x):
         assert not np.any(np.abs(wanted[other]) > ROUNDING * np.abs(wanted).max())
         if other.any():
             return
+
+
+@pytest.mark.slow
+def test_a_network_with_gates(make_encoder, compiled):
+    """BNext's means, sigmoids, and products of a map with a gate."""
+    deployed = deployment_model(make_encoder("bnext", 32, stem="small", width=1 / 16), 32)
+    data = convert_model(deployed, output_name="features")
+    network = compiled(data)
+    for x in pictures(TFLiteGraph(data)):
+        (found,), (wanted,) = network.run(x), run_lce(data, x)
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
+        check_signs(compiled, data, x)
 
 
 def test_every_sign_of_a_converted_network(compiled, student):
