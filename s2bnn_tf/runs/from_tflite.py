@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -165,7 +165,7 @@ class _Reader:
 
     def _constant(
         self, operation: Operation, place: int, dtype: type[np.generic] = np.float32
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[Any]:
         index = operation.inputs[place] if len(operation.inputs) > place else -1
         constant = self.graph.tensors[index].constant if index >= 0 else None
         if constant is None or constant.dtype != dtype:

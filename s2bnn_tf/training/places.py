@@ -31,7 +31,7 @@ class WithPlaces:
         self.encoder = encoder
         self.embedding_dim = encoder.embedding_dim
         _, rows, columns, channels = places.shape
-        self.shape = (rows * columns, channels)
+        self.shape: tuple[int, int] = (int(rows * columns), int(channels))
         self.backbone = keras.Model(encoder.backbone.input, [encoder.backbone.output, places])
 
     @property
