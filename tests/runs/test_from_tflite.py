@@ -32,9 +32,9 @@ def pictures() -> np.ndarray:
     return np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
 
 
-def reactnet(**options):
+def reactnet(size: int = SIZE, **options):
     options = {"stem": "small", "width": WIDTH, **options}
-    return build_backbone("reactnet", (SIZE, SIZE, 3), **options)
+    return build_backbone("reactnet", (size, size, 3), **options)
 
 
 def agreement(ours, theirs) -> float:
@@ -93,7 +93,7 @@ def test_training_begins_there(tmp_path):
     ("options", "words"),
     [
         ({"width": 1 / 16}, "student.width 0.03125, this recipe has 0.0625; .*student.width=0.03"),
-        ({"stem": "medium"}, "student.stem small, this recipe has medium"),
+        ({"stem": "medium", "size": 64}, "student.stem small, this recipe has medium"),
         ({"reverse_input": True}, "student.reverse_input False"),
     ],
 )
