@@ -52,29 +52,29 @@ def main() -> None:
             else:
                 rows[name] = compare(model, classes, found)
             print(f"{name:<17}", rows[name], flush=True)
-    if options.output:
-        host = {"machine": platform.processor() or platform.machine()}
-        facts = {"flash_bytes": card["flash_bytes"], "arena_bytes": card["arena_bytes"]}
-        write_json(options.output, {**facts, "pictures": len(classes), **host, "targets": rows})
+            if options.output:
+                facts = {"flash_bytes": card["flash_bytes"], "arena_bytes": card["arena_bytes"]}
+                facts |= {"pictures": len(classes), "machine": platform.machine()}
+                write_json(options.output, {**facts, "targets": rows})
 
 
 def compare(model: Path, classes: np.ndarray, found: dict[str, Any]) -> dict[str, Any]:
     """The number of equal classes, and the pictures whose class is another one."""
-    seen = found.pop("classes")
+    seen = np.asarray(found.pop("classes"))
     others = [
         {
             "picture": int(number),
             "class": int(classes[number]),
             "found": int(seen[number]),
-            "nearest_sign": nearest_sign(model, digits(32, len(classes))[number]),
+            "nearest_sign": nearest_sign(model, int(number), len(classes)),
         }
         for number in np.flatnonzero(seen != classes)
     ]
     return {"same_classes": len(classes) - len(others), "others": others, **found}
 
 
-def nearest_sign(model: Path, picture: np.ndarray) -> float:
-    """How near a number is to its threshold, in parts of the largest one of its map."""
+def nearest_sign(model: Path, number: int, count: int) -> float:
+    """How near a number is to its threshold on one picture, in parts of its map's largest one."""
     from larq_compute_engine.tflite.python.interpreter import Interpreter
 
     from s2bnn_tf.tflite import TFLiteGraph, with_outputs
@@ -83,7 +83,9 @@ def nearest_sign(model: Path, picture: np.ndarray) -> float:
     operations = TFLiteGraph(data).operations
     shown = [item.inputs[0] for item in operations if item.name == "LceQuantize"]
     lce = Interpreter(with_outputs(data, list(dict.fromkeys(shown))))
-    x = np.repeat(picture[..., np.newaxis], lce.input_shapes[0][-1], -1).astype(np.float32)
+    _, height, width, channels = lce.input_shapes[0]
+    picture = digits((height, width), count)[number, ..., np.newaxis]
+    x = np.repeat(picture, channels, -1).astype(np.float32)
     return min(float(np.abs(y).min() / np.abs(y).max()) for y in lce.predict(x[np.newaxis]))
 
 

@@ -2,8 +2,9 @@
 
 Each of `PROCESSORS` compiles a folder of `s2bnn export-c` with the pictures in its `pictures.h`
 into one program (`export_c/harness.c`). It needs `gcc-arm-none-eabi libnewlib-arm-none-eabi
-qemu-system-arm` of Debian for boards, and for the others the package `ziglang` of PyPI and
-`qemu-user`, or `nodejs` for WebAssembly.
+qemu-system-arm` of Debian for boards, `gcc-aarch64-linux-gnu` for AArch64, and for the others the
+package `ziglang` of PyPI; all need `qemu-user`, and WebAssembly `nodejs`. Zig compiles its C
+library anew for each processor, which takes a minute the first time.
 """
 
 from __future__ import annotations
@@ -58,15 +59,14 @@ class Board:
 
 @dataclass(frozen=True)
 class System:
-    """A Linux of another architecture: zig's target and flags, and QEMU's program."""
+    """Linux of some architecture: the compiler with its flags, and QEMU's program."""
 
-    target: str
-    flags: str
+    compiler: str
     emulator: str
 
     def build(self, folder: Path, program: Path) -> None:
         run(
-            f"{ZIG} cc -target {self.target} {self.flags} -O3 -std=c99 -static -s",
+            f"{self.compiler} -O3 -std=c99 -static -s",
             "-ffunction-sections -fdata-sections -Wl,--gc-sections",
             f"-I {folder} -o {program} {sources(folder)} -lm",
         )
@@ -110,16 +110,23 @@ PROCESSORS: dict[str, Board | System | WebAssembly] = {
     "Cortex-M7": Board("mps2-an500", "cortex-m7", 0x0, 0x20000000, 40),
     "Cortex-M33": Board("mps2-an505", "cortex-m33", 0x10000000, 0x38000000, 50),
     "Cortex-M55": Board("mps3-an547", "cortex-m55", 0x0, 0x20000000, 31),
-    "x86-64": System("x86_64-linux-musl", "", "qemu-x86_64"),
-    "x86-64 AVX2": System("x86_64-linux-musl", "-mcpu=x86_64_v3", "qemu-x86_64 -cpu max"),
-    "i386": System("x86-linux-musl", "-mcpu=pentium4 -msse2 -mfpmath=sse", "qemu-i386"),
-    "ARMv6": System("arm-linux-musleabihf", "-mcpu=arm1176jzf_s", "qemu-arm -cpu arm1176"),
-    "ARMv7": System("arm-linux-musleabihf", "-mcpu=cortex_a7", "qemu-arm -cpu cortex-a7"),
-    "AArch64": System("aarch64-linux-musl", "", "qemu-aarch64 -cpu cortex-a72"),
-    "riscv32": System("riscv32-linux-musl", "", "qemu-riscv32"),
-    "riscv64": System("riscv64-linux-musl", "", "qemu-riscv64"),
+    "x86-64": System(f"{ZIG} cc -target x86_64-linux-musl", "qemu-x86_64"),
+    "x86-64 AVX2": System("gcc -mavx2 -mfma", "qemu-x86_64 -cpu max"),
+    "i386": System(
+        f"{ZIG} cc -target x86-linux-musl -mcpu=pentium4 -msse2 -mfpmath=sse", "qemu-i386"
+    ),
+    "ARMv6": System(
+        f"{ZIG} cc -target arm-linux-musleabihf -mcpu=arm1176jzf_s", "qemu-arm -cpu arm1176"
+    ),
+    "ARMv7": System(
+        f"{ZIG} cc -target arm-linux-musleabihf -mcpu=cortex_a7", "qemu-arm -cpu cortex-a7"
+    ),
+    "AArch64": System("aarch64-linux-gnu-gcc", "qemu-aarch64 -cpu cortex-a72"),
+    "riscv32": System(f"{ZIG} cc -target riscv32-linux-musl", "qemu-riscv32"),
+    "riscv64": System(f"{ZIG} cc -target riscv64-linux-musl", "qemu-riscv64"),
     "riscv64 Zbb": System(
-        "riscv64-linux-musl", "-mcpu=baseline_rv64+zbb", "qemu-riscv64 -cpu rv64,zbb=true"
+        f"{ZIG} cc -target riscv64-linux-musl -mcpu=baseline_rv64+zbb",
+        "qemu-riscv64 -cpu rv64,zbb=true",
     ),
     "WebAssembly": WebAssembly(""),
     "WebAssembly SIMD": WebAssembly("-msimd128"),

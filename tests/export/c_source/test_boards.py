@@ -29,6 +29,15 @@ def test_same_classes(classifier, tmp_path, name):
     assert found["instructions"] > card["operations"][0]["binary_macs"] / 32
 
 
+def test_a_picture_of_another_class_is_named(classifier):
+    import export_c_targets
+
+    row = export_c_targets.compare(classifier, np.array([3, 4, 5]), {"classes": [3, 5, 5]})
+    (other,) = row["others"]
+    assert (row["same_classes"], other["picture"], other["class"], other["found"]) == (2, 1, 4, 5)
+    assert 0 <= other["nearest_sign"] < 0.01
+
+
 @pytest.mark.skipif(shutil.which(TOOLS[0]) is None, reason="needs gcc-arm-none-eabi")
 def test_inner_loop_of_a_cortex_m4(tmp_path):
     """Three words take 6 loads, 3 exclusive ors, 18 operations that count, and one that adds up."""
