@@ -105,7 +105,7 @@ def _writing_to(folder: Path) -> Iterator[None]:
 
 def _remove_unfinished(folder: Path, split: str) -> None:
     """Remove the temporary files that a killed process left, and nothing else."""
-    ours = re.compile(rf"\.[a-z0-9_]{{8}}-{split}-\d{{5}}-of-\d{{5}}\.(?:tfrecord|npz)")
+    ours = re.compile(rf"\.[a-z0-9_]{{8}}-{split}-\d{{5,9}}-of-\d{{5,9}}\.(?:tfrecord|npz)")
     for path in folder.iterdir():
         if ours.fullmatch(path.name) and path.is_file() and not path.is_symlink():
             path.unlink()

@@ -28,7 +28,7 @@ LABEL_KEYS = ("label", "image/class/label")
 
 _MOST_CLASSES = 2**24
 _AGAIN = "pack it again with: s2bnn data pack"
-_PACKED = re.compile(r"(?:train|test)-\d{5}-of-\d{5}\.tfrecord")
+_PACKED = re.compile(r"(?:train|test)-\d{5,9}-of-\d{5,9}\.tfrecord")
 _SUMMARY: dict[str, Field] = {
     "plan": Text(optional=True),
     "class_names": ListOf(Text()),

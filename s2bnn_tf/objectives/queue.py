@@ -62,9 +62,10 @@ class KeyQueue(tf.Module):
         # The operations below write to memory without a look at types or at the width.
         keys = tf.ensure_shape(tf.cast(keys, self.keys.dtype), expected)
         keys = keys[-self.size :]
-        count = tf.shape(keys, out_type=tf.int64)[0]
-        rows = (self.position + tf.range(count)) % self.size
+        # Counted in int32, which a GPU's kernels keep on the host: nothing waits for the GPU.
+        count = tf.shape(keys)[0]
+        rows = (self.position + tf.cast(tf.range(count), tf.int64)) % self.size
         # Assigned through the handles: each replica changes its own copy, all in the same way.
         tf.raw_ops.ResourceScatterUpdate(resource=self.keys.handle, indices=rows, updates=keys)
-        position = (self.position + count) % self.size
+        position = (self.position + tf.cast(count, tf.int64)) % self.size
         tf.raw_ops.AssignVariableOp(resource=self.position.handle, value=position)

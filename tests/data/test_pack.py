@@ -287,6 +287,19 @@ def test_two_unreadable_records_are_both_told(tmp_path):
         open_source(f"tfrecord:{tmp_path}/a.tfrecord")
 
 
+def test_a_hundred_thousand_packed_files_have_names_of_six_digits(photos, tmp_path):
+    packed = tmp_path / "packed"
+    source = open_source(f"folder:{photos}")
+    pack(source, packed)
+    for suffix in ("tfrecord", "npz"):
+        file = packed / f"train-00000-of-00001.{suffix}"
+        file.rename(packed / f"train-99999-of-100000.{suffix}")
+    summary = json.loads((packed / "train.json").read_text())
+    summary["files"] = ["train-99999-of-100000.tfrecord"]
+    (packed / "train.json").write_text(json.dumps(summary))
+    assert len(open_source(f"tfrecord:{packed}")) == len(source)
+
+
 def test_a_second_pack_waits_for_the_first(photos, tmp_path):
     with DirectoryLock(tmp_path / "packed", "`s2bnn data pack`", "choose another folder"):
         (tmp_path / "packed" / ".abcd1234-train-00000-of-00001.tfrecord").touch()
