@@ -51,8 +51,8 @@ def main() -> None:
     gpus = tf.config.list_physical_devices("GPU")
     if not gpus:
         sys.exit(
-            "TensorFlow finds no GPU here: install `s2bnn-tf[gpu]` on a machine that has one, or "
-            "use --graph, which needs none."
+            "TensorFlow finds no GPU here: install `s2bnn-tf[cuda]` on a machine that has one, "
+            "or use --graph, which needs none."
         )
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
@@ -106,7 +106,7 @@ def make_step(precision: str, batch_size: int) -> tf.types.experimental.GenericF
     return tf.function(lambda: pretrainer.train_step(views))
 
 
-def measure_recipe(steps: int) -> dict:
+def measure_recipe(steps: int, images: int = 400) -> dict:
     """Time the recipe for photographs, with decoding, from its caching of the teacher on."""
     from views import write_photographs
 
@@ -118,10 +118,10 @@ def measure_recipe(steps: int) -> dict:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "photographs").mkdir()
-        write_photographs(folder / "photographs", 400)
-        images = f"data.source=folder:{folder}/photographs"
-        leave_untrained(load_config(TEACHER, [images]), folder / "teacher")
-        changes = [images, f"teacher.weights={folder}/teacher", f"steps={WARM_UP + steps}"]
+        write_photographs(folder / "photographs", images)
+        source = f"data.source=folder:{folder}/photographs"
+        leave_untrained(load_config(TEACHER, [source]), folder / "teacher")
+        changes = [source, f"teacher.weights={folder}/teacher", f"steps={WARM_UP + steps}"]
         config = load_config(RECIPE, [*changes, "teacher.reduce_to=null"])
         pretrain(config, folder / "run", callbacks=[clock])
     seconds = (clock.times[-1] - clock.times[WARM_UP - 1]) / (len(clock.times) - WARM_UP)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import tensorflow as tf
+from gpu import placement
 from gpu_kernels import copies_to_host, without_kernel
 
 from s2bnn_tf.objectives import KeyQueue
@@ -67,3 +68,12 @@ def test_a_size_that_a_gpu_computes_is_copied_to_the_host():
 
     graph = step.get_concrete_function(tf.TensorSpec((None,))).graph
     assert dict(copies_to_host(graph)) == {"Cast(float32, int32) -> Range": 1}
+
+
+def test_what_ran_on_the_host_is_counted_from_the_record_of_a_step():
+    x = tf.ones((2, 2))
+    step = tf.function(lambda: tf.linalg.matmul(x, x) + tf.random.normal((2, 2)))
+    step()
+    found = placement(step)
+    assert found["operations_on_host"]["MatMul"] == 1
+    assert found["copies_to_host"] == 0
