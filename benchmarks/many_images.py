@@ -19,7 +19,6 @@ import argparse
 import io
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -64,8 +63,10 @@ def write_indices(folder: Path, images: int) -> None:
 
 
 def resident_mib() -> float:
-    """The largest resident memory of this process until now."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The largest resident memory of this process until now, without that of its parent."""
+    status = Path("/proc/self/status").read_text()
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
 
 
 def start(folder: Path) -> dict[str, float]:

@@ -218,7 +218,7 @@ def plainly_small(
     except (AttributeError, TypeError):  # a network whose shapes Keras does not know
         return False
     weights = sum(_bytes(network.variables) + _outside(network) for network in networks)
-    return _PLAIN_BASE + 4 * weights + 4 * 4 * outputs * config.data.batch_size < room
+    return _PLAIN_BASE + 4 * weights + 4 * 4 * outputs * config.data.batch_size < room / 2
 
 
 def _output_values(network: Encoder) -> int:
