@@ -89,9 +89,9 @@ def attempt(measure) -> dict:
 def measure_step(precision: str, batch_size: int, steps: int) -> dict:
     """Time the step with both losses on views in memory."""
     step = make_step(precision, batch_size)
+    outside = placement(step)
     for _ in range(WARM_UP):
         finished(step())
-    outside = placement(step)
     begin = time.perf_counter()
     for _ in range(steps):
         result = step()
@@ -149,7 +149,7 @@ def rates(seconds: float, batch_size: int) -> dict:
 
 
 def placement(step) -> dict:
-    """Run one step, and count what it did outside of the GPU, as TensorFlow recorded it."""
+    """Run a first step, and count what it did outside of the GPU, as TensorFlow recorded it."""
     context.context().enable_run_metadata()
     finished(step())
     graphs = context.context().export_run_metadata().partition_graphs

@@ -72,8 +72,6 @@ def test_a_size_that_a_gpu_computes_is_copied_to_the_host():
 
 def test_what_ran_on_the_host_is_counted_from_the_record_of_a_step():
     x = tf.ones((2, 2))
-    step = tf.function(lambda: tf.linalg.matmul(x, x) + tf.random.normal((2, 2)))
-    step()
-    found = placement(step)
-    assert found["operations_on_host"]["MatMul"] == 1
+    found = placement(tf.function(lambda: x + tf.random.normal((2, 2))))
+    assert found["operations_on_host"]["RandomStandardNormal"] == 1
     assert found["copies_to_host"] == 0
