@@ -23,10 +23,12 @@ pytestmark = pytest.mark.skipif(
 
 
 def do(python: str, *arguments: str | Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment.pop("TF_USE_LEGACY_KERAS", None)  # each set knows what it needs
     done = subprocess.run(
         [python, ROOT / "tests/compat/on_a_set.py", *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
