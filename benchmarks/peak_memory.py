@@ -110,7 +110,7 @@ def predict(name: str, folder: Path) -> dict[str, float]:
     return {
         "operations": memory.operations,
         "weights": parts["weights"] / 2**20,
-        "views": parts["views"] / 2**20,
+        "views": (parts["views"] + parts["images"]) / 2**20,
         "tensors": parts["tensors"] / step_memory._IDLE / 2**20,
         "processor_seconds_to_predict": round(time.process_time() - started, 1),
     }
