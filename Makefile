@@ -35,7 +35,7 @@ runtime: $(RUNTIME)  ## build and install the runtime for this machine (3 minute
 
 zoo: $(ZOO)  ## install Larq Zoo and TensorFlow Datasets where Python is 3.12 (a minute)
 
-test: $(STAMP) $(ZOO) $(RUNTIME)  ## run the fast tests (13 minutes)
+test: $(STAMP) $(ZOO) $(RUNTIME)  ## run the fast tests (9 to 13 minutes)
 	@$(PYTEST) -m "$(TESTS)"
 
 test-all: $(TORCH) $(RUNTIME)  ## run every test, including the comparisons with PyTorch (an hour)
