@@ -144,6 +144,17 @@ class StudentConfig:
     hidden_dim: int | None = _number(None, at_least=1, at_most=65536)
     init_from: str | None = None  # run directory of step 1, loaded completely; or a .tflite
 
+    @property
+    def init_file(self) -> str | None:
+        """The `.tflite` that the student begins as; None if it begins from a run, or anew."""
+        named = self.init_from is not None and self.init_from.endswith(".tflite")
+        return self.init_from if named else None
+
+    @property
+    def init_run(self) -> str | None:
+        """The run directory that the student begins from; None if there is none."""
+        return self.init_from if self.init_file is None else None
+
 
 # What a teacher's student matches: the head's embedding, the pooled features below it, or, of a
 # vision transformer, the class token, the mean of the patches, or both concatenated.
@@ -272,8 +283,7 @@ class Config:
         While they are replaced, the loss rises: keys of images are harder to tell apart.
         """
         uses_queue = self.objective.contrastive_weight > 0 or self.objective.similarity_weight > 0
-        before = self.student.init_from or ""  # a run brings a full one along
-        if not uses_queue or (before and not before.endswith(".tflite")):
+        if not uses_queue or self.student.init_run is not None:  # which brings a full one along
             return 0
         return math.ceil(self.objective.queue_size / self.data.batch_size)
 

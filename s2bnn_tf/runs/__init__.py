@@ -3,7 +3,7 @@
 import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.runs.augmentation import build_augmentation
 from s2bnn_tf.runs.checkpoints import CheckpointStore
-from s2bnn_tf.runs.from_tflite import copy_tflite, is_tflite, settle_statistics
+from s2bnn_tf.runs.from_tflite import copy_tflite, settle_statistics
 from s2bnn_tf.runs.init_from import restore_run
 from s2bnn_tf.runs.keras_backbone import (
     identity_of,
@@ -40,7 +40,6 @@ __all__ = [
     "identity_of",
     "import_zoo",
     "is_keras_file",
-    "is_tflite",
     "leave_untrained",
     "load_encoder",
     "locate_run",

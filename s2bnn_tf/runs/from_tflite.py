@@ -33,11 +33,6 @@ class _Binary(NamedTuple):
     slope: NDArray[np.float32]  # (O,)
 
 
-def is_tflite(path: str | Path) -> bool:
-    """Whether a path names a `.tflite` file."""
-    return Path(path).suffix == ".tflite"
-
-
 def copy_tflite(path: str | Path, backbone: keras.Model) -> None:
     """Give a ReActNet the features of a file that was converted from one.
 

@@ -12,7 +12,7 @@ from s2bnn_tf.config import Config, StudentConfig
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.objectives import KeyQueue
 from s2bnn_tf.runs.checkpoints import CheckpointStore
-from s2bnn_tf.runs.from_tflite import copy_tflite, is_tflite
+from s2bnn_tf.runs.from_tflite import copy_tflite
 from s2bnn_tf.runs.keras_backbone import identity_of, options_of
 from s2bnn_tf.runs.run_directory import RunDirectory, load_encoder
 
@@ -41,7 +41,8 @@ def restore_run(
 ) -> None:
     """Load the run of step 1, `student.init_from`, into the networks of step 2.
 
-    A `.tflite` in its place gives the backbone; see `copy_tflite`. The head begins anew then.
+    If `init_from` is a `.tflite`, the backbone begins as that network (see `copy_tflite`), and the
+    head with random weights.
 
     The momentum encoder and a queue of the same kind are loaded if both runs have them. If
     only step 2 has a momentum encoder, it starts as a copy of the loaded student.
@@ -56,12 +57,12 @@ def restore_run(
         CheckpointError: If the run of step 1 is missing, unfinished or damaged.
         ConfigError: If that run has another network or a queue of another size.
     """
-    if is_tflite(config.student.init_from or ""):
-        copy_tflite(config.student.init_from or "", student.backbone)
+    if config.student.init_file is not None:
+        copy_tflite(config.student.init_file, student.backbone)
         if momentum_encoder is not None:
             momentum_encoder.set_weights(student.get_weights())
         return
-    run = RunDirectory(config.student.init_from or "")
+    run = RunDirectory(config.student.init_run or "")
     if run.config.data.channels != config.data.channels:
         theirs = run.config.data.channels
         raise ConfigError(

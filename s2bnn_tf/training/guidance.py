@@ -19,7 +19,7 @@ from s2bnn_tf.errors import CheckpointError, file_reason
 from s2bnn_tf.files import save_arrays
 from s2bnn_tf.progress import Progress, show_progress
 from s2bnn_tf.reading import Array, read_npz
-from s2bnn_tf.runs import RunDirectory, build_augmentation, is_tflite
+from s2bnn_tf.runs import RunDirectory, build_augmentation
 from s2bnn_tf.teachers import (
     StoredTargets,
     TargetCache,
@@ -89,8 +89,8 @@ def prepare_guidance(
     if not (teacher.cache or teacher.is_mapped):
         return Guidance()
     made_from = _digest(config, teacher, source)
-    before = config.student.init_from
-    earlier = None if before is None or is_tflite(before) else RunDirectory(before)
+    before = config.student.init_run
+    earlier = None if before is None else RunDirectory(before)
     if not teacher.cache:
         return Guidance(target_map=_map(config, source, place, earlier, made_from))
     cache = TargetCache(place.targets, made_from)

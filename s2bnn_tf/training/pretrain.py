@@ -193,7 +193,7 @@ def _shorten_queue(config: Config, images: int, run: RunDirectory) -> Config:
     weights = config.objective.contrastive_weight, config.objective.similarity_weight
     if asked <= images or not any(weights):
         return config
-    before = config.student.init_from
+    before = config.student.init_run
     earlier = [run] if before is None else [run, RunDirectory(before)]
     if any(e.exists() and e.config.objective.queue_size == asked for e in earlier):
         return config

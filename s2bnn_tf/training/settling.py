@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from s2bnn_tf.config import Config
 from s2bnn_tf.data import ImageSource, crop_dataset, draw_crops
-from s2bnn_tf.runs import build_augmentation, is_tflite, settle_statistics
+from s2bnn_tf.runs import build_augmentation, settle_statistics
 from s2bnn_tf.training.pretrainer import Pretrainer
 
 _PICTURES = 64
@@ -14,11 +14,11 @@ def settle_student(config: Config, source: ImageSource, pretrainer: Pretrainer) 
     """Let a student that was made of a file know the statistics of some of the pictures.
 
     Args:
-        config: The recipe; nothing happens where `student.init_from` is no file.
+        config: The recipe; nothing happens unless `student.init_from` is a file.
         source: The images to train on.
         pretrainer: The networks, before the first step.
     """
-    if not is_tflite(config.student.init_from or ""):
+    if config.student.init_file is None:
         return
     data = config.data
     crops = draw_crops(source, build_augmentation(data), 1, seed=config.seed, view=data.image_size)
