@@ -39,7 +39,7 @@ class ArraySource(ImageSource):
 
     @property
     def bytes_in_memory(self) -> int:
-        """What the images take while they are learned from: the array, and a tensor of it."""
+        """The bytes of the array, and of the tensor that training makes of it."""
         return 2 * self.images.nbytes
 
     def read(self, index: int) -> NDArray[np.uint8]:

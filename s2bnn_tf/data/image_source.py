@@ -70,6 +70,11 @@ class ImageSource(ABC):
     def __len__(self) -> int:
         """Return the number of images, N."""
 
+    @property
+    def bytes_in_memory(self) -> int:
+        """The bytes that all images take while they are learned from; 0 if they are read singly."""
+        return 0
+
     @abstractmethod
     def read(self, index: int) -> NDArray[np.uint8]:
         """Return one image, RGB `(H, W, 3)`.

@@ -107,10 +107,9 @@ def bytes_in_memory(spec: str) -> int:
     if spec != "digits" and spec.partition(":")[0] != "idx":
         return 0
     try:
-        source = open_source(spec, "train")
+        return open_source(spec, "train").bytes_in_memory
     except DataError:  # which training says
         return 0
-    return source.bytes_in_memory if isinstance(source, ArraySource) else 0
 
 
 def has_own_splits(spec: str) -> bool:

@@ -88,7 +88,12 @@ def pretrain(
         )
         config, counted = (fit_head(c, pretrainer.student) for c in (config, counted))
         if strategy.num_replicas_in_sync == 1 and strategy.cluster_resolver is None:
-            check_step_fits(counted, student=pretrainer.student, teacher=pretrainer.teacher)
+            check_step_fits(
+                counted,
+                student=pretrainer.student,
+                teacher=pretrainer.teacher,
+                images=source.bytes_in_memory,
+            )
         _say_what_is_left_out(config, len(source))
         training = Training(
             config=counted,

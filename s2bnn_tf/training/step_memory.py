@@ -137,7 +137,11 @@ class StepMemory:
 
 
 def count_step_memory(
-    config: Config, *, student: Encoder | None = None, teacher: Encoder | None = None
+    config: Config,
+    *,
+    student: Encoder | None = None,
+    teacher: Encoder | None = None,
+    images: int | None = None,
 ) -> StepMemory:
     """Count the memory that training takes on a processor, without training.
 
@@ -145,6 +149,8 @@ def count_step_memory(
         config: The recipe.
         student: The student, if it is built already.
         teacher: The teacher; without it, its part is not counted.
+        images: The bytes of the images that are held in memory, if the recipe's source is open
+            already.
 
     Returns:
         The memory, for any size of the batch.
@@ -170,7 +176,7 @@ def count_step_memory(
     return StepMemory(
         weights=weights,
         accumulated=trained,
-        images=bytes_in_memory(config.data.source),
+        images=bytes_in_memory(config.data.source) if images is None else images,
         view=4 * math.prod(shape) * counted.views * _BATCHES,
         operations=sum(live.operations for live in (backward, *others)),
         student=backward,
@@ -182,7 +188,11 @@ def count_step_memory(
 
 
 def check_step_fits(
-    config: Config, *, student: Encoder | None = None, teacher: Encoder | None = None
+    config: Config,
+    *,
+    student: Encoder | None = None,
+    teacher: Encoder | None = None,
+    images: int | None = None,
 ) -> None:
     """Refuse a recipe whose steps do not fit into the memory that is available.
 
@@ -192,6 +202,7 @@ def check_step_fits(
         config: The recipe.
         student: As for `count_step_memory`.
         teacher: As for `count_step_memory`.
+        images: As for `count_step_memory`.
 
     Raises:
         ConfigError: If it does not fit; the message says what would.
@@ -199,7 +210,7 @@ def check_step_fits(
     room = room_to_train()
     if room is None or plainly_small(config, student, teacher, room):
         return
-    memory = count_step_memory(config, student=student, teacher=teacher)
+    memory = count_step_memory(config, student=student, teacher=teacher, images=images)
     if memory.total() > room:
         raise ConfigError(describe_refusal(memory, room))
 
