@@ -210,7 +210,7 @@ class Pretrainer(keras.Model):
         losses, gradients = self.accumulate(views[0], key, target)
         norm = self.apply(gradients)
         if self.queue is not None:  # after use: a query never meets its own key
-            own = None if target is None else target[:, : self.student.embedding_dim]
+            own = target if self.places is None else self.places.teacher.split(target)[0]
             self.queue.enqueue(all_keys if key is not None else gather(own))
         tf.raw_ops.AssignAddVariableOp(resource=self.steps.handle, value=tf.constant(1, tf.int64))
         return self.report(**losses, gradient_norm=norm)
