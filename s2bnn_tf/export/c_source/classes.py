@@ -171,27 +171,15 @@ def read_classes(path: str | Path, *, model: str | Path, capacity: int) -> Class
     """
     if not 0 <= capacity <= _LARGEST_CAPACITY:
         raise ConfigError(f"--capacity is a number from 0 to {_LARGEST_CAPACITY}, not {capacity}.")
-    encoder = open_encoder(model, "classes need a vector")
+    classifier, found = open_classes(path, model)
     with device_errors("--prototypes", path):
-        from s2bnn_runtime import PrototypeClassifier
-
-        classifier = PrototypeClassifier.load(path)
-        classifier.enter(space_of(encoder))
         thresholds = _thresholds(classifier)
     if classifier.words is not None and capacity:
         raise ConfigError(
             f"{path} holds words, and in C pictures cannot be added to them: leave --capacity out, "
             "and add pictures with `s2bnn-run enroll --onto` before."
         )
-    names = list(classifier.counts)
-    if not names:
-        raise ModelError(f"{path} holds no class: add one with `s2bnn-run enroll`.")
-    sums = [np.asarray(classifier._prototypes(name)[0], np.float64) for name in names]
-    if sums[0].shape[1] != encoder.feature_dim:
-        raise ModelError(
-            f"{path} holds classes of {sums[0].shape[1]} numbers, and the network gives "
-            f"{encoder.feature_dim}: enroll them with this network."
-        )
+    names, sums = list(found), list(found.values())
     whole = np.concatenate(sums)
     steps = np.round(whole / np.abs(whole).max(axis=1, keepdims=True) * 127).astype(np.int8)
     return Classes(
@@ -202,6 +190,39 @@ def read_classes(path: str | Path, *, model: str | Path, capacity: int) -> Class
         np.array([thresholds[name] for name in names], np.float32),
         capacity,
     )
+
+
+def open_classes(
+    path: str | Path, model: str | Path
+) -> tuple[PrototypeClassifier, dict[str, NDArray[np.float64]]]:
+    """Open what `s2bnn-run enroll` or `s2bnn words` wrote, for a network.
+
+    Returns:
+        The classifier; and by class its prototypes, before they have unit length, `(P, D)`.
+
+    Raises:
+        DeviceError: If the runtime is not installed, or the file cannot be read.
+        ModelError: If there are no classes, or they are of another network or of one that gives no
+            embedding.
+    """
+    encoder = open_encoder(model, "classes need a vector")
+    with device_errors("--prototypes", path):
+        from s2bnn_runtime import PrototypeClassifier
+
+        classifier = PrototypeClassifier.load(path)
+        classifier.enter(space_of(encoder))
+    if not classifier.counts:
+        raise ModelError(f"{path} holds no class: add one with `s2bnn-run enroll`.")
+    sums = {
+        name: np.asarray(classifier._prototypes(name)[0], np.float64) for name in classifier.counts
+    }
+    dim = next(iter(sums.values())).shape[1]
+    if dim != encoder.feature_dim:
+        raise ModelError(
+            f"{path} holds classes of {dim} numbers, and the network gives {encoder.feature_dim}: "
+            "make them for this network."
+        )
+    return classifier, sums
 
 
 def _thresholds(classifier: PrototypeClassifier) -> dict[str, float]:

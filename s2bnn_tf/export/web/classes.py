@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2bnn_tf.errors import ModelError
-from s2bnn_tf.export.c_source.parts import device_errors, open_encoder, space_of
+from s2bnn_tf.export.c_source.classes import open_classes
 
 if TYPE_CHECKING:
     from s2bnn_runtime import PrototypeClassifier
@@ -39,30 +39,17 @@ def read_page_classes(path: str | Path, model: str | Path) -> dict[str, Any]:
         ModelError: If there are no classes, or they are of another network, or one has several
             prototypes.
     """
-    encoder = open_encoder(model, "classes need a vector")
-    with device_errors("--prototypes", path):
-        from s2bnn_runtime import PrototypeClassifier
-
-        classifier = PrototypeClassifier.load(path)
-        classifier.enter(space_of(encoder))
-    names = list(classifier.counts)
-    if not names:
-        raise ModelError(f"{path} holds no class: add one with `s2bnn-run enroll`.")
-    sums = [classifier._prototypes(name)[0] for name in names]
-    if sums[0].shape[1] != encoder.feature_dim:
-        raise ModelError(
-            f"{path} holds classes of {sums[0].shape[1]} numbers, and the network gives "
-            f"{encoder.feature_dim}: make them for this network."
-        )
-    several = [name for name, found in zip(names, sums) if len(found) > 1]
+    classifier, sums = open_classes(path, model)
+    several = [name for name, found in sums.items() if len(found) > 1]
     if several:
         raise ModelError(
             f"{several[0]!r} in {path} has several prototypes, and a page has one for each class: "
             "`s2bnn-run enroll --prototypes 1` makes them one again."
         )
     shift = _shift(classifier)
-    examples = [classifier.examples(name) for name in names]
-    numbers = [*sums, *examples, *([] if shift is None else [shift[np.newaxis]])]
+    examples = {name: classifier.examples(name) for name in sums}
+    shifts = [] if shift is None else [shift[np.newaxis]]
+    numbers = [*sums.values(), *examples.values(), *shifts]
     return {
         "key": hashlib.sha256(Path(path).read_bytes()).hexdigest(),
         "classes": [
@@ -72,7 +59,7 @@ def read_page_classes(path: str | Path, model: str | Path) -> dict[str, Any]:
                 "word": name in classifier._words,
                 "examples": len(found),
             }
-            for name, found in zip(names, examples)
+            for name, found in examples.items()
         ],
         "numbers": base64.b64encode(np.concatenate(numbers).astype("<f4").tobytes()).decode(),
         "shift": int(shift is not None),
