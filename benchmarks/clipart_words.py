@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
+import datetime
 import hashlib
 import re
 import shutil
+import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from fit import processor
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -101,6 +106,34 @@ def read_split(folder: Path, split: str) -> Split:
     chosen = [(path, *label.split(": ")) for path, label, own in lines if own == split]
     paths, categories, names = (list(column) for column in zip(*chosen))
     return Split(paths, names, categories)
+
+
+def open_pictures(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Split, Split]:
+    """Read the command line, which names the pictures and the folder to keep all in.
+
+    Returns:
+        The options, with `output_dir` as a whole path, and the pictures to learn from and to
+        measure with, which are prepared once.
+    """
+    parser.add_argument("--pictures", type=Path, default=Path("/usr/share/openclipart/png"))
+    parser.add_argument("--most", type=int, default=10_000, help="pictures of each category")
+    parser.add_argument("--output-dir", type=Path, required=True)
+    options = parser.parse_args()
+    options.output_dir = folder = options.output_dir.resolve()
+    if not (folder / "pictures.tsv").exists():
+        write_squares(options.pictures, folder, options.most)
+    return options, read_split(folder, "train"), read_split(folder, "test")
+
+
+def about(train: Split, test: Split, kinds: Sequence[str]) -> dict[str, Any]:
+    """What a file of results begins with: the command, when and where it ran, and on what."""
+    return {
+        "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "date": datetime.date.today().isoformat(),
+        "processor": processor(),
+        "pictures": {"train": len(train.paths), "test": len(test.paths)},
+        "categories": len(kinds),
+    }
 
 
 def kept(path: Path, compute: Callable[[], Vectors]) -> Vectors:

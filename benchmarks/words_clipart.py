@@ -23,9 +23,7 @@ benchmarks/results/words_clipart.json. The same command resumes.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable
@@ -38,14 +36,13 @@ from clipart_words import (
     Split,
     Texts,
     Vectors,
+    about,
     contrast,
-    read_split,
+    open_pictures,
     ridge,
     small_pixels,
     teacher_features,
-    write_squares,
 )
-from fit import processor
 from s2bnn_runtime import PrototypeClassifier
 
 from s2bnn_tf.teachers import WordVectors, write_words
@@ -157,15 +154,9 @@ def curve(
 def main() -> None:
     """Make the pictures and the teachers, and write the table and the curve down."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=Path, default=Path("/usr/share/openclipart/png"))
-    parser.add_argument("--most", type=int, default=10_000, help="pictures of each category")
-    parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=RESULTS)
-    options = parser.parse_args()
-    folder = options.output_dir.resolve()
-    if not (folder / "pictures.tsv").exists():
-        write_squares(options.pictures, folder, options.most)
-    train, test = read_split(folder, "train"), read_split(folder, "test")
+    options, train, test = open_pictures(parser)
+    folder = options.output_dir
     captions = [f"{spoken(kind)}: {name}" for kind, name in zip(train.categories, train.names)]
     kinds = [spoken(kind) for kind in sorted(set(test.categories))]
     asked_texts = [t.format(text) for t in _TEMPLATES for text in (*test.names, *kinds)]
@@ -186,11 +177,7 @@ def main() -> None:
         maps[name] = to_image(asked), to_text
         rows[name] = table.row(*maps[name])
     record = {
-        "command": " ".join(["python", "benchmarks/words_clipart.py", *sys.argv[1:]]),
-        "date": datetime.date.today().isoformat(),
-        "processor": processor(),
-        "pictures": {"train": len(train.paths), "test": len(test.paths)},
-        "categories": len(table.kinds),
+        **about(train, test, table.kinds),
         "rows": rows,
         "templates": by_templates(test, texts, maps),
         "curve": curve(table, to_text, to_image(seen), train.categories, to_image(asked)),

@@ -25,7 +25,6 @@ benchmarks/results/words_clipart_students.json. The same command resumes.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
 import subprocess
 import sys
@@ -38,14 +37,13 @@ from clipart_words import (
     Split,
     Texts,
     Vectors,
+    about,
     contrast,
-    read_split,
+    open_pictures,
     ridge,
     small_pixels,
     teacher_features,
-    write_squares,
 )
-from fit import processor
 from words_clipart import Table, curve, spoken
 
 from s2bnn_tf.teachers import EVERYDAY, read_list
@@ -219,17 +217,11 @@ def teach(
 def main() -> None:
     """Distill from the teacher of clip art, and write the table down."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=Path, default=Path("/usr/share/openclipart/png"))
-    parser.add_argument("--most", type=int, default=10_000, help="pictures of each category")
-    parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=700, help="of each of the two steps")
     parser.add_argument("--objective-steps", type=int, default=200, help="of each objective")
     parser.add_argument("--output", type=Path, default=RESULTS)
-    options = parser.parse_args()
-    folder = options.output_dir.resolve()
-    if not (folder / "pictures.tsv").exists():
-        write_squares(options.pictures, folder, options.most)
-    splits = read_split(folder, "train"), read_split(folder, "test")
+    options, learn, test = open_pictures(parser)
+    folder, splits = options.output_dir, (learn, test)
     kinds = [spoken(kind) for kind in sorted(set(splits[1].categories))]
     axes = list(dict.fromkeys([*kinds, *(entry.name for entry in read_list(EVERYDAY))]))
     names = sorted(set(splits[1].names))
@@ -240,11 +232,7 @@ def main() -> None:
     named = {name: (words, to_text(texts(words))) for name, words in lists.items()}
     write_axes(folder, *named["axes"])
     record: dict[str, Any] = {
-        "command": " ".join(["python", "benchmarks/words_clipart_students.py", *sys.argv[1:]]),
-        "date": datetime.date.today().isoformat(),
-        "processor": processor(),
-        "pictures": {"train": len(splits[0].paths), "test": len(splits[1].paths)},
-        "categories": len(table.kinds),
+        **about(*splits, table.kinds),
         "rows": rows,
         "objectives": {},
     }
