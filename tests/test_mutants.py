@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from s2bnn_tf.data import open_source
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.evaluation import Gallery, Mistakes, read_results
 from s2bnn_tf.report.charts import read_metrics
-from s2bnn_tf.runs import CheckpointStore, LinearProbe, LoadedEncoder
+from s2bnn_tf.runs import CheckpointStore, LinearProbe, build_encoder, load_encoder, run_directory
 from s2bnn_tf.tflite import read_card, read_graph
 from s2bnn_tf.training.metrics_log import keep_metrics
 
@@ -41,7 +42,7 @@ FORMATS: dict[str, tuple[str, Callable[[Path], object], int]] = {
     "gallery": ("student/eval/gallery.npz", Gallery.load, 400),
     "mistakes": ("student/eval/mistakes.npz", Mistakes.load, 400),
     "manifest": ("student/checkpoints", lambda path: CheckpointStore(path).newest(), 300),
-    "weights": ("student/encoder.weights.h5", lambda p: LoadedEncoder.open(p.parent), 8),
+    "weights": ("student/encoder.weights.h5", lambda p: load_encoder(p.parent), 40),
     "card": ("student.json", read_card, 1000),
     "model": ("student.tflite", read_graph, 300),
     "summary": ("pack/train.json", open_pack, 300),
@@ -51,7 +52,8 @@ FORMATS: dict[str, tuple[str, Callable[[Path], object], int]] = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_mutant_opens_or_is_refused_in_one_sentence(name, tmp_path, mutants):
+def test_a_mutant_opens_or_is_refused_in_one_sentence(name, tmp_path, mutants, monkeypatch):
+    monkeypatch.setattr(run_directory, "build_encoder", cache(build_encoder))  # for all mutants
     file, read, count = FORMATS[name]
     folder = shutil.copytree(VERSION, tmp_path / "files")
     path = folder / file
