@@ -96,7 +96,7 @@ def _on_host(operation: tf.Operation, *, inputs: bool) -> list[bool]:
 
 
 def _count(argument: OpDef.ArgDef, node: NodeDef) -> int:
-    """The number of tensors that an argument of an operation stands for."""
+    """Count the tensors that an operation takes or returns under one name."""
     if argument.number_attr:
         return int(node.attr[argument.number_attr].i)
     if argument.type_list_attr:

@@ -3,8 +3,8 @@
 Each of `PROCESSORS` compiles a folder of `s2bnn export-c` with the pictures in its `pictures.h`
 into one program (`export_c/harness.c`). It needs `gcc-arm-none-eabi libnewlib-arm-none-eabi
 qemu-system-arm` of Debian for boards, `gcc-aarch64-linux-gnu` for AArch64, and for the others the
-package `ziglang` of PyPI; all need `qemu-user`, and WebAssembly `nodejs`. Zig compiles its C
-library anew for each processor, which takes a minute the first time.
+package `ziglang` of PyPI; all need `qemu-user`, and WebAssembly `nodejs`. The first time that Zig
+compiles for a processor, it builds its C library as well, which takes a minute.
 """
 
 from __future__ import annotations

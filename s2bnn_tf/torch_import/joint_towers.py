@@ -37,7 +37,7 @@ def import_tower(
         name: Its architecture.
         fill: Takes the tensors of the tower.
         own: How the names of its tensors begin; all others are left out.
-        named_as: Whose names the tensors have.
+        named_as: Who named the tensors so, for the record: `OpenAI` or `Hugging Face`.
         prefix: What comes before the names in the file.
         architecture: What the user takes it for; None for anything.
         step: Must be None.
