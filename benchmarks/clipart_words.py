@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import hashlib
 import re
@@ -108,21 +107,11 @@ def read_split(folder: Path, split: str) -> Split:
     return Split(paths, names, categories)
 
 
-def open_pictures(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Split, Split]:
-    """Read the command line, which names the pictures and the folder to keep all in.
-
-    Returns:
-        The options, with `output_dir` as a whole path, and the pictures to learn from and to
-        measure with, which are prepared once.
-    """
-    parser.add_argument("--pictures", type=Path, default=Path("/usr/share/openclipart/png"))
-    parser.add_argument("--most", type=int, default=10_000, help="pictures of each category")
-    parser.add_argument("--output-dir", type=Path, required=True)
-    options = parser.parse_args()
-    options.output_dir = folder = options.output_dir.resolve()
+def open_pictures(source: Path, folder: Path, most: int) -> tuple[Split, Split]:
+    """The pictures to learn from and those to measure with, which are prepared once."""
     if not (folder / "pictures.tsv").exists():
-        write_squares(options.pictures, folder, options.most)
-    return options, read_split(folder, "train"), read_split(folder, "test")
+        write_squares(source, folder, most)
+    return read_split(folder, "train"), read_split(folder, "test")
 
 
 def about(train: Split, test: Split, kinds: Sequence[str]) -> dict[str, Any]:

@@ -154,9 +154,13 @@ def curve(
 def main() -> None:
     """Make the pictures and the teachers, and write the table and the curve down."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", type=Path, default=Path("/usr/share/openclipart/png"))
+    parser.add_argument("--most", type=int, default=10_000, help="pictures of each category")
+    parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--output", type=Path, default=RESULTS)
-    options, train, test = open_pictures(parser)
-    folder = options.output_dir
+    options = parser.parse_args()
+    folder = options.output_dir.resolve()
+    train, test = open_pictures(options.pictures, folder, options.most)
     captions = [f"{spoken(kind)}: {name}" for kind, name in zip(train.categories, train.names)]
     kinds = [spoken(kind) for kind in sorted(set(test.categories))]
     asked_texts = [t.format(text) for t in _TEMPLATES for text in (*test.names, *kinds)]

@@ -217,11 +217,15 @@ def teach(
 def main() -> None:
     """Distill from the teacher of clip art, and write the table down."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pictures", type=Path, default=Path("/usr/share/openclipart/png"))
+    parser.add_argument("--most", type=int, default=10_000, help="pictures of each category")
+    parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=700, help="of each of the two steps")
     parser.add_argument("--objective-steps", type=int, default=200, help="of each objective")
     parser.add_argument("--output", type=Path, default=RESULTS)
-    options, learn, test = open_pictures(parser)
-    folder, splits = options.output_dir, (learn, test)
+    options = parser.parse_args()
+    folder = options.output_dir.resolve()
+    splits = open_pictures(options.pictures, folder, options.most)
     kinds = [spoken(kind) for kind in sorted(set(splits[1].categories))]
     axes = list(dict.fromkeys([*kinds, *(entry.name for entry in read_list(EVERYDAY))]))
     names = sorted(set(splits[1].names))
