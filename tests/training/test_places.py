@@ -70,6 +70,24 @@ def test_the_deepest_map_in_common_is_compared():
     assert embedding.shape == (2, 64) and places.shape == (2, 16, 32)
 
 
+def test_the_map_of_a_reversed_image_is_turned_back():
+    """A network that reverses its image puts out the places in reverse order."""
+    plain, turning = (
+        build_backbone("reactnet", (32, 32, 3), stem="small", width=1 / 8, reverse_input=reverse)
+        for reverse in (False, True)
+    )
+    turning.set_weights(plain.get_weights())
+    pair = pair_places(Encoder(turning), Encoder(plain))
+    pictures = tf.random.stateless_normal((2, 32, 32, 3), seed=(0, 1))
+    # Reversed twice, it sees what the other one sees, whose map therefore lies the other way.
+    reversed_places, places = (
+        network.split(network(seen))[1].numpy()
+        for network, seen in ((pair.student, pictures[:, ::-1, ::-1]), (pair.teacher, pictures))
+    )
+    assert np.ptp(places) > 0.1
+    np.testing.assert_allclose(reversed_places, places[:, ::-1], rtol=1e-4, atol=1e-5)
+
+
 def test_a_recipe_trains_with_them(contrast, change, step1, tmp_path, metrics):
     config = change(
         contrast,
