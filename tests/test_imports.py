@@ -18,7 +18,7 @@ ORDER = (
     ("errors", "text", "vectors"),
     ("progress",),
     (
-        *("environment", "files", "interrupts", "locks", "plugins", "reading"),
+        *("collecting", "environment", "files", "interrupts", "locks", "plugins", "reading"),
         *("defaults", "image_size", "recipes"),
     ),
     ("checked", "config_loader", "registry", "starter"),

@@ -10,6 +10,7 @@ import click
 from s2bnn_tf.cli.group import main
 from s2bnn_tf.cli.options import FILE, RUN, data_option, json_option
 from s2bnn_tf.cli.output import print_result
+from s2bnn_tf.collecting import few_collections
 from s2bnn_tf.progress import show_progress
 
 
@@ -83,7 +84,8 @@ def convert(
       s2bnn convert runs/digits/step2 parts.tflite --head features+map
       s2bnn convert runs/digits/teacher teacher.tflite --int8
     """
-    from s2bnn_tf.export import convert_run
+    with few_collections():
+        from s2bnn_tf.export import convert_run
 
     card = convert_run(
         run,

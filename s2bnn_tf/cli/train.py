@@ -9,6 +9,7 @@ import click
 
 from s2bnn_tf.cli.group import main
 from s2bnn_tf.cli.options import FILE, RUN
+from s2bnn_tf.collecting import few_collections
 
 
 @main.command()
@@ -36,8 +37,9 @@ def train(config: Path, output_dir: Path, overrides: tuple[str, ...], resume: bo
       s2bnn train configs/digits/distillation_step1.yaml --output-dir runs/digits/step1 \\
           --set epochs=50 --set optimizer.learning_rate=1e-3
     """
-    from s2bnn_tf.pipeline import train_recipe
-    from s2bnn_tf.training import TrainingStopped
+    with few_collections():
+        from s2bnn_tf.pipeline import train_recipe
+        from s2bnn_tf.training import TrainingStopped
 
     try:
         run = train_recipe(config, output_dir, overrides=overrides, resume=resume)

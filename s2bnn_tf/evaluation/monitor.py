@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import Config
@@ -78,20 +79,12 @@ def spread_monitor(config: Config) -> Callable[[Encoder], dict[str, float]]:
         A function that returns `rankme`, `alignment` and `uniformity`; see
         `s2bnn_tf.evaluation.spread`.
     """
-    source = open_source(config.data.source, "train")
-    batch = min(_AT_ONCE, len(source))
-    views = view_dataset(
-        source,
-        build_augmentation(config.data),
-        image_size=config.data.image_size,
-        batch_size=batch,
-        views=2,
-        seed=config.seed,
-        channels=config.data.channels,
-    ).take(min(_SPREAD, len(source)) // batch)
+    opened: list[tf.data.Dataset] = []  # by the first score: training need not wait for it
     warned: list[bool] = []
 
     def score(student: Encoder) -> dict[str, float]:
+        views = opened[0] if opened else _pairs_of_views(config)
+        opened[:] = [views]
         pairs = [[student.backbone(view, training=False) for view in pair] for pair in views]
         first, second = (np.concatenate(part).astype(np.float32) for part in zip(*pairs))
         rank = effective_rank(first)
@@ -105,6 +98,21 @@ def spread_monitor(config: Config) -> Callable[[Encoder], dict[str, float]]:
         }
 
     return score
+
+
+def _pairs_of_views(config: Config) -> tf.data.Dataset:
+    """Batches of two views each of up to 1,024 training images, as training draws them."""
+    source = open_source(config.data.source, "train")
+    batch = min(_AT_ONCE, len(source))
+    return view_dataset(
+        source,
+        build_augmentation(config.data),
+        image_size=config.data.image_size,
+        batch_size=batch,
+        views=2,
+        seed=config.seed,
+        channels=config.data.channels,
+    ).take(min(_SPREAD, len(source)) // batch)
 
 
 def _explain_collapse(rank: float, shape: tuple[int, int], *, guided: bool) -> None:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.collecting import few_collections
 from s2bnn_tf.data import labeled_dataset, open_source
 from s2bnn_tf.errors import ConfigError, DataError, ModelError, UserError, describe_os_error
 from s2bnn_tf.export.card import describe_model, describe_rounding
@@ -193,7 +194,11 @@ def export_encoder(
     if calibration is not None:
         check_real_valued(encoder, head)
         head_bits = 32  # nothing is rounded before all is
-    with _writing(), replaced(output, output.with_suffix(".json")) as (model_file, card_file):
+    with (
+        _writing(),
+        few_collections(),
+        replaced(output, output.with_suffix(".json")) as (model_file, card_file),
+    ):
         exact = encoder, weights = in_float32(encoder), weights
         if head_bits == 8:
             encoder = with_rounded_head(encoder)

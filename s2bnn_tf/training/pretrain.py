@@ -13,6 +13,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from s2bnn_tf.collecting import few_collections
 from s2bnn_tf.config import Config
 from s2bnn_tf.data import ImageSource, open_source, steps_per_epoch
 from s2bnn_tf.errors import ConfigError
@@ -30,6 +31,8 @@ from s2bnn_tf.training.settling import settle_student
 from s2bnn_tf.training.step_memory import check_step_fits
 from s2bnn_tf.training.stopping import TrainingStopped
 
+keras = tf.keras
+
 log = logging.getLogger(__name__)
 
 _SHORTEST_EPOCH, _LONGEST_EPOCH = 25, 1000  # steps, where the recipe counts in steps
@@ -42,7 +45,7 @@ def pretrain(
     *,
     resume: bool = True,
     monitors: Mapping[str, Monitor] | None = None,
-    callbacks: Sequence[tf.keras.callbacks.Callback] = (),
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: tf.distribute.Strategy | None = None,
 ) -> RunDirectory:
     """Train a student as a recipe describes.
@@ -74,7 +77,7 @@ def pretrain(
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
     run, chief = RunDirectory(output_dir), is_chief(strategy)
-    with _place_to_write(run, chief=chief) as (place, lock):
+    with _place_to_write(run, chief=chief) as (place, lock), contextlib.ExitStack() as stack:
         source = open_source(config.data.source, "train")
         config = _shorten_queue(config, len(source), run)
         config = _head_of_earlier(config, run)
@@ -83,6 +86,7 @@ def pretrain(
         _check_divisible(config, strategy)
         counted = replace(config, epochs=epochs)
         guidance = prepare_guidance(config, source, run, place)
+        started = stack.enter_context(few_collections())
         pretrainer = build_pretrainer(
             counted, steps_per_epoch=steps, strategy=strategy, guidance=guidance
         )
@@ -114,7 +118,8 @@ def pretrain(
             write_origin(place, teacher_origin(config.teacher.weights))
             write_space(place, config.teacher)
         training.store.clean()
-        if training.fit(monitors or {}, callbacks):
+        starting = keras.callbacks.LambdaCallback(on_train_batch_end=lambda *_: started())
+        if training.fit(monitors or {}, [starting, *callbacks]):
             raise TrainingStopped(f"Stopped; everything is saved in {run.path}.")
     return run
 

@@ -221,7 +221,8 @@ def plainly_small(
     """Whether a step needs so little that counting, which takes seconds, is not worth its time.
 
     Twice the student stands for its momentum encoder. Of what the layers put out, a step holds
-    1.3 times as much at once (ReActNet), of which four times is far above.
+    1.3 times as much at once (ReActNet), of which four times is far above. So the estimate is
+    compared with all of the room, and a step is counted where that alone can tell.
     """
     networks = [network for network in (student, student, teacher) if network is not None]
     try:
@@ -229,7 +230,7 @@ def plainly_small(
     except (AttributeError, TypeError):  # a network whose shapes Keras does not know
         return False
     weights = sum(_bytes(network.variables) + _outside(network) for network in networks)
-    return _PLAIN_BASE + 4 * weights + 4 * 4 * outputs * config.data.batch_size < room / 2
+    return _PLAIN_BASE + 4 * weights + 4 * 4 * outputs * config.data.batch_size < room
 
 
 def _output_values(network: Encoder) -> int:
