@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import statistics
@@ -40,8 +41,10 @@ def main(arguments: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     is_verb = bool(arguments) and arguments[0] in VERBS
-    options = (make_parser() if is_verb else _parser()).parse_args(arguments)
     try:
+        if not is_verb:
+            _check_verb(arguments[:1])
+        options = (make_parser() if is_verb else _parser()).parse_args(arguments)
         failed = _print_rows(options) if is_verb else _print_result(options)
     except S2bnnError as error:
         _complain(str(error))
@@ -50,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("Stopped.", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:  # the reader of the output has left, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave_output()
         return 1
     except OSError as error:  # of a path that cannot even be looked at, such as one too long
         if error.filename is None:
@@ -60,14 +63,26 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if failed else 0
 
 
+def _check_verb(first: list[str]) -> None:
+    """Offer the nearest verb where neither a verb nor a model is named.
+
+    Raises:
+        S2bnnError: If there is one.
+    """
+    for word in first:
+        near = difflib.get_close_matches(word, VERBS, 1, 0.7)
+        if near and not os.path.lexists(word):
+            raise S2bnnError(f"there is no verb {word!r}; did you mean {near[0]}?")
+
+
 def _print_rows(options: argparse.Namespace) -> bool:
     """Run a verb and print its rows as they come; return whether a picture could not be read."""
     failed = False
     for row in run_verb(options):
         if options.json and row.record is not None:
-            print(json.dumps(row.record, allow_nan=False), flush=True)
+            _say(json.dumps(row.record, allow_nan=False))
         elif not options.json and row.text:
-            print(printable(row.text), flush=True)
+            _say(row.text)
         if row.record is not None and "error" in row.record:
             _complain(row.record["error"])
             failed = True
@@ -78,13 +93,34 @@ def _print_result(options: argparse.Namespace) -> bool:
     """Run a model, and print; return whether a picture could not be read."""
     result = run(options)
     if options.json:
-        print(json.dumps(result))
+        _say(json.dumps(result, allow_nan=False))
     else:
         _print(result)
     errors = [image["error"] for image in result.get("images", []) if "error" in image]
     for message in errors:
         _complain(message)
     return bool(errors)
+
+
+def _say(line: str) -> None:
+    """Print a line on standard output.
+
+    Raises:
+        S2bnnError: If that is a file on a full disk.
+        BrokenPipeError: If its reader has left.
+    """
+    try:
+        print(printable(line), flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _leave_output()
+        raise S2bnnError(f"the output cannot be written ({error.strerror})") from error
+
+
+def _leave_output() -> None:
+    """Let what was not written go, since Python would try it again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(message: str) -> None:
@@ -96,9 +132,7 @@ def printable(text: str) -> str:
 
     A terminal would obey an escape sequence in a name, and could not show the bytes at all.
     """
-    return "".join(
-        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
-    )
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def run(options: argparse.Namespace) -> dict[str, Any]:
@@ -207,6 +241,8 @@ def _classify(
     scores = interpreter.predict(image)
     if isinstance(scores, list) or scores.ndim != 2:
         raise S2bnnError(f"the model does not return one score per class; {FROM_PYTHON}")
+    if not np.isfinite(scores).all():
+        raise PictureError(f"{path} gives numbers that are not finite; convert the model again")
     best = np.argsort(-scores[0], kind="stable")[: options.top_k]
     if labels is not None and len(labels) != scores.shape[1]:
         raise S2bnnError(
@@ -240,28 +276,28 @@ def _benchmark(interpreter: Interpreter, runs: int) -> dict[str, Any]:
 
 def _print(result: dict[str, Any]) -> None:
     threads = "1 thread" if result["threads"] == 1 else f"{result['threads']} threads"
-    print(f"{result['model']}: {result['host']}, {result['kernels']} kernels, {threads}")
+    _say(f"{result['model']}: {result['host']}, {result['kernels']} kernels, {threads}")
     for image in result.get("images", []):
         if "error" in image:
             continue
-        print(image["path"])
+        _say(image["path"])
         for entry in image["top"]:
-            print(f"  {entry['score']:9.4f}  {entry['label'] or entry['class']}")
+            _say(f"  {entry['score']:9.4f}  {entry['label'] or entry['class']}")
     if "benchmark" in result:
         b = result["benchmark"]
         span = f"{b['min_ms']:.2f} to {b['max_ms']:.2f}"
-        print(f"median {b['median_ms']:.2f} ms of {b['runs']} runs ({span})")
+        _say(f"median {b['median_ms']:.2f} ms of {b['runs']} runs ({span})")
     if "profile" in result:
         _print_profile(result["profile"], result["benchmark"]["median_ms"])
 
 
 def _print_profile(partitions: list[list[dict[str, Any]]], total: float) -> None:
-    print("      ms  GMAC/s  step, output")
+    _say("      ms  GMAC/s  step, output")
     for step in (step for partition in partitions for step in partition):
         speed = step["binary_macs"] / step["milliseconds"] / 1e6 if step["milliseconds"] > 0 else 0
         rate = f"{speed:7.0f}" if speed else " " * 7
         shape = "x".join(map(str, step["shape"]))
-        print(f"{step['milliseconds']:8.3f} {rate}  {step['name']}, {shape}")
+        _say(f"{step['milliseconds']:8.3f} {rate}  {step['name']}, {shape}")
     ours = sum(step["milliseconds"] for partition in partitions for step in partition)
     host = max(total - ours, 0)
-    print(f"{host:8.3f}          the host's own operations and copying inputs and outputs")
+    _say(f"{host:8.3f}          the host's own operations and copying inputs and outputs")

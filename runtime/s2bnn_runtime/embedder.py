@@ -103,7 +103,10 @@ class Embedder:
             if isinstance(values, PictureError):
                 yield path, values
             else:
-                yield path, self._predict(values)[0]
+                try:
+                    yield path, self._predict(path, values)[0]
+                except PictureError as error:
+                    yield path, error
 
     def readable(self, paths: Iterable[Path]) -> tuple[list[Path], NDArray[Any], list[str]]:
         """Embed the pictures that can be read.
@@ -131,10 +134,11 @@ class Embedder:
         Each part is a batch of its own, so that it has the same result beside any others.
 
         Raises:
-            PictureError: If it cannot be read, or the region is not inside of it.
+            PictureError: If it cannot be read, if the region is not inside of it, or if the model
+                gives numbers that are not finite.
         """
         parts, values = self._read(path, regions)
-        return Seen(parts, *self._predict(values))
+        return Seen(parts, *self._predict(path, values))
 
     def _read(
         self, path: Path, regions: Regions
@@ -148,14 +152,22 @@ class Embedder:
         return parts, [as_input(part, self.detail, kept=None) for part in parts]
 
     def _predict(
-        self, inputs: list[NDArray[Any]]
+        self, path: Path, inputs: list[NDArray[Any]]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """The features and the maps, as in `Seen`."""
+        """The features and the maps of a picture's parts, as in `Seen`.
+
+        Raises:
+            PictureError: If one of their numbers is not finite.
+        """
         vectors: list[NDArray[np.float32]] = []
         maps: list[NDArray[np.float32]] = []
         for values in inputs:
             outputs = self.interpreter.predict(values)
             for output in outputs if isinstance(outputs, list) else [outputs]:
+                if not np.isfinite(output).all():
+                    raise PictureError(
+                        f"{path} gives numbers that are not finite; convert {self.model} again"
+                    )
                 (vectors if output.ndim == 2 else maps).append(output)
         if not vectors:
             vectors = [map_.mean(axis=(1, 2)) for map_ in maps]

@@ -111,11 +111,16 @@ def _enroll(options: argparse.Namespace) -> Rows:
         yield _counts(options, classifier)
     if options.audit:
         for found in audit(classifier):
-            yield Row(asdict(found), _describe(found))
+            first, *more = _describe(found)
+            yield Row(asdict(found), first)
+            yield from (Row(None, line) for line in more)
 
 
-def _describe(found: ClassAudit) -> str:
+def _describe(found: ClassAudit) -> list[str]:
     """The audit of a class in a few lines."""
+    if found.examples == 1:  # left out, it leaves nothing to be compared with
+        lines = [f"{found.name}: 1 example, which says nothing about the class by itself"]
+        return [*lines, *_shared(found), "  another example would help"]
     lines = [
         f"{found.name}: {100 * found.recognized:.0f} % of {found.examples} examples are nearest to "
         f"it, margin {found.margin:.4f}"
@@ -123,10 +128,14 @@ def _describe(found: ClassAudit) -> str:
     if found.confused_with is not None:
         lines[0] += f", confused with {found.confused_with}"
     lines += [f"  looks like {other}: {source}" for source, other in found.wrong]
-    lines += [f"  is an example of {other} as well: {source}" for source, other in found.shared]
+    lines += _shared(found)
     if found.another_helps:
         lines.append("  another example would help")
-    return "\n".join(lines)
+    return lines
+
+
+def _shared(found: ClassAudit) -> list[str]:
+    return [f"  is an example of {other} as well: {source}" for source, other in found.shared]
 
 
 def _confirm(options: argparse.Namespace) -> Rows:
@@ -139,7 +148,9 @@ def _confirm(options: argparse.Namespace) -> Rows:
     yield from (Row({"error": error}, "") for error in errors)
     row = _counts(options, classifier)
     known = len(paths) - added
-    said = f" ({known} were examples before)" if known else ""
+    said = (
+        f" ({known} {'was an example' if known == 1 else 'were examples'} before)" if known else ""
+    )
     yield Row({"added": added, **(row.record or {})}, row.text + said)
 
 

@@ -59,20 +59,42 @@ def write_arrays(path: str | os.PathLike[str], arrays: dict[str, ArrayLike]) -> 
     Raises:
         S2bnnError: If the file cannot be written; the file before then stays as it was.
     """
-    path = Path(path)
-    folder = path.resolve().parent
-    if not folder.is_dir():
-        raise S2bnnError(f"{folder} does not exist; check its path")
-    with file_errors(), _naming(path):
-        handle, partial = tempfile.mkstemp(suffix=".npz", dir=folder)
+    with replaced(path) as file:
+        _write_npz(file, arrays)
+
+
+@contextmanager
+def replaced(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Yield a file to be written, which replaces that at the path if the body succeeds.
+
+    A link stays a link, and the file that it leads to is replaced. It keeps its permissions.
+
+    Raises:
+        S2bnnError: If the file cannot be written; the file before then stays as it was.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise S2bnnError(f"{target.parent} does not exist; check its path")
+    with file_errors(), _naming(Path(path)):
+        handle, partial = tempfile.mkstemp(prefix=".", suffix=target.suffix, dir=target.parent)
         try:
             with os.fdopen(handle, "wb") as file:
-                _write_npz(file, arrays)
+                yield file
                 file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, folder / path.name)
+                os.fchmod(handle, _mode(target))
+                os.fsync(handle)
+            os.replace(partial, target)
         finally:
             Path(partial).unlink(missing_ok=True)
+
+
+def _mode(target: Path) -> int:
+    """The permissions of a file, or of a new one, which `tempfile` would make private."""
+    if target.exists():
+        return target.stat().st_mode & 0o777
+    umask = os.umask(0o022)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def _duplicates(options: argparse.Namespace) -> Rows:
             lines.append(f"  {score:7.4f}  {index.paths[member]}")
             record = {"path": index.paths[member], "duplicate_of": first, "score": score}
             yield Row({**record, "milliseconds": spent}, "")
-        yield Row(None, "\n".join(lines))
+        yield from (Row(None, line) for line in lines)
     if not groups:
         yield Row(None, "No two pictures show the same.")
     if options.page is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from s2bnn_runtime.errors import file_errors
+from s2bnn_runtime.files import replaced
 from s2bnn_runtime.regions import Regions
 
 _LARGEST = 1024  # pixels of the longer side
@@ -60,5 +60,5 @@ def write_heatmap(
     mask = Image.fromarray(share).resize(picture.size, Image.Resampling.BILINEAR)
     weight = _STRONGEST * np.asarray(mask)[..., np.newaxis]
     mixed = (1 - weight) * np.asarray(picture, np.float32) + weight * _RED
-    with file_errors():
-        Image.fromarray(mixed.round().astype(np.uint8)).save(path, "PNG")
+    with replaced(path) as file:
+        Image.fromarray(mixed.round().astype(np.uint8)).save(file, "PNG")

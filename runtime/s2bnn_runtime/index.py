@@ -12,12 +12,23 @@ from s2bnn_runtime.codes import BITS, encode
 from s2bnn_runtime.delegate import nearest
 from s2bnn_runtime.errors import S2bnnError
 from s2bnn_runtime.files import write_arrays
-from s2bnn_runtime.reading import map_arrays
+from s2bnn_runtime.reading import Wanted, map_arrays, match
 
 PRECISIONS = ("float", "int8", "bits")
 _SHORTLIST = 1000  # rows that are compared again in floats
 _BLOCK = 16_384  # rows that are worked on together
-_NAMES = ("space", "paths", "ends", "stamps", "vectors", "steps", "scales", "codes", "center")
+_LONGEST = 1.001  # a number of a vector of unit length, and a cosine, up to rounding
+_ARRAYS: dict[str, Wanted] = {
+    "space": (np.str_, ()),
+    "paths": (np.uint8, ("bytes",)),
+    "ends": (np.int64, ("N",)),
+    "stamps": (np.int64, ("N", 2)),
+    "vectors": (np.float32, ("N", "D")),
+    "steps": (np.int8, ("N", "D")),
+    "scales": (np.float32, ("N",)),
+    "codes": (np.uint64, ("N", BITS // 64)),
+    "center": (np.float32, ("D",)),
+}
 
 
 class PictureIndex:
@@ -70,29 +81,16 @@ class PictureIndex:
         """
         arrays = map_arrays(path)
         try:
-            space, paths, ends, stamps, vectors, steps, scales, codes, center = (
-                arrays[name] for name in _NAMES
-            )
-            count, dim = vectors.shape
-            wanted = {
-                "paths": ("u1", paths.shape[:1]),
-                "ends": ("i8", (count,)),
-                "stamps": ("i8", (count, 2)),
-                "vectors": ("f4", (count, dim)),
-                "steps": ("i1", (count, dim)),
-                "scales": ("f4", (count,)),
-                "codes": ("u8", (count, BITS // 64)),
-                "center": ("f4", (dim,)),
-            }
-            fits = space.dtype.kind == "U" and all(
-                arrays[name].dtype == np.dtype(kind) and arrays[name].shape == shape
-                for name, (kind, shape) in wanted.items()
-            )
-            steady = not count or (ends[0] >= 0 and bool((np.diff(ends) >= 0).all()))
-            fits = fits and steady and (ends[-1] if count else 0) == len(paths)
-        except (KeyError, ValueError) as error:
+            fits = match(arrays, _ARRAYS)
+        except KeyError as error:
             raise _no_index(path) from error
         if not fits:
+            raise _no_index(path)
+        space, paths, ends, stamps, vectors, steps, scales, codes, center = (
+            arrays[name] for name in _ARRAYS
+        )
+        steady = not len(ends) or (ends[0] >= 0 and bool((np.diff(ends) >= 0).all()))
+        if not steady or (ends[-1] if len(ends) else 0) != len(paths):
             raise _no_index(path)
         index = cls(str(space))
         index._paths, index._names, index._ends = None, paths, ends
@@ -123,7 +121,7 @@ class PictureIndex:
             encode(vectors, center) if len(vectors) else np.zeros((0, BITS // 64), np.uint64),
             center.astype(np.float32),
         )
-        write_arrays(path, dict(zip(_NAMES, values)))
+        write_arrays(path, dict(zip(_ARRAYS, values)))
 
     def replace(
         self,
@@ -139,6 +137,10 @@ class PictureIndex:
             paths: The paths to add.
             stamps: Size and time of change of each.
             vectors: The vector of each, `(N, D)`, of any length.
+
+        Raises:
+            S2bnnError: If the vectors have another size than those before, or if one of those
+                before is not of unit length, as in a damaged file.
         """
         gone = gone | set(paths)
         before = self.paths
@@ -151,6 +153,8 @@ class PictureIndex:
                 f"{units.shape[1]}; index into another file"
             )
         self.vectors = np.concatenate([self.vectors[kept], units]) if kept else units
+        if not (np.abs(self.vectors) <= _LONGEST).all():
+            raise _damaged()
         added = np.array(stamps, np.int64).reshape(-1, 2)
         self.stamps = np.concatenate([self.stamps[kept], added])
         self._paths = [before[number] for number in kept] + paths
@@ -181,7 +185,8 @@ class PictureIndex:
             Paths and cosines, the most similar first.
 
         Raises:
-            S2bnnError: If the vector has another size than those of the index.
+            S2bnnError: If the vector has another size than those of the index, or if one of those
+                that are found is not of unit length, as in a damaged file.
         """
         if not len(self):
             return []
@@ -195,6 +200,8 @@ class PictureIndex:
         found: list[tuple[str, float]] = []
         for number in np.argsort(-scores, kind="stable"):
             path = self._path(int(rows[number]))
+            if not abs(scores[number]) <= _LONGEST:
+                raise _damaged()
             if leave_out is None or not leave_out(path):
                 found.append((path, float(scores[number])))
             if len(found) == count:
@@ -240,4 +247,10 @@ def _products(
 def _no_index(path: str | os.PathLike[str]) -> S2bnnError:
     return S2bnnError(
         f"{os.fspath(path)} is no index of pictures; `s2bnn-run index` makes such a file"
+    )
+
+
+def _damaged() -> S2bnnError:
+    return S2bnnError(
+        "the index is damaged (a vector is not of unit length); remove its file, and index again"
     )

@@ -119,10 +119,12 @@ def _normal(options: argparse.Namespace) -> Rows:
         "threshold": normal.threshold,
         "most_unusual": [str(path) for path in highest],
     }
-    yield Row(record, _describe(record))
+    first, *more = _describe(record)
+    yield Row(record, first)
+    yield from (Row(None, line) for line in more)
 
 
-def _describe(record: dict[str, Any]) -> str:
+def _describe(record: dict[str, Any]) -> list[str]:
     rate, count = record["false_alarms"], record["different"]
     lines = [
         f"{record['normal']}: {count} different pictures of {record['pictures']}, method "
@@ -135,7 +137,7 @@ def _describe(record: dict[str, Any]) -> str:
             f"{round(1 / rate)} on they do."
         )
     lines += ["The most unusual of them, which should be normal:", *record["most_unusual"]]
-    return "\n".join(lines)
+    return lines
 
 
 def _inspect(options: argparse.Namespace) -> Rows:

@@ -16,6 +16,8 @@ from s2bnn_runtime.delegate import check_model, load_delegate, refusal
 from s2bnn_runtime.errors import S2bnnError, file_errors
 from s2bnn_runtime.hosts import Host, find_host
 
+_MOST_THREADS = 1024
+
 
 class Interpreter:
     """Run a `.tflite` with Larq Compute Engine's operations in the installed TFLite interpreter.
@@ -25,7 +27,7 @@ class Interpreter:
 
     Args:
         model: The path of a `.tflite`, or its content.
-        num_threads: The number of threads for one prediction, at least 1.
+        num_threads: The number of threads for one prediction, from 1 to 1024.
         host: The TFLite interpreter to use; defaults to the first that is installed.
         kernels: See `load_delegate`.
         fuse: See `load_delegate`.
@@ -46,8 +48,8 @@ class Interpreter:
         fuse: bool | None = None,
         profile: str | None = None,
     ) -> None:
-        if num_threads < 1:
-            raise S2bnnError(f"num_threads must be at least 1, not {num_threads}")
+        if not 1 <= num_threads <= _MOST_THREADS:
+            raise S2bnnError(f"the number of threads is 1 to {_MOST_THREADS}, not {num_threads}")
         self._content = _read(model)
         check_model(self._content)
         self._num_threads = num_threads

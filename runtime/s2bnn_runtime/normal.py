@@ -14,13 +14,31 @@ from s2bnn_runtime.errors import S2bnnError
 from s2bnn_runtime.files import write_arrays
 from s2bnn_runtime.gaussian import Gaussian
 from s2bnn_runtime.patch_memory import PatchMemory
-from s2bnn_runtime.reading import read_arrays
-from s2bnn_runtime.regions import Box, Regions
+from s2bnn_runtime.reading import Wanted, match, read_arrays
+from s2bnn_runtime.regions import MOST_TILES, Box, Regions
 from s2bnn_runtime.thresholds import FEWEST, check_rate, choose_threshold
 
 METHODS: dict[str, type[Gaussian] | type[PatchMemory]] = {
     "gaussian": Gaussian,
     "patches": PatchMemory,
+}
+_ARRAYS: dict[str, Wanted] = {
+    "method": (np.str_, ()),
+    "space": (np.str_, ()),
+    "roi": (np.integer, ("sides",)),
+    "tiles": (np.integer, ()),
+    "false_alarms": (np.floating, ()),
+    "threshold": (np.floating, ()),
+    "held_out": (np.floating, ("pictures",)),
+}
+_DETECTORS: dict[str, dict[str, Wanted]] = {
+    "gaussian": {
+        "mean": (np.floating, ("D",)),
+        "directions": (np.floating, ("K", "D")),
+        "variances": (np.floating, ("K",)),
+        "rest": (np.floating, (1,)),
+    },
+    "patches": {"places": (np.floating, ("M", "C"))},
 }
 _FOLDS = 10
 _SAME = 1e-4  # pictures whose features differ by less, relative to their length, are the same
@@ -49,8 +67,16 @@ class Normal:
     held_out: NDArray[np.float64]
 
     def heat(self, seen: Seen) -> NDArray[np.float64]:
-        """How unusual each place of a picture is; of a Gaussian each tile, `(H, W)`."""
-        return self.regions.grid(self.detector.heat(sample_of(self.method, seen)))
+        """How unusual each place of a picture is; of a Gaussian each tile, `(H, W)`.
+
+        Raises:
+            S2bnnError: If that is no finite number.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # which the result shows
+            heat = self.regions.grid(self.detector.heat(sample_of(self.method, seen)))
+        if not np.isfinite(heat).all():
+            raise S2bnnError("the scores are not finite; learn again with `s2bnn-run normal`")
+        return heat
 
     def score(self, seen: Seen) -> float:
         """How unusual a picture is: the largest of all its places and tiles."""
@@ -83,7 +109,9 @@ class Normal:
         arrays = read_arrays(path)
         try:
             method = str(arrays["method"])
-            roi = tuple(int(side) for side in arrays["roi"].reshape(-1))
+            if not match(arrays, _ARRAYS | _DETECTORS[method]):
+                raise ValueError("its arrays do not match")
+            roi = tuple(int(side) for side in arrays["roi"])
             tiles = int(arrays["tiles"])
             detector = _detector(method, arrays)
             found = cls(
@@ -95,7 +123,8 @@ class Normal:
                 float(arrays["threshold"]),
                 arrays["held_out"].astype(np.float64),
             )
-            if not (tiles >= 1 and np.isfinite(found.threshold) and 0 < found.false_alarms < 1):
+            choose_threshold(found.held_out, found.false_alarms)  # which checks both
+            if not (1 <= tiles <= MOST_TILES and np.isfinite(found.threshold)):
                 raise ValueError("its numbers make no sense")
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise S2bnnError(
@@ -191,18 +220,15 @@ def _distinct(samples: list[NDArray[np.float32]]) -> list[int]:
 def _detector(method: str, arrays: dict[str, NDArray[Any]]) -> Gaussian | PatchMemory:
     if method == "patches":
         places = arrays["places"].astype(np.float32)
-        if places.ndim != 2 or not places.size or not np.isfinite(places).all():
+        if not places.size or not np.isfinite(places).all():
             raise ValueError("its places make no sense")
         return PatchMemory(places)
-    if method != "gaussian":
-        raise ValueError("its method is not known")
     names = ("mean", "directions", "variances", "rest")
     mean, directions, variances, rest = (arrays[name].astype(np.float64) for name in names)
-    if (
-        (mean.ndim, rest.shape) != (1, (1,))
-        or directions.shape != (len(variances), len(mean))
-        or not all(np.isfinite(values).all() for values in (mean, directions, variances, rest))
-        or not ((variances > 0).all() and rest[0] > 0)
+    if not (
+        all(np.isfinite(values).all() for values in (mean, directions, variances, rest))
+        and (variances > 0).all()
+        and rest[0] > 0
     ):
         raise ValueError("its Gaussian makes no sense")
     return Gaussian(mean, directions, variances, rest)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import html
 import io
-import os
 from pathlib import Path
 
-from s2bnn_runtime.errors import PictureError, S2bnnError, file_errors
+from s2bnn_runtime.errors import PictureError, S2bnnError
+from s2bnn_runtime.files import replaced
 from s2bnn_runtime.images import read_picture
 
 _SIDE = 120  # pixels of a thumbnail
@@ -40,11 +40,9 @@ def write_page(path: Path, title: str, groups: list[tuple[str, list[str]]]) -> N
         parts += [_figure(member) for member in members[:_MOST]]
         if len(members) > _MOST:
             parts.append(f"<p>and {len(members) - _MOST} more</p>")
-    partial = path.with_name(f".{path.name}.partial")
-    with file_errors():
+    with replaced(path) as file:
         # Names of files may hold bytes that are not UTF-8.
-        partial.write_bytes("\n".join(parts).encode(errors="backslashreplace"))
-        os.replace(partial, path)
+        file.write("\n".join(parts).encode(errors="backslashreplace"))
 
 
 def check_page(path: Path) -> None:

@@ -16,13 +16,26 @@ from numpy.typing import ArrayLike, NDArray
 from s2bnn_runtime.clusters import cluster
 from s2bnn_runtime.errors import S2bnnError, file_errors
 from s2bnn_runtime.files import write_arrays
-from s2bnn_runtime.reading import read_arrays
+from s2bnn_runtime.reading import Wanted, match, read_arrays
 from s2bnn_runtime.thresholds import class_thresholds
 from s2bnn_runtime.words import Words, no_such_name
 
 ENOUGH_EXAMPLES = 5  # of a class, with which a threshold for it makes sense
 _MOST_EXAMPLES = 100  # of each class that are kept, so that the file is bounded
 _MOST_PROTOTYPES = 16  # of a class
+_ARRAYS: dict[str, Wanted] = {
+    "names": (np.str_, ("K",)),
+    "sums": (np.floating, ("K", "D")),
+    "counts": (np.integer, ("K",)),
+    "threshold": (np.floating, ()),
+}
+_EXAMPLES: dict[str, Wanted] = {
+    "space": (np.str_, ()),
+    "examples": (np.floating, ("M", "numbers")),
+    "sources": (np.str_, ("M",)),
+    "kept": (np.integer, ("K",)),
+    "splits": (np.integer, ("K",)),
+}
 _SAME = 1e-6  # examples whose cosine is nearer to 1 are the same picture
 
 
@@ -404,13 +417,10 @@ class PrototypeClassifier:
                 f"{path} holds no enrolled classes; `s2bnn-run enroll` or `s2bnn words` makes "
                 "such a file"
             ) from error
-        numbers = counts.dtype.kind in "iu" and {sums.dtype.kind, threshold.dtype.kind} <= {"f"}
-        empty = sums.shape == (0,)  # as `save` writes them after the last class was forgotten
+        if sums.shape == (0,):  # as `save` writes them after the last class was forgotten
+            sums = arrays["sums"] = sums.reshape(0, 0)
         if not (
-            numbers
-            and names.dtype.kind == "U"
-            and (names.ndim, sums.ndim + empty, counts.ndim, threshold.ndim) == (1, 2, 1, 0)
-            and len(names) == len(sums) == len(counts)
+            match(arrays, _ARRAYS)
             and len(set(names.tolist())) == len(names)
             and np.isfinite(sums).all()
             and (counts > 0).all()
@@ -444,11 +454,9 @@ class PrototypeClassifier:
             arrays[name] for name in ("examples", "sources", "kept", "splits")
         )
         if (
-            len(kept) != len(self._sums)
-            or len(splits) != len(self._sums)
+            not match(arrays, _ARRAYS | _EXAMPLES)
             or not ((splits >= 1) & (splits <= _MOST_PROTOTYPES)).all()
             or kept.sum() != len(examples)
-            or len(sources) != len(examples)
             or (kept < 0).any()
             or (kept > list(self._counts.values())).any()
             or (len(examples) and examples.shape[1] != self._dim())

@@ -7,6 +7,7 @@ import math
 import os
 import stat
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +18,8 @@ from s2bnn_runtime.errors import S2bnnError, file_errors, one_line
 
 _LOCAL_HEADER = 30  # bytes of a zip member before its name
 LIMIT = 2**28  # bytes of one file, and of all arrays in it together
+
+Wanted = tuple[type[np.generic], tuple[str | int, ...]]  # the kind of an array, and its shape
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
@@ -81,6 +84,32 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
         except Exception as error:  # a damaged file can raise nearly anything inside a decoder
             reason = one_line(error)[:200] or type(error).__name__
             raise S2bnnError(f"{os.fspath(path)} is damaged ({reason})") from error
+
+
+def match(arrays: Mapping[str, NDArray[Any]], wanted: Mapping[str, Wanted]) -> bool:
+    """Whether arrays have the kinds and shapes of a format; further ones are left alone.
+
+    >>> match({"a": np.zeros((2, 3))}, {"a": (np.floating, ("N", 3))})
+    True
+
+    Args:
+        arrays: The arrays of a file.
+        wanted: The kind of each, and its shape, in which sizes of the same name are the same.
+
+    Raises:
+        KeyError: If an array is missing.
+    """
+    sizes: dict[str | int, int] = {}
+    for name, (kind, shape) in wanted.items():
+        array = arrays[name]
+        if not (np.issubdtype(array.dtype, kind) and array.dtype.isnative):
+            return False
+        if array.ndim != len(shape):
+            return False
+        for size, found in zip(shape, array.shape):
+            if sizes.setdefault(size, size if isinstance(size, int) else found) != found:
+                return False
+    return True
 
 
 def map_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from s2bnn_runtime.errors import PictureError
 
 _LARGEST_PLACE = 2**24  # pixels
-_MOST_TILES = 16  # along each side
+MOST_TILES = 16  # along each side
 
 Box = tuple[int, int, int, int]  # left, top, width and height in pixels of the upright picture
 
@@ -88,6 +88,6 @@ def read_roi(text: str) -> Box:
 
 def read_tiles(text: str) -> int:
     """Read the number of tiles from the command line."""
-    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= _MOST_TILES:
-        raise argparse.ArgumentTypeError(f"a number from 1 to {_MOST_TILES} is needed, not {text}")
+    if not text.isascii() or not text.isdecimal() or not 1 <= int(text) <= MOST_TILES:
+        raise argparse.ArgumentTypeError(f"a number from 1 to {MOST_TILES} is needed, not {text}")
     return int(text)

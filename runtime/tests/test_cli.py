@@ -5,6 +5,9 @@ sentence each.
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -180,3 +183,54 @@ def test_paths_that_cannot_be_used_are_named_as_they_were_given(model, tmp_path,
     with pytest.raises(S2bnnError, match=f"^{folder} is a folder"):
         write_arrays(folder, {"a": np.zeros(3)})
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_verb_that_is_misspelt_is_offered(model, pictures, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = complain(capsys, "enrol", model, "classes.npz", "--audit")
+    assert said == "s2bnn-run: there is no verb 'enrol'; did you mean enroll?"
+    shutil.copy(model, "enrol")  # a model may have any name
+    assert "median" in say(capsys, "enrol", "--benchmark", "--runs", 1)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+def test_output_to_a_full_disk_is_one_sentence(model, pictures):
+    command = [sys.executable, "-c", "import sys; from s2bnn_runtime.cli import main; main()"]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [*command, str(model), str(pictures / "b.png")],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    sentences = [line for line in ended.stderr.splitlines() if line.startswith("s2bnn-run: ")]
+    assert sentences == ["s2bnn-run: the output cannot be written (No space left on device)"]
+    assert "Traceback" not in ended.stderr and "ignored" not in ended.stderr
+
+
+def test_a_name_of_two_lines_is_printed_on_one(model, pictures, tmp_path, capsys):
+    folder = tmp_path / "named"
+    folder.mkdir()
+    shutil.copy(pictures / "b.png", folder / "a\n 0.99  forged.png")
+    printed = say(capsys, model, folder, "--top-k", 1)
+    assert len(printed.splitlines()) == 3
+    assert "a\\n 0.99  forged.png" in printed
+
+
+def test_numbers_that_are_not_finite_are_never_printed(tmp_path, pictures, capsys):
+    """As of a model whose weights are damaged: every verb says so, and keeps what was there."""
+    network = Network((1, 12, 8, 3))
+    y = network.bconv(network.conv(network.x, 32, (3, 3), (2, 2), "SAME"), CLASSES)
+    axes = network.constant(np.array([1, 2], np.int32))
+    scores = network.op("MEAN", [y[0], axes], (1, CLASSES), schema.ReducerOptionsT())
+    wrong = network.add(scores, (network.constant(np.full((1, CLASSES), np.nan, np.float32)),))
+    damaged = tmp_path / "damaged.tflite"
+    damaged.write_bytes(network.build([network.x[0]], [wrong[0]]))
+    picture, output = pictures / "b.png", tmp_path / "output.npz"
+    said = f"{picture} gives numbers that are not finite; convert "
+    assert main([str(damaged), str(picture), "--json"]) == 1
+    assert said in capsys.readouterr().err
+    for verb in (["enroll", damaged, output, "x"], ["normal", damaged, output]):
+        assert said in complain(capsys, *verb, picture)
+    assert said in complain(capsys, "search", damaged, picture, pictures / "a.jpg")
+    assert not output.exists()

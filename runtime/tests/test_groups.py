@@ -157,6 +157,8 @@ def test_a_file_of_an_earlier_version_works_and_rejects_nothing(tmp_path):
         {"examples": np.zeros((3, 5), np.float32)},
         {"examples": np.full((3, 2), np.nan, np.float32)},
         {"sources": np.array(["a"])},
+        {"splits": np.array([1j, 1j])},
+        {"kept": np.array([2.0, 1.0])},
         {"space": None},
     ],
 )

@@ -207,6 +207,11 @@ def test_a_full_disk_keeps_the_file_before(tmp_path, monkeypatch):
         {"codes": np.zeros((4, 2), np.int64)},
         {"ends": np.array([3, 2, 9, 9])},
         {"ends": np.array([3, 6, 9, 10**9])},
+        {"ends": np.array(9)},
+        {"ends": np.zeros(0, np.int64)},
+        {"ends": np.array(["3", "6", "9", "12"])},
+        {"paths": np.array(3, np.uint8)},
+        {"center": np.zeros(24, ">f4")},
         {"space": np.array(3)},
         {"stamps": None},
     ],
@@ -219,6 +224,21 @@ def test_a_file_of_another_kind_is_refused(change, tmp_path):
     np.savez(path, **{name: value for name, value in changed.items() if value is not None})
     with pytest.raises(S2bnnError, match="is no index of pictures"):
         PictureIndex.load(path)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, 1e30])
+def test_a_vector_that_is_damaged_is_neither_found_nor_written(number, tmp_path):
+    path = tmp_path / "index.npz"
+    index_of(made(4), path)
+    with np.load(path) as arrays:
+        changed = dict(arrays)
+    changed["vectors"][2, 5] = number
+    np.savez(path, **changed)
+    index = PictureIndex.load(path)
+    with pytest.raises(S2bnnError, match="is damaged .* index again"):
+        index.search(np.ones(24, np.float32), 4)
+    with pytest.raises(S2bnnError, match="is damaged .* index again"):
+        index.replace(set(), [], [], np.zeros((0, 24), np.float32))
 
 
 def test_a_damaged_file_is_refused(tmp_path):

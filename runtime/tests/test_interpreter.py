@@ -274,7 +274,7 @@ def test_a_delegate_serves_several_interpreters(host):
 
 
 def test_each_error_says_what_is_wrong(host, tmp_path):
-    with pytest.raises(S2bnnError, match=r"^num_threads must be at least 1, not 0$"):
+    with pytest.raises(S2bnnError, match=r"^the number of threads is 1 to 1024, not 0$"):
         Interpreter(Bconv().model(), 0, host=host)
     missing = tmp_path / "none.tflite"
     with pytest.raises(S2bnnError, match=f"^{missing} does not exist; check its path$"):

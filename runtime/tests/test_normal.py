@@ -140,12 +140,29 @@ def test_tiles_are_joined_and_the_largest_counts(tmp_path):
     assert normal.score(Seen([], sample, None)) == heat.max() > normal.threshold
 
 
+def test_scores_that_are_not_finite_are_no_scores(tmp_path):
+    path = tmp_path / "normal.npz"
+    learn(vectors(8, 0), "gaussian", **SETTINGS)[0].save(path)
+    with np.load(path) as arrays:
+        changed = {**arrays, "rest": np.array([1e-30])}
+    np.savez(path, **changed)
+    with pytest.raises(S2bnnError, match="the scores are not finite; learn again"):
+        Normal.load(path).score(Seen([], np.full((1, 40), np.inf, np.float32), None))
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"method": "other"},
         {"threshold": np.nan},
         {"tiles": 0},
+        {"tiles": 10**6},
+        {"tiles": np.array([1, 1])},
+        {"held_out": np.float64(1)},
+        {"held_out": np.ones(3)},
+        {"held_out": np.full(8, np.nan)},
+        {"variances": np.ones((3, 1))},
+        {"directions": np.array("a")},
         {"roi": np.array([1, 2, 3])},
         {"roi": np.array([1, 2, 0, 3])},
         {"mean": np.zeros(3)},
