@@ -1,9 +1,9 @@
 """Networks from images to features, by name, and the head from features to embeddings."""
 
 import s2bnn_tf.checked  # noqa: F401
-from s2bnn_tf.backbones import bnext as _bnext  # noqa: F401  (registers it)
-from s2bnn_tf.backbones import mobilenet as _mobilenet  # noqa: F401
+from s2bnn_tf.backbones import mobilenet as _mobilenet  # noqa: F401  (registers it)
 from s2bnn_tf.backbones import zoo as _zoo  # noqa: F401  (registers the networks of Larq Zoo)
+from s2bnn_tf.backbones.bnext import Recoupling
 from s2bnn_tf.backbones.convnext import CONVNEXT_SIZES
 from s2bnn_tf.backbones.efficientnet import efficientnet_lite0
 from s2bnn_tf.backbones.heads import DEFAULT_HEAD, Encoder, projection_head
@@ -51,6 +51,7 @@ __all__ = [
     "QUICKNET_SIZES",
     "VIT_SIZES",
     "Encoder",
+    "Recoupling",
     "ReverseImage",
     "backbone_names",
     "backbone_options",

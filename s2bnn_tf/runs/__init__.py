@@ -3,7 +3,7 @@
 import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.runs.augmentation import build_augmentation
 from s2bnn_tf.runs.checkpoints import CheckpointStore
-from s2bnn_tf.runs.from_tflite import copy_tflite, settle_statistics
+from s2bnn_tf.runs.from_tflite import copy_tflite
 from s2bnn_tf.runs.init_from import restore_run
 from s2bnn_tf.runs.keras_backbone import (
     identity_of,
@@ -25,6 +25,7 @@ from s2bnn_tf.runs.run_directory import (
     plugins_of,
     save_encoder,
 )
+from s2bnn_tf.runs.statistics import settle_statistics
 from s2bnn_tf.runs.weights_files import count_weights
 from s2bnn_tf.runs.zoo_weights import import_zoo
 

@@ -3,236 +3,151 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
+from s2bnn_tf.backbones import QUICKNET_SIZES, ReverseImage, backbone_names
 from s2bnn_tf.errors import ConfigError, ModelError
-from s2bnn_tf.tflite import Operation, TFLiteGraph, read_graph, unpack_signs
+from s2bnn_tf.layers import BinaryConv2D
+from s2bnn_tf.runs.file_operations import FileOperations, MismatchError
+from s2bnn_tf.runs.neighbors import sources
+from s2bnn_tf.runs.statistics import can_settle
+from s2bnn_tf.runs.unfolding import Unfolding
+from s2bnn_tf.runs.unfolding_rules import RULES, without_reversal
+from s2bnn_tf.tflite import TFLiteGraph, read_graph
 
 keras = tf.keras
 
-# The size of the latent weights, which the file does not hold: their mean after training.
-_LATENT = 0.045
-_STEM_CHANNELS = 32  # at width 1
+# The channels of the last map, at width 1
+_CHANNELS = {"reactnet": 1024, "bnext": 1024, **dict.fromkeys(QUICKNET_SIZES, 512)}
 _STEMS = {8: "small", 16: "medium", 32: "imagenet"}  # by the pixels to one place of the last map
 
 
-class _Binary(NamedTuple):
-    """What the file holds of one binary convolution and the activation behind it."""
-
-    threshold: NDArray[np.float32]  # (I,), added before the sign
-    signs: NDArray[np.float32]  # (h, w, I, O)
-    multiplier: NDArray[np.float32]  # (O,)
-    bias: NDArray[np.float32]  # (O,)
-    shift_in: NDArray[np.float32]  # (O,)
-    slope: NDArray[np.float32]  # (O,)
-
-
 def copy_tflite(path: str | Path, backbone: keras.Model) -> None:
-    """Give a ReActNet the features of a file that was converted from one.
+    """Give a network the features of a file that was converted from one like it.
 
     A file holds the sign of each binary weight and what was folded together: a scale and a shift
-    per output channel, a threshold per input channel, a slope. The latent weights become the signs
-    times a constant, and the statistics of the BatchNormalizations 0 and 1, with which the features
-    are those of the file. `settle_statistics` makes them fit to train from.
+    per output channel, a threshold per input channel; and, as they are, slopes, gates and the
+    kernels of real numbers. The latent weights become the signs times a constant, and the
+    statistics of most BatchNormalizations 0 and 1, with which the features are those of the file.
+    `settle_statistics` makes them fit to train from.
 
     Args:
-        path: The `.tflite`, by `s2bnn convert` from a `reactnet` of 1-bit weights, of any head.
-        backbone: A `reactnet`, whose weights are replaced; its latent weights may be real.
+        path: The `.tflite`, by `s2bnn convert` from a network of 1-bit weights, of any head but
+            a map from its middle.
+        backbone: A `reactnet`, a `bnext`, a `quicknet`, or another functional network of
+            `BinaryConv2D` and the layers in `RULES`, whose weights are replaced; its latent weights
+            may be real.
 
     Raises:
         ModelError: If the file cannot be read, or holds another kind of network.
-        ConfigError: If its width or its stem is another one.
+        ConfigError: If the network has other layers, or if the file's backbone, width or stem is
+            another one.
     """
     graph = read_graph(path)
-    if backbone.name != "reactnet":
+    _check_layers(path, backbone)
+    _check_same_network(path, graph, backbone)
+    try:
+        _unfold(backbone, FileOperations(graph)).assign()
+    except (MismatchError, ValueError) as error:  # or arrays do not fit each other
+        raise ModelError(
+            f"student.init_from: {path} is not what `s2bnn convert` makes of a {backbone.name} "
+            "with 1-bit weights; name such a file, or a run directory."
+        ) from error
+
+
+def _unfold(backbone: keras.Model, operations: FileOperations) -> Unfolding:
+    """Compare each layer with the operation that makes its output, from the last to the first.
+
+    The order of its inputs tells which operations belong to the layers before it, also where
+    branches look alike.
+    """
+    own = Unfolding(operations)
+    last, end = backbone.layers[-1], operations.features()
+    if end is None:  # a map alone, perhaps turned back
+        (last,), (output,) = sources(last), operations.graph.outputs
+        end = without_reversal(operations, output)
+    own.tensors[last.name] = end
+    for layer in reversed(backbone.layers):  # each comes after all that read its output
+        if layer.name not in own.tensors:
+            continue  # behind the map
+        found = RULES[type(layer)](own, layer, own.tensors[layer.name])
+        before = sources(layer)
+        if len(found) != len(before):
+            raise MismatchError(f"{layer.name} has another number of inputs")
+        for source, tensor in zip(before, found):
+            if own.tensors.setdefault(source.name, tensor) != tensor:
+                raise MismatchError(f"{source.name} would be two tensors")
+    return own
+
+
+def _check_layers(path: str | Path, backbone: keras.Model) -> None:
+    """Refuse a network of other layers, or without binary ones."""
+    is_binary = any(isinstance(layer, BinaryConv2D) for layer in backbone.layers)
+    unknown = [
+        layer.name
+        for layer in backbone.layers
+        if type(layer) not in RULES
+        or (isinstance(layer, keras.layers.BatchNormalization) and not can_settle(layer))
+    ]
+    if is_binary and not unknown:
+        return
+    reason = f"its layer {unknown[0]} is not known" if is_binary else "it has no binary layers"
+    raise ConfigError(
+        f"student.init_from: {path} is a file, and a {backbone.name} cannot begin as one, because "
+        f"{reason}; name the run directory that it was converted from."
+    )
+
+
+def _check_same_network(path: str | Path, graph: TFLiteGraph, backbone: keras.Model) -> None:
+    """Refuse a file whose backbone, width, stem or channels are others, with their names.
+
+    A file that does not name a network of ours is left to the comparison of layers.
+    """
+    pattern = re.compile(r"\bdeployed/(\w+)/")
+    named = {match for tensor in graph.tensors for match in pattern.findall(tensor.name)}
+    named &= set(backbone_names())
+    if not named or len(graph.inputs) != 1:
+        return
+    name = backbone.name
+    _check_equal(path, "student.backbone", name if name in named else min(named), name)
+    layers = [layer for layer in backbone.layers if isinstance(layer, BinaryConv2D)]
+    operations = graph.binary_convolutions()
+    if len(operations) < len(layers):
+        raise ModelError(
+            f"student.init_from: {path} has only {len(operations)} of the {len(layers)} binary "
+            f"convolutions of a {name}, as a map may have; convert with --head none."
+        )
+    if name in _CHANNELS:
+        image, last = (graph.tensors[i] for i in (graph.inputs[0], operations[-1].outputs[0]))
+        reverses = any(operation.name == "REVERSE_V2" for operation in graph.operations)
+        theirs = _options(name, image.shape, last.shape, reverses)
+        reverses = any(type(layer) is ReverseImage for layer in backbone.layers)
+        ours = _options(name, backbone.input_shape, layers[-1].output_shape, reverses)
+        for key, found in theirs.items():
+            _check_equal(path, key, found, ours[key])
+
+
+def _options(
+    name: str, image: tuple[int, ...], last: tuple[int, ...], reverses: bool
+) -> dict[str, Any]:
+    """The options that show in the shapes of the picture and of the last map, if they are maps."""
+    if len(image) != 4 or len(last) != 4 or not last[1]:
+        return {}
+    return {
+        "student.width": last[3] / _CHANNELS[name],
+        "student.stem": _STEMS.get(round(image[1] / last[1])),
+        "student.reverse_input": reverses,
+        "data.channels": image[3],
+    }
+
+
+def _check_equal(path: str | Path, key: str, theirs: Any, ours: Any) -> None:
+    if theirs != ours:
         raise ConfigError(
-            f"student.init_from: {path} is a file, and only a reactnet can begin as one; name the "
-            "run directory that it was converted from."
+            f"student.init_from: {path} has {key} {theirs}, this recipe has {ours}; "
+            f"make them the same: --set {key}={json.dumps(theirs)}."
         )
-    reader = _Reader(graph, path)
-    stem, found, last = reader.read()
-    _check_same_network(path, stem[0], reader.stride, graph, backbone)
-    _set_stem(backbone, *stem)
-    for index, binary in enumerate(found):
-        _set_binary(backbone, index, binary)
-    backbone.get_layer(f"block{len(found) // 2}_rprelu2").shift_out.assign(last)
-
-
-def settle_statistics(backbone: keras.Model, views: tf.Tensor) -> None:
-    """Let each BatchNormalization know its input's statistics; what it computes stays the same.
-
-    In training it normalizes by those of the batch. With a scale and a shift that belong to other
-    ones, the first step would see another network.
-
-    Args:
-        backbone: A functional network.
-        views: Normalized pictures, `(B, H, W, C)`.
-    """
-    norms = [x for x in backbone.layers if isinstance(x, keras.layers.BatchNormalization)]
-    inputs = keras.Model(backbone.input, [norm.input for norm in norms])(views, training=False)
-    for norm, values in zip(norms, inputs):
-        gamma, beta, mean, variance = (np.asarray(value) for value in norm.get_weights())
-        scale = gamma / np.sqrt(variance + norm.epsilon)
-        shift = beta - scale * mean
-        values = np.asarray(values, np.float64).reshape(-1, len(gamma))
-        mean, variance = values.mean(axis=0), values.var(axis=0)
-        gamma = scale * np.sqrt(variance + norm.epsilon)
-        norm.set_weights([gamma, shift + scale * mean, mean, variance])
-
-
-class _Reader:
-    """Reads a file as what a ReActNet becomes.
-
-    Attributes:
-        stride: The pixels of the picture to one place of the last map.
-    """
-
-    def __init__(self, graph: TFLiteGraph, path: str | Path):
-        self.graph, self.path, self.stride = graph, path, 0
-        self.makers = {index: item for item in graph.operations for index in item.outputs}
-
-    def read(self) -> tuple[list[NDArray[np.float32]], list[_Binary], NDArray[np.float32]]:
-        """The stem's kernel and bias, the 26 binary convolutions, and the last shift."""
-        kinds = ("CONV_2D", "LceBconv2d")
-        convolutions = [x for x in self.graph.operations if x.name in kinds]
-        if [x.name for x in convolutions] != [kinds[0], *[kinds[1]] * 26]:
-            raise self._another()
-        first, *binary = convolutions
-        stem = [self._constant(first, place) for place in (1, 2)]
-        found = [self._binary(operation) for operation in binary]
-        _, activation = self._activation(binary[-1])
-        height = self.graph.tensors[self.graph.inputs[0]].shape[1]
-        self.stride = round(height / self.graph.tensors[activation.outputs[0]].shape[1])
-        last = next(self._constants_added(activation.outputs[0]), None)
-        return stem, found, np.zeros(len(found[-1].bias), np.float32) if last is None else last
-
-    def _binary(self, operation: Operation) -> _Binary:
-        bits = self._constant(operation, 1, np.int32)
-        quantize = self.makers.get(operation.inputs[0])
-        if quantize is None or quantize.name != "LceQuantize":
-            raise self._another()
-        before = self.makers.get(quantize.inputs[0])
-        channels = int(operation.options["channels_in"])
-        threshold = np.zeros(channels, np.float32)
-        if before is not None and before.name == "ADD":
-            given = self._added(before)
-            threshold = threshold if given is None else given
-        shift, activation = self._activation(operation)
-        return _Binary(
-            threshold,
-            np.transpose(unpack_signs(bits, channels), (1, 2, 3, 0)),
-            self._constant(operation, 2),
-            self._constant(operation, 3),
-            shift,
-            self._constant(activation, 1).reshape(-1),
-        )
-
-    def _activation(self, operation: Operation) -> tuple[NDArray[np.float32], Operation]:
-        """What is added between a convolution and its PRELU, without the shortcut, and that."""
-        shift = np.zeros(self.graph.tensors[operation.outputs[0]].shape[-1:], np.float32)
-        for _ in range(3):
-            (operation,) = self._readers(operation.outputs[0]) or (operation,)
-            if operation.name == "PRELU":
-                return shift, operation
-            if operation.name != "ADD":
-                break
-            given = self._added(operation)
-            shift = shift if given is None else shift + given
-        raise self._another()
-
-    def _constants_added(self, tensor: int) -> Iterator[NDArray[np.float32]]:
-        for operation in self._readers(tensor):
-            given = self._added(operation) if operation.name == "ADD" else None
-            if given is not None:
-                yield given
-
-    def _added(self, operation: Operation) -> NDArray[np.float32] | None:
-        """The constant that an ADD adds; None if it adds two maps."""
-        constants = [self.graph.tensors[index].constant for index in operation.inputs]
-        found = [np.asarray(c, np.float32).reshape(-1) for c in constants if c is not None]
-        return found[0] if found else None
-
-    def _constant(
-        self, operation: Operation, place: int, dtype: type[np.generic] = np.float32
-    ) -> NDArray[Any]:
-        index = operation.inputs[place] if len(operation.inputs) > place else -1
-        constant = self.graph.tensors[index].constant if index >= 0 else None
-        if constant is None or constant.dtype != dtype:
-            raise self._another()
-        return constant
-
-    def _readers(self, tensor: int) -> list[Operation]:
-        return [item for item in self.graph.operations if tensor in item.inputs]
-
-    def _another(self) -> ModelError:
-        return ModelError(
-            f"student.init_from: {self.path} is not what `s2bnn convert` makes of a reactnet with "
-            "1-bit weights; name such a file, or a run directory."
-        )
-
-
-def _check_same_network(
-    path: str | Path,
-    kernel: NDArray[np.float32],
-    stride: int,
-    graph: TFLiteGraph,
-    backbone: keras.Model,
-) -> None:
-    """Refuse a file whose network has another width, another stem or other channels."""
-    reversed_ = any(operation.name == "REVERSE_V2" for operation in graph.operations)
-    found = {
-        "student.width": kernel.shape[0] / _STEM_CHANNELS,
-        "student.stem": _STEMS.get(stride),
-        "student.reverse_input": reversed_,
-        "data.channels": kernel.shape[3],
-    }
-    ours = backbone.get_layer("stem_conv").kernel.shape
-    last = backbone.get_layer("pool").input_shape[1]
-    wanted = {
-        "student.width": ours[3] / _STEM_CHANNELS,
-        "student.stem": _STEMS.get(round(backbone.input_shape[1] / last)),
-        "student.reverse_input": any(layer.name == "reverse" for layer in backbone.layers),
-        "data.channels": ours[2],
-    }
-    for key, theirs in found.items():
-        if theirs != wanted[key]:
-            raise ConfigError(
-                f"student.init_from: {path} has {key} {theirs}, this recipe has {wanted[key]}; "
-                f"make them the same: --set {key}={json.dumps(theirs)}."
-            )
-
-
-def _set_stem(
-    backbone: keras.Model, kernel: NDArray[np.float32], bias: NDArray[np.float32]
-) -> None:
-    backbone.get_layer("stem_conv").kernel.assign(np.transpose(kernel, (1, 2, 3, 0)))
-    _set_norm(backbone.get_layer("stem_bn"), np.ones_like(bias), bias)
-
-
-def _set_binary(backbone: keras.Model, index: int, found: _Binary) -> None:
-    block, second = index // 2 + 1, index % 2
-    layer = backbone.get_layer(f"block{block}_conv{('3x3', '1x1')[second]}")
-    layer.kernel.assign(_LATENT * found.signs)
-    layer.input_quantizer.bias.assign(found.threshold)
-    norm = backbone.get_layer(f"block{block}_bn{second + 1}")
-    _set_norm(norm, found.multiplier / _LATENT, found.bias)
-    activation = backbone.get_layer(f"block{block}_rprelu{second + 1}")
-    activation.shift_in.assign(found.shift_in)
-    activation.slope.assign(found.slope.reshape(activation.slope.shape))
-    activation.shift_out.assign(tf.zeros_like(activation.shift_out))
-
-
-def _set_norm(
-    norm: keras.layers.BatchNormalization,
-    scale: NDArray[np.float32],
-    shift: NDArray[np.float32],
-) -> None:
-    """Let a BatchNormalization with the statistics 0 and 1 compute `scale * x + shift`."""
-    gamma = scale * np.sqrt(1 + norm.epsilon)
-    norm.set_weights([gamma, shift, np.zeros_like(shift), np.ones_like(shift)])
