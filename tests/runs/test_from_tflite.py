@@ -85,6 +85,7 @@ def test_the_features_are_those_of_the_file(name, binary, pictures):
 
 def as_trained(name: str, size: int = SIZE, channels: int = 3, **options) -> keras.Model:
     """A network whose every channel has statistics, a slope, a threshold, a share of its own."""
+    keras.utils.set_random_seed(0)
     network, rng = build_backbone(name, (size, size, channels), **options), np.random.default_rng(0)
     for weight in network.weights:
         kind = weight.name.split("/")[-1].split(":")[0]
@@ -94,6 +95,9 @@ def as_trained(name: str, size: int = SIZE, channels: int = 3, **options) -> ker
             weight.assign(rng.normal(0, 0.3, weight.shape))
         if kind == "gamma":
             weight.assign(weight * rng.choice([1, 1, -1], weight.shape))
+    for layer in network.layers:
+        layer.momentum = 0.0  # of normalizations: the next batch's statistics become theirs
+    network(rng.normal(0, 1, (8, size, size, channels)).astype(np.float32), training=True)
     return network
 
 
@@ -138,8 +142,11 @@ def compare_layers(original: keras.Model, rebuilt: keras.Model, views) -> None:
         else:
             continue
         expected = given[layer.name].numpy()
-        limit = 2e-5 * np.abs(expected).max()
-        np.testing.assert_allclose(found, expected, atol=limit, err_msg=layer.name)
+        error, largest = (
+            np.abs(values).reshape(-1, expected.shape[-1]).max(axis=0)  # of each channel
+            for values in (np.asarray(found) - expected, expected)
+        )
+        assert (error <= 2e-5 * largest + 1e-6 * largest.max()).all(), layer.name
 
 
 def has_bias(layer: keras.layers.Layer) -> bool:
@@ -165,18 +172,18 @@ def test_each_layer_is_that_of_the_network_that_was_converted(name, binary, conv
 @pytest.mark.parametrize("name", ["quicknet_small", pytest.param("bnext", marks=pytest.mark.slow)])
 def test_statistics_settle_behind_gates_and_without_scales(name, converted, pictures):
     """Also those of a normalization that has no scale and no shift of its own."""
-    original, path = converted[name]
-    rebuilt, views = (
-        build_backbone(name, (SIZE, SIZE, 3), stem="small", width=1 / 8),
-        normalize(pictures),
-    )
+    path = converted[name][1]
+    rebuilt = build_backbone(name, (SIZE, SIZE, 3), stem="small", width=1 / 8)
+    views = normalize(pictures)
     copy_tflite(path, rebuilt)
     theirs = TFLiteEncoder(path, "lce").features(pictures)
     assert agreement(rebuilt(views), theirs) >= 0.9
     assert max(changes_in_training(rebuilt, views)) > 1
     settle_statistics(rebuilt, views)
     assert agreement(rebuilt(views), theirs) >= 0.9
-    assert max(changes_in_training(rebuilt, views)) < 1e-4
+    assert (
+        max(changes_in_training(rebuilt, views)) < 1e-3
+    )  # a batch's variance has an error of 1e-4
 
 
 @pytest.mark.slow
