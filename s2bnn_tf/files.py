@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from s2bnn_tf.errors import CheckpointError
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextlib.contextmanager
@@ -24,7 +27,7 @@ def replaced(*paths: Path) -> Iterator[tuple[Path, ...]]:
     files stay and nothing else is left behind. Missing parent directories are created.
 
     Raises:
-        OSError: If a file cannot be written.
+        OSError: If a file cannot be written; it names the path, not the temporary file.
     """
     partials = []
     try:
@@ -40,9 +43,22 @@ def replaced(*paths: Path) -> Iterator[tuple[Path, ...]]:
         for partial, path in zip(partials, paths):
             os.replace(partial, path)
             flush(path.parent)
+    except OSError as error:
+        _name(error, paths)
+        raise
     finally:
         for partial in partials:
             partial.unlink(missing_ok=True)
+
+
+def _name(error: OSError, paths: Sequence[Path]) -> None:
+    """Let an error name the path that was asked for, and not a temporary file or none."""
+    name = None if error.filename is None else os.path.basename(os.fsdecode(error.filename))
+    for path in paths:
+        if name is None and error.errno in _NO_ROOM:
+            error.filename = str(path)
+        elif name is not None and name.startswith(".") and name.endswith(f"-{path.name}"):
+            error.filename = str(path)
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -97,15 +113,19 @@ def write_folder(output: Path, texts: Mapping[str, str]) -> None:
         output: The folder, which must not exist.
         texts: The files' contents, by name.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(f"-{output.name}", ".", output.parent) as temporary:
-        folder = Path(temporary) / output.name
-        folder.mkdir()
-        for name, text in texts.items():
-            (folder / name).write_text(text, "utf-8")
-            flush(folder / name)
-        folder.rename(output)
-        flush(output.parent)
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(f"-{output.name}", ".", output.parent) as temporary:
+            folder = Path(temporary) / output.name
+            folder.mkdir()
+            for name, text in texts.items():
+                (folder / name).write_text(text, "utf-8")
+                flush(folder / name)
+            folder.rename(output)
+            flush(output.parent)
+    except OSError as error:
+        _name(error, [output])
+        raise
 
 
 def refuse_links(*paths: Path) -> None:

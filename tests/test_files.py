@@ -84,7 +84,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 try:
     save_arrays(Path(sys.argv[1]), {"a": np.zeros(1000), "b": np.zeros(100_000)})
 except OSError as error:
-    sys.exit(error.strerror)
+    sys.exit(f"{error.filename}: {error.strerror}")
 """
 
 
@@ -93,5 +93,5 @@ def test_arrays_that_do_not_fit_are_one_error(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", FULL, tmp_path / "a.npz"], capture_output=True, text=True
     )
-    assert done.stderr == "File too large\n"
+    assert done.stderr == f"{tmp_path / 'a.npz'}: File too large\n"
     assert not os.listdir(tmp_path)

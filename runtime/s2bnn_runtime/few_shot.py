@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from s2bnn_runtime.audit import ClassAudit, audit
 from s2bnn_runtime.embedder import Embedder
 from s2bnn_runtime.errors import PictureError, S2bnnError
+from s2bnn_runtime.files import check_output
 from s2bnn_runtime.images import picture_files
 from s2bnn_runtime.prototypes import ENOUGH_EXAMPLES, PrototypeClassifier
 from s2bnn_runtime.rows import Clock, Row, Rows, add_arguments, read_count, read_share
@@ -96,6 +97,8 @@ def _enroll(options: argparse.Namespace) -> Rows:
         raise S2bnnError("nothing to do: name a class and its pictures, or use --audit")
     if options.name is not None and not options.images:
         raise S2bnnError(f"name pictures of {options.name!r}, or folders of them")
+    if options.name is not None:
+        check_output(options.classes)
     embedder = Embedder(options.model)
     if options.name is None:
         classifier = PrototypeClassifier.load(options.classes)
@@ -140,6 +143,7 @@ def _shared(found: ClassAudit) -> list[str]:
 
 def _confirm(options: argparse.Namespace) -> Rows:
     PrototypeClassifier.load(options.classes)  # which says so if there is no such file
+    check_output(options.classes)
     embedder = Embedder(options.model)
     paths, embeddings, errors = embedder.readable(picture_files(options.images))
     with PrototypeClassifier.edit(options.classes) as classifier:

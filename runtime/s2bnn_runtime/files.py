@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 import zipfile
@@ -86,6 +87,37 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.replace(partial, target)
         finally:
             Path(partial).unlink(missing_ok=True)
+
+
+def check_output(path: Path) -> None:
+    """Check where a file is to be written, before the work that it takes.
+
+    Raises:
+        S2bnnError: If there is no such folder, or it may not be written.
+    """
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
+        raise S2bnnError(f"{folder} does not exist; check its path")
+    if not os.access(folder, os.W_OK):
+        raise S2bnnError(f"{folder} may not be written to; choose another one for {path.name}")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Let other processes that lock a file in the same folder wait for the body.
+
+    The lock belongs to the process and ends with it.
+
+    Raises:
+        S2bnnError: If there is no such folder.
+    """
+    with file_errors():
+        folder = os.open(path.resolve().parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _mode(target: Path) -> int:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from s2bnn_runtime.embedder import Embedder
 from s2bnn_runtime.errors import PictureError, S2bnnError
+from s2bnn_runtime.files import check_output
 from s2bnn_runtime.images import matches, picture_files
 from s2bnn_runtime.index import PRECISIONS, PictureIndex
 from s2bnn_runtime.indexing import INDEX, changes, open_index, update
@@ -71,6 +72,7 @@ def _place(text: str) -> Path:
 
 
 def _index(options: argparse.Namespace) -> Rows:
+    check_output(options.index)
     embedder = Embedder(options.model)
     index = open_index(options.index, embedder)
     gone, new = changes(index, _listed(options.images, len(index) > 0))

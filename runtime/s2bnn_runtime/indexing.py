@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from s2bnn_runtime.embedder import Embedder
 from s2bnn_runtime.errors import PictureError, S2bnnError
+from s2bnn_runtime.files import locked
 from s2bnn_runtime.index import PictureIndex
 
 INDEX = ".npz"  # how the name of an index ends, which tells it from pictures
@@ -89,6 +90,8 @@ def update(
 ) -> Iterator[Seen]:
     """Read new pictures into an index, and write it now and then and at the end.
 
+    What another process has written meanwhile stays: the file is read again before each writing.
+
     Args:
         index: The index, as from `open_index`.
         embedder: The encoder.
@@ -106,15 +109,18 @@ def update(
 
     def save() -> float:
         start = time.monotonic()
-        nothing = np.zeros((0, index.vectors.shape[1]), np.float32)
-        vectors = [vector for _, _, vector in waiting] or [nothing]
-        index.replace(
-            gone,
-            [path for path, _, _ in waiting],
-            [stamp for _, stamp, _ in waiting],
-            np.concatenate(vectors),
-        )
-        index.save(output)
+        with locked(output):
+            if output.exists():
+                vars(index).update(vars(open_index(output, embedder)))
+            nothing = np.zeros((0, index.vectors.shape[1]), np.float32)
+            vectors = [vector for _, _, vector in waiting] or [nothing]
+            index.replace(
+                gone,
+                [path for path, _, _ in waiting],
+                [stamp for _, stamp, _ in waiting],
+                np.concatenate(vectors),
+            )
+            index.save(output)
         waiting.clear()
         return time.monotonic() - start
 

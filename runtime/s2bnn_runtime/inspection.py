@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from s2bnn_runtime.embedder import Embedder
 from s2bnn_runtime.errors import PictureError, S2bnnError, file_errors
+from s2bnn_runtime.files import check_output
 from s2bnn_runtime.heatmaps import free_names, write_heatmap
 from s2bnn_runtime.images import picture_files
 from s2bnn_runtime.normal import METHODS, Normal, learn, sample_of
@@ -77,6 +78,7 @@ def add_verbs(verbs: Any) -> None:
 
 
 def _normal(options: argparse.Namespace) -> Rows:
+    check_output(options.normal)
     files = picture_files(options.images)
     embedder = Embedder(options.model)
     method = options.method or ("patches" if embedder.has_map else "gaussian")

@@ -8,7 +8,7 @@ import io
 from pathlib import Path
 
 from s2bnn_runtime.errors import PictureError, S2bnnError
-from s2bnn_runtime.files import replaced
+from s2bnn_runtime.files import check_output, replaced
 from s2bnn_runtime.images import read_picture
 
 _SIDE = 120  # pixels of a thumbnail
@@ -46,13 +46,14 @@ def write_page(path: Path, title: str, groups: list[tuple[str, list[str]]]) -> N
 
 
 def check_page(path: Path) -> None:
-    """Check the name of a page.
+    """Check the name and the folder of a page.
 
     Raises:
-        S2bnnError: If it is not named *.html.
+        S2bnnError: If it is not named *.html, or its folder cannot be written.
     """
     if path.suffix != ".html":
         raise S2bnnError(f"the page must be named *.html, not {path.name}")
+    check_output(path)
 
 
 def _figure(member: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from s2bnn_runtime.clusters import cluster
-from s2bnn_runtime.errors import S2bnnError, file_errors
-from s2bnn_runtime.files import write_arrays
+from s2bnn_runtime.errors import S2bnnError
+from s2bnn_runtime.files import locked, write_arrays
 from s2bnn_runtime.reading import Wanted, match, read_arrays
 from s2bnn_runtime.thresholds import class_thresholds
 from s2bnn_runtime.words import Words, no_such_name
@@ -487,16 +486,11 @@ class PrototypeClassifier:
             S2bnnError: Like `load` and `save`.
         """
         path = Path(path)
-        with file_errors():
-            folder = os.open(path.resolve().parent, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        with locked(path):
             begin = path if path.exists() else onto
             classifier = cls() if begin is None else cls.load(begin)
             yield classifier
             classifier.save(path)
-        finally:
-            os.close(folder)
 
     def _check_name(self, name: str) -> None:
         if name not in self._sums:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from s2bnn_runtime.errors import S2bnnError
-from s2bnn_runtime.files import write_arrays
+from s2bnn_runtime.files import check_output, write_arrays
 from s2bnn_runtime.heatmaps import write_heatmap
-from s2bnn_runtime.page import write_page
+from s2bnn_runtime.page import check_page, write_page
 from s2bnn_runtime.regions import Regions
 
 
@@ -44,3 +44,11 @@ def test_a_file_that_is_not_written_whole_is_not_there(tmp_path, monkeypatch):
     with pytest.raises(S2bnnError, match=f"^{picture}: No space left on device"):
         write_heatmap(picture, parts, Regions(), np.zeros((2, 2)), 1.0)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path):
+    nowhere = tmp_path / "nowhere"
+    with pytest.raises(S2bnnError, match=f"^{nowhere} does not exist"):
+        check_output(nowhere / "index.npz")
+    with pytest.raises(S2bnnError, match=f"^{nowhere} does not exist"):
+        check_page(nowhere / "page.html")

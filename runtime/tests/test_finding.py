@@ -179,6 +179,19 @@ def test_an_interrupted_index_continues(encoder, folder, tmp_path, monkeypatch):
     assert indexing.open_index(path, embedder).paths == list(map(str, files))
 
 
+def test_two_that_index_at_once_lose_nothing(encoder, folder, tmp_path):  # noqa: F811
+    path, embedder = tmp_path / "index.npz", Embedder(encoder)
+    files = picture_files([folder])
+    parts, readings = (files[::2], files[1::2]), []
+    for part in parts:  # both have begun before either of them writes
+        index = indexing.open_index(path, embedder)
+        readings.append(indexing.update(index, embedder, *indexing.changes(index, part), path))
+        next(readings[-1])
+    for reading in readings:
+        assert not any(seen.error for seen in reading)
+    assert sorted(indexing.open_index(path, embedder).paths) == sorted(map(str, files))
+
+
 def test_with_json_each_line_is_an_object_and_all_else_is_elsewhere(
     encoder,  # noqa: F811
     folder,

@@ -90,4 +90,9 @@ def embed(
         encoder=encoder,
         progress=show_progress,
     )
-    print_result(result, as_json, lambda: f"{result['images']} images embedded in {output}.")
+    print_result(result, as_json, lambda: _describe(result, output))
+
+
+def _describe(result: dict[str, Any], output: Path) -> str:
+    count = result["images"]
+    return f"{count} image{'s' * (count != 1)} embedded in {output}."

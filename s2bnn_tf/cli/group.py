@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 import click
@@ -20,8 +21,25 @@ _MORE_MEMORY = (
 )
 
 
-class _Commands(click.Group):
+class Suggesting(click.Group):
+    """Offers the nearest command where one is misspelt; groups inside of it do so, too."""
+
+    group_class = type
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
+            if near and "Did you mean" not in error.message:  # as later versions of click say
+                error.message += f" Did you mean {near[0]!r}?"
+            raise
+
+
+class _Commands(Suggesting):
     """Reports a user's mistake in one sentence; any other exception keeps its traceback."""
+
+    group_class = Suggesting
 
     def invoke(self, ctx: click.Context) -> Any:
         quiet_tensorflow()

@@ -200,6 +200,7 @@ def test_a_damaged_text_encoder_is_one_sentence(tmp_path):
         ("cat", {"vectors": None}, "Say who knows the words"),
         ("cat", {"vectors": None, "teacher": "dinov2_vits14"}, "has no text tower; give"),
         ("cat", {"teacher": "nowhere"}, "There is no teacher nowhere"),
+        ("cat", {"teacher": "clip_vit_b3"}, "There is no teacher .* Did you mean clip_vit_b32?"),
         ("cat", {"teacher": "dinov2_vits14"}, "s2bnn teachers get dinov2_vits14` gets them"),
         ("cat", {"vectors": "missing.npz"}, "There is no file missing.npz"),
         ("cat", {"pictures": "missing.npz"}, "There is no file missing.npz"),

@@ -14,7 +14,7 @@ from s2bnn_tf.errors import ConfigError, DataError
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import Array, read_npz
 from s2bnn_tf.teachers.cache import cache_directory, get_teacher, is_published
-from s2bnn_tf.teachers.published import PUBLISHED
+from s2bnn_tf.teachers.published import PUBLISHED, suggest_name
 from s2bnn_tf.teachers.space import teacher_space
 from s2bnn_tf.teachers.words.lists import EVERYDAY, Entry, read_list
 from s2bnn_tf.teachers.words.onnx_encoder import OnnxTextEncoder
@@ -110,7 +110,7 @@ def _space_of(teacher: str) -> str:
     if space is None:
         raise ConfigError(
             f"There is no teacher {teacher}; give a published name, a run directory or a file, or "
-            "leave --teacher out."
+            f"leave --teacher out. {suggest_name(teacher)}".rstrip()
         )
     return space
 

@@ -18,8 +18,8 @@ _LARGEST = 4 * 2**30  # bytes of one array
 _ARRAYS = {
     "names": Array("U", ("names",)),
     "rows": Array("f", ("names", "dim")),
-    "scale": Array("f", (), low=1e-6, high=1e6, optional=True),
-    "bias": Array("f", (), low=-1e6, high=1e6, optional=True),
+    "scale": Array("fiu", (), low=1e-6, high=1e6, optional=True),
+    "bias": Array("fiu", (), low=-1e6, high=1e6, optional=True),
 }
 
 
