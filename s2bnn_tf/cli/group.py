@@ -24,7 +24,7 @@ _MORE_MEMORY = (
 class Suggesting(click.Group):
     """Offers the nearest command where one is misspelt; groups inside of it do so, too."""
 
-    group_class = type
+    group_class: type[click.Group] | type[type] | None = type
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         try:
