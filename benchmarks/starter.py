@@ -64,11 +64,11 @@ class Budget:
     steps: tuple[int, int]
 
 
-# About 15, 60 and 500 processor minutes.
+# About 10, 20 and 85 processor minutes.
 BUDGETS = {
     "small": Budget(64, 2, (700, 1500)),
     "hour": Budget(96, 4, (2000, 1500)),
-    "full": Budget(96, 16, (20_000, 14_000)),
+    "full": Budget(96, 16, (11_000, 8_000)),
 }
 ORIGIN = {
     "teacher": "EfficientNet-Lite0 with its ImageNet weights, Apache-2.0",
