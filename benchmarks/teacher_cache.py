@@ -11,11 +11,10 @@ r"""What stored targets of a teacher save and cost, and what centering them chan
 Each row trains step 1 of a student, that of `s2bnn fit` on photographs and that of the table on
 10,000 images of Fashion-MNIST, for the same number of steps: with the teacher running along, and
 with stored targets of 1 to 16 crops of each picture, as they are, centered, or reduced to 128
-dimensions. Time is that
-of the processor, which other programs on the machine do not change much. `--minutes` instead gives
-every row the same time of the processor, what storing takes included: the row trains as many steps
-as fit. The rows go to benchmarks/results/teacher_cache.json one by one, and those that are there
-are not made again.
+dimensions. Times are those of the processor, which other programs on the machine change little.
+`--minutes` instead gives every row about the same time of the processor, storing included: the
+number of steps is reckoned from a few that are timed first. The rows go to
+benchmarks/results/teacher_cache.json one by one, and those that are there are not made again.
 """
 
 from __future__ import annotations
@@ -76,7 +75,7 @@ def measure(recipe: str, changes: tuple[str, ...], budget: float | None) -> dict
         passed, used = time.perf_counter() - passed, time.process_time() - used
         crops = config.teacher.crops if config.teacher and config.teacher.cache else 0
         stored = cost.crop_seconds * crops * len(open_source(config.data.source))
-        # The times are those of a clock, of which this program had the processor for a share.
+        # The costs are by the clock, and this program had the processor for a share of that time.
         steps = (budget - used - stored * used / passed) / (cost.seconds * used / passed)
         changes = (*changes, f"steps={max(1, int(steps))}")
         config = load_config(config_path(recipe), changes)

@@ -9,7 +9,7 @@ import json
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,13 @@ def replaced(*paths: Path) -> Iterator[tuple[Path, ...]]:
         OSError: If a file cannot be written; it names the path, not the temporary file.
     """
     partials = []
-    try:
+    with _naming(*paths), contextlib.ExitStack() as cleanup:
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(prefix=".", suffix=f"-{path.name}", dir=path.parent)
             os.close(handle)
             partials.append(Path(name))
+            cleanup.callback(partials[-1].unlink, missing_ok=True)
         yield tuple(partials)
         for partial in partials:
             partial.chmod(0o666 & ~_umask())  # mkstemp makes it private
@@ -43,22 +44,21 @@ def replaced(*paths: Path) -> Iterator[tuple[Path, ...]]:
         for partial, path in zip(partials, paths):
             os.replace(partial, path)
             flush(path.parent)
+
+
+@contextlib.contextmanager
+def _naming(*paths: Path) -> Iterator[None]:
+    """Let an OSError of the body name the path that was asked for, not a temporary file or none."""
+    try:
+        yield
     except OSError as error:
-        _name(error, paths)
+        name = None if error.filename is None else os.path.basename(os.fsdecode(error.filename))
+        for path in paths:
+            if name is None and error.errno in _NO_ROOM:
+                error.filename = str(path)
+            elif name is not None and name.startswith(".") and name.endswith(f"-{path.name}"):
+                error.filename = str(path)
         raise
-    finally:
-        for partial in partials:
-            partial.unlink(missing_ok=True)
-
-
-def _name(error: OSError, paths: Sequence[Path]) -> None:
-    """Let an error name the path that was asked for, and not a temporary file or none."""
-    name = None if error.filename is None else os.path.basename(os.fsdecode(error.filename))
-    for path in paths:
-        if name is None and error.errno in _NO_ROOM:
-            error.filename = str(path)
-        elif name is not None and name.startswith(".") and name.endswith(f"-{path.name}"):
-            error.filename = str(path)
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -113,7 +113,7 @@ def write_folder(output: Path, texts: Mapping[str, str]) -> None:
         output: The folder, which must not exist.
         texts: The files' contents, by name.
     """
-    try:
+    with _naming(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(f"-{output.name}", ".", output.parent) as temporary:
             folder = Path(temporary) / output.name
@@ -123,9 +123,6 @@ def write_folder(output: Path, texts: Mapping[str, str]) -> None:
                 flush(folder / name)
             folder.rename(output)
             flush(output.parent)
-    except OSError as error:
-        _name(error, [output])
-        raise
 
 
 def refuse_links(*paths: Path) -> None:

@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     is_verb = bool(arguments) and arguments[0] in VERBS
     try:
         if not is_verb:
-            _check_verb(arguments[:1])
+            _check_model_or_verb(arguments)
         options = (make_parser() if is_verb else _parser()).parse_args(arguments)
         failed = _print_rows(options) if is_verb else _print_result(options)
     except S2bnnError as error:
@@ -63,16 +63,16 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _check_verb(first: list[str]) -> None:
-    """Offer the nearest verb where neither a verb nor a model is named.
+def _check_model_or_verb(arguments: list[str]) -> None:
+    """Check that the first word, which should be a model, is no misspelt verb.
 
     Raises:
-        S2bnnError: If there is one.
+        S2bnnError: If there is no such file, but a verb that is spelt nearly so.
     """
-    for word in first:
-        near = difflib.get_close_matches(word, VERBS, 1, 0.7)
-        if near and not os.path.lexists(word):
-            raise S2bnnError(f"there is no verb {word!r}; did you mean {near[0]}?")
+    word = arguments[0] if arguments else ""
+    near = difflib.get_close_matches(word, VERBS, 1, 0.7)
+    if near and not os.path.lexists(word):
+        raise S2bnnError(f"there is no verb {word!r}; did you mean {near[0]}?")
 
 
 def _print_rows(options: argparse.Namespace) -> bool:
@@ -119,7 +119,7 @@ def _say(line: str) -> None:
 
 
 def _leave_output() -> None:
-    """Let what was not written go, since Python would try it again at its end."""
+    """Discard what could not be written, since Python would try to write it again as it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -152,9 +152,8 @@ def _confirm(options: argparse.Namespace) -> Rows:
     yield from (Row({"error": error}, "") for error in errors)
     row = _counts(options, classifier)
     known = len(paths) - added
-    said = (
-        f" ({known} {'was an example' if known == 1 else 'were examples'} before)" if known else ""
-    )
+    were = "was an example" if known == 1 else "were examples"
+    said = f" ({known} {were} before)" if known else ""
     yield Row({"added": added, **(row.record or {})}, row.text + said)
 
 

@@ -73,9 +73,7 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     Raises:
         S2bnnError: If the file cannot be written; the file before then stays as it was.
     """
-    target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise S2bnnError(f"{target.parent} does not exist; check its path")
+    target = _target(path)
     with file_errors(), _naming(Path(path)):
         handle, partial = tempfile.mkstemp(prefix=".", suffix=target.suffix, dir=target.parent)
         try:
@@ -90,26 +88,24 @@ def replaced(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def check_output(path: Path) -> None:
-    """Check where a file is to be written, before the work that it takes.
+    """Check that a file can be written, before the work of computing what goes into it.
 
     Raises:
-        S2bnnError: If there is no such folder, or it may not be written.
+        S2bnnError: If its folder does not exist, or may not be written to.
     """
-    folder = Path(os.path.realpath(path)).parent
-    if not folder.is_dir():
-        raise S2bnnError(f"{folder} does not exist; check its path")
+    folder = _target(path).parent
     if not os.access(folder, os.W_OK):
         raise S2bnnError(f"{folder} may not be written to; choose another one for {path.name}")
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Let other processes that lock a file in the same folder wait for the body.
+    """Run the body while no other process holds a lock on a file in the same folder.
 
-    The lock belongs to the process and ends with it.
+    The lock ends with the process.
 
     Raises:
-        S2bnnError: If there is no such folder.
+        S2bnnError: If the folder does not exist.
     """
     with file_errors():
         folder = os.open(path.resolve().parent, os.O_RDONLY)
@@ -118,6 +114,14 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """The file that a path leads to through all links, in a folder that exists."""
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise S2bnnError(f"{target.parent} does not exist; check its path")
+    return target
 
 
 def _mode(target: Path) -> int:

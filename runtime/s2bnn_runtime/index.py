@@ -123,6 +123,10 @@ class PictureIndex:
         )
         write_arrays(path, dict(zip(_ARRAYS, values)))
 
+    def become(self, other: PictureIndex) -> None:
+        """Hold what another index holds, which should not be used any more."""
+        vars(self).update(vars(other))
+
     def replace(
         self,
         gone: set[str],

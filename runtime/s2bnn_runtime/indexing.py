@@ -90,7 +90,8 @@ def update(
 ) -> Iterator[Seen]:
     """Read new pictures into an index, and write it now and then and at the end.
 
-    What another process has written meanwhile stays: the file is read again before each writing.
+    What another process has written in the meantime is kept: the file is read again each time
+    before it is written.
 
     Args:
         index: The index, as from `open_index`.
@@ -111,7 +112,7 @@ def update(
         start = time.monotonic()
         with locked(output):
             if output.exists():
-                vars(index).update(vars(open_index(output, embedder)))
+                index.become(open_index(output, embedder))
             nothing = np.zeros((0, index.vectors.shape[1]), np.float32)
             vectors = [vector for _, _, vector in waiting] or [nothing]
             index.replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Callable
 
@@ -79,13 +80,12 @@ def spread_monitor(config: Config) -> Callable[[Encoder], dict[str, float]]:
         A function that returns `rankme`, `alignment` and `uniformity`; see
         `s2bnn_tf.evaluation.spread`.
     """
-    opened: list[tf.data.Dataset] = []  # by the first score: training need not wait for it
+    # Opened by the first score, so that training need not wait for it.
+    views = functools.cache(lambda: _pairs_of_views(config))
     warned: list[bool] = []
 
     def score(student: Encoder) -> dict[str, float]:
-        views = opened[0] if opened else _pairs_of_views(config)
-        opened[:] = [views]
-        pairs = [[student.backbone(view, training=False) for view in pair] for pair in views]
+        pairs = [[student.backbone(view, training=False) for view in pair] for pair in views()]
         first, second = (np.concatenate(part).astype(np.float32) for part in zip(*pairs))
         rank = effective_rank(first)
         if rank < _COLLAPSED and not warned:

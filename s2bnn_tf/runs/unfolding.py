@@ -40,7 +40,7 @@ class Unfolding:
         self._norms: dict[keras.layers.BatchNormalization, Affine] = {}
 
     def set(self, variable: tf.Variable, value: Array) -> None:
-        """Keep a value for a variable; one number stands for all channels.
+        """Remember the value that a variable will get; a single number applies to every channel.
 
         Raises:
             MismatchError: If it has another shape.
@@ -52,14 +52,14 @@ class Unfolding:
         self._values.append((variable, value))
 
     def set_norm(self, norm: keras.layers.BatchNormalization, affine: Affine) -> None:
-        """Keep what a normalization computes."""
+        """Remember what a normalization will compute."""
         self._norms[norm] = affine
 
     def hand_on(self, layer: keras.layers.Layer, affine: Affine) -> None:
-        """Let the normalization behind a convolution begin with what the file does to its sums.
+        """Let the normalization behind a convolution first do what the file does to its sums.
 
         Raises:
-            MismatchError: If none follows.
+            MismatchError: If no normalization follows the convolution.
         """
         norm = norm_behind(layer)
         if norm not in self._norms:
@@ -74,7 +74,7 @@ class Unfolding:
         to the layer before, may have been added up.
 
         Raises:
-            MismatchError: If it is the input with something else than a constant.
+            MismatchError: If anything but a constant is added to the input.
         """
         (source,) = sources(layer)
         known = self.tensors.get(source.name)

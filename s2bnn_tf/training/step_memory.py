@@ -208,7 +208,7 @@ def check_step_fits(
         ConfigError: If it does not fit; the message says what would.
     """
     room = room_to_train()
-    if room is None or plainly_small(config, student, teacher, room):
+    if room is None or plainly_small(config, student, teacher, room - (images or 0)):
         return
     memory = count_step_memory(config, student=student, teacher=teacher, images=images)
     if memory.total() > room:
@@ -220,9 +220,9 @@ def plainly_small(
 ) -> bool:
     """Whether a step needs so little that counting, which takes seconds, is not worth its time.
 
-    Twice the student stands for its momentum encoder. Of what the layers put out, a step holds
-    1.3 times as much at once (ReActNet), of which four times is far above. So the estimate is
-    compared with all of the room, and a step is counted where that alone can tell.
+    Twice the student stands for its momentum encoder. A step holds 1.3 times what the layers put
+    out at once (ReActNet), and the estimate takes four times as much. So a step whose estimate is
+    below the room fits by far; any other is counted.
     """
     networks = [network for network in (student, student, teacher) if network is not None]
     try:

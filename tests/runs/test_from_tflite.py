@@ -181,9 +181,8 @@ def test_statistics_settle_behind_gates_and_without_scales(name, converted, pict
     assert max(changes_in_training(rebuilt, views)) > 1
     settle_statistics(rebuilt, views)
     assert agreement(rebuilt(views), theirs) >= 0.9
-    assert (
-        max(changes_in_training(rebuilt, views)) < 1e-3
-    )  # a batch's variance has an error of 1e-4
+    # The variance of a batch has an error of 1e-4.
+    assert max(changes_in_training(rebuilt, views)) < 1e-3
 
 
 @pytest.mark.slow

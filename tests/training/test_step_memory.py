@@ -14,6 +14,7 @@ from s2bnn_tf.recipes import config_path
 from s2bnn_tf.runs import build_encoder
 from s2bnn_tf.training import (
     build_pretrainer,
+    check_step_fits,
     count_step_memory,
     describe_refusal,
     pretrain,
@@ -143,3 +144,12 @@ def test_what_is_passed_without_counting_fits_by_far(recipe):
     assert not plainly_small(config, student, None, 2 * needed)
     assert plainly_small(config, student, None, 8 * needed)
     assert plainly_small(config, student, None, 10**15)
+
+
+def test_images_in_memory_that_leave_no_room_are_refused(contrast):
+    """Also with a step so small that it need not be counted."""
+    room = room_to_train()
+    assert room is not None
+    check_step_fits(contrast, images=0)
+    with pytest.raises(ConfigError, match="memory"):
+        check_step_fits(contrast, images=2 * room)
