@@ -46,7 +46,9 @@ from s2bnn_tf.progress import show_progress
     type=click.Choice(["small", "medium", "large"]),
     help="Of the student: 32, 64 or 128 pixels. Default: by the size of the pictures.",
 )
-@click.option("--init", help="A run directory or a .tflite of the same network to start from.")
+@click.option(
+    "--init", help="A run directory, a .tflite of the same network, or starter, to start from."
+)
 @click.option(
     "--hold-out",
     default=0.2,
