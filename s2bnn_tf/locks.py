@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 from s2bnn_tf.errors import CheckpointError
@@ -23,10 +24,12 @@ class DirectoryLock:
             nothing else was written to it.
         user: What holds it, in words.
         elsewhere: How the user names another directory.
+        waiting: Called with a line once, if another process holds the directory; entering then
+            waits until that has ended. Without it, entering is refused.
 
     Raises:
-        CheckpointError: On entering, if another process holds the directory or it cannot be
-            written to.
+        CheckpointError: On entering, if another process holds the directory and there is no
+            waiting, or it cannot be written to.
     """
 
     def __init__(
@@ -34,34 +37,46 @@ class DirectoryLock:
         directory: Path,
         user: str = "training run",
         elsewhere: str = "choose another --output-dir",
+        waiting: Callable[[str], None] | None = None,
     ):
         self.directory = directory
         self.user = user
         self.elsewhere = elsewhere
+        self.waiting = waiting
         self.path = directory / ".lock"
 
     def __enter__(self) -> DirectoryLock:
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-            self._file = os.open(self.path, flags, 0o644)
-        except OSError as error:
-            raise CheckpointError(
-                f"Cannot write to {self.directory}: {error.strerror}; {self.elsewhere}."
-            ) from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        said = False
+        while not self._take():
             holder = _read_holder(self._file)
-            os.close(self._file)
-            raise CheckpointError(
-                f"{self.directory} is in use by another {self.user}{holder}; wait until that has "
-                f"ended, or {self.elsewhere}."
-            ) from error
+            used = f"{self.directory} is in use by another {self.user}{holder}"
+            if self.waiting is None:
+                os.close(self._file)
+                raise CheckpointError(f"{used}; wait until that has ended, or {self.elsewhere}.")
+            if not said:
+                self.waiting(f"{used}; waiting until that has ended")
+            said = True
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            os.close(self._file)  # its holder may have removed the file
         owner = json.dumps({"process": os.getpid(), "machine": socket.gethostname()})
         os.truncate(self._file, 0)
         os.pwrite(self._file, owner.encode(), 0)
         return self
+
+    def _take(self) -> bool:
+        """Open the file of the lock, and lock it if nobody else has done so."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+            self._file = os.open(self.path, flags, 0o644)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise CheckpointError(
+                f"Cannot write to {self.directory}: {error.strerror}; {self.elsewhere}."
+            ) from error
+        return True
 
     def __exit__(self, *_: object) -> None:
         if os.path.exists(self.path) and os.listdir(self.directory) == [self.path.name]:

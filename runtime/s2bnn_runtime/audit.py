@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from s2bnn_runtime.prototypes import PrototypeClassifier
+from s2bnn_runtime.prototypes import PrototypeClassifier, distinct_rows
 
 _SAME = 1e-6  # a cosine nearer to 1 is the same picture
-_FEW = 3  # examples, with which another one always helps
+_FEW = 3  # different examples, with which another one always helps
 _GAIN = 0.02  # of the margin, from half of the examples to all, that another one would continue
 _DRAWS = 10
 
@@ -57,8 +57,9 @@ def audit(classifier: PrototypeClassifier) -> list[ClassAudit]:
         others[:, index] = -1
         rivals, rival = others.max(axis=1), others.argmax(axis=1)
         margins = classifier.left_out(name) - rivals
-        # The only example of a class says nothing when it is left out.
-        bad = margins < 0 if len(examples) > 1 else np.zeros(1, bool)
+        different = distinct_rows(examples)
+        # The only picture of a class says nothing when it is left out, however often it is there.
+        bad = margins < 0 if len(different) > 1 else np.zeros(len(examples), bool)
         confused = np.bincount(rival[bad], minlength=len(names))
         shared = [
             (sources[row], other)
@@ -77,7 +78,9 @@ def audit(classifier: PrototypeClassifier) -> list[ClassAudit]:
                 names[int(confused.argmax())] if bad.any() else None,
                 [(sources[row], names[rival[row]]) for row in np.flatnonzero(bad)],
                 shared,
-                _another_helps(examples, rivals, float(margins.mean())),
+                _another_helps(
+                    examples[different], rivals[different], float(margins[different].mean())
+                ),
             )
         )
     return found

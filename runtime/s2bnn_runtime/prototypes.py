@@ -340,15 +340,17 @@ class PrototypeClassifier:
     def left_out(self, name: str) -> NDArray[np.float64]:
         """The cosine of each kept example of a class to the class without it, `(M,)`.
 
-        It is 0 for the only example of a class.
+        Examples that are the same picture are left out together, since a further picture has no
+        twin among them. It is 0 where nothing else remains of a class.
         """
         examples = self.examples(name)
         sums, members = self._prototypes(name)
         cosines = np.zeros((len(examples), len(sums)))
         moved = self._moved(examples) if len(examples) else examples
+        same = (examples @ examples.T > 1 - _SAME).astype(moved.dtype)
         for number, total in enumerate(sums):
             own = (members == number)[:, np.newaxis]
-            rest = total - np.where(own, moved, 0)
+            rest = total - same @ np.where(own, moved, 0)
             lengths = np.linalg.norm(rest, axis=1)
             alone = lengths < 1e-6
             found = (examples * rest).sum(axis=1) / np.where(alone, 1, lengths)

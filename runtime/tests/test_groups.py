@@ -80,6 +80,29 @@ def test_left_out_is_a_classifier_enrolled_without_it():
         assert found == pytest.approx(rest.scores(examples[number : number + 1])[0, 0], abs=1e-6)
 
 
+def test_a_picture_that_is_there_twice_changes_no_threshold_and_no_verdict():
+    once, twice = PrototypeClassifier(), PrototypeClassifier()
+    for number, name in enumerate(("x", "y")):
+        rows = around(np.eye(8)[number], 20, number, 0.3)
+        once.enroll(name, rows)
+        for _ in range(2):
+            twice.enroll(name, rows)
+    np.testing.assert_allclose(twice.left_out("x"), np.tile(once.left_out("x"), 2), atol=1e-6)
+    assert twice.calibrated(0.05) == pytest.approx(once.calibrated(0.05), abs=1e-6)
+    for found, wanted in zip(audit(twice), audit(once)):
+        assert found.margin == pytest.approx(wanted.margin, abs=1e-6)
+        assert found.another_helps == wanted.another_helps
+
+
+def test_one_picture_many_times_is_one_example():
+    classifier = PrototypeClassifier()
+    classifier.enroll("x", np.tile([1.0, 1.0, 0.0], (5, 1)))
+    classifier.enroll("y", around([0, 1, 0], 10, 0))
+    np.testing.assert_allclose(classifier.left_out("x"), 0)
+    found = audit(classifier)[0]
+    assert (found.recognized, found.wrong, found.another_helps) == (1, [], True)
+
+
 def test_confirmed_pictures_count_once_and_move_the_class():
     classifier = PrototypeClassifier()
     classifier.enroll("x", [[1.0, 0.0]])

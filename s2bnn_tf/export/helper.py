@@ -109,7 +109,8 @@ def _environment(progress: Progress) -> Path:
     python = place / "bin" / "python"
     if (place / "complete").exists():
         return python
-    with DirectoryLock(cache_directory() / "converters", "conversion", "set S2BNN_CACHE"):
+    converters = cache_directory() / "converters"
+    with DirectoryLock(converters, "conversion", "set S2BNN_CACHE", waiting=progress):
         if not (place / "complete").exists():
             _make(place, progress)
     return python

@@ -26,7 +26,7 @@ def find_wheel(target: str, wheel: str | Path | None, progress: Progress | None 
     Args:
         target: `"linux-aarch64"` or `"linux-x86_64"`.
         wheel: A wheel to use instead.
-        progress: Called when a build begins.
+        progress: Called when a build begins, or when one of another process is waited for.
 
     Raises:
         DeviceError: If the given wheel is none for the target, or there is none and it cannot be
@@ -75,9 +75,13 @@ def _build(machine: str, target: str, progress: Progress) -> None:
             f"There is no wheel of the runtime for {target}, and its sources are not beside this "
             "package: name a wheel with --runtime-wheel."
         )
-    progress(f"Building the runtime for {target}, once: a few minutes")
     command = [str(script), sys.executable, str(_RUNTIME / "dist"), machine]
-    with DirectoryLock(_RUNTIME / "dist", "build", "try again then"):
+    with DirectoryLock(
+        _RUNTIME / "dist", "build", "name a wheel with --runtime-wheel", waiting=progress
+    ):
+        if _newest(machine) is not None:  # by the process that was waited for
+            return
+        progress(f"Building the runtime for {target}, once: a few minutes")
         try:
             done = subprocess.run(
                 command,

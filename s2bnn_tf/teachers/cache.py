@@ -64,7 +64,8 @@ def get_teacher(name: str, progress: Progress = show_progress) -> RunDirectory:
         raise ConfigError(f"There is no published teacher named {name!r}. {known}")
     run = teacher_run(name)
     if not is_cached(name):
-        with DirectoryLock(cache_directory() / "downloads", "download", "set S2BNN_CACHE"):
+        downloads = cache_directory() / "downloads"
+        with DirectoryLock(downloads, "download", "set S2BNN_CACHE", waiting=progress):
             if not is_cached(name):
                 _get(published, run, progress)
     _check_untouched(run)

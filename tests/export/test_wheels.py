@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
-from s2bnn_tf.errors import DeviceError, UserError
+from s2bnn_tf.errors import DeviceError
 from s2bnn_tf.export import wheels
 from s2bnn_tf.export.wheels import find_wheel
-from s2bnn_tf.locks import DirectoryLock
 
 NAME = "s2bnn_runtime-0.1.0-py3-none-manylinux_2_17_x86_64.whl"
 BUILDS = f'#!/bin/sh\necho "$3" >> "$2/built"\ntouch "$2/{NAME}"\n'
+HOLDS = """
+import fcntl, os, sys
+file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.flock(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
 FAILS = "#!/bin/sh\necho progress\necho 'no space left' >&2\nexit 3\n"
 
 
@@ -57,10 +65,23 @@ def test_a_build_that_fails_says_why(runtime):
         find_wheel("linux-x86_64", None)
 
 
-def test_one_build_at_a_time(runtime):
-    with DirectoryLock(runtime[0] / "dist", "build"):
-        with pytest.raises(UserError, match="is in use by another build"):
-            find_wheel("linux-x86_64", None)
+def test_a_build_of_another_process_is_waited_for_and_used(runtime):
+    folder, script = runtime
+    lock = folder / "dist" / ".lock"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(lock)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert holder.stdout.readline() == b"held\n"
+    script(FAILS)  # which nobody is to run
+    said = []
+
+    def finish(what: str) -> None:
+        said.append(what)
+        (folder / "dist" / NAME).touch()
+        holder.communicate()
+
+    assert find_wheel("linux-x86_64", None, finish) == folder / "dist" / NAME
+    assert said == [f"{lock.parent} is in use by another build; waiting until that has ended"]
 
 
 def test_without_the_sources(runtime):

@@ -49,6 +49,20 @@ def test_a_second_run_is_refused_until_the_first_is_gone(holder, contrast, tmp_p
         pass
 
 
+def test_who_waits_gets_the_directory_when_the_other_is_gone(holder, tmp_path):
+    said = []
+
+    def end(what: str) -> None:
+        said.append(what)
+        os.unlink(tmp_path / ".lock")  # as a holder does that wrote nothing else
+        holder.kill()
+        holder.wait()
+
+    with DirectoryLock(tmp_path, waiting=end) as lock:
+        lock.check()
+    assert len(said) == 1 and said[0].endswith("on here); waiting until that has ended")
+
+
 def test_a_directory_into_which_nothing_came_is_removed(tmp_path):
     with DirectoryLock(tmp_path / "a"):
         assert (tmp_path / "a" / ".lock").is_file()
