@@ -20,8 +20,8 @@ class DirectoryLock:
     leaves no lock behind.
 
     Args:
-        directory: The output directory. It is created if it is missing, and removed again if
-            nothing else was written to it.
+        directory: The output directory. It is created if it is missing. If no file was written
+            to it in the end, it is left as it was found, or removed again.
         user: What holds it, in words.
         elsewhere: How the user names another directory.
         waiting: Called with a line once, if another process holds the directory; entering then
@@ -65,8 +65,11 @@ class DirectoryLock:
 
     def _take(self) -> bool:
         """Open the file of the lock, and lock it if nobody else has done so."""
+        folders = (self.directory, *self.directory.parents)
         try:
+            self._made = [folder for folder in folders if not folder.exists()]
             self.directory.mkdir(parents=True, exist_ok=True)
+            self._found = set(os.listdir(self.directory))
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
             self._file = os.open(self.path, flags, 0o644)
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -79,11 +82,25 @@ class DirectoryLock:
         return True
 
     def __exit__(self, *_: object) -> None:
-        if os.path.exists(self.path) and os.listdir(self.directory) == [self.path.name]:
-            os.unlink(self.path)
-            with contextlib.suppress(OSError):  # a link to a directory stays
-                os.rmdir(self.directory)
+        with contextlib.suppress(OSError):  # the directory may have vanished
+            self._tidy()
         os.close(self._file)
+
+    def _tidy(self) -> None:
+        """Remove new folders without files and, if nothing new is left, the lock and its folders.
+
+        What was there before stays, empty or not.
+        """
+        if not os.path.exists(self.path):
+            return
+        known = self._found | {self.path.name}
+        for name in set(os.listdir(self.directory)) - known:
+            _remove_if_empty(self.directory / name)
+        if self.path.name in self._found or set(os.listdir(self.directory)) - known:
+            return
+        os.unlink(self.path)
+        for folder in self._made:
+            os.rmdir(folder)
 
     def check(self) -> None:
         """Check that the directory is still the one that was locked.
@@ -100,6 +117,20 @@ class DirectoryLock:
                 f"{self.directory} has vanished while training; bring it back and run the same "
                 "command again, which resumes from the last checkpoint."
             )
+
+
+def _remove_if_empty(path: Path) -> None:
+    """Remove a folder that holds nothing but folders; what holds a file or a link stays whole."""
+    if _holds_nothing(path):
+        for folder, _, _ in os.walk(path, topdown=False):
+            os.rmdir(folder)
+
+
+def _holds_nothing(path: Path) -> bool:
+    if path.is_symlink() or not path.is_dir():
+        return False
+    with os.scandir(path) as entries:
+        return all(_holds_nothing(Path(entry)) for entry in entries)
 
 
 def _read_holder(file: int) -> str:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from s2bnn_tf.config import TeacherConfig
 from s2bnn_tf.data import Crops, ImageSource, numpy_op
 from s2bnn_tf.errors import CheckpointError
+from s2bnn_tf.files import sha256
 from s2bnn_tf.teachers.feature_files import FeatureRows, read_features
 from s2bnn_tf.teachers.match_features import match_features
 from s2bnn_tf.teachers.target_map import fit_target_map
@@ -93,19 +94,20 @@ def width_of_file(teacher: TeacherConfig) -> int:
     return min(width, teacher.reduce_to or width)
 
 
-def check_same_file(weights: str, record: Path, *, begun: bool) -> None:
-    """Remember a file of features, or compare it with the one that a run was begun with.
+def check_same_file(weights: str, record: Path, *, begun: bool) -> str:
+    """Compare a file of features with the one that a run was begun with.
 
     Args:
         weights: The file.
-        record: The file that holds its digest.
+        record: The file that holds the digest of the one that the run was begun with, if any.
         begun: Whether the run has begun.
+
+    Returns:
+        The digest, to be recorded once the run has really begun.
 
     Raises:
         CheckpointError: If it is another one.
     """
-    from s2bnn_tf.files import sha256, write_text
-
     digest = sha256(Path(weights))
     known = record.read_text().strip() if begun and record.is_file() else digest
     if known != digest:
@@ -113,7 +115,7 @@ def check_same_file(weights: str, record: Path, *, begun: bool) -> None:
             f"{weights} is not the file that the run in {record.parents[1]} was begun with; put "
             "that one back, or choose another --output-dir."
         )
-    write_text(record, digest + "\n")
+    return digest
 
 
 def fingerprint(source: ImageSource) -> str:

@@ -8,11 +8,12 @@ again. While they are made, `targets.part` grows and `begun.json` says how far i
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,20 +115,33 @@ class TargetCache:
         """
         rows = crops.boxes.shape[0] * crops.count
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            done, dim = self._begin(crops)
-            with self.part.open("r+b") as file:
-                file.truncate(done * dim * _BYTES)
-                file.seek(0, os.SEEK_END)
-                outputs = map(compute, batches(done // crops.count))
-                dim = self._append(file, outputs, (done, rows, dim), progress)
-            self._finish(rows, dim)
+            with self._only_with_rows():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                done, dim = self._begin(crops)
+                with self.part.open("r+b") as file:
+                    file.truncate(done * dim * _BYTES)
+                    file.seek(0, os.SEEK_END)
+                    outputs = map(compute, batches(done // crops.count))
+                    dim = self._append(file, outputs, (done, rows, dim), progress)
+                self._finish(rows, dim)
         except OSError as error:
             raise CheckpointError(
                 f"Cannot write the teacher's targets to {self.folder}: {error.strerror}; make "
                 "room, or set teacher.crops to fewer."
             ) from error
         return StoredTargets(*self._load(rows, dim))
+
+    @contextlib.contextmanager
+    def _only_with_rows(self) -> Iterator[None]:
+        """Remove what the body has begun if it fails before there is a row to go on from."""
+        try:
+            yield
+        except BaseException:
+            if not self.begun.exists():
+                for path in (self.crops, self.part):
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+            raise
 
     def _append(
         self,
@@ -154,7 +168,8 @@ class TargetCache:
                     self._save(file, done, dim)
                     saved = time.monotonic()
         finally:  # after Ctrl-C, too
-            self._save(file, done, dim)
+            if done:
+                self._save(file, done, dim)
         return dim
 
     def _begin(self, crops: Crops) -> tuple[int, int]:

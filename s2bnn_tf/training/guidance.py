@@ -16,7 +16,7 @@ from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import Config, TeacherConfig
 from s2bnn_tf.data import Crops, ImageSource, crop_dataset, draw_crops
 from s2bnn_tf.errors import CheckpointError, file_reason
-from s2bnn_tf.files import save_arrays
+from s2bnn_tf.files import save_arrays, write_text
 from s2bnn_tf.progress import Progress, show_progress
 from s2bnn_tf.reading import Array, read_npz
 from s2bnn_tf.runs import RunDirectory, build_augmentation
@@ -36,6 +36,7 @@ from s2bnn_tf.teachers import (
 )
 from s2bnn_tf.training.precision import precision
 
+_RECORD = "file.sha256"  # of the file of features that a run was begun with
 _MOST_FOR_MAP = 4096  # pictures
 _AT_ONCE = 64  # pictures that the teacher sees
 _REHEARSED = 4  # batches of the teacher that are timed
@@ -53,10 +54,12 @@ class Guidance:
     Attributes:
         stored: Targets that were computed before; then training needs no teacher.
         target_map: What happens to the output of a teacher that runs along.
+        file_sha256: The digest of the file of features that the targets come from.
     """
 
     stored: StoredTargets | None = None
     target_map: TargetMap | None = None
+    file_sha256: str | None = None
 
 
 def prepare_guidance(
@@ -83,9 +86,9 @@ def prepare_guidance(
     if teacher is None:
         return Guidance()
     if is_feature_file(teacher.weights):
-        record = place.targets / "file.sha256"
-        check_same_file(str(teacher.weights), record, begun=run.exists())
-        return Guidance(stored=targets_of_file(teacher, source))
+        record = place.targets / _RECORD
+        digest = check_same_file(str(teacher.weights), record, begun=run.exists())
+        return Guidance(stored=targets_of_file(teacher, source), file_sha256=digest)
     if not (teacher.cache or teacher.is_mapped):
         return Guidance()
     made_from = _digest(config, teacher, source)
@@ -99,6 +102,12 @@ def prepare_guidance(
         stored = TargetCache(earlier.targets, made_from).open(quiet=True)
     stored = stored or cache.open() or _fill(cache, config, source, progress)
     return Guidance(stored=stored)
+
+
+def record_guidance(guidance: Guidance, place: RunDirectory) -> None:
+    """Write down which file of features a run has begun with; nothing if there is none."""
+    if guidance.file_sha256 is not None:
+        write_text(place.targets / _RECORD, f"{guidance.file_sha256}\n")
 
 
 def rehearse_guidance(config: Config, source: ImageSource) -> tuple[Guidance, float]:

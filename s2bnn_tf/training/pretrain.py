@@ -23,7 +23,7 @@ from s2bnn_tf.teachers import teacher_origin, write_space
 from s2bnn_tf.training.build import build_pretrainer, fit_head
 from s2bnn_tf.training.distribution import is_chief, open_strategy
 from s2bnn_tf.training.fitting import Training
-from s2bnn_tf.training.guidance import prepare_guidance
+from s2bnn_tf.training.guidance import prepare_guidance, record_guidance
 from s2bnn_tf.training.loggers import check_loggers
 from s2bnn_tf.training.monitors import Monitor
 from s2bnn_tf.training.resuming import check_resumable, check_same_images
@@ -114,6 +114,7 @@ def pretrain(
         _restore(training, run)
         _explain_rising_loss(counted, steps, done=pretrainer.steps_done())
         place.create(config)
+        record_guidance(guidance, place)
         if config.teacher is not None:
             write_origin(place, teacher_origin(config.teacher.weights))
             write_space(place, config.teacher)

@@ -7,9 +7,12 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from s2bnn_tf.config import TeacherConfig
 from s2bnn_tf.errors import UserError
+from s2bnn_tf.files import save_arrays
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.runs import RunDirectory
 from s2bnn_tf.training import pretrain
@@ -64,12 +67,58 @@ def test_who_waits_gets_the_directory_when_the_other_is_gone(holder, tmp_path):
 
 
 def test_a_directory_into_which_nothing_came_is_removed(tmp_path):
-    with DirectoryLock(tmp_path / "a"):
-        assert (tmp_path / "a" / ".lock").is_file()
-    assert not (tmp_path / "a").exists()
+    with DirectoryLock(tmp_path / "runs" / "a"):
+        assert (tmp_path / "runs" / "a" / ".lock").is_file()
+        (tmp_path / "runs" / "a" / "targets" / "of" / "nothing").mkdir(parents=True)
+    assert not (tmp_path / "runs").exists()
     with DirectoryLock(tmp_path / "b"):
         (tmp_path / "b" / "config.yaml").touch()
-    assert (tmp_path / "b" / "config.yaml").is_file()
+        (tmp_path / "b" / "targets").mkdir()
+        (tmp_path / "b" / "wandb" / "empty").mkdir(parents=True)
+        (tmp_path / "b" / "wandb" / "file").touch()
+    assert everything_in(tmp_path / "b") == {
+        *(".lock", "config.yaml", "wandb", "wandb/empty", "wandb/file")
+    }
+
+
+def test_what_was_there_before_stays(tmp_path):
+    (tmp_path / "notes").mkdir()  # empty, and not ours
+    with DirectoryLock(tmp_path):
+        (tmp_path / "targets").mkdir()
+        (tmp_path / "targets" / "loop").symlink_to(tmp_path)
+    assert everything_in(tmp_path) == {".lock", "notes", "targets", "targets/loop"}
+    (tmp_path / "targets" / "loop").unlink()
+    (tmp_path / ".lock").unlink()
+    with DirectoryLock(tmp_path):
+        (tmp_path / "eval").mkdir()
+    assert everything_in(tmp_path) == {"notes", "targets"}
+
+
+@pytest.mark.parametrize(
+    ("features", "begin"),
+    [
+        (np.ones((1437, 4, 1)), None),
+        (np.full((1437, 4), np.nan), None),
+        (np.ones((1000, 4)), None),
+        (np.ones((1437, 4)), "no run"),  # refused after its teacher was accepted
+    ],
+    ids=["rank", "not finite", "missing pictures", "later"],
+)
+def test_a_refused_run_leaves_nothing(features, begin, contrast, change, tmp_path):
+    save_arrays(tmp_path / "f.npz", {"features": features})
+    guided = change(
+        contrast,
+        teacher=TeacherConfig(weights=str(tmp_path / "f.npz")),
+        objective={"contrastive_weight": 0.0, "distillation_weight": 1.0},
+        student={"init_from": begin},
+    )
+    with pytest.raises(UserError, match=begin or "f.npz"):
+        pretrain(guided, tmp_path / "runs" / "bad")
+    assert everything_in(tmp_path) == {"f.npz"}
+
+
+def everything_in(folder) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
 
 
 def test_a_lock_that_is_a_link_truncates_nothing(contrast, tmp_path):

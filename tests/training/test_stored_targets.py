@@ -180,9 +180,11 @@ def test_a_full_disk_and_outputs_that_are_no_numbers_are_one_sentence(tmp_path, 
     teacher, cache = Counted(), TargetCache(tmp_path / "targets", "a")
     with pytest.raises(CheckpointError, match="outputs are not finite numbers"):
         cache.fill(teacher.crops, lambda _: [np.full((10, 1), np.nan)], lambda x: x, 5, print)
+    assert not list(cache.folder.iterdir())
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
     with pytest.raises(CheckpointError, match="take 0 MiB, and 0 are free; make room"):
         teacher.fill(TargetCache(tmp_path / "other", "a"))
+    assert not list((tmp_path / "other").iterdir())
     (tmp_path / "linked").symlink_to(tmp_path)
     with pytest.raises(CheckpointError, match="is a symbolic link"):
         TargetCache(tmp_path / "linked", "a")
