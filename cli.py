@@ -1,5 +1,5 @@
 """Launcher for a checkout: `python cli.py` is `s2bnn`."""
 
-from s2bnn_tf.cli import main
+from s2bnn_tf.__main__ import main
 
 main()

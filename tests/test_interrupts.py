@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[1]
+# A package during whose import Ctrl-C is pressed
+INTERRUPTED = """
+import os, signal
+os.kill(os.getpid(), signal.SIGINT)
+raise ImportError("went on")
+"""
+(SCRIPT,) = re.findall(r'^s2bnn = "(\S+):main"', (ROOT / "pyproject.toml").read_text(), re.M)
+INSTALLED = f"import sys; from {SCRIPT} import main; sys.exit(main())"  # as pip writes it
 
 # A single call into C that takes minutes, and during which no handler of Python's runs. Another
 # thread tells when it has begun: only that call gives up the interpreter's lock.
@@ -107,6 +120,34 @@ thread.join()
     )
     assert done.stdout == "False\n"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("how", [["-m", "s2bnn_tf"], ["cli.py"], ["-c", INSTALLED]])
+def test_ctrl_c_ends_the_program_quietly_while_it_loads(how, tmp_path):
+    (tmp_path / "click.py").write_text(INTERRUPTED)
+    path = os.pathsep.join([str(tmp_path), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    ended = subprocess.run(
+        [sys.executable, *how, "--help"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "Stopped.\n")
+
+
+def test_ctrl_c_that_is_ignored_stays_ignored(tmp_path):
+    """As in the background of a shell script."""
+    (tmp_path / "click.py").write_text(INTERRUPTED)
+    path = os.pathsep.join([str(tmp_path), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    ended = subprocess.run(
+        [sys.executable, "-m", "s2bnn_tf", "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+    )
+    assert "ImportError: went on" in ended.stderr
 
 
 def test_a_command_that_is_interrupted_says_so_and_exits_with_130():
