@@ -113,10 +113,21 @@ def _enroll(options: argparse.Namespace) -> Rows:
         yield from (Row({"error": error}, "") for error in errors)
         yield _counts(options, classifier)
     if options.audit:
+        _check_not_empty(options.classes, classifier)
         for found in audit(classifier):
             first, *more = _describe(found)
             yield Row(asdict(found), first)
             yield from (Row(None, line) for line in more)
+
+
+def _check_not_empty(path: Path, classifier: PrototypeClassifier) -> None:
+    """Refuse a file whose classes were all forgotten.
+
+    Raises:
+        S2bnnError: If there is none.
+    """
+    if not classifier.counts:
+        raise S2bnnError(f"{path} holds no class; add one with `s2bnn-run enroll`")
 
 
 def _describe(found: ClassAudit) -> list[str]:
@@ -162,6 +173,7 @@ def _classify(options: argparse.Namespace) -> Rows:
     classifier = PrototypeClassifier.load(options.classes)
     embedder = Embedder(options.model)
     classifier.enter(embedder.space)
+    _check_not_empty(options.classes, classifier)
     first, rate = _thresholds(options, classifier)
     second = _recovery(options, classifier, first, rate)
     yield Row(None, _describe_rejection(options, classifier, rate))
@@ -204,7 +216,10 @@ def _describe_rejection(
     options: argparse.Namespace, classifier: PrototypeClassifier, rate: float | None
 ) -> str:
     if rate is not None:
-        return f"Rejected is what looks less like its class than {100 * rate:g} % of it do."
+        return (
+            "A picture is rejected if it is less similar to its nearest class than "
+            f"{100 * (1 - rate):g} % of further pictures of that class are expected to be."
+        )
     if options.threshold is None and classifier.threshold == -1:
         if classifier.words is not None:
             return "Nothing is rejected: the words have no threshold; give one with --threshold."

@@ -117,7 +117,9 @@ def _search(options: argparse.Namespace) -> Rows:
     files = picture_files(named) if named else []
     files = [path for path in files if asked is None or not _same(path, asked)]
     if not files and not indexes:
-        raise S2bnnError(f"there is no picture but {options.query} itself; name more pictures")
+        raise _alone(options.query)
+    if not files:
+        _check_not_empty(*indexes)
     center = None
     if asked is None:
         query, center = _word(options, embedder)
@@ -143,6 +145,8 @@ def _search(options: argparse.Namespace) -> Rows:
     # Of a picture in two places, one
     best = {os.path.abspath(path): (path, score) for path, score in reversed(found)}
     answers = sorted(best.values(), key=lambda hit: -hit[1])
+    if not answers:
+        raise _alone(options.query)
     for path, score in answers[: options.top_k]:
         record = {"path": path, "score": score, "query": str(options.query)}
         yield Row({**record, "milliseconds": spent}, f"{score:7.4f}  {path}")
@@ -171,9 +175,23 @@ def gather(options: argparse.Namespace) -> tuple[PictureIndex, list[Row]]:
     for path in options.places:
         if path.suffix == INDEX:
             _add_all(whole, _open(path, embedder))
-    if not len(whole):
-        raise S2bnnError("there is no picture in the index; add some with `s2bnn-run index`")
+    _check_not_empty(whole)
     return whole, errors
+
+
+def _check_not_empty(*indexes: PictureIndex) -> None:
+    """Refuse indexes without a single picture.
+
+    Raises:
+        S2bnnError: If there is none.
+    """
+    if not any(map(len, indexes)):
+        raise S2bnnError("there is no picture in the index; add some with `s2bnn-run index`")
+
+
+def _alone(query: str) -> S2bnnError:
+    """Of a search among nothing but the query itself."""
+    return S2bnnError(f"there is no picture but {query} itself; name more pictures")
 
 
 def _add_all(whole: PictureIndex, index: PictureIndex) -> None:

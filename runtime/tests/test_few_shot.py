@@ -69,6 +69,10 @@ def test_enrolled_colors_are_recognized(encoder, pictures, tmp_path, capsys):
     assert "green 1" not in say(capsys, "forget", classes, "green")
     found = lines(say(capsys, "classify", encoder, classes, pictures, "--json"))
     assert {row["class"] for row in found} == {"red", "blue"}
+    for name in ("red", "blue"):
+        say(capsys, "forget", classes, name)
+    for verb in (["classify", encoder, classes, pictures], ["enroll", encoder, classes, "--audit"]):
+        assert f"{classes} holds no class; add one with" in complain(capsys, *verb)
 
 
 def test_search_finds_others_of_the_same_kind_and_never_the_query(
@@ -112,7 +116,12 @@ def test_classify_rejects_at_a_rate_what_no_class_looks_like(encoder, tmp_path, 
     found = lines(say(capsys, "classify", encoder, classes, *unknown, "--json"))
     assert {row["class"] for row in found} == {None}
     said = say(capsys, "classify", encoder, classes, *unknown)
-    assert "than 5 % of it do" in said
+    assert said.splitlines()[0] == (
+        "A picture is rejected if it is less similar to its nearest class than 95 % of further "
+        "pictures of that class are expected to be."
+    )
+    tenth = say(capsys, "classify", encoder, classes, *unknown, "--false-alarms", "0.1")
+    assert "than 90 % of further pictures" in tenth
     assert said.count("none of them (nearest: ") == 20
     everything = say(capsys, "classify", encoder, classes, *unknown, "--threshold", "-1")
     assert "none of them" not in everything

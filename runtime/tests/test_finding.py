@@ -31,7 +31,13 @@ def paths(text: str) -> list[str]:
     return [row["path"] for row in lines(text)]
 
 
-def test_an_index_follows_its_folder(encoder, folder, tmp_path, capsys):  # noqa: F811
+def test_an_index_follows_its_folder(
+    encoder,  # noqa: F811
+    pictures,  # noqa: F811
+    folder,
+    tmp_path,
+    capsys,
+):
     index = tmp_path / "photos.npz"
     arguments = ("index", encoder, folder, index, "--json")
     (made,) = lines(say(capsys, *arguments))
@@ -71,7 +77,14 @@ def test_an_index_follows_its_folder(encoder, folder, tmp_path, capsys):  # noqa
     (emptied,) = lines(say(capsys, *arguments))
     assert (emptied["pictures"], emptied["removed"]) == (0, 11)
     Image.new("RGB", (9, 9)).save(tmp_path / "query.png")
-    assert say(capsys, "search", encoder, tmp_path / "query.png", index) == ""
+    query = tmp_path / "query.png"
+    for rest in (["search", query, index], ["duplicates", index], ["cluster", index]):
+        for json_option in ([], ["--json"]):
+            said = complain(capsys, rest[0], encoder, *rest[1:], *json_option)
+            assert "there is no picture in the index; add some with `s2bnn-run index`" in said
+    assert paths(say(capsys, "search", encoder, query, index, pictures, "--json"))
+    say(capsys, "index", encoder, query, index)
+    assert "no picture but" in complain(capsys, "search", encoder, query, index, "--json")
 
 
 def test_mistakes_with_an_index_are_one_sentence(encoder, folder, tmp_path, capsys):  # noqa: F811

@@ -87,4 +87,5 @@ def _describe(result: dict[str, Any]) -> str:
             f"{said} They reject nothing: a threshold comes from pictures (--pictures), or give "
             "one to s2bnn-run classify --threshold."
         )
-    return f"{said} What is less similar than {result['threshold']:.4f} to all of them is rejected."
+    least = f"{result['threshold']:.4f}"
+    return f"{said} A picture whose cosine to every word is below {least} is rejected."

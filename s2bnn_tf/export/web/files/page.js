@@ -100,7 +100,7 @@ function showClasses() {
     said = 'Nothing is rejected: enroll at least 5 pictures of each class.';
     if (state.classes.thresholds) said = 'Of further pictures of a class, about 5 % are rejected.';
     const { threshold } = state.classes.file;
-    if (threshold > -1) said = `Less similar than ${threshold.toFixed(4)} is rejected.`;
+    if (threshold > -1) said = `Pictures below a cosine of ${threshold.toFixed(4)} are rejected.`;
   }
   part('rejection').textContent = said;
 }
