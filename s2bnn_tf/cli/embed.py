@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from s2bnn_tf.cli.group import main
 from s2bnn_tf.cli.options import FILE, RUN_OR_MODEL, changes_option, json_option, runtime_option
 from s2bnn_tf.cli.output import print_result
 from s2bnn_tf.progress import show_progress
+from s2bnn_tf.text import printable
 
 
 class _Shard(click.ParamType):
@@ -68,8 +70,8 @@ def embed(
     RUN_OR_MODEL is a run directory, a .tflite, or whatever can be a teacher. The frames of a video
     are those that `s2bnn fit` takes. The output holds the arrays paths, features and embeddings; of
     a .tflite, the one that it computes. An .npy holds one array, with the paths beside it. Files
-    that cannot be read are skipped and listed. An .npz or .parquet can be a teacher.weights; with
-    --crops, an .npz also says what each crop shows.
+    that cannot be read are left out and named, and the exit code is then 1. An .npz or .parquet can
+    be a teacher.weights; with --crops, an .npz also says what each crop shows.
 
     \b
     Example:
@@ -90,9 +92,18 @@ def embed(
         encoder=encoder,
         progress=show_progress,
     )
-    print_result(result, as_json, lambda: _describe(result, output))
+    print_result(result, as_json, lambda: f"{_images(result['images'])} embedded in {output}.")
+    if result["skipped"]:
+        click.echo(printable(_describe_skipped(result)), err=True)
+        sys.exit(1)
 
 
-def _describe(result: dict[str, Any], output: Path) -> str:
-    count = result["images"]
-    return f"{count} image{'s' * (count != 1)} embedded in {output}."
+def _describe_skipped(result: dict[str, Any]) -> str:
+    first = result["first_skipped"]
+    if result["skipped"] == 1:
+        return f"1 image cannot be read and was left out: {first}."
+    return f"{_images(result['skipped'])} cannot be read and were left out, such as {first}."
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'s' * (count != 1)}"

@@ -60,8 +60,9 @@ def embed_images(
         progress: Called after each batch.
 
     Returns:
-        "output", "images" (N), "skipped" (the number of unreadable files), the width of each array
-        as "feature_dim", "embedding_dim" or "logit_dim", and, for a `.tflite`, "runtime".
+        "output", "images" (N), "skipped" (the number of unreadable files), "first_skipped" (which
+        one is the first, and why; None without any), the width of each array as "feature_dim",
+        "embedding_dim" or "logit_dim", and, for a `.tflite`, "runtime".
 
     Raises:
         ConfigError: If the output cannot be written.
@@ -127,9 +128,15 @@ def embed_sources(
     encoded = [readable(source) for source in sources]
     paths = [str(part.identify(i)) for part in encoded for i in range(len(part))]
     write_vectors(output, paths, arrays)
+    skipped = [
+        f"{name} ({reason})"
+        for source in sources
+        for name, reason in sorted((str(n), r) for n, r in source.unreadable.items())
+    ]
     return {
         "output": str(output),
         "images": len(paths),
-        "skipped": sum(len(source.unreadable) for source in sources),
+        "skipped": len(skipped),
+        "first_skipped": skipped[0] if skipped else None,
         **describe_outputs(encoder, arrays),
     }

@@ -81,6 +81,7 @@ def embed_crops(
         "images": len(source),
         "crops": count,
         "skipped": 0,
+        "first_skipped": None,
         **describe_outputs(encoder, arrays),
     }
 

@@ -31,12 +31,15 @@ class Result:
 
 @pytest.fixture(scope="session")
 def s2bnn():
-    """Run `s2bnn ARGUMENTS...` to its end; it must succeed and keep the terminal clean."""
+    """Run `s2bnn ARGUMENTS...` to its end; it must succeed and keep the terminal clean.
 
-    def run(*arguments: object) -> Result:
+    With a `code`, it must end with that exit code.
+    """
+
+    def run(*arguments: object, code: int = 0) -> Result:
         command = [sys.executable, "-m", "s2bnn_tf", *map(str, arguments)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == code, done.stderr
         for text in (done.stdout, done.stderr):
             assert not [word for word in NOISE if word in text], text
         return Result(done.stdout, done.stderr)

@@ -179,7 +179,10 @@ def test_odd_but_whole_images_are_read(folder, tmp_path):
     output = tmp_path / "out" / "new.npz"
     arguments = ["embed", str(folder / "run"), str(tmp_path), "--output", str(output)]
     done = CliRunner(mix_stderr=False).invoke(main, arguments)
-    assert done.exit_code == 0, done.stderr
+    assert done.exit_code == 1, "as `s2bnn-run index` ends"
+    assert done.stdout == f"4 images embedded in {output}.\n"
+    *_, last = done.stderr.splitlines()
+    assert last.startswith(f"1 image cannot be read and was left out: {tmp_path / 'cut.jpg'} (")
     with np.load(output) as arrays:
         assert len(arrays["paths"]) == 4
         assert np.isfinite(arrays["features"]).all()

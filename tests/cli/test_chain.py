@@ -128,14 +128,16 @@ def test_embed_photographs(s2bnn, student, classifier, tmp_path):
         Image.fromarray(photograph).save(tmp_path / f"{number}.jpg")
     (tmp_path / "2.jpg").write_text("no image")
     output = tmp_path / "embeddings.npz"
-    done = s2bnn("embed", student, tmp_path, "--output", output, "--json")
+    done = s2bnn("embed", student, tmp_path, "--output", output, "--json", code=1)
     assert done.json["images"] == 2
     assert done.json["skipped"] == 1
-    assert "2.jpg (not an image)" in done.stderr
+    assert done.stderr.splitlines()[-1] == (
+        f"1 image cannot be read and was left out: {tmp_path / '2.jpg'} (not an image)."
+    )
     with np.load(output) as arrays:
         assert [Path(path).name for path in arrays["paths"]] == ["0.jpg", "1.jpg"]
         np.testing.assert_allclose(np.linalg.norm(arrays["embeddings"], axis=1), 1, rtol=1e-5)
-    done = s2bnn("embed", classifier, tmp_path, "--output", output, "--json")
+    done = s2bnn("embed", classifier, tmp_path, "--output", output, "--json", code=1)
     assert (done.json["logit_dim"], "feature_dim" in done.json) == (10, False)
     with np.load(output) as arrays:  # a file has one output, which is not written twice
         assert sorted(arrays.files) == ["logits", "paths"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -39,13 +40,14 @@ def embed(*arguments: object):
 
 @pytest.mark.parametrize("count", [1, 2, 5, 12])
 def test_shards_are_the_whole_one_after_the_other(photos, tmp_path, count):
-    assert embed(photos, "--output", tmp_path / "whole.npz").exit_code == 0
+    assert embed(photos, "--output", tmp_path / "whole.npz").exit_code == 1  # for one picture
     paths, features = [], []
     for number in range(1, count + 1):
         output = tmp_path / f"{number}.npz"
         done = embed(photos, "--output", output, "--shard", f"{number}/{count}")
-        if done.exit_code:  # the shard of the broken picture alone
-            assert (count, "05 b.png" in done.output) == (12, True)
+        assert done.exit_code == ("05 b.png" in done.output)
+        if not output.exists():  # the shard of the broken picture alone
+            assert count == 12
             continue
         with np.load(output) as arrays:
             paths += arrays["paths"].tolist()
@@ -53,6 +55,26 @@ def test_shards_are_the_whole_one_after_the_other(photos, tmp_path, count):
     with np.load(tmp_path / "whole.npz") as arrays:
         assert paths == arrays["paths"].tolist() and len(paths) == 11
         np.testing.assert_allclose(np.concatenate(features), arrays["features"], atol=1e-5)
+
+
+def test_the_last_line_says_what_was_left_out(photos, tmp_path):
+    (tmp_path / "a.jpg").write_text("no picture")
+    (tmp_path / "c.jpg").write_text("nor this one")
+    shutil.copy(photos / "00 ä.png", tmp_path / "b.png")
+    runner, output = CliRunner(mix_stderr=False), str(tmp_path / "out.npz")
+    command = ["embed", str(MODEL), str(tmp_path), "--output", output]
+    said = (
+        f"2 images cannot be read and were left out, such as {tmp_path / 'a.jpg'} (not an image)."
+    )
+    for option in ([], ["--json"]):
+        done = runner.invoke(main, [*command, *option])
+        assert (done.exit_code, done.stderr.splitlines()[-1]) == (1, said)
+    found = json.loads(done.stdout)
+    assert (found["images"], found["skipped"]) == (1, 2)
+    assert found["first_skipped"] == f"{tmp_path / 'a.jpg'} (not an image)"
+    command[2] = str(tmp_path / "b.png")
+    done = runner.invoke(main, command)
+    assert done.exit_code == 0 and "left out" not in done.output + done.stderr
 
 
 @pytest.mark.parametrize("shard", ["0/3", "4/3", "1", "a/b", "1/0", "²/3"])
@@ -70,7 +92,7 @@ def test_an_empty_shard_is_one_sentence(photos, tmp_path):
 
 def test_an_npy_is_mapped_and_has_its_paths_beside_it(photos, tmp_path):
     embed(photos, "--output", tmp_path / "whole.npz")
-    assert embed(photos, "--output", tmp_path / "out.npy").exit_code == 0
+    assert embed(photos, "--output", tmp_path / "out.npy").exit_code == 1  # for one picture
     mapped = np.load(tmp_path / "out.npy", mmap_mode="r")
     with np.load(tmp_path / "whole.npz") as arrays:
         np.testing.assert_array_equal(mapped, arrays["features"])
