@@ -12,7 +12,7 @@ from s2bnn_tf.cli.group import main
 from s2bnn_tf.cli.options import FILE, RUN_OR_MODEL, changes_option, json_option, runtime_option
 from s2bnn_tf.cli.output import print_result
 from s2bnn_tf.progress import show_progress
-from s2bnn_tf.text import printable
+from s2bnn_tf.text import counted, printable
 
 
 class _Shard(click.ParamType):
@@ -92,18 +92,15 @@ def embed(
         encoder=encoder,
         progress=show_progress,
     )
-    print_result(result, as_json, lambda: f"{_images(result['images'])} embedded in {output}.")
+    count = counted(result["images"], "image")
+    print_result(result, as_json, lambda: f"{count} embedded in {output}.")
     if result["skipped"]:
         click.echo(printable(_describe_skipped(result)), err=True)
         sys.exit(1)
 
 
 def _describe_skipped(result: dict[str, Any]) -> str:
-    first = result["first_skipped"]
-    if result["skipped"] == 1:
+    count, first = result["skipped"], result["first_skipped"]
+    if count == 1:
         return f"1 image cannot be read and was left out: {first}."
-    return f"{_images(result['skipped'])} cannot be read and were left out, such as {first}."
-
-
-def _images(count: int) -> str:
-    return f"{count:,} image{'s' * (count != 1)}"
+    return f"{counted(count, 'image')} cannot be read and were left out, such as {first}."

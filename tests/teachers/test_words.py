@@ -108,6 +108,27 @@ def test_the_space_is_that_of_the_teacher(vectors, tmp_path):
     assert read_words(tmp_path / "w.npz")[1:] == (sha256(teacher), "teacher.keras")
 
 
+@pytest.mark.parametrize("source", ["list", "-"])
+def test_everyday_words_without_a_vector_are_left_out_and_named(source, vectors, tmp_path):
+    everyday = [entry.name for entry in read_list("everyday")]
+    unknown = [name for name in everyday if name not in NAMES]
+    assert len(everyday) - len(unknown) == 2, "cat and dog"
+    listed = str(write(tmp_path, "red car\n")) if source == "list" else "-"
+    output = tmp_path / "w.npz"
+    command = ["words", listed, str(output), "--vectors", str(vectors), "--json"]
+    done = CliRunner(mix_stderr=False).invoke(main, [*command, "--everyday"])
+    assert done.exit_code == 0
+    first = ", ".join(unknown[:3])
+    assert done.stderr == (
+        f"{vectors} has no vector of 998 of the 1,000 everyday words, which are left out: {first} "
+        "and 995 others.\n"
+    )
+    found = json.loads(done.stdout)
+    assert (found["words"], found["left_out"]) == (3 if source == "list" else 4, 998)
+    done = CliRunner(mix_stderr=False).invoke(main, command)
+    assert (done.stderr, json.loads(done.stdout)["left_out"]) == ("", 0)
+
+
 def golden_rows() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(10, 8))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,12 @@ from s2bnn_tf.teachers.words.texts import TextEncoder, check_templates, embed_wo
 from s2bnn_tf.teachers.words.transformers_encoder import TransformersTextEncoder
 from s2bnn_tf.teachers.words.vectors import WordVectors, pick, read_vectors
 from s2bnn_tf.teachers.words.write import write_words
+from s2bnn_tf.text import counted
+
+log = logging.getLogger(__name__)
 
 ALL = "-"  # in place of a list: all names of the vectors
+_NAMED = 3  # words that are left out
 _VECTORS = 2**32  # bytes of the pictures' vectors
 # As `s2bnn embed` and as `s2bnn-run index` call the vectors of pictures.
 _PICTURES = ("embeddings", "vectors")
@@ -58,7 +63,8 @@ def make_words(
         progress: Called with the number of words that are done.
 
     Returns:
-        As `write_words`, and "templates".
+        As `write_words`, and "templates" and "left_out", the number of everyday words that
+        `vectors` does not have.
 
     Raises:
         ConfigError: If the arguments do not go together.
@@ -70,13 +76,13 @@ def make_words(
     wanted = check_templates(templates)
     seen = None if pictures is None else read_pictures(pictures)
     used: tuple[str, ...] = ()
+    unknown: list[str] = []
     if vectors is not None:
         if wanted:
             raise ConfigError("--template is for texts, and --vectors holds vectors: choose one.")
         words = read_vectors(vectors)
+        more, unknown = _known_everyday(words.names, vectors) if everyday else ([], [])
         if str(source) != ALL:
-            known = set(words.names)
-            more = [e for e in read_list(EVERYDAY) if e.name in known] if everyday else []
             words = pick(words, _joined(read_list(source), more), vectors)
     else:
         entries = read_list(source)  # before a large network is loaded
@@ -87,7 +93,7 @@ def make_words(
     space = None if teacher is None else _space_of(teacher)
     name = "" if teacher is None else Path(teacher).name
     made = write_words(Path(output), words, teacher=name, space=space, pictures=seen)
-    return {**made, "templates": list(used)}
+    return {**made, "templates": list(used), "left_out": len(unknown)}
 
 
 def in_words(teacher: str) -> TeacherConfig:
@@ -164,6 +170,22 @@ def read_pictures(path: str | Path) -> NDArray[np.float32]:
     if not found or not found[0].size:
         raise DataError(f"{path} has no vectors of pictures; {cure}.")
     return found[0].astype(np.float32)
+
+
+def _known_everyday(names: Sequence[str], vectors: str | Path) -> tuple[list[Entry], list[str]]:
+    """The everyday words that a file of vectors has, and the others, which is said."""
+    known, entries = set(names), read_list(EVERYDAY)
+    unknown = [entry.name for entry in entries if entry.name not in known]
+    if unknown:
+        log.warning(
+            "%s has no vector of %d of the %s everyday words, which are left out: %s%s.",
+            vectors,
+            len(unknown),
+            f"{len(entries):,}",
+            ", ".join(unknown[:_NAMED]),
+            f" and {counted(len(unknown) - _NAMED, 'other')}" if len(unknown) > _NAMED else "",
+        )
+    return [entry for entry in entries if entry.name in known], unknown
 
 
 def _joined(entries: list[Entry], more: list[Entry]) -> list[Entry]:
