@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2bnn_tf.errors import CheckpointError, UserError
+from s2bnn_tf.text import described_kinds, described_type
 
 log = logging.getLogger(__name__)
 
@@ -433,17 +434,8 @@ def _read_members(
 
 def _read_array(name: str, member: Any, wanted: Array, limit: int) -> NDArray[Any]:
     """Read one array, whose header is compared with what is wanted before memory is taken."""
-    version = np.lib.format.read_magic(member)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"{name} has a header of version {version[0]}.{version[1]}")
-    read_header = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    shape, by_columns, dtype = read_header(member)  # type: ignore[no-untyped-call]
-    if dtype.hasobject or dtype.kind not in wanted.kinds:
-        raise ValueError(f"{name} holds {_shortened(dtype)}")
+    shape, by_columns, dtype = _read_header(name, member)
+    check_type(name, dtype, wanted)
     if len(shape) != len(wanted.shape):
         raise ValueError(f"{name} has {len(shape)} dimensions, not {len(wanted.shape)}")
     size = math.prod(shape) * dtype.itemsize
@@ -456,6 +448,31 @@ def _read_array(name: str, member: Any, wanted: Array, limit: int) -> NDArray[An
         return np.zeros(shape, dtype)
     values = np.frombuffer(data, dtype)
     return values.reshape(shape[::-1]).T.copy() if by_columns else values.reshape(shape).copy()
+
+
+def _read_header(name: str, member: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The shape of an array, whether it is stored by columns, and its type."""
+    headers: Any = np.lib.format  # its functions have no types
+    readers = {(1, 0): headers.read_array_header_1_0, (2, 0): headers.read_array_header_2_0}
+    try:
+        found: tuple[tuple[int, ...], bool, np.dtype[Any]] = readers[headers.read_magic(member)](
+            member
+        )
+    except Exception as error:  # NumPy's words for it are its own
+        raise ValueError(f"{name} does not begin as an array does") from error
+    return found
+
+
+def check_type(name: str, dtype: np.dtype[Any], wanted: Array) -> None:
+    """Check the type of an array.
+
+    Raises:
+        ValueError: If it is another one than was wanted.
+    """
+    if dtype.hasobject or dtype.kind not in wanted.kinds:
+        raise ValueError(
+            f"{name} holds {described_type(dtype)}, not {described_kinds(wanted.kinds)}"
+        )
 
 
 def check_arrays(found: Mapping[str, NDArray[Any]], arrays: Mapping[str, Array]) -> None:

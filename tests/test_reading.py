@@ -81,11 +81,14 @@ F, L = np.zeros((2, 3), np.float32), np.zeros(2, np.int64)
         ({"features": F}, "labels is missing"),
         ({"features": F, "labels": np.zeros(3, int)}, r"labels has the shape \(3,\)"),
         ({"features": F[0], "labels": L}, "features has 1 dimensions, not 2"),
-        ({"features": F.astype(int), "labels": L}, "features holds dtype\\('int64'\\)"),
+        ({"features": F.astype(int), "labels": L}, "features holds 64-bit integers, not floats"),
         ({"features": F + np.float32("nan"), "labels": L}, "features holds a number that is not"),
         ({"features": F, "labels": L - 2}, "labels holds numbers outside -1 to"),
         ({"features": F, "labels": np.array([1, 10**15])}, "labels holds numbers outside -1 to"),
-        ({"features": F, "labels": np.array([1, None])}, "labels holds dtype\\('O'\\)"),
+        (
+            {"features": F, "labels": np.array([1, None])},
+            "labels holds Python objects, not integers",
+        ),
     ],
 )
 def test_arrays_that_are_not_as_expected(tmp_path, arrays, reason):

@@ -75,12 +75,11 @@ def read_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
     with open_regular(path) as file:
         try:
             with zipfile.ZipFile(file) as archive:
-                size = sum(member.file_size for member in archive.infolist())
-            if size > LIMIT:
-                raise ValueError(f"its arrays have {size:,} bytes")
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
+                members = archive.infolist()
+                size = sum(member.file_size for member in members)
+                if size > LIMIT:
+                    raise ValueError(f"its arrays have {size:,} bytes")
+                return {_name(member): _read(archive, member) for member in members}
         except Exception as error:  # a damaged file can raise nearly anything inside a decoder
             reason = one_line(error)[:200] or type(error).__name__
             raise S2bnnError(f"{os.fspath(path)} is damaged ({reason})") from error
@@ -125,9 +124,7 @@ def map_arrays(path: str | os.PathLike[str]) -> dict[str, NDArray[Any]]:
             size = os.fstat(file.fileno()).st_size
             with zipfile.ZipFile(file) as archive:
                 members = archive.infolist()
-            return {
-                member.filename.removesuffix(".npy"): _map(file, member, size) for member in members
-            }
+            return {_name(member): _map(file, member, size) for member in members}
         except Exception as error:  # a damaged file can raise nearly anything inside a decoder
             reason = one_line(error)[:200] or type(error).__name__
             raise S2bnnError(f"{os.fspath(path)} is damaged ({reason})") from error
@@ -141,18 +138,47 @@ def _map(file: BinaryIO, member: zipfile.ZipInfo, size: int) -> NDArray[Any]:
     name, extra = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
     begin = member.header_offset + _LOCAL_HEADER + name + extra
     file.seek(begin)
-    headers: Any = np.lib.format  # its functions have no types
-    version = headers.read_magic(file)
-    if version != (1, 0):
-        raise ValueError(f"an array has a header of version {version[0]}.{version[1]}")
-    shape, by_columns, dtype = headers.read_array_header_1_0(file)
-    count = math.prod(shape)
-    end = file.tell() + count * dtype.itemsize
-    if dtype.hasobject or by_columns or end > min(size, begin + member.file_size):
-        raise ValueError("an array has an impossible header")
-    if not count:
+    shape, by_columns, dtype = _header(_name(member), file, min(size, begin + member.file_size))
+    if by_columns:
+        raise ValueError(f"{_name(member)} is stored by columns")
+    if not math.prod(shape):
         return np.zeros(shape, dtype)
     return np.memmap(file, dtype, "r", file.tell(), shape)
+
+
+def _read(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
+    with archive.open(member) as file:
+        _header(_name(member), file, member.file_size)
+    with archive.open(member) as file:
+        headers: Any = np.lib.format  # its functions have no types
+        values: NDArray[Any] = headers.read_array(file, allow_pickle=False)
+        return values
+
+
+def _header(name: str, file: Any, end: int) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The shape of an array, whether it is stored by columns, and its type.
+
+    Args:
+        name: What to call it.
+        file: Where it begins; afterwards, where its numbers begin.
+        end: The place in the file that its numbers may reach.
+    """
+    headers: Any = np.lib.format
+    readers = {(1, 0): headers.read_array_header_1_0, (2, 0): headers.read_array_header_2_0}
+    try:
+        shape, by_columns, dtype = readers[headers.read_magic(file)](file)
+    except Exception as error:  # NumPy's words for it are its own
+        raise ValueError(f"{name} does not begin as an array does") from error
+    if dtype.hasobject or dtype.kind == "V":
+        kind = "Python objects" if dtype.hasobject else "records"
+        raise ValueError(f"{name} holds {kind}, which are never read")
+    if min(shape, default=0) < 0 or file.tell() + math.prod(shape) * dtype.itemsize > end:
+        raise ValueError(f"{name} has another size than its header says")
+    return shape, by_columns, dtype
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    return member.filename.removesuffix(".npy")
 
 
 def _refuse(name: str) -> None:

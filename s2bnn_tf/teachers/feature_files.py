@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2bnn_tf.errors import CheckpointError
-from s2bnn_tf.reading import Array, check_arrays, one_sentence, open_regular, read_npz
+from s2bnn_tf.reading import Array, check_arrays, check_type, one_sentence, open_regular, read_npz
 from s2bnn_tf.teachers.parquet import read_parquet
 
 SUFFIXES = (".npz", ".safetensors", ".parquet")
@@ -124,8 +124,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         found = _read_safetensors(path) if path.suffix == ".safetensors" else read_parquet(path)
         for name, values in found.items():
             wanted = ARRAYS[name]
-            if values.dtype.kind not in wanted.kinds:
-                raise ValueError(f"{name} holds {values.dtype}")
+            check_type(name, values.dtype, wanted)
             if values.ndim != len(wanted.shape):
                 raise ValueError(f"{name} has {values.ndim} dimensions, not {len(wanted.shape)}")
         check_arrays(found, ARRAYS)
@@ -140,7 +139,12 @@ def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
         raise OSError("reading it needs a package: pip install safetensors") from error
     open_regular(path).close()  # never a pipe, which the package would wait for
     with safe_open(path, framework="numpy") as file:
-        found = {name: file.get_tensor(name) for name in file.keys() if name in ARRAYS}
+        try:
+            found = {name: file.get_tensor(name) for name in file.keys() if name in ARRAYS}
+        except (AttributeError, KeyError, TypeError) as error:  # bfloat16, for example
+            raise ValueError(
+                "it holds numbers of a type that NumPy lacks; save it as 32-bit floats"
+            ) from error
         metadata = file.metadata() or {}
     for name in ("paths", "sha256"):
         if name in metadata:

@@ -59,7 +59,13 @@ def _array(name: str, column: Any) -> NDArray[Any]:
         lengths = column.value_lengths() if hasattr(column, "value_lengths") else None
         if lengths is not None and len(lengths.unique()) > 1:
             raise ValueError(f"{name} has rows of different lengths")
-        return np.asarray(values.to_numpy(zero_copy_only=False)).reshape(len(column), -1)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _flat(values).reshape(len(column), -1)
+    return _flat(column)
+
+
+def _flat(column: Any) -> NDArray[Any]:
+    import pyarrow as pa
+
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return np.array(column.to_pylist(), np.str_)
     return np.asarray(column.to_numpy(zero_copy_only=False))

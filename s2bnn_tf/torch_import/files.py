@@ -72,7 +72,8 @@ def _read_safetensors(path: Path) -> dict[str, NDArray[Any]]:
         tensors: dict[str, NDArray[Any]] = load_file(path)
     except (KeyError, AttributeError, TypeError) as error:  # bfloat16, which NumPy lacks
         raise CheckpointError(
-            f"{path} holds numbers of a type that NumPy lacks ({error}): save it as float32."
+            f"{path} holds numbers of a type that NumPy lacks, such as bfloat16: save it as "
+            "32-bit floats."
         ) from error
     except (SafetensorError, ValueError, MemoryError) as error:
         reason = str(error)[:200]

@@ -36,7 +36,8 @@ def test_load_never_unpickles(tmp_path):
     path = tmp_path / "probe.npz"
     np.savez(path, kernel=np.array([{}], dtype=object))
     with pytest.raises(
-        CheckpointError, match="probe.npz is damaged .*dtype.*run `s2bnn eval linear` again"
+        CheckpointError,
+        match="probe.npz is damaged .*holds Python objects.*run `s2bnn eval linear` again",
     ):
         LinearProbe.load(path)
 
