@@ -71,8 +71,8 @@ def low_label_accuracy(
         draws: The number of draws, with the seeds 0, 1, ...
 
     Returns:
-        {"top1": mean, "confidence_interval": [low, high] of the mean (Student's t, 95 %; None
-        for a single draw), "top1_of_draws", "n_train"}.
+        {"top1": mean, "confidence_interval": [low, high] of the mean (Student's t, 95 %, from
+        0 to 1; None for a single draw), "top1_of_draws", "n_train"}.
 
     Raises:
         ConfigError: If the amount is not understood.
@@ -102,7 +102,11 @@ def low_label_accuracy(
 def confidence_interval(values: list[float]) -> list[float] | None:
     """Return the 95 % confidence interval of the mean, or None for fewer than two values.
 
-    It follows from Student's t with `n - 1` degrees of freedom.
+    It follows from Student's t with `n - 1` degrees of freedom, and is cut off at 0 and 1, between
+    which the mean of shares lies in any case.
+
+    Args:
+        values: Shares, 0 to 1.
     """
     from scipy.stats import t
 
@@ -111,4 +115,5 @@ def confidence_interval(values: list[float]) -> list[float] | None:
     half = (
         t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
     )
-    return [float(np.mean(values) - half), float(np.mean(values) + half)]
+    low, high = np.clip([np.mean(values) - half, np.mean(values) + half], 0, 1)
+    return [float(low), float(high)]

@@ -179,8 +179,8 @@ def _low_label(column: ReportColumn, amount: str, key: str) -> Any:
 def _with_interval(cell: Cell, interval: Sequence[float] | None) -> Cell:
     if not interval:
         return cell
-    half = 50 * (interval[1] - interval[0])
-    return Cell(f"{cell.text.removesuffix(f'{NBSP}%')} ± {half:.1f}{NBSP}%", cell.share)
+    low, high = (f"{100 * end:.1f}" for end in interval)
+    return Cell(f"{cell.text} ({low} to {high})", cell.share)
 
 
 def _median(latency: Mapping[str, Any] | None) -> float | None:
@@ -207,9 +207,10 @@ def describe_protocol(columns: Sequence[ReportColumn]) -> list[str]:
             f"nearest of {knn['n_train']:,} training images vote for, by cosine similarity with "
             f"weights exp(similarity / {knn['temperature']:g}). Nothing is trained on labels."
         )
+        low, high = _wilson_interval(knn["top1"], knn["n_test"])
         sentences.append(
-            f"With {knn['n_test']:,} test images, {_percent(knn['top1'])} are uncertain by about "
-            f"± {100 * _uncertainty(knn['top1'], knn['n_test']):.1f} points (95{NBSP}%)."
+            f"With {knn['n_test']:,} test images, the 95{NBSP}% confidence interval of "
+            f"{_percent(knn['top1'])} is {_percent(low)} to {_percent(high)}."
         )
         if "classes" in knn:
             sentences.append(
@@ -224,7 +225,7 @@ def describe_protocol(columns: Sequence[ReportColumn]) -> list[str]:
     few = next((c.low_label for c in columns if c.low_label), None)
     if few:
         sentences.append(
-            f"Probes on few labels: the mean of {few['draws']} draws of labels, ± half of its "
+            f"Probes on few labels: the mean of {few['draws']} draws of labels, and its "
             f"95{NBSP}% confidence interval."
         )
     latency = next((c.latency for c in columns if c.latency), None)
@@ -242,15 +243,17 @@ def describe_protocol(columns: Sequence[ReportColumn]) -> list[str]:
     return sentences + _differences(columns) + _hints(columns)
 
 
-def _uncertainty(share: float, count: int) -> float:
-    """Half of Wilson's 95 % interval of a share that was counted, 0 to 0.5.
+def _wilson_interval(share: float, count: int) -> tuple[float, float]:
+    """The 95 % confidence interval of a share that was counted, within 0 and 1.
 
     References:
         Wilson 1927, Probable inference, the law of succession, and statistical inference.
     """
     z = 1.96
+    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     spread = math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
-    return z * spread / (1 + z**2 / count)
+    half = z * spread / (1 + z**2 / count)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def _regularization(linear: Mapping[str, Any]) -> str:

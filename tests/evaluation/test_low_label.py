@@ -45,6 +45,23 @@ def test_the_interval_is_students():
     assert confidence_interval([0.5]) is None
 
 
+@pytest.mark.parametrize("values", [[0.98, 1.0, 1.0], [0.0, 0.0, 0.05], [0.0, 1.0], [1.0, 1.0]])
+def test_the_interval_is_of_shares(values):
+    low, high = confidence_interval(values)
+    assert 0 <= low <= np.mean(values) <= high <= 1
+    mirrored = confidence_interval([1 - value for value in values])
+    np.testing.assert_allclose(mirrored, [1 - high, 1 - low])
+
+
+def test_probes_that_are_nearly_always_right_stay_within_100_percent(blobs):
+    train, test = blobs(200, 10, 5, seed=0, spread=1.2), blobs(60, 10, 5, seed=1, spread=1.2)
+    found = low_label_accuracy(*train, *test, amount="1", draws=3)
+    accuracies = found["top1_of_draws"]
+    mean, half = np.mean(accuracies), 4.303 * np.std(accuracies, ddof=1) / 3**0.5
+    assert mean + half > 1, "an interval that is not cut off leaves it"
+    assert found["confidence_interval"] == pytest.approx([mean - half, 1], abs=1e-3)
+
+
 def test_more_labels_are_better_and_less_uncertain(blobs):
     train, test = blobs(2000, 10, 5, seed=0, spread=4.0), blobs(500, 10, 5, seed=1, spread=4.0)
     few = low_label_accuracy(*train, *test, amount="2", draws=5)

@@ -194,7 +194,7 @@ def test_everything_given_is_there(tmp_path, metrics):
     text = page.text.replace("\N{NO-BREAK SPACE}", " ")
     for words in ("90.0 %", "95.0 %", "83 KiB", "2.7 MiB", "38 M", "1.4 M", "cosine 1.0"):
         assert words in text
-    for words in ("70.0 ± 1.0 %", "97.0 %", "3.1 %", "0.25 nats", "1.20 nats", "1.25 ms"):
+    for words in ("70.0 % (69.0 to 71.0)", "97.0 %", "3.1 %", "0.25 nats", "1.20 nats", "1.25 ms"):
         assert words in text
     assert "taken for $x^{$ , 99 %" in text
     assert page.text.count("The queue of") == 0
@@ -332,9 +332,9 @@ def test_a_choice_that_nobody_made_is_not_claimed():
 def test_it_is_said_how_much_of_a_number_is_chance(right, n_test):
     knn = {**KNN, "top1": right / n_test, "n_test": n_test}
     interval = binomtest(right, n_test).proportion_ci(method="wilson")
-    points = 50 * (interval.high - interval.low)
-    said = " ".join(describe_protocol([ReportColumn("run", knn=knn)]))
-    assert f"uncertain by about ± {points:.1f} points" in said
+    said = " ".join(describe_protocol([ReportColumn("run", knn=knn)])).replace("\xa0", " ")
+    share, low, high = (f"{100 * x:.1f} %" for x in (right / n_test, interval.low, interval.high))
+    assert f"the 95 % confidence interval of {share} is {low} to {high}." in said
 
 
 def test_a_hint_of_a_measure_is_shown(tmp_path):
