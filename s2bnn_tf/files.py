@@ -32,7 +32,7 @@ def replaced(*paths: Path) -> Iterator[tuple[Path, ...]]:
     partials = []
     with _naming(*paths), contextlib.ExitStack() as cleanup:
         for path in paths:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            cleanup.enter_context(made_folder(path.parent))
             handle, name = tempfile.mkstemp(prefix=".", suffix=f"-{path.name}", dir=path.parent)
             os.close(handle)
             partials.append(Path(name))
@@ -44,6 +44,26 @@ def replaced(*paths: Path) -> Iterator[tuple[Path, ...]]:
         for partial, path in zip(partials, paths):
             os.replace(partial, path)
             flush(path.parent)
+
+
+@contextlib.contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """Create a folder and those above it, as far as they are missing.
+
+    If the body raises, those of them that are empty are removed again.
+
+    Raises:
+        OSError: If it cannot be created.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):  # one that is not empty, or was never made
+            for path in missing:
+                path.rmdir()
+        raise
 
 
 @contextlib.contextmanager
@@ -113,8 +133,7 @@ def write_folder(output: Path, texts: Mapping[str, str]) -> None:
         output: The folder, which must not exist.
         texts: The files' contents, by name.
     """
-    with _naming(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
+    with _naming(output), made_folder(output.parent):
         with tempfile.TemporaryDirectory(f"-{output.name}", ".", output.parent) as temporary:
             folder = Path(temporary) / output.name
             folder.mkdir()

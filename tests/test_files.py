@@ -16,6 +16,7 @@ from s2bnn_tf.files import (
     replaced,
     save_arrays,
     sha256,
+    write_folder,
     write_json,
     write_text,
 )
@@ -34,6 +35,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         write_json(path, {"top1": float("nan")})
     assert json.loads(path.read_text()) == {"top1": 0.5}
+    with pytest.raises(KeyboardInterrupt):
+        replace_file(tmp_path / "new" / "folders" / "knn.json", fail)
+    with pytest.raises(TypeError):
+        write_folder(tmp_path / "new" / "source", {"a.c": None})
     assert os.listdir(tmp_path) == ["knn.json"]
 
 

@@ -19,7 +19,7 @@ from s2bnn_tf.data import load_image, open_source, see
 from s2bnn_tf.errors import ConfigError, UserError
 from s2bnn_tf.export.convert import convert_run
 from s2bnn_tf.export.wheels import find_wheel
-from s2bnn_tf.files import flush, replaced, sha256, write_arrays, write_json
+from s2bnn_tf.files import flush, made_folder, replaced, sha256, write_arrays, write_json
 from s2bnn_tf.image_size import height_width
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import read_json
@@ -74,9 +74,11 @@ def bundle(
     if output.exists():
         raise ConfigError(f"{output} exists already; remove it, or choose another output.")
     wheel = find_wheel(target, wheel, progress)
-    output.parent.mkdir(parents=True, exist_ok=True)
     # Beside the output, so that the finished folder takes its place in one step.
-    with tempfile.TemporaryDirectory(f"-{output.name}", ".", output.parent) as temporary:
+    with (
+        made_folder(output.parent),
+        tempfile.TemporaryDirectory(f"-{output.name}", ".", output.parent) as temporary,
+    ):
         folder = Path(temporary) / (output.stem if output.suffix == ".zip" else output.name)
         folder.mkdir()
         converted = convert_run(run, folder / "encoder.tflite", progress=progress)

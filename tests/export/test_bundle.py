@@ -137,5 +137,5 @@ def test_what_is_refused(run, wheel, bundled, tmp_path):
     with pytest.raises(UserError, match="is not a wheel of s2bnn_runtime"):
         bundle(run, tmp_path / "new", target="linux-aarch64", wheel=run / "config.yaml")
     with pytest.raises(UserError, match="is not a run directory"):
-        bundle(tmp_path, tmp_path / "new", target="linux-aarch64", wheel=wheel)
+        bundle(tmp_path, tmp_path / "new" / "folder", target="linux-aarch64", wheel=wheel)
     assert not list(tmp_path.iterdir())
