@@ -47,7 +47,10 @@ from s2bnn_tf.progress import show_progress
     help="Of the student: 32, 64 or 128 pixels. Default: by the size of the pictures.",
 )
 @click.option(
-    "--init", help="A run directory, a .tflite of the same network, or starter, to start from."
+    "--init",
+    metavar="MODEL",
+    help="What the student begins with: a run directory, a .tflite of the same network, starter, "
+    "or random. Default: the starter, where the student has its network.",
 )
 @click.option(
     "--hold-out",

@@ -8,13 +8,13 @@ import math
 from collections.abc import Iterator
 
 from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.pipeline.beginning import begin_with
 from s2bnn_tf.pipeline.look import Look
 from s2bnn_tf.pipeline.options import Options
 from s2bnn_tf.pipeline.recipes import load
 from s2bnn_tf.pipeline.room import count_memory, memory_of_all
 from s2bnn_tf.pipeline.storing import centered, target_width
 from s2bnn_tf.runs import options_of
-from s2bnn_tf.teachers import locate_model
 from s2bnn_tf.training import StepMemory, describe_refusal
 
 # What each size of the student is; medium unless the pictures are smaller.
@@ -125,9 +125,7 @@ def choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tup
         own += (f"teacher.weights={json.dumps(teacher)}", *fewer)
         width = target_width(load("step1", (*own, *given)))
         own += (f"student.embedding_dim={width}",)
-    first: tuple[str, ...] = ()
-    if options.init:
-        first = (f"student.init_from={json.dumps(str(locate_model(options.init)))}",)
+    first = begin_with(options.init, load("step1", (*own, *given)))
     if two_steps:
         recipes["step1"] = (*own, *first, *given)
         recipes["student"] = (*own, *given)

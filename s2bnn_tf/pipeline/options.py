@@ -22,7 +22,8 @@ class Options:
         teacher: A run directory, the name of a published teacher, a `.keras` file or a file of
             features; None to train one.
         size: One of SIZES; None to choose by the pictures.
-        init: A run directory or a `.tflite` to start the student from.
+        init: A run directory or a `.tflite` to start the student from, `"starter"`, or
+            `"random"`; None for the starter, where the student has its network.
         overrides: Changes to the recipes, as `section.key=value`.
         share: The share of the pictures that is held out.
         target: The kind of device.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from s2bnn_tf.config import Config, StudentConfig
 from s2bnn_tf.image_size import describe_size
+from s2bnn_tf.pipeline.beginning import describe_beginning
 from s2bnn_tf.pipeline.choices import choose, choose_what_fits, sizes_and_batches
 from s2bnn_tf.pipeline.lengths import (
     name_plugins,
@@ -59,6 +60,7 @@ class Plan:
         student = self.config("student")
         look, data = self.look, student.data
         own = "teacher" in self.recipes
+        first = "step1" if "step1" in self.recipes else "student"
         lines = [
             f"pictures   {look.train:,} to learn from, {look.test:,} to measure with"
             + (f" ({MOST_MEASURED:,} of each)" if look.train > MOST_MEASURED else ""),
@@ -69,7 +71,8 @@ class Plan:
             f"color      {'can tell' if look.color and data.channels == 3 else 'cannot tell'} the "
             "pictures apart: "
             f"{100 * (data.jitter_probability or 0):.0f} % of the crops are changed in it",
-            f"student    {_describe(student.student, 'step1' in self.recipes)}",
+            f"student    {_describe(student.student, 'step1' in self.recipes)}; begins with "
+            + describe_beginning(self.config(first).student.init_from),
             "teacher    its own, by contrast: enough to start with, and less than a network that "
             "has seen millions of pictures: of photographs, --teacher dinov2_vits14 (Apache-2.0); "
             "s2bnn teachers lists more"

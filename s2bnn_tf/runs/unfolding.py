@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -27,14 +28,17 @@ class Unfolding:
 
     Args:
         operations: The file.
+        restrided: The layers whose strides need not be those of the file.
 
     Attributes:
         operations: The file.
+        restrided: Likewise.
         tensors: The file's tensor that each layer's output is, by the layer's name.
     """
 
-    def __init__(self, operations: FileOperations):
+    def __init__(self, operations: FileOperations, restrided: Collection[str] = ()):
         self.operations = operations
+        self.restrided = restrided
         self.tensors: dict[str, int] = {}
         self._values: list[tuple[tf.Variable, Array]] = []
         self._norms: dict[keras.layers.BatchNormalization, Affine] = {}

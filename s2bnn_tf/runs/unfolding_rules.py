@@ -119,9 +119,9 @@ def _before_activation(own: Unfolding, layer: keras.layers.Layer, tensor: int) -
 
 
 def _checked(own: Unfolding, layer: keras.layers.Layer, source: int, tensor: int) -> Sequence[int]:
-    """The input of a layer, whose strides have to be those of the file."""
+    """The input of a layer, whose strides have to be those of the file, but for `restrided`."""
     shape = tuple(layer.compute_output_shape(own.operations.shape(source)))
-    if shape != own.operations.shape(tensor):
+    if shape != own.operations.shape(tensor) and layer.name not in own.restrided:
         raise MismatchError(f"{layer.name} has other strides")
     return (source,)
 

@@ -266,7 +266,7 @@ def test_training_begins_there(tmp_path):
     ("options", "words"),
     [
         ({"width": 1 / 16}, "student.width 0.03125, this recipe has 0.0625; .*student.width=0.03"),
-        ({"stem": "medium", "size": 64}, "student.stem small, this recipe has medium"),
+        ({"stem": "imagenet", "size": 128}, "student.stem small, this recipe has imagenet"),
         ({"reverse_input": True}, "student.reverse_input False"),
         ({"channels": 1}, "data.channels 3, this recipe has 1"),
     ],

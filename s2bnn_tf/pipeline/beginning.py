@@ -1,0 +1,66 @@
+"""What the weights of a student begin with: what the user names, the starter, or nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from s2bnn_tf.config import Config
+from s2bnn_tf.errors import CheckpointError
+from s2bnn_tf.starter import STARTER
+from s2bnn_tf.teachers import locate_model
+
+RANDOM = "random"  # what the user names to begin with nothing; a path of that name comes first
+# The starter's network. Its stem is medium, and the small one has the same layers.
+_BACKBONE, _WIDTH, _STEMS, _CHANNELS = "reactnet", 0.25, ("small", "medium"), 3
+
+
+def begin_with(init: str | None, student: Config) -> tuple[str, ...]:
+    """The change to a student's recipe that names what its weights begin with.
+
+    By default that is the starter, where the student has its network: docs/results.md has what
+    that gains.
+
+    Args:
+        init: What the user named; None to choose.
+        student: The recipe.
+
+    Returns:
+        The change; empty to begin with random weights.
+
+    Raises:
+        CheckpointError: If what the user named does not exist.
+    """
+    if init is None:
+        return _name(STARTER) if _takes_starter(student) else ()
+    if init == RANDOM and not Path(init).exists():
+        return ()
+    return _name(init)
+
+
+def describe_beginning(init_from: str | None) -> str:
+    """What a student begins with, in a few words."""
+    if init_from is None:
+        return "random weights"
+    path = Path(init_from)
+    return "the starter" if path.name == "starter.tflite" else str(path)
+
+
+def _name(model: str) -> tuple[str, ...]:
+    return (f"student.init_from={json.dumps(str(locate_model(model)))}",)
+
+
+def _takes_starter(config: Config) -> bool:
+    """Whether a student has the starter's network, and the starter is here."""
+    student = config.student
+    same = (
+        student.backbone == _BACKBONE
+        and student.width == _WIDTH
+        and student.stem in _STEMS
+        and not student.reverse_input
+        and config.data.channels == _CHANNELS
+    )
+    try:
+        return same and locate_model(STARTER).is_file()
+    except CheckpointError:  # without the runtime's package, or a cache that can be written
+        return False

@@ -1,0 +1,79 @@
+"""What the weights of a student begin with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from s2bnn_tf.backbones import build_backbone
+from s2bnn_tf.errors import UserError
+from s2bnn_tf.pipeline import Options
+from s2bnn_tf.pipeline.beginning import begin_with, describe_beginning
+from s2bnn_tf.pipeline.choices import choose
+from s2bnn_tf.pipeline.look import Look
+from s2bnn_tf.pipeline.plan import Plan
+from s2bnn_tf.pipeline.recipes import load
+from s2bnn_tf.runs import copy_tflite
+
+LOOK = Look("digits", 400, 100, ("a", "b"), 80, color=True)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("S2BNN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+def begun(size: str, *overrides: str, init: str | None = None) -> str | None:
+    """What the first step of a student begins with."""
+    recipes = choose(LOOK, Options(size=size, init=init, overrides=overrides), size, 16)
+    return load("step1", recipes["step1"]).student.init_from
+
+
+def test_a_student_of_the_starters_network_begins_as_the_starter(tmp_path):
+    starter = str(tmp_path / "cache" / "starter" / "starter.tflite")
+    assert begun("medium") == begun("small") == begun("medium", init="starter") == starter
+    recipes = choose(LOOK, Options(), "medium", 16)
+    assert "starter" not in str(load("student", recipes["student"]).student.init_from)
+    assert "begins with the starter" in Plan(Options(), LOOK, recipes, {}, 0).lines()[4]
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["student.width=0.5", "student.reverse_input=true", "data.channels=1"],
+)
+def test_another_network_begins_with_random_weights(override):
+    assert begun("medium", override) is None
+    assert begun("large") is None
+
+
+def test_the_user_chooses(tmp_path):
+    assert begun("medium", init="random") is None
+    assert begun("medium", "student.init_from=null") is None
+    (tmp_path / "random").mkdir()
+    assert begun("medium", init="random") == "random"
+    with pytest.raises(UserError, match="runs/absent does not exist"):
+        begin_with("runs/absent", load("step1", ()))
+    assert describe_beginning(None) == "random weights"
+    assert describe_beginning("runs/other") == "runs/other"
+
+
+def test_without_a_place_for_the_starter_the_student_begins_with_random_weights(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("S2BNN_CACHE", str(tmp_path / "file" / "cache"))
+    assert begun("medium") is None
+    with pytest.raises(UserError, match="set S2BNN_CACHE"):
+        begun("medium", init="starter")
+
+
+def test_both_stems_take_the_starters_weights():
+    """They differ in a stride, so that all weights are the same."""
+    weights = []
+    for side, stem in ((32, "small"), (64, "medium")):
+        backbone = build_backbone("reactnet", (side, side, 3), stem=stem, width=0.25)
+        copy_tflite(str(begun("medium")), backbone)
+        weights.append(backbone.get_weights())
+    for small, medium in zip(*weights, strict=True):
+        np.testing.assert_array_equal(small, medium)
