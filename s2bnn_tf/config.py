@@ -166,9 +166,11 @@ class TeacherConfig:
     """The frozen, real-valued network that guides the student."""
 
     backbone: str | None = None  # only for keras.applications
-    # A published name | run directory | FILE.keras | FILE.onnx | imagenet | FILE.weights.h5 |
-    # FEATURES.npz
+    # A published name | run directory | FILE.keras | FILE.onnx | FILE.tflite | starter | imagenet |
+    # FILE.weights.h5 | FEATURES.npz
     weights: str | None = None
+    # A second one, which is no file of features: the student matches both, each of unit length.
+    beside: str | None = None
     output: str = "embedding"  # of TEACHER_OUTPUTS or, of a .onnx file, one of its outputs
     # What the teacher sees, in pixels per side: views of data.image_size are scaled to it.
     image_size: int | None = _number(None, at_least=8, at_most=4096)

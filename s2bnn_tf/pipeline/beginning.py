@@ -7,6 +7,8 @@ from pathlib import Path
 
 from s2bnn_tf.config import Config
 from s2bnn_tf.errors import CheckpointError
+from s2bnn_tf.pipeline.options import Options
+from s2bnn_tf.pipeline.storing import DIMENSIONS, centered
 from s2bnn_tf.starter import STARTER
 from s2bnn_tf.teachers import locate_model
 
@@ -36,6 +38,26 @@ def begin_with(init: str | None, student: Config) -> tuple[str, ...]:
     if init == RANDOM and not Path(init).exists():
         return ()
     return _name(init)
+
+
+def beside_own_teacher(options: Options, student: Config) -> tuple[str, ...]:
+    """The changes with which a student learns from the starter beside a teacher of its own.
+
+    A teacher that has seen only the folder, and for minutes, knows less of pictures in general:
+    from it alone, a student that begins as the starter forgets some of what it could do.
+
+    Args:
+        options: What the user asked for.
+        student: The recipe of the student's first step.
+
+    Returns:
+        The changes; none where the user has chosen a beginning, a teacher or an objective.
+    """
+    given = any(change.startswith(("teacher.", "objective.")) for change in options.overrides)
+    if options.init or options.teacher or given or not _takes_starter(student):
+        return ()
+    width = f"student.embedding_dim={DIMENSIONS}"
+    return (f"teacher.beside={json.dumps(str(locate_model(STARTER)))}", *centered(()), width)
 
 
 def describe_beginning(init_from: str | None) -> str:

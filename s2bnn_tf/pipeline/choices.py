@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator
 
 from s2bnn_tf.errors import ConfigError
-from s2bnn_tf.pipeline.beginning import begin_with
+from s2bnn_tf.pipeline.beginning import begin_with, beside_own_teacher
 from s2bnn_tf.pipeline.look import Look
 from s2bnn_tf.pipeline.options import Options
 from s2bnn_tf.pipeline.recipes import load
@@ -125,7 +125,9 @@ def choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tup
         own += (f"teacher.weights={json.dumps(teacher)}", *fewer)
         width = target_width(load("step1", (*own, *given)))
         own += (f"student.embedding_dim={width}",)
-    first = begin_with(options.init, load("step1", (*own, *given)))
+    step1 = load("step1", (*own, *given))
+    own += beside_own_teacher(options, step1)
+    first = begin_with(options.init, step1)
     if two_steps:
         recipes["step1"] = (*own, *first, *given)
         recipes["student"] = (*own, *given)

@@ -9,7 +9,7 @@ from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import Config
 from s2bnn_tf.data import bytes_in_memory
 from s2bnn_tf.runs import build_encoder
-from s2bnn_tf.teachers import is_feature_file, load_teacher
+from s2bnn_tf.teachers import is_feature_file, load_teacher, with_beside
 from s2bnn_tf.training import StepMemory, count_step_memory
 
 
@@ -27,18 +27,18 @@ def count_memory(configs: Mapping[str, Config]) -> dict[str, StepMemory]:
     stage = "step1" if "step1" in configs else "student"
     student = configs[stage]
     images = bytes_in_memory(student.data.source)  # the same for all stages
+    size, channels = student.data.image_size, student.data.channels
+    assert student.teacher is not None
     if "teacher" in configs:
         network = build_encoder(configs["teacher"])
         found["teacher"] = count_step_memory(
             _measured(configs["teacher"]), student=network, images=images
         )
-        teacher = Encoder(network.backbone)
+        own = Encoder(network.backbone)
+        teacher = with_beside(own, student.teacher, image_size=size, channels=channels)
     else:
-        assert student.teacher is not None
-        data = student.data
         teacher = None
         if not is_feature_file(student.teacher.weights):
-            size, channels = data.image_size, data.channels
             teacher = load_teacher(student.teacher, image_size=size, channels=channels)
     found[stage] = count_step_memory(_measured(student), teacher=teacher, images=images)
     return found

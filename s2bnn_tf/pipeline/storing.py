@@ -18,7 +18,7 @@ from s2bnn_tf.training import Cost
 
 _SHARE = 0.15  # of the time, for storing
 _FEWEST, _MOST = 4, 32  # crops of a picture
-_DIMENSIONS = 128  # principal components of a given teacher's features
+DIMENSIONS = 128  # principal components of a given teacher's features
 _STORED = "teacher.cache=true"
 
 
@@ -30,7 +30,7 @@ def centered(given: tuple[str, ...]) -> tuple[str, ...]:
     """
     if any(change.startswith(("teacher.center=", "teacher.reduce_to=")) for change in given):
         return ()
-    return (f"teacher.reduce_to={_DIMENSIONS}",)
+    return (f"teacher.reduce_to={DIMENSIONS}",)
 
 
 def target_width(config: Config) -> int:

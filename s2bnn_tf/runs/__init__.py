@@ -3,7 +3,7 @@
 import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.runs.augmentation import build_augmentation
 from s2bnn_tf.runs.checkpoints import CheckpointStore
-from s2bnn_tf.runs.from_tflite import copy_tflite
+from s2bnn_tf.runs.from_tflite import backbone_of_tflite, copy_tflite
 from s2bnn_tf.runs.init_from import restore_run
 from s2bnn_tf.runs.keras_backbone import (
     identity_of,
@@ -34,6 +34,7 @@ __all__ = [
     "LinearProbe",
     "LoadedEncoder",
     "RunDirectory",
+    "backbone_of_tflite",
     "build_augmentation",
     "build_encoder",
     "copy_tflite",

@@ -9,8 +9,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from s2bnn_tf.backbones import QUICKNET_SIZES, ReverseImage, backbone_names
+from s2bnn_tf.backbones import (
+    QUICKNET_SIZES,
+    ReverseImage,
+    backbone_names,
+    build_backbone,
+)
 from s2bnn_tf.errors import ConfigError, ModelError
+from s2bnn_tf.image_size import ImageSize, height_width
 from s2bnn_tf.layers import BinaryConv2D
 from s2bnn_tf.runs.file_operations import FileOperations, MismatchError
 from s2bnn_tf.runs.neighbors import sources
@@ -64,6 +70,43 @@ def copy_tflite(path: str | Path, backbone: keras.Model) -> None:
         ) from error
 
 
+def backbone_of_tflite(path: str | Path, image_size: ImageSize) -> keras.Model:
+    """Build the network that a file was converted from, for pictures of any size.
+
+    Args:
+        path: As for `copy_tflite`, of a network with a name of ours.
+        image_size: The side of the pictures in pixels, or their height and width. Where they are
+            too small for the file's stem, the network has the small one.
+
+    Returns:
+        A frozen Keras model from normalized images `(B, H, W, C)` to features `(B, F)`.
+
+    Raises:
+        ModelError: If the file cannot be read, or holds another kind of network, or the pictures
+            are too small for it.
+    """
+    graph = read_graph(path)
+    name = min(_names(graph) & _CHANNELS.keys(), default=None)
+    found = _options_of(name, graph) if name and graph.binary_convolutions() else {}
+    if name is None or not found:
+        raise ModelError(
+            f"{path} is not a 1-bit network that `s2bnn convert` has made; name such a file, or "
+            "the run that it was converted from."
+        )
+    shape = (*height_width(image_size), found["data.channels"])
+    options = {"stem": found["student.stem"], "width": found["student.width"]}
+    options |= {"reverse_input": True} if found["student.reverse_input"] else {}
+    try:
+        network = build_backbone(name, shape, **options)
+    except ModelError:
+        if options["stem"] not in _ALIKE:
+            raise
+        network = build_backbone(name, shape, **{**options, "stem": "small"})
+    copy_tflite(path, network)
+    network.trainable = False
+    return network
+
+
 def _unfold(backbone: keras.Model, own: Unfolding) -> Unfolding:
     """Compare each layer with the operation that makes its output, from the last to the first.
 
@@ -111,9 +154,7 @@ def _check_same_network(path: str | Path, graph: TFLiteGraph, backbone: keras.Mo
 
     A file that does not name a network of ours is left to the comparison of layers.
     """
-    pattern = re.compile(r"\bdeployed/(\w+)/")
-    named = {match for tensor in graph.tensors for match in pattern.findall(tensor.name)}
-    named &= set(backbone_names())
+    named = _names(graph)
     if not named or len(graph.inputs) != 1:
         return
     name = backbone.name
@@ -126,14 +167,26 @@ def _check_same_network(path: str | Path, graph: TFLiteGraph, backbone: keras.Mo
             f"convolutions of a {name}, as a map may have; convert with --head none."
         )
     if name in _CHANNELS:
-        image, last = (graph.tensors[i] for i in (graph.inputs[0], operations[-1].outputs[0]))
-        reverses = any(operation.name == "REVERSE_V2" for operation in graph.operations)
-        theirs = _options(name, image.shape, last.shape, reverses)
         reverses = any(type(layer) is ReverseImage for layer in backbone.layers)
         ours = _options(name, backbone.input_shape, layers[-1].output_shape, reverses)
-        for key, found in theirs.items():
+        for key, found in _options_of(name, graph).items():
             if not (key == "student.stem" and {found, ours[key]} == _ALIKE):
                 _check_equal(path, key, found, ours[key])
+
+
+def _names(graph: TFLiteGraph) -> set[str]:
+    """The networks of ours that the tensors of a file are named after, one at most."""
+    pattern = re.compile(r"\bdeployed/(\w+)/")
+    named = {match for tensor in graph.tensors for match in pattern.findall(tensor.name)}
+    return named & set(backbone_names())
+
+
+def _options_of(name: str, graph: TFLiteGraph) -> dict[str, Any]:
+    """The options of a file's network, as far as they show."""
+    last = graph.binary_convolutions()[-1].outputs[0]
+    image, end = (graph.tensors[i].shape for i in (graph.inputs[0], last))
+    reverses = any(operation.name == "REVERSE_V2" for operation in graph.operations)
+    return _options(name, image, end, reverses)
 
 
 def _options(

@@ -15,7 +15,7 @@ from s2bnn_tf.teachers.feature_files import (
     read_features,
 )
 from s2bnn_tf.teachers.given import give_teacher
-from s2bnn_tf.teachers.load_teacher import load_teacher
+from s2bnn_tf.teachers.load_teacher import load_teacher, with_beside
 from s2bnn_tf.teachers.match_features import match_features
 from s2bnn_tf.teachers.network_encoder import NetworkEncoder
 from s2bnn_tf.teachers.open_model import (
@@ -89,6 +89,7 @@ __all__ = [
     "teacher_origin",
     "teacher_space",
     "width_of_file",
+    "with_beside",
     "with_map",
     "write_space",
     "write_words",

@@ -10,8 +10,9 @@ from s2bnn_tf.backbones import JOINT_CHANNELS, VIT_SIZES, Encoder, is_vit, with_
 from s2bnn_tf.config import TEACHER_OUTPUTS, TeacherConfig
 from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError, UserError
 from s2bnn_tf.image_size import ImageSize, describe_size, height_width
-from s2bnn_tf.runs import RunDirectory, load_encoder
-from s2bnn_tf.teachers.cache import get_teacher, is_published
+from s2bnn_tf.runs import RunDirectory, backbone_of_tflite, load_encoder
+from s2bnn_tf.starter import STARTER, copy_starter, is_starter
+from s2bnn_tf.teachers.cache import cache_directory, get_teacher, is_published
 from s2bnn_tf.teachers.feature_files import is_feature_file
 from s2bnn_tf.teachers.given import PREFIX, load_given
 from s2bnn_tf.teachers.keras_networks import (
@@ -24,6 +25,7 @@ from s2bnn_tf.teachers.onnx_layer import as_keras
 from s2bnn_tf.teachers.onnx_networks import OnnxNetwork, Request, open_onnx
 from s2bnn_tf.teachers.published import PUBLISHED, suggest_name
 from s2bnn_tf.teachers.scaling import scaled_to
+from s2bnn_tf.teachers.side_by_side import side_by_side
 
 keras = tf.keras
 
@@ -31,15 +33,15 @@ _TORCH_SUFFIXES = (".pth", ".pt", ".tar", ".safetensors")
 
 
 def load_teacher(teacher: TeacherConfig, *, image_size: ImageSize, channels: int = 3) -> Encoder:
-    """Load the frozen network that guides the student.
+    """Load the frozen network that guides the student, or both, if there is one `beside` it.
 
     Args:
-        teacher: `weights` is a run directory, one of `PUBLISHED`, a `.keras` or `.onnx` file,
-            or, together with `backbone: NAME`, the weights of `keras.applications.NAME`: `imagenet`
-            or a weights file without its classifier; or `python:NAME`, a function that
-            `give_teacher` was called with. `image_size` is the size that the network
-            sees; by default the size of the views, or the own one of a vision transformer or of a
-            published network.
+        teacher: `weights` is a run directory, one of `PUBLISHED`, a `.keras` or `.onnx` file, a
+            `.tflite` of `s2bnn convert`, or `starter`; or, together with `backbone: NAME`, the
+            weights of `keras.applications.NAME`: `imagenet` or a weights file without its
+            classifier; or `python:NAME`, a function that `give_teacher` was called with.
+            `image_size` is the size that the network sees; by default the size of the views, or
+            the own one of a vision transformer or of a published network.
         image_size: The side of the views in pixels, or their height and width.
         channels: The channels of the views, 3 or 1. For a network that takes three, a gray view
             becomes a gray picture in three channels, with their own normalization.
@@ -55,6 +57,35 @@ def load_teacher(teacher: TeacherConfig, *, image_size: ImageSize, channels: int
         CheckpointError: If there is nothing to load, or it is damaged.
         ModelError: If the network does not take the images, or returns no feature vectors.
     """
+    first = _load_one(teacher, image_size, channels)
+    return with_beside(first, teacher, image_size=image_size, channels=channels)
+
+
+def with_beside(
+    first: Encoder, teacher: TeacherConfig, *, image_size: ImageSize, channels: int = 3
+) -> Encoder:
+    """Put the network that `beside` names beside another one, if it names one.
+
+    Args:
+        first: The other one.
+        teacher: As in a recipe.
+        image_size: As for `load_teacher`, which says what is raised.
+        channels: Likewise.
+
+    Returns:
+        What `side_by_side` returns, or the first alone.
+    """
+    if teacher.beside is None:
+        return first
+    try:
+        other = TeacherConfig(weights=teacher.beside, resize=teacher.resize)
+        second = _load_one(other, image_size, channels)
+    except UserError as error:
+        raise type(error)(str(error).replace("teacher.weights", "teacher.beside")) from error
+    return side_by_side(first, second, (*height_width(image_size), channels))
+
+
+def _load_one(teacher: TeacherConfig, image_size: ImageSize, channels: int) -> Encoder:
     _check_keys(teacher)
     size = teacher.image_size or _own_size(teacher, height_width(image_size)) or image_size
     encoder = _load(teacher, size)
@@ -154,6 +185,8 @@ def _load(teacher: TeacherConfig, image_size: ImageSize) -> Encoder:
         return Encoder(network)
     if is_onnx(teacher):
         return Encoder(as_keras(onnx_of(teacher)))
+    if weights.suffix == ".tflite" or is_starter(weights):
+        return Encoder(backbone_of_tflite(_file_of(weights), image_size))
     if RunDirectory(weights).exists():
         return load_encoder(weights, image_size=image_size)
     if _is_name(teacher):
@@ -164,9 +197,14 @@ def _load(teacher: TeacherConfig, image_size: ImageSize) -> Encoder:
             f"`s2bnn import-torch {weights} runs/teacher`, and name that directory."
         )
     raise CheckpointError(
-        f"teacher.weights: {weights} is neither a run directory nor a .keras or .onnx file; "
-        f"train a teacher first, or name one. {suggest_name(str(weights))}".rstrip()
+        f"teacher.weights: {weights} is neither a run directory nor a .keras, .onnx or .tflite "
+        f"file; train a teacher first, or name one. {suggest_name(str(weights))}".rstrip()
     )
+
+
+def _file_of(weights: Path) -> Path:
+    """The `.tflite` itself, of which the starter is a copy in the cache."""
+    return copy_starter(cache_directory() / STARTER) if is_starter(weights) else weights
 
 
 def is_onnx(teacher: TeacherConfig) -> bool:

@@ -153,7 +153,11 @@ def _digest(config: Config, teacher: TeacherConfig, source: ImageSource) -> str:
     """A digest of everything that targets depend on."""
     data = config.data
     facts = {
-        "teacher": {**asdict(teacher), "weights": teacher_digest(teacher.weights)},
+        "teacher": {
+            **asdict(teacher),
+            "weights": teacher_digest(teacher.weights),
+            "beside": teacher_digest(teacher.beside),
+        },
         "pictures": fingerprint(source),
         "view": [*data.shape, *(data.crop_scale or ()), data.flip_probability],
         "seed": config.seed,
