@@ -74,7 +74,11 @@ def run_fit(
     with DirectoryLock(output, "fit"):
         plan = read_plan(output / "plan.json")
         if plan is None:
-            plan = _plan(data, output, options, started, report, timed)
+            try:
+                plan = _plan(data, output, options, started, report, timed)
+            except BaseException:
+                _remove_early(output)
+                raise
         else:
             check_same(plan.options, options, output)
             plan.config("student")  # names the plugins that the source may need
@@ -82,9 +86,7 @@ def run_fit(
         for line in plan.lines():
             report(f"  {line}")
         if dry_run:
-            if not (output / "plan.json").exists():  # else the files belong to a fit
-                for name in ("images.tsv", WORDS):
-                    (output / name).unlink(missing_ok=True)
+            _remove_early(output)
             return {"plan": plan.lines()}
         save_plan(plan, output / "plan.json")
         _train(plan, output, callbacks, report)
@@ -115,6 +117,13 @@ def check_output_dir(output: Path) -> None:
             f"{output} holds other files ({', '.join(sorted(others)[:3])}); choose another "
             "--output-dir."
         )
+
+
+def _remove_early(output: Path) -> None:
+    """Remove what comes before the plan, unless there is a plan and it belongs to a fit."""
+    if not (output / "plan.json").exists():
+        for name in ("images.tsv", WORDS):
+            (output / name).unlink(missing_ok=True)
 
 
 def _check_room(output: Path) -> None:

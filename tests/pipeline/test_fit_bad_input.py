@@ -15,7 +15,7 @@ import tensorflow as tf
 from PIL import Image
 
 from s2bnn_tf.data import open_source
-from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.pipeline import Options, look_at, run_fit
 from s2bnn_tf.pipeline.objects import take_objects
 from s2bnn_tf.pipeline.plan import make_plan
@@ -50,7 +50,13 @@ def test_pictures_of_eight_pixels_are_enlarged_to_the_smallest_student(crops, tm
 def test_minutes_that_allow_nothing(crops, tmp_path):
     with pytest.raises(ConfigError, match=r"^0.01 minutes are too few .* give at least --minutes"):
         run_fit(crops, tmp_path / "out", Options(minutes=0.01, size="small"))
-    assert not (tmp_path / "out" / "plan.json").exists()
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_teacher_that_is_not_there_leaves_nothing(crops, tmp_path):
+    with pytest.raises(CheckpointError, match="absent"):
+        run_fit(crops, tmp_path / "new" / "out", Options(teacher="absent"))
+    assert not list(tmp_path.iterdir())
 
 
 class Cut(keras.callbacks.Callback):

@@ -43,3 +43,6 @@ if __name__ == "__main__":
         sys.exit(main())
     except (OSError, ValueError) as error:
         sys.exit(f"embed.py: {error}")
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        sys.exit(130)
