@@ -60,12 +60,16 @@ def beside_own_teacher(options: Options, student: Config) -> tuple[str, ...]:
     return (f"teacher.beside={json.dumps(str(locate_model(STARTER)))}", *centered(()), width)
 
 
-def describe_beginning(init_from: str | None) -> str:
+def begins_with_starter(student: Config) -> bool:
+    """Whether a student's weights begin as the starter's."""
+    return Path(student.student.init_from or "").name == "starter.tflite"
+
+
+def describe_beginning(student: Config) -> str:
     """What a student begins with, in a few words."""
-    if init_from is None:
-        return "random weights"
-    path = Path(init_from)
-    return "the starter" if path.name == "starter.tflite" else str(path)
+    if begins_with_starter(student):
+        return "the starter"
+    return student.student.init_from or "random weights"
 
 
 def _name(model: str) -> tuple[str, ...]:

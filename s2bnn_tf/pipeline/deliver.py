@@ -100,6 +100,13 @@ def next_commands(plan: Plan, output_dir: Path) -> list[tuple[str, str]]:
     ]
 
 
+# What was measured and has no directory of results of its own
+_OTHERS = {
+    "starter": "Starter, as it is",
+    **{f"pixels_{side}x{side}": f"Raw pixels, {side}x{side}" for side in PIXELS},
+}
+
+
 def report(
     plan: Plan, output_dir: Path, results: dict[str, Any], words: tuple[dict[str, Any], list[Any]]
 ) -> Path:
@@ -146,6 +153,11 @@ def _columns(plan: Plan, output_dir: Path, results: dict[str, Any]) -> list[Repo
         read_column(output_dir / "student.tflite", "student.tflite", "tflite"),
         read_column(output_dir / "untrained", "Untrained student", "untrained"),
         *(
+            [_measured_here("The starter", "starter", results)]
+            if "starter" in results["knn"]
+            else []
+        ),
+        *(
             _measured_here(f"Raw pixels, {side}x{side}", f"pixels_{side}x{side}", results)
             for side in PIXELS
             if results["knn"][f"pixels_{side}x{side}"] is not None
@@ -191,7 +203,7 @@ def headline(results: dict[str, Any]) -> str:
         said.append(
             f"By a linear probe, it is {_percent(linear['student'])}{_others(linear, pixels)}."
         )
-    return " ".join([*_verdict(knn), *said])
+    return " ".join([*_verdict(knn), *said, *_starter(knn, linear)])
 
 
 def _verdict(knn: dict[str, float]) -> list[str]:
@@ -202,6 +214,18 @@ def _verdict(knn: dict[str, float]) -> list[str]:
     if knn["student"] <= knn["untrained"]:
         return [f"The student is no better than before training, so do not use it: {remedy}."]
     return []
+
+
+def _starter(knn: dict[str, float], linear: dict[str, float | None]) -> list[str]:
+    """How good the starter is without any training, where the student is no better."""
+    found = knn.get("starter")
+    by_probe = (linear.get("starter") or 0) >= (linear["student"] or 0)
+    if found is None or found < knn["student"] or not by_probe:
+        return []
+    return [
+        f"The starter that the student began with has {_percent(found)} as it is, and sees larger "
+        "pictures; use it by its name, starter, or give the student more time."
+    ]
 
 
 def _others(linear: dict[str, float | None], pixels: int) -> str:

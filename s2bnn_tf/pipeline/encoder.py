@@ -126,7 +126,8 @@ class FittedEncoder:
         """What a notebook shows: the sizes, and what was measured beside what to beat."""
         lines = [f"<b>{html.escape(str(self.path))}</b>: {self._sizes()}"]
         rows = []
-        for name in ("student", "tflite", "teacher", "untrained", "pixels_8x8", "pixels_32x32"):
+        others = ("teacher", "starter", "untrained", "pixels_8x8", "pixels_32x32")
+        for name in ("student", "tflite", *others):
             shares = [(self.results.get(m) or {}).get(name) for m in ("knn", "linear")]
             if shares != [None, None]:
                 cells = "".join(f"<td>{_percent(share)}</td>" for share in shares)

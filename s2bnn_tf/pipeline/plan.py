@@ -55,13 +55,17 @@ class Plan:
         """
         return load(stage, self.recipes[stage])
 
+    @property
+    def first(self) -> str:
+        """The student's first stage."""
+        return "step1" if "step1" in self.recipes else "student"
+
     def lines(self) -> list[str]:
         """The plan in about ten lines."""
         student = self.config("student")
         look, data = self.look, student.data
         own = "teacher" in self.recipes
-        first = "step1" if "step1" in self.recipes else "student"
-        guide = self.config(first).teacher
+        guide = self.config(self.first).teacher
         beside = ", and the starter beside it" if guide is not None and guide.beside else ""
         lines = [
             f"pictures   {look.train:,} to learn from, {look.test:,} to measure with"
@@ -74,9 +78,9 @@ class Plan:
             "pictures apart: "
             f"{100 * (data.jitter_probability or 0):.0f} % of the crops are changed in it",
             f"student    {_describe(student.student, 'step1' in self.recipes)}; begins with "
-            + describe_beginning(self.config(first).student.init_from),
-            f"teacher    its own, by contrast{beside}: enough to start with, and less than a network "
-            "that has seen millions of pictures: of photographs, --teacher dinov2_vits14 "
+            + describe_beginning(self.config(self.first)),
+            f"teacher    its own, by contrast{beside}: enough to start with, and less than a "
+            "network that has seen millions of pictures: of photographs, --teacher dinov2_vits14 "
             "(Apache-2.0); s2bnn teachers lists more"
             if own
             else f"teacher    {self.options.teacher}{_describe_storing(student)}",

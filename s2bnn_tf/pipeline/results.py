@@ -26,6 +26,7 @@ from s2bnn_tf.evaluation import (
     some_of,
 )
 from s2bnn_tf.files import write_json
+from s2bnn_tf.pipeline.beginning import begins_with_starter
 from s2bnn_tf.pipeline.measure import (
     MOST_MEASURED,
     PIXELS,
@@ -38,10 +39,12 @@ from s2bnn_tf.pipeline.plan import Plan
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import Object, read_json
 from s2bnn_tf.runs import LoadedEncoder, open_encoder
+from s2bnn_tf.starter import STARTER
 from s2bnn_tf.teachers import (
     features_of_pictures,
     is_feature_file,
     load_teacher,
+    open_model,
     read_features,
 )
 from s2bnn_tf.training import return_memory
@@ -65,7 +68,8 @@ def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
         progress: Called at the start of each step.
 
     Returns:
-        `knn` and `linear`: accuracies 0 to 1 by model, None where there are no labels;
+        `knn` and `linear`: accuracies 0 to 1 by model, None where there are no labels; `starter`
+        is among them if the student began as it;
         `neighbors_kept`: shares by `top1` and `top5`, None if nothing is held out; `rank`: the
         effective rank of the features of student and teacher.
     """
@@ -82,11 +86,19 @@ def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
         kept = neighbors_kept(*((f["train"][0], f["test"][0]) for f in features.values()))
         if not can_be_measured(train, test):
             _show_without_labels(output_dir, train, test, features)
+    others = {"teacher": features["teacher"]} if "teacher" not in plan.recipes else {}
+    if test is not None and begins_with_starter(plan.config(plan.first)):
+        progress("Encoding the pictures with the starter")
+        encoder = open_model(STARTER)
+        others["starter"] = {
+            split: extract_features(encoder, source)
+            for split, source in (("train", train), ("test", test))
+        }
     results = {
-        "knn": _accuracies(plan, output_dir, train, test, features["teacher"], "knn", progress),
-        "linear": _accuracies(
-            plan, output_dir, train, test, features["teacher"], "linear", progress
-        ),
+        **{
+            metric: _accuracies(plan, output_dir, train, test, others, metric, progress)
+            for metric in ("knn", "linear")
+        },
         "neighbors_kept": kept,
         "rank": {name: effective_rank(found["train"][0]) for name, found in features.items()},
     }
@@ -149,25 +161,25 @@ def _accuracies(
     output_dir: Path,
     train: ImageSource,
     test: ImageSource | None,
-    teacher: dict[str, Any],
+    others: dict[str, dict[str, Any]],
     metric: str,
     progress: Progress,
 ) -> dict[str, float | None]:
-    """The accuracy of every model, and of raw pixels, by one metric."""
-    names = (*MODELS, *(f"pixels_{side}x{side}" for side in PIXELS))
+    """The accuracy of every model, of the features of others, and of raw pixels, by one metric."""
+    models = [name for name in MODELS if name not in others]
+    names = (*models, *others, *(f"pixels_{side}x{side}" for side in PIXELS))
     if test is None or not can_be_measured(train, test):
         return dict.fromkeys(names)
     found: dict[str, float | None] = {}
-    for name in MODELS:
+    for name in models:
         return_memory()
         progress(f"Measuring {metric}: {name}")
         path = output_dir / ("student.tflite" if name == "tflite" else name)
-        if name == "teacher" and "teacher" not in plan.recipes:
-            found[name] = _score(metric, teacher["train"], teacher["test"], train.class_names)
-        else:
-            evaluate = evaluate_knn if metric == "knn" else evaluate_linear
-            result = evaluate(path, most=MOST_MEASURED)
-            found[name] = result["top1"]
+        evaluate = evaluate_knn if metric == "knn" else evaluate_linear
+        found[name] = evaluate(path, most=MOST_MEASURED)["top1"]
+    for name, features in others.items():
+        progress(f"Measuring {metric}: {name}")
+        found[name] = _score(metric, features["train"], features["test"], train.class_names)
     data = plan.config("student").data
     for side in PIXELS:
         return_memory()

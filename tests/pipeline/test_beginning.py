@@ -54,8 +54,9 @@ def test_the_user_chooses(tmp_path):
     assert begun("medium", init="random") == "random"
     with pytest.raises(UserError, match="runs/absent does not exist"):
         begin_with("runs/absent", load("step1", ()))
-    assert describe_beginning(None) == "random weights"
-    assert describe_beginning("runs/other") == "runs/other"
+    for named, words in (("null", "random weights"), ("runs/other", "runs/other")):
+        config = load("step1", (f"student.init_from={named}",))
+        assert describe_beginning(config) == words
 
 
 def test_without_a_place_for_the_starter_the_student_begins_with_random_weights(

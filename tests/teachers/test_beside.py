@@ -37,9 +37,7 @@ def test_a_converted_file_is_a_teacher_with_its_features(pictures):
 
 
 def test_both_teachers_count_alike(pictures):
-    both = load_teacher(
-        TeacherConfig(weights=RUN, output="features", beside=FILE), image_size=SIZE
-    )
+    both = load_teacher(TeacherConfig(weights=RUN, output="features", beside=FILE), image_size=SIZE)
     views = normalize(pictures)
     own = load_encoder(RUN, image_size=SIZE).backbone(views)
     file = load_teacher(TeacherConfig(weights=FILE), image_size=SIZE)(views)
@@ -51,9 +49,7 @@ def test_both_teachers_count_alike(pictures):
 def test_the_starter_takes_small_and_gray_pictures(tmp_path, monkeypatch):
     monkeypatch.setenv("S2BNN_CACHE", str(tmp_path))
     for size, channels in ((32, 3), (64, 1), ((96, 64), 3)):
-        teacher = load_teacher(
-            TeacherConfig(weights="starter"), image_size=size, channels=channels
-        )
+        teacher = load_teacher(TeacherConfig(weights="starter"), image_size=size, channels=channels)
         shape = (2, *(size if isinstance(size, tuple) else (size, size)), channels)
         assert teacher(np.zeros(shape, np.float32)).shape == (2, 256)
 
