@@ -126,7 +126,8 @@ def choose(look: Look, options: Options, size: str, batch: int) -> dict[str, tup
         width = target_width(load("step1", (*own, *given)))
         own += (f"student.embedding_dim={width}",)
     step1 = load("step1", (*own, *given))
-    own += beside_own_teacher(options, step1)
+    if not many:  # else its own teacher sees enough
+        own += beside_own_teacher(options, step1)
     first = begin_with(options.init, step1)
     if two_steps:
         recipes["step1"] = (*own, *first, *given)

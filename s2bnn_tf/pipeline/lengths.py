@@ -10,7 +10,6 @@ from pathlib import Path
 
 from s2bnn_tf.config import Config
 from s2bnn_tf.errors import ConfigError
-from s2bnn_tf.pipeline.beginning import begins_with_starter
 from s2bnn_tf.pipeline.choices import MANY
 from s2bnn_tf.pipeline.look import Look
 from s2bnn_tf.pipeline.measure import MOST_MEASURED
@@ -29,7 +28,7 @@ _REST_SECONDS = 60.0  # measuring, conversion and the report, with few pictures
 # Seconds, most of them for the linear probe of 32x32 pixels: without color, and with it
 _PROBES_PER_PICTURE = (0.01, 0.02)
 _ENCODING = 0.2  # of the time that a step takes for a picture; at most twice of what was measured
-_STARTER = 0.004  # seconds in which the starter encodes a picture, and it is read
+_STARTER = 0.004  # seconds in which the starter encodes a picture; it is measured if they are few
 _FEWEST_STEPS = 100
 
 
@@ -105,11 +104,11 @@ def time_of_the_rest(
         stage: _ENCODING * costs[stage].seconds / load(stage, recipes[stage]).data.batch_size
         for stage in recipes
     }
-    student, first = of_one["student"], "step1" if "step1" in recipes else "student"
+    student = of_one["student"]
     teacher = of_one.get("teacher", costs["student"].crop_seconds or student)
     encoding = measured * (teacher + student)  # and the untrained student
     encoding += (look.train + look.test) * student  # the features of all pictures
-    if begins_with_starter(load(first, recipes[first])):
+    if look.train < MANY:
         encoding += measured * _STARTER
     probes = min(look.train, MOST_MEASURED) * _PROBES_PER_PICTURE[look.color]
     return _REST_SECONDS + probes + encoding

@@ -27,6 +27,7 @@ from s2bnn_tf.evaluation import (
 )
 from s2bnn_tf.files import write_json
 from s2bnn_tf.pipeline.beginning import begins_with_starter
+from s2bnn_tf.pipeline.choices import MANY
 from s2bnn_tf.pipeline.measure import (
     MOST_MEASURED,
     PIXELS,
@@ -69,7 +70,7 @@ def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
 
     Returns:
         `knn` and `linear`: accuracies 0 to 1 by model, None where there are no labels; `starter`
-        is among them if the student began as it;
+        is among them if the student began as it and there are few pictures;
         `neighbors_kept`: shares by `top1` and `top5`, None if nothing is held out; `rank`: the
         effective rank of the features of student and teacher.
     """
@@ -87,7 +88,8 @@ def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
         if not can_be_measured(train, test):
             _show_without_labels(output_dir, train, test, features)
     others = {"teacher": features["teacher"]} if "teacher" not in plan.recipes else {}
-    if test is not None and begins_with_starter(plan.config(plan.first)):
+    few = plan.look.train < MANY
+    if few and test is not None and begins_with_starter(plan.config(plan.first)):
         progress("Encoding the pictures with the starter")
         encoder = open_model(STARTER)
         others["starter"] = {
