@@ -43,6 +43,7 @@ def main() -> None:
             Image.fromarray(source.read(row)[..., 0]).save(folder / f"{row:05}.png")
         command = [sys.executable, "-m", "s2bnn_tf", "fit", str(folder)]
         command += ["--minutes", f"{options.minutes:g}", "--output-dir", str(output)]
+        command += ["--init", "random"]  # the starter has seen other pictures
         subprocess.run(command, check=True)
 
 

@@ -154,7 +154,7 @@ def test_a_keras_file_for_images_of_another_size(tmp_path):
 def test_nothing_to_load(tmp_path):
     for weights in (str(tmp_path), str(tmp_path / "absent")):
         with pytest.raises(
-            CheckpointError, match="neither a run directory nor a .keras, .onnx or .tflite file; train"
+            CheckpointError, match="neither a run directory nor a .keras, .onnx or .tflite file"
         ):
             load_teacher(TeacherConfig(weights=weights), image_size=SIZE)
 
