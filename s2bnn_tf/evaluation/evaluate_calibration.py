@@ -128,6 +128,12 @@ def _compare(
         return result
     target = np.concatenate([network(batch, training=False).numpy() for batch in images])
     if target.shape != student.shape:
+        if guide.is_mapped:
+            raise ModelError(
+                "The student was trained towards its teacher's features reduced to "
+                f"{student.shape[1]} of {target.shape[1]} dimensions, so the two distributions "
+                "cannot be compared; train it with teacher.reduce_to=null to compare them."
+            )
         raise ModelError(
             f"The teacher's embedding has {target.shape[1]} dimensions and the student's "
             f"{student.shape[1]}; name the teacher it was trained with by --teacher."

@@ -9,12 +9,13 @@ from s2bnn_tf.config import Config
 from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.pipeline.options import Options
 from s2bnn_tf.pipeline.storing import DIMENSIONS, centered
-from s2bnn_tf.starter import STARTER
-from s2bnn_tf.teachers import locate_model
+from s2bnn_tf.starter import STARTER, copy_starter
+from s2bnn_tf.teachers import cache_directory, locate_model
 
 RANDOM = "random"  # what the user names to begin with nothing; a path of that name comes first
 # The starter's network. Its stem is medium, and the small one has the same layers.
 _BACKBONE, _WIDTH, _STEMS, _CHANNELS = "reactnet", 0.25, ("small", "medium"), 3
+_COPY = (STARTER, "starter.tflite")  # in the cache, which can be deleted at any time
 
 
 def begin_with(init: str | None, student: Config) -> tuple[str, ...]:
@@ -34,10 +35,10 @@ def begin_with(init: str | None, student: Config) -> tuple[str, ...]:
         CheckpointError: If what the user named does not exist.
     """
     if init is None:
-        return _name(STARTER) if _takes_starter(student) else ()
+        return _begin_as(find_starter()) if _takes_starter(student) else ()
     if init == RANDOM and not Path(init).exists():
         return ()
-    return _name(init)
+    return _begin_as(locate_model(init))
 
 
 def beside_own_teacher(options: Options, student: Config) -> tuple[str, ...]:
@@ -53,16 +54,38 @@ def beside_own_teacher(options: Options, student: Config) -> tuple[str, ...]:
     Returns:
         The changes; none where the user has chosen a beginning, a teacher or an objective.
     """
-    given = any(change.startswith(("teacher.", "objective.")) for change in options.overrides)
+    chosen = ("teacher.", "objective.", "student.init_from=")
+    given = any(change.startswith(chosen) for change in options.overrides)
     if options.init or options.teacher or given or not _takes_starter(student):
         return ()
     width = f"student.embedding_dim={DIMENSIONS}"
-    return (f"teacher.beside={json.dumps(str(locate_model(STARTER)))}", *centered(()), width)
+    return (f"teacher.beside={json.dumps(str(find_starter()))}", *centered(()), width)
+
+
+def find_starter() -> Path:
+    """The starter itself, even where the working directory has a file or folder of its name.
+
+    Raises:
+        CheckpointError: If it is not installed, or the cache cannot be written.
+    """
+    return copy_starter(cache_directory().absolute() / STARTER)
+
+
+def restore_starter(config: Config) -> None:
+    """Copy the starter again to where a recipe has it, if the cache was deleted meanwhile.
+
+    Raises:
+        CheckpointError: As from `find_starter`.
+    """
+    beside = None if config.teacher is None else config.teacher.beside
+    for named in (config.student.init_from, beside):
+        if named is not None and _is_copy(named) and not Path(named).exists():
+            copy_starter(Path(named).parent)
 
 
 def begins_with_starter(student: Config) -> bool:
     """Whether a student's weights begin as the starter's."""
-    return Path(student.student.init_from or "").name == "starter.tflite"
+    return _is_copy(student.student.init_from or "")
 
 
 def describe_beginning(student: Config) -> str:
@@ -72,8 +95,12 @@ def describe_beginning(student: Config) -> str:
     return student.student.init_from or "random weights"
 
 
-def _name(model: str) -> tuple[str, ...]:
-    return (f"student.init_from={json.dumps(str(locate_model(model)))}",)
+def _is_copy(named: str) -> bool:
+    return Path(named).parts[-2:] == _COPY
+
+
+def _begin_as(model: Path) -> tuple[str, ...]:
+    return (f"student.init_from={json.dumps(str(model))}",)
 
 
 def _takes_starter(config: Config) -> bool:
@@ -87,6 +114,6 @@ def _takes_starter(config: Config) -> bool:
         and config.data.channels == _CHANNELS
     )
     try:
-        return same and locate_model(STARTER).is_file()
+        return same and find_starter().is_file()
     except CheckpointError:  # without the runtime's package, or a cache that can be written
         return False

@@ -100,13 +100,6 @@ def next_commands(plan: Plan, output_dir: Path) -> list[tuple[str, str]]:
     ]
 
 
-# What was measured and has no directory of results of its own
-_OTHERS = {
-    "starter": "Starter, as it is",
-    **{f"pixels_{side}x{side}": f"Raw pixels, {side}x{side}" for side in PIXELS},
-}
-
-
 def report(
     plan: Plan, output_dir: Path, results: dict[str, Any], words: tuple[dict[str, Any], list[Any]]
 ) -> Path:
@@ -223,8 +216,8 @@ def _starter(knn: dict[str, float], linear: dict[str, float | None]) -> list[str
     if found is None or found < knn["student"] or not by_probe:
         return []
     return [
-        f"The starter that the student began with has {_percent(found)} as it is, and sees larger "
-        "pictures; use it by its name, starter, or give the student more time."
+        f"The starter that the student began with has {_percent(found)} as it is, on pictures of "
+        "its own size; use it by its name, starter, or give the student more time."
     ]
 
 

@@ -57,6 +57,10 @@ def check_overrides(options: Options) -> None:
             "--words needs a student that learns its teacher's features: leave the objective at "
             "regression, or set objective.words_weight."
         )
+    if options.words is not None and config.teacher is not None and config.teacher.beside:
+        raise ConfigError(
+            "--words needs a student in the space of one teacher: leave teacher.beside out."
+        )
     if config.objective.custom is not None:
         check_objective(config.objective.custom)
     check_loggers(config.loggers)

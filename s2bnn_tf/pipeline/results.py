@@ -26,7 +26,7 @@ from s2bnn_tf.evaluation import (
     some_of,
 )
 from s2bnn_tf.files import write_json
-from s2bnn_tf.pipeline.beginning import begins_with_starter
+from s2bnn_tf.pipeline.beginning import begins_with_starter, find_starter
 from s2bnn_tf.pipeline.choices import MANY
 from s2bnn_tf.pipeline.measure import (
     MOST_MEASURED,
@@ -40,7 +40,6 @@ from s2bnn_tf.pipeline.plan import Plan
 from s2bnn_tf.progress import Progress
 from s2bnn_tf.reading import Object, read_json
 from s2bnn_tf.runs import LoadedEncoder, open_encoder
-from s2bnn_tf.starter import STARTER
 from s2bnn_tf.teachers import (
     features_of_pictures,
     is_feature_file,
@@ -91,7 +90,7 @@ def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
     few = plan.look.train < MANY
     if few and test is not None and begins_with_starter(plan.config(plan.first)):
         progress("Encoding the pictures with the starter")
-        encoder = open_model(STARTER)
+        encoder = open_model(find_starter())
         others["starter"] = {
             split: extract_features(encoder, source)
             for split, source in (("train", train), ("test", test))

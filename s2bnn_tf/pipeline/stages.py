@@ -14,6 +14,7 @@ from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import write_json
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.pipeline import deliver
+from s2bnn_tf.pipeline.beginning import restore_starter
 from s2bnn_tf.pipeline.look import FRAMES, check_unchanged, look_at
 from s2bnn_tf.pipeline.objects import FOLDER
 from s2bnn_tf.pipeline.options import Options, check_overrides, check_same
@@ -173,6 +174,7 @@ def _train(
         if not _is_finished(run, _steps(output, stage, config.steps or 0)):
             remaining = f" (about {left:.0f} minutes left in all)" if plan.minutes else ""
             report(f"Training the {words[stage]}{remaining}")
+            restore_starter(config)
             pretrain(config, run.path, callbacks=callbacks)
             return_memory()
             _note_end(run, output, stage, config.steps or 0)

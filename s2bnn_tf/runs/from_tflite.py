@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ _CHANNELS = {"reactnet": 1024, "bnext": 1024, **dict.fromkeys(QUICKNET_SIZES, 51
 # fits the other, which sees half of the pixels.
 _ALIKE = {"small", "medium"}
 _STEM = ("stem_conv",)
-_STEMS = {8: "small", 16: "medium", 32: "imagenet"}  # by the pixels to one place of the last map
+_STEMS = {3: "small", 4: "medium", 5: "imagenet"}  # by how often a side is halved, to the last map
 
 
 def copy_tflite(path: str | Path, backbone: keras.Model) -> None:
@@ -193,11 +194,12 @@ def _options(
     name: str, image: tuple[int, ...], last: tuple[int, ...], reverses: bool
 ) -> dict[str, Any]:
     """The options that show in the shapes of the picture and of the last map, if they are maps."""
-    if len(image) != 4 or len(last) != 4 or not last[1]:
+    if len(image) != 4 or len(last) != 4 or min(image[1] or 0, last[1] or 0) < 1:
         return {}
+    halvings = round(math.log2(image[1] / last[1]))  # a side that is not even is rounded up
     return {
         "student.width": last[3] / _CHANNELS[name],
-        "student.stem": _STEMS.get(round(image[1] / last[1])),
+        "student.stem": _STEMS.get(halvings),
         "student.reverse_input": reverses,
         "data.channels": image[3],
     }

@@ -186,7 +186,7 @@ def _load(teacher: TeacherConfig, image_size: ImageSize) -> Encoder:
     if is_onnx(teacher):
         return Encoder(as_keras(onnx_of(teacher)))
     if weights.suffix == ".tflite" or is_starter(weights):
-        return Encoder(backbone_of_tflite(_file_of(weights), image_size))
+        return Encoder(_of_tflite(weights, image_size))
     if RunDirectory(weights).exists():
         return load_encoder(weights, image_size=image_size)
     if _is_name(teacher):
@@ -202,9 +202,13 @@ def _load(teacher: TeacherConfig, image_size: ImageSize) -> Encoder:
     )
 
 
-def _file_of(weights: Path) -> Path:
-    """The `.tflite` itself, of which the starter is a copy in the cache."""
-    return copy_starter(cache_directory() / STARTER) if is_starter(weights) else weights
+def _of_tflite(weights: Path, image_size: ImageSize) -> keras.Model:
+    """The network of a `.tflite`, of which the starter is a copy in the cache."""
+    path = copy_starter(cache_directory() / STARTER) if is_starter(weights) else weights
+    try:
+        return backbone_of_tflite(path, image_size)
+    except UserError as error:
+        raise type(error)(str(error).replace("student.init_from", "teacher.weights")) from error
 
 
 def is_onnx(teacher: TeacherConfig) -> bool:

@@ -24,7 +24,9 @@ def side_by_side(first: Encoder, second: Encoder, view: tuple[int, int, int]) ->
         An encoder to `(B, D + E)`, that is not trainable.
     """
     images = keras.Input(view, name="image")
-    both = keras.layers.Concatenate(name="both")([first(images), second(images)])
+    # In float32, as the embeddings are, whatever the networks compute in.
+    beside = keras.layers.Concatenate(name="both", dtype="float32")
+    both = beside([first(images), second(images)])
     encoder = Encoder(keras.Model(images, both, name="two_teachers"))
     encoder.trainable = False
     return encoder

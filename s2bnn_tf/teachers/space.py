@@ -25,8 +25,11 @@ def teacher_space(teacher: TeacherConfig) -> str | None:
         teacher: The teacher, as in a recipe.
 
     Returns:
-        The name; None for a teacher that is no file, such as a function, or that is not there.
+        The name; None for a teacher that is no file, such as a function, or that is not there, and
+        for two of them.
     """
+    if teacher.beside is not None:
+        return None
     weights = teacher.weights or ""
     output = "features" if teacher.output == "embedding" else teacher.output
     run = RunDirectory(teacher_run(weights) if is_published(weights) else weights)

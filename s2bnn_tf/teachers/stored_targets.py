@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from s2bnn_tf.config import TeacherConfig
 from s2bnn_tf.data import Crops, ImageSource, numpy_op
-from s2bnn_tf.errors import CheckpointError
+from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.files import sha256
 from s2bnn_tf.teachers.feature_files import FeatureRows, read_features
 from s2bnn_tf.teachers.match_features import match_features
@@ -61,10 +61,11 @@ def targets_of_file(teacher: TeacherConfig, source: ImageSource) -> StoredTarget
         source: The pictures to train on.
 
     Raises:
+        ConfigError: If there is a second teacher.
         CheckpointError: If the file cannot be read.
         DataError: If it does not belong to these pictures.
     """
-    rows = read_features(str(teacher.weights), teacher.output)
+    rows = _read(teacher)
     places = match_features(rows, source)
     features = rows.features[places.ravel()]
     if teacher.is_mapped:
@@ -88,10 +89,20 @@ def width_of_file(teacher: TeacherConfig) -> int:
     """The dimension of the targets that a file gives.
 
     Raises:
+        ConfigError: If there is a second teacher.
         CheckpointError: If the file cannot be read.
     """
-    width = int(read_features(str(teacher.weights), teacher.output).features.shape[1])
+    width = int(_read(teacher).features.shape[1])
     return min(width, teacher.reduce_to or width)
+
+
+def _read(teacher: TeacherConfig) -> FeatureRows:
+    if teacher.beside is not None:
+        raise ConfigError(
+            f"teacher.beside: {teacher.weights} holds features and no network, and only networks "
+            "can be beside each other; leave teacher.beside out, or name the network."
+        )
+    return read_features(str(teacher.weights), teacher.output)
 
 
 def check_same_file(weights: str, record: Path, *, begun: bool) -> str:

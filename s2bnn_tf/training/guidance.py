@@ -152,12 +152,10 @@ def load_own_teacher(config: Config) -> Encoder:
 def _digest(config: Config, teacher: TeacherConfig, source: ImageSource) -> str:
     """A digest of everything that targets depend on."""
     data = config.data
+    known = {**asdict(teacher), "weights": teacher_digest(teacher.weights)}
+    beside = known.pop("beside")  # without one, the digest is that of earlier versions
     facts = {
-        "teacher": {
-            **asdict(teacher),
-            "weights": teacher_digest(teacher.weights),
-            "beside": teacher_digest(teacher.beside),
-        },
+        "teacher": known if beside is None else {**known, "beside": teacher_digest(beside)},
         "pictures": fingerprint(source),
         "view": [*data.shape, *(data.crop_scale or ()), data.flip_probability],
         "seed": config.seed,

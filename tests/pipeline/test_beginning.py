@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from s2bnn_tf.backbones import build_backbone
-from s2bnn_tf.errors import UserError
+from s2bnn_tf.errors import ConfigError, UserError
 from s2bnn_tf.pipeline import Options
-from s2bnn_tf.pipeline.beginning import begin_with, describe_beginning
+from s2bnn_tf.pipeline.beginning import begin_with, describe_beginning, restore_starter
 from s2bnn_tf.pipeline.choices import choose
 from s2bnn_tf.pipeline.look import Look
+from s2bnn_tf.pipeline.options import check_overrides
 from s2bnn_tf.pipeline.plan import Plan
 from s2bnn_tf.pipeline.recipes import load
 from s2bnn_tf.runs import copy_tflite
@@ -52,6 +53,9 @@ def test_the_user_chooses(tmp_path):
     assert begun("medium", "student.init_from=null") is None
     (tmp_path / "random").mkdir()
     assert begun("medium", init="random") == "random"
+    (tmp_path / "starter").mkdir()  # the default is the starter, whatever else has its name
+    assert begun("medium") == str(tmp_path / "cache" / "starter" / "starter.tflite")
+    assert begun("medium", init="starter") == "starter"
     with pytest.raises(UserError, match="runs/absent does not exist"):
         begin_with("runs/absent", load("step1", ()))
     for named, words in (("null", "random weights"), ("runs/other", "runs/other")):
@@ -67,6 +71,43 @@ def test_without_a_place_for_the_starter_the_student_begins_with_random_weights(
     assert begun("medium") is None
     with pytest.raises(UserError, match="set S2BNN_CACHE"):
         begun("medium", init="starter")
+
+
+def test_who_chooses_a_beginning_has_one_teacher():
+    for given, beside in (((), True), (("student.init_from=null",), False)):
+        recipes = choose(LOOK, Options(overrides=given), "medium", 16)
+        teacher = load("step1", recipes["step1"]).teacher
+        assert teacher is not None and (teacher.beside is not None) == beside
+
+
+def test_a_cache_that_was_deleted_gets_the_starter_again(tmp_path):
+    recipes = choose(LOOK, Options(), "medium", 16)
+    first, second = (load(stage, recipes[stage]) for stage in ("step1", "student"))
+    (tmp_path / "runs").mkdir()
+    for config in (first, second):  # by the second stage, the starter is a teacher alone
+        copy = tmp_path / "cache" / "starter" / "starter.tflite"
+        copy.unlink()
+        restore_starter(config)
+        assert copy.is_file()
+    own = load("step1", (f"student.init_from={tmp_path / 'runs' / 'starter.tflite'}",))
+    restore_starter(own)
+    assert not list((tmp_path / "runs").iterdir())
+
+
+def test_words_are_of_one_teacher():
+    options = Options(teacher="clip_vit_b32", words="w.txt", overrides=("teacher.beside=starter",))
+    with pytest.raises(ConfigError, match=r"leave teacher\.beside out"):
+        check_overrides(options)
+
+
+@pytest.mark.parametrize(
+    "shape, stem", [((72, 96), "medium"), ((65, 65), "medium"), ((33, 36), "small")]
+)
+def test_sides_that_the_strides_do_not_divide_take_the_starters_weights(shape, stem):
+    backbone = build_backbone("reactnet", (*shape, 3), stem=stem, width=0.25)
+    before = backbone.get_weights()
+    copy_tflite(str(begun("medium")), backbone)
+    assert any((a != b).any() for a, b in zip(before, backbone.get_weights(), strict=True))
 
 
 def test_both_stems_take_the_starters_weights():

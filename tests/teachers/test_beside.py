@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from s2bnn_tf.config import TeacherConfig
-from s2bnn_tf.data import normalize
+from s2bnn_tf.data import normalize, open_source
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.runs import load_encoder
-from s2bnn_tf.teachers import load_teacher
+from s2bnn_tf.teachers import load_teacher, targets_of_file, teacher_space, width_of_file
 from s2bnn_tf.tflite import TFLiteEncoder
+
+keras = tf.keras
 
 DATA = Path(__file__).parents[1] / "compat" / "data" / "0.1.0"
 RUN, FILE = str(DATA / "teacher"), str(DATA / "student.tflite")
@@ -59,6 +62,39 @@ def test_a_second_teacher_that_is_not_there_is_named(name):
     with pytest.raises(UserError, match=f"{name}") as raised:
         load_teacher(TeacherConfig(weights=RUN, beside=name), image_size=SIZE)
     assert "teacher.weights" not in str(raised.value)
+
+
+def test_two_teachers_have_no_space_that_words_or_files_could_share():
+    assert teacher_space(TeacherConfig(weights=RUN)) is not None
+    assert teacher_space(TeacherConfig(weights=RUN, beside=FILE)) is None
+
+
+def test_nothing_is_beside_a_file_of_features(tmp_path):
+    path = tmp_path / "features.npz"
+    np.savez(path, features=np.ones((1000, 8), np.float32))
+    teacher = TeacherConfig(weights=str(path), output="features", beside=FILE)
+    for read in (width_of_file, lambda t: targets_of_file(t, open_source("digits", "train"))):
+        with pytest.raises(UserError, match=r"^teacher\.beside: .*features\.npz holds features"):
+            read(teacher)
+
+
+def test_two_teachers_of_half_precision_are_put_together_in_full(pictures):
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        both = load_teacher(TeacherConfig(weights=RUN, beside=FILE), image_size=SIZE)
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+    rows = both(normalize(pictures)).numpy()
+    first = rows[:, : load_teacher(TeacherConfig(weights=RUN), image_size=SIZE).embedding_dim]
+    np.testing.assert_allclose(np.linalg.norm(first, axis=1), 0.5**0.5, atol=1e-6)
+
+
+def test_what_is_wrong_with_a_file_is_said_of_the_teacher(tmp_path):
+    other = Path(FILE).read_bytes().replace(b"LceQuantize", b"LceQuantizx")
+    (tmp_path / "other.tflite").write_bytes(other)
+    with pytest.raises(UserError, match=r"^teacher\.weights: .*other\.tflite"):
+        load_teacher(TeacherConfig(weights=str(tmp_path / "other.tflite")), image_size=SIZE)
 
 
 def test_a_file_that_is_no_binary_network_of_ours_is_no_teacher(tmp_path):
