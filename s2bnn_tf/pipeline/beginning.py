@@ -95,6 +95,14 @@ def describe_beginning(student: Config) -> str:
     return student.student.init_from or "random weights"
 
 
+def describe_beside(student: Config) -> str:
+    """The second teacher of a student, for the end of a phrase about the first; empty without."""
+    beside = None if student.teacher is None else student.teacher.beside
+    if beside is None:
+        return ""
+    return f", and {'the starter' if _is_copy(beside) else beside} beside it"
+
+
 def _is_copy(named: str) -> bool:
     return Path(named).parts[-2:] == _COPY
 

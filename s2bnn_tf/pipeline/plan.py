@@ -9,7 +9,7 @@ from pathlib import Path
 
 from s2bnn_tf.config import Config, StudentConfig
 from s2bnn_tf.image_size import describe_size
-from s2bnn_tf.pipeline.beginning import describe_beginning
+from s2bnn_tf.pipeline.beginning import describe_beginning, describe_beside
 from s2bnn_tf.pipeline.choices import choose, choose_what_fits, sizes_and_batches
 from s2bnn_tf.pipeline.lengths import (
     name_plugins,
@@ -65,8 +65,7 @@ class Plan:
         student = self.config("student")
         look, data = self.look, student.data
         own = "teacher" in self.recipes
-        guide = self.config(self.first).teacher
-        beside = ", and the starter beside it" if guide is not None and guide.beside else ""
+        beside = describe_beside(self.config(self.first))
         lines = [
             f"pictures   {look.train:,} to learn from, {look.test:,} to measure with"
             + (f" ({MOST_MEASURED:,} of each)" if look.train > MOST_MEASURED else ""),
@@ -83,7 +82,7 @@ class Plan:
             "network that has seen millions of pictures: of photographs, --teacher dinov2_vits14 "
             "(Apache-2.0); s2bnn teachers lists more"
             if own
-            else f"teacher    {self.options.teacher}{_describe_storing(student)}",
+            else f"teacher    {self.options.teacher}{beside}{_describe_storing(student)}",
         ]
         for stage in self.recipes:
             config = self.config(stage)

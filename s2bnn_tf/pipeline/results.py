@@ -69,7 +69,7 @@ def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
 
     Returns:
         `knn` and `linear`: accuracies 0 to 1 by model, None where there are no labels; `starter`
-        is among them if the student began as it and there are few pictures;
+        is among them if the student began as it and there are few pictures, with labels;
         `neighbors_kept`: shares by `top1` and `top5`, None if nothing is held out; `rank`: the
         effective rank of the features of student and teacher.
     """
@@ -87,8 +87,7 @@ def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
         if not can_be_measured(train, test):
             _show_without_labels(output_dir, train, test, features)
     others = {"teacher": features["teacher"]} if "teacher" not in plan.recipes else {}
-    few = plan.look.train < MANY
-    if few and test is not None and begins_with_starter(plan.config(plan.first)):
+    if test is not None and can_be_measured(train, test) and _begins_with_starter(plan):
         progress("Encoding the pictures with the starter")
         encoder = open_model(find_starter())
         others["starter"] = {
@@ -105,6 +104,11 @@ def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
     }
     write_json(output_dir / "results.json", results)
     return results
+
+
+def _begins_with_starter(plan: Plan) -> bool:
+    """Whether the starter is what to beat, and there are few enough pictures to encode with it."""
+    return plan.look.train < MANY and begins_with_starter(plan.config(plan.first))
 
 
 def _show_without_labels(

@@ -89,7 +89,7 @@ def backbone_of_tflite(path: str | Path, image_size: ImageSize) -> keras.Model:
     graph = read_graph(path)
     name = min(_names(graph) & _CHANNELS.keys(), default=None)
     found = _options_of(name, graph) if name and graph.binary_convolutions() else {}
-    if name is None or not found:
+    if name is None or not found or not _is_large_enough(path, name, found["student.width"]):
         raise ModelError(
             f"{path} is not a 1-bit network that `s2bnn convert` has made; name such a file, or "
             "the run that it was converted from."
@@ -106,6 +106,14 @@ def backbone_of_tflite(path: str | Path, image_size: ImageSize) -> keras.Model:
     copy_tflite(path, network)
     network.trainable = False
     return network
+
+
+def _is_large_enough(path: str | Path, name: str, width: float) -> bool:
+    """Whether a file can hold the network of that width, before memory is taken for one.
+
+    Its last binary convolution alone has C channels from C or C / 2, a bit for each pair.
+    """
+    return (width * _CHANNELS[name]) ** 2 <= 2 * 8 * Path(path).stat().st_size
 
 
 def _unfold(backbone: keras.Model, own: Unfolding) -> Unfolding:

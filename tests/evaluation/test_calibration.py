@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -143,6 +144,16 @@ def test_another_teacher_and_none_that_fits(runs):
     assert own["rank_agreement_mean"] == pytest.approx(1, abs=1e-3)
     with pytest.raises(UserError, match=r"neither a run directory nor a \.keras"):
         evaluate_calibration(runs / "student", teacher=runs / "nobody")
+
+
+def test_reduced_targets_cannot_be_compared(runs, tmp_path):
+    config = RunDirectory(runs / "student").config
+    reduced = replace(config.teacher, reduce_to=6)
+    run = RunDirectory(tmp_path / "reduced")
+    run.create(replace(config, teacher=reduced, student=replace(config.student, embedding_dim=6)))
+    save_encoder(build_encoder(run.config), run)
+    with pytest.raises(UserError, match=r"reduced to 6 of 12 dimensions.*teacher\.reduce_to=null"):
+        evaluate_calibration(run.path, views=64)
 
 
 def test_each_network_has_the_temperature_it_was_trained_with(runs):

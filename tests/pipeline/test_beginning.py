@@ -36,7 +36,9 @@ def test_a_student_of_the_starters_network_begins_as_the_starter(tmp_path):
     assert begun("medium") == begun("small") == begun("medium", init="starter") == starter
     recipes = choose(LOOK, Options(), "medium", 16)
     assert "starter" not in str(load("student", recipes["student"]).student.init_from)
-    assert "begins with the starter" in Plan(Options(), LOOK, recipes, {}, 0).lines()[4]
+    lines = Plan(Options(), LOOK, recipes, {}, 0).lines()
+    assert "begins with the starter" in lines[4]
+    assert "its own, by contrast, and the starter beside it:" in lines[5]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +80,12 @@ def test_who_chooses_a_beginning_has_one_teacher():
         recipes = choose(LOOK, Options(overrides=given), "medium", 16)
         teacher = load("step1", recipes["step1"]).teacher
         assert teacher is not None and (teacher.beside is not None) == beside
+
+
+def test_the_plan_names_whatever_is_beside_a_teacher(tmp_path):
+    options = Options(overrides=("teacher.beside=runs/other",))
+    recipes = choose(LOOK, options, "medium", 16)
+    assert ", and runs/other beside it:" in Plan(options, LOOK, recipes, {}, 0).lines()[5]
 
 
 def test_a_cache_that_was_deleted_gets_the_starter_again(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from s2bnn_tf.data import normalize, open_source
 from s2bnn_tf.errors import UserError
 from s2bnn_tf.runs import load_encoder
 from s2bnn_tf.teachers import load_teacher, targets_of_file, teacher_space, width_of_file
-from s2bnn_tf.tflite import TFLiteEncoder
+from s2bnn_tf.tflite import TFLiteEncoder, read_graph
 
 keras = tf.keras
 
@@ -88,6 +89,16 @@ def test_two_teachers_of_half_precision_are_put_together_in_full(pictures):
     rows = both(normalize(pictures)).numpy()
     first = rows[:, : load_teacher(TeacherConfig(weights=RUN), image_size=SIZE).embedding_dim]
     np.testing.assert_allclose(np.linalg.norm(first, axis=1), 0.5**0.5, atol=1e-6)
+
+
+def test_a_file_that_claims_more_channels_than_it_holds_takes_no_memory(tmp_path):
+    last = read_graph(FILE).binary_convolutions()[-1].outputs[0]
+    shape = read_graph(FILE).tensors[last].shape
+    data = Path(FILE).read_bytes()
+    larger = data.replace(struct.pack("<4i", *shape), struct.pack("<4i", *shape[:3], 2**12))
+    (tmp_path / "larger.tflite").write_bytes(larger)
+    with pytest.raises(UserError, match=r"larger\.tflite is not a 1-bit network"):
+        load_teacher(TeacherConfig(weights=str(tmp_path / "larger.tflite")), image_size=SIZE)
 
 
 def test_what_is_wrong_with_a_file_is_said_of_the_teacher(tmp_path):

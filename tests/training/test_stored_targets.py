@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from s2bnn_tf.config import TeacherConfig
+from s2bnn_tf.config import Config, DataConfig, TeacherConfig
 from s2bnn_tf.data import Crops, crop_dataset, open_source
 from s2bnn_tf.errors import CheckpointError, DataError
 from s2bnn_tf.files import save_arrays
 from s2bnn_tf.runs import RunDirectory
 from s2bnn_tf.teachers import TargetCache, load_teacher
 from s2bnn_tf.training import pretrain
+from s2bnn_tf.training.guidance import _digest
 
 keras = tf.keras
 
@@ -195,3 +196,13 @@ def test_what_is_said_of_them_at_the_start(recipe, tmp_path, caplog):
     teacher, cache = Counted(), TargetCache(tmp_path / "targets", "a")
     teacher.fill(cache)
     assert "The teacher's targets take 0 MiB in " in caplog.text
+
+
+def test_without_a_second_teacher_those_of_earlier_versions_stay_valid():
+    """Versions that knew no `teacher.beside` have written this digest beside their targets."""
+    teacher = TeacherConfig(weights="nobody", cache=True)
+    config, source = Config(data=DataConfig(source="digits")), open_source("digits", "train")
+    earlier = "8e3a1a975a4a2463a78c25da1e57bf5024e88f901c928d86570179e13171411e"
+    assert _digest(config, teacher, source) == earlier
+    two = [TeacherConfig(weights="nobody", cache=True, beside=name) for name in ("a", "b")]
+    assert len({earlier, *(_digest(config, both, source) for both in two)}) == 3
