@@ -74,11 +74,12 @@ def run_fit(
     check_output_dir(output)
     with DirectoryLock(output, "fit"):
         plan = read_plan(output / "plan.json")
+        early = [path for name in ("images.tsv", WORDS) if not (path := output / name).exists()]
         if plan is None:
             try:
                 plan = _plan(data, output, options, started, report, timed)
             except BaseException:
-                _remove_early(output)
+                _remove(early)
                 raise
         else:
             check_same(plan.options, options, output)
@@ -87,7 +88,7 @@ def run_fit(
         for line in plan.lines():
             report(f"  {line}")
         if dry_run:
-            _remove_early(output)
+            _remove(early)
             return {"plan": plan.lines()}
         save_plan(plan, output / "plan.json")
         _train(plan, output, callbacks, report)
@@ -120,11 +121,10 @@ def check_output_dir(output: Path) -> None:
         )
 
 
-def _remove_early(output: Path) -> None:
-    """Remove what comes before the plan, unless there is a plan and it belongs to a fit."""
-    if not (output / "plan.json").exists():
-        for name in ("images.tsv", WORDS):
-            (output / name).unlink(missing_ok=True)
+def _remove(early: Sequence[Path]) -> None:
+    """Remove what planning has written and nobody had before, such as a file of words."""
+    for path in early:
+        path.unlink(missing_ok=True)
 
 
 def _check_room(output: Path) -> None:

@@ -53,6 +53,16 @@ def test_minutes_that_allow_nothing(crops, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_file_of_words_that_was_there_before_stays(crops, tmp_path):
+    words = tmp_path / "out" / "words.npz"
+    words.parent.mkdir()
+    words.write_bytes(b"made by hand")
+    options = Options(teacher="clip_vit_b32", words=str(words), overrides=("typo=1",))
+    with pytest.raises(ConfigError, match="typo"):
+        run_fit(crops, words.parent, options)
+    assert [path.name for path in words.parent.iterdir() if path.name != ".lock"] == ["words.npz"]
+
+
 def test_a_teacher_that_is_not_there_leaves_nothing(crops, tmp_path):
     with pytest.raises(CheckpointError, match="absent"):
         run_fit(crops, tmp_path / "new" / "out", Options(teacher="absent"))
