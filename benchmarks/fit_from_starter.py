@@ -5,8 +5,8 @@
 
 The folder's subfolders are its classes, which only measure. One teacher of the folder's own is
 trained, and then students by the recipes of `s2bnn fit`, all in as many steps and with the same
-teacher. They differ in what their weights begin with, and in what they learn from: the teacher, the
-starter beside it, or the starter alone. The starter as it ships is measured on the same held-out
+teacher. They differ in what their weights begin with, and in what they learn from: the teacher, or
+the starter beside it. The starter as it ships is measured on the same held-out
 pictures. If the script is stopped, it resumes. The numbers go to
 benchmarks/results/fit_from_starter.json, one entry for each set of pictures.
 """
@@ -41,7 +41,6 @@ ARMS = {
     "random_own": ("random weights", "its own teacher"),
     "starter_own": ("the starter", "its own teacher"),
     "starter_mix": ("the starter", "its own teacher and the starter"),
-    "starter_starter": ("the starter", "the starter"),
 }
 _SMALL_SIDE = 48  # pixels, as `fit` has it
 _EXAMPLES, _DRAWS = 5, 40
@@ -49,14 +48,8 @@ _EXAMPLES, _DRAWS = 5, 40
 
 def changes_of(arm: str, own: Path) -> tuple[str, ...]:
     """The changes that make the recipes of a fit those of an arm."""
-    begins, learns = arm.split("_")
-    changes = [f"student.embedding_dim={128}"]
-    if learns == "starter":
-        changes += [f"teacher.weights={json.dumps(str(locate_model('starter')))}"]
-        changes += ["teacher.beside=null", "teacher.reduce_to=128"]
-    else:
-        changes += [f"teacher.weights={json.dumps(str(own))}"]
-    if learns == "own":
+    changes = [f"teacher.weights={json.dumps(str(own))}", "student.embedding_dim=128"]
+    if not arm.endswith("mix"):
         changes += ["teacher.beside=null", "teacher.reduce_to=null"]
     return tuple(changes)
 
