@@ -32,17 +32,21 @@ import platform
 import resource
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fit import processor
-from published_teacher import cut
+from PIL import Image
+
+from s2bnn_tf.demo_pictures import cut_photograph, cut_photographs
 
 RESULTS = Path(__file__).parent / "results" / "words.json"
 TEACHER = "efficientnet_lite0"
 HELD_OUT = 5  # every fifth photograph
 CROPS = 8  # of a picture whose targets are stored, with --steps
+LARGEST = 1024  # pixels of a wallpaper, which has many more than the other photographs
 SCALE = 20.0  # of cosines in a softmax; the teacher has none of its own
 _REGRESSION = ("objective.regression_weight=1",)
 _BY_WORDS = ("objective.words_weight=1",)
@@ -67,6 +71,20 @@ def class_names(count: int) -> list[str]:
         seen[name] = seen.get(name, 0) + 1
         unique.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
     return unique
+
+
+def cut(folders: list[Path], output: Path) -> None:
+    """Cut all photographs into crops, those of the packages and those below the folders."""
+    cut_photographs(output)
+    rng = np.random.default_rng(1)
+    found = sorted(path for folder in folders for path in folder.rglob("*.jpg"))
+    with tempfile.TemporaryDirectory() as folder:
+        small = Path(folder) / "small.png"
+        for path in found:
+            with Image.open(path) as image:
+                image.thumbnail((LARGEST, LARGEST))
+                image.save(small)
+            cut_photograph(small, output / f"wallpaper-{path.stem.lower()}", rng)
 
 
 def write_pictures(folder: Path, more: list[Path]) -> dict[str, int]:
