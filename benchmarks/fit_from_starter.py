@@ -31,7 +31,7 @@ from s2bnn_tf.pipeline.look import Look, look_at
 from s2bnn_tf.pipeline.measure import pixel_features
 from s2bnn_tf.pipeline.recipes import load
 from s2bnn_tf.runs import RunDirectory
-from s2bnn_tf.teachers import locate_model, open_model
+from s2bnn_tf.teachers import open_model
 from s2bnn_tf.training import pretrain
 
 ROOT = Path(__file__).resolve().parent.parent
