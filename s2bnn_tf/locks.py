@@ -79,7 +79,17 @@ class DirectoryLock:
             raise CheckpointError(
                 f"Cannot write to {self.directory}: {error.strerror}; {self.elsewhere}."
             ) from error
+        if not self._is_there():  # its holder has removed the file after it was opened here
+            os.close(self._file)
+            return self._take()
         return True
+
+    def _is_there(self) -> bool:
+        """Whether the file that is open is still the one in the directory."""
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._file))
+        except OSError:
+            return False
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):  # the directory may have vanished
@@ -108,11 +118,7 @@ class DirectoryLock:
         Raises:
             CheckpointError: If it was removed, replaced or unmounted.
         """
-        try:
-            same = os.path.samestat(os.stat(self.path), os.fstat(self._file))
-        except OSError:
-            same = False
-        if not same:
+        if not self._is_there():
             raise CheckpointError(
                 f"{self.directory} has vanished while training; bring it back and run the same "
                 "command again, which resumes from the last checkpoint."

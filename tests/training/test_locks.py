@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -64,6 +65,20 @@ def test_who_waits_gets_the_directory_when_the_other_is_gone(holder, tmp_path):
     with DirectoryLock(tmp_path, waiting=end) as lock:
         lock.check()
     assert len(said) == 1 and said[0].endswith("on here); waiting until that has ended")
+
+
+def test_a_lock_that_vanishes_before_it_is_taken_is_made_again(tmp_path, monkeypatch):
+    path, lock = tmp_path / "a" / ".lock", fcntl.flock
+
+    def late(file: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        os.unlink(path)  # as the last holder does, between the opening and the lock
+        path.parent.rmdir()
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with DirectoryLock(path.parent) as held:
+        held.check()
 
 
 def test_a_directory_into_which_nothing_came_is_removed(tmp_path):
