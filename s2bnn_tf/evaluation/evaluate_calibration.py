@@ -128,7 +128,7 @@ def _compare(
         return result
     target = np.concatenate([network(batch, training=False).numpy() for batch in images])
     if target.shape != student.shape:
-        if guide.is_mapped:
+        if config is not None and config.teacher is not None and config.teacher.is_mapped:
             raise ModelError(
                 "The student was trained towards its teacher's features reduced to "
                 f"{student.shape[1]} of {target.shape[1]} dimensions, so the two distributions "

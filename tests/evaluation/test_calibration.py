@@ -152,8 +152,9 @@ def test_reduced_targets_cannot_be_compared(runs, tmp_path):
     run = RunDirectory(tmp_path / "reduced")
     run.create(replace(config, teacher=reduced, student=replace(config.student, embedding_dim=6)))
     save_encoder(build_encoder(run.config), run)
-    with pytest.raises(UserError, match=r"reduced to 6 of 12 dimensions.*teacher\.reduce_to=null"):
-        evaluate_calibration(run.path, views=64)
+    for teacher in (None, runs / "teacher"):
+        with pytest.raises(UserError, match=r"reduced to 6 of 12 dim.*teacher\.reduce_to=null"):
+            evaluate_calibration(run.path, teacher=teacher, views=64)
 
 
 def test_each_network_has_the_temperature_it_was_trained_with(runs):
