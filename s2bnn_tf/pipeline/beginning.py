@@ -9,7 +9,7 @@ from s2bnn_tf.config import Config
 from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.pipeline.options import Options
 from s2bnn_tf.pipeline.storing import DIMENSIONS, centered
-from s2bnn_tf.starter import STARTER, copy_starter
+from s2bnn_tf.starter import STARTER, copy_starter, is_starter
 from s2bnn_tf.teachers import cache_directory, locate_model
 
 RANDOM = "random"  # what the user names to begin with nothing; a path of that name comes first
@@ -52,11 +52,12 @@ def beside_own_teacher(options: Options, student: Config) -> tuple[str, ...]:
         student: The recipe of the student's first step.
 
     Returns:
-        The changes; none where the user has chosen a beginning, a teacher or an objective.
+        The changes; none where the user has chosen another beginning, a teacher or an objective.
     """
     chosen = ("teacher.", "objective.", "student.init_from=")
     given = any(change.startswith(chosen) for change in options.overrides)
-    if options.init or options.teacher or given or not _takes_starter(student):
+    other = options.init is not None and not is_starter(options.init)
+    if other or options.teacher or given or not _takes_starter(student):
         return ()
     width = f"student.embedding_dim={DIMENSIONS}"
     return (f"teacher.beside={json.dumps(str(find_starter()))}", *centered(()), width)

@@ -75,9 +75,14 @@ def test_without_a_place_for_the_starter_the_student_begins_with_random_weights(
         begun("medium", init="starter")
 
 
-def test_who_chooses_a_beginning_has_one_teacher():
-    for given, beside in (((), True), (("student.init_from=null",), False)):
-        recipes = choose(LOOK, Options(overrides=given), "medium", 16)
+def test_who_chooses_another_beginning_has_one_teacher():
+    for options, beside in (
+        (Options(), True),
+        (Options(init="starter"), True),
+        (Options(init="random"), False),
+        (Options(overrides=("student.init_from=null",)), False),
+    ):
+        recipes = choose(LOOK, options, "medium", 16)
         teacher = load("step1", recipes["step1"]).teacher
         assert teacher is not None and (teacher.beside is not None) == beside
 
