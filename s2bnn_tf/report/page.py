@@ -63,6 +63,12 @@ def write_run_report(path: Path | str) -> Path:
     return run.report_path
 
 
+def _sentences(text: str) -> tuple[str, str]:
+    """The first sentence, and the others."""
+    first, _, others = text.partition(". ")
+    return (f"{first}." if others else first), others
+
+
 def write_report(
     output: Path | str,
     *,
@@ -84,7 +90,8 @@ def write_report(
         output: The .html file, replaced atomically.
         title: The title of the page.
         columns: The models of the table.
-        headline: The result in one sentence; defaults to one made from the columns.
+        headline: The result, its first sentence in large letters; defaults to one sentence that is
+            made from the columns.
         notes: Sentences about the images, below the table.
         curves: The metrics.jsonl of each run, by name, in the order of training; each is beside
             the recipe of its run.
@@ -104,7 +111,7 @@ def write_report(
         "report.html.j2",
         palette=palette(),
         title=title,
-        headline=headline or summarize(columns),
+        headline=_sentences(headline or summarize(columns) or ""),
         columns=columns,
         rows=make_table(columns),
         protocol=[*notes, *describe_protocol(columns)],

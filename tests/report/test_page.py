@@ -446,6 +446,18 @@ def test_the_headline_says_what_happened(columns, expected):
     assert (headline and headline.replace("\N{NO-BREAK SPACE}", " ")) == expected
 
 
+def test_the_first_sentence_alone_is_large(tmp_path):
+    for headline, rest in (
+        ("88.0 % are right. 3.5 % are not. Use it.", True),
+        ("All right.", False),
+    ):
+        write_report(tmp_path / "report.html", title="a", headline=headline)
+        page = (tmp_path / "report.html").read_text("utf-8")
+        assert f"<h1>{'88.0 % are right.' if rest else 'All right.'}</h1>" in page
+        assert ('<p class="more">3.5 % are not. Use it.</p>' in page) == rest
+        assert ('<p class="more">' in page) == rest
+
+
 def test_the_table_has_no_empty_rows_and_bars_in_proportion():
     rows = make_table([ReportColumn("a", size_bytes=1000), ReportColumn("b", size_bytes=250)])
     assert list(rows) == ["File size"]
