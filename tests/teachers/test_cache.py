@@ -133,7 +133,7 @@ def test_a_misspelt_name(name, words, cache):
 def test_a_path_of_that_name_comes_first(cache, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dinov2_vits14").mkdir()
-    with pytest.raises(CheckpointError, match="neither a run directory nor a .keras or .onnx file"):
+    with pytest.raises(CheckpointError, match="nor a .keras, .onnx or .tflite file"):
         load_teacher(TeacherConfig(weights="dinov2_vits14"), image_size=32)
 
 
