@@ -107,6 +107,9 @@ def convert_run(
         probe = found.kernel, found.bias, found.class_names
     space = space_of_run(directory) if ends_in_teachers_space(head) else None
     seen = settings.image_size, settings.center_crop
+    # Keras counts the layers without a name, and the file's tensors are named after them. The file
+    # must not depend on what this process has built before: its digest names its space.
+    keras.backend.reset_uids()
     return export_encoder(
         load_encoder(run),
         Path(output),

@@ -139,6 +139,15 @@ def test_run_directory(run, tmp_path):
     assert card["binary_convolutions"] == 1
 
 
+def test_a_run_has_one_file_whatever_the_process_has_built_before(run, tmp_path):
+    files = []
+    for name in ("a", "b"):
+        convert_run(run.path, tmp_path / f"{name}.tflite")
+        files.append((tmp_path / f"{name}.tflite").read_bytes())
+        build_encoder(run.config)  # another network, with layers that Keras counts
+    assert files[0] == files[1]
+
+
 def test_run_directory_with_its_linear_probe(run, tmp_path):
     output = tmp_path / "a.tflite"
     with pytest.raises(UserError, match="no linear classifier at .*: run `s2bnn eval linear`"):

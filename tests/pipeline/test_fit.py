@@ -47,7 +47,7 @@ def test_everything_is_there(fitted, crops):
     assert (
         set(result["knn"])
         == set(result["linear"])
-        == {*("student", "teacher", "untrained", "tflite", "pixels_8x8", "pixels_32x32")}
+        == {*("student", "teacher", "untrained", "tflite", "starter", "pixels_8x8", "pixels_32x32")}
     )
     assert all(0 <= value <= 1 for value in result["knn"].values())
     assert 0 <= result["neighbors_kept"]["top1"] <= 1
