@@ -26,7 +26,7 @@ from s2bnn_tf.data import open_source
 from s2bnn_tf.evaluation import evaluate_linear, extract_features, knn_accuracy
 from s2bnn_tf.files import write_json
 from s2bnn_tf.pipeline import Options
-from s2bnn_tf.pipeline.choices import choose
+from s2bnn_tf.pipeline.choices import choose, sizes_and_batches
 from s2bnn_tf.pipeline.look import Look, look_at
 from s2bnn_tf.pipeline.measure import pixel_features
 from s2bnn_tf.pipeline.recipes import load
@@ -42,7 +42,6 @@ ARMS = {
     "starter_own": ("the starter", "its own teacher"),
     "starter_mix": ("the starter", "its own teacher and the starter"),
 }
-_SMALL_SIDE = 48  # pixels, as `fit` has it
 _EXAMPLES, _DRAWS = 5, 40
 
 
@@ -63,7 +62,7 @@ def train(stage: str, changes: tuple[str, ...], run: Path) -> Path:
 
 def train_all(look: Look, folder: Path, steps: int) -> dict[str, str | Path]:
     """The models to measure, by name."""
-    size = "small" if look.side < _SMALL_SIDE else "medium"
+    size, _ = next(sizes_and_batches(look, Options()))
     length = f"steps={steps}"
     plain = choose(look, Options(init="random"), size, 64)
     own = train("teacher", (*plain["teacher"], length), folder / "teacher")

@@ -190,7 +190,7 @@ def _check_not_empty(*indexes: PictureIndex) -> None:
 
 
 def _alone(query: str) -> S2bnnError:
-    """Of a search among nothing but the query itself."""
+    """The error of a search whose only picture is the query itself."""
     return S2bnnError(f"there is no picture but {query} itself; name more pictures")
 
 

@@ -10,7 +10,7 @@ from s2bnn_tf.errors import CheckpointError
 from s2bnn_tf.pipeline.options import Options
 from s2bnn_tf.pipeline.storing import DIMENSIONS, centered
 from s2bnn_tf.starter import STARTER, copy_starter, is_starter
-from s2bnn_tf.teachers import cache_directory, locate_model
+from s2bnn_tf.teachers import find_starter, locate_model
 
 RANDOM = "random"  # what the user names to begin with nothing; a path of that name comes first
 # The starter's network. Its stem is medium, and the small one has the same layers.
@@ -61,15 +61,6 @@ def beside_own_teacher(options: Options, student: Config) -> tuple[str, ...]:
         return ()
     width = f"student.embedding_dim={DIMENSIONS}"
     return (f"teacher.beside={json.dumps(str(find_starter()))}", *centered(()), width)
-
-
-def find_starter() -> Path:
-    """The starter itself, even where the working directory has a file or folder of its name.
-
-    Raises:
-        CheckpointError: If it is not installed, or the cache cannot be written.
-    """
-    return copy_starter(cache_directory().absolute() / STARTER)
 
 
 def restore_starter(config: Config) -> None:

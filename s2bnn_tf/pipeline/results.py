@@ -26,7 +26,7 @@ from s2bnn_tf.evaluation import (
     some_of,
 )
 from s2bnn_tf.files import write_json
-from s2bnn_tf.pipeline.beginning import begins_with_starter, find_starter
+from s2bnn_tf.pipeline.beginning import begins_with_starter
 from s2bnn_tf.pipeline.choices import MANY
 from s2bnn_tf.pipeline.measure import (
     MOST_MEASURED,
@@ -42,6 +42,7 @@ from s2bnn_tf.reading import Object, read_json
 from s2bnn_tf.runs import LoadedEncoder, open_encoder
 from s2bnn_tf.teachers import (
     features_of_pictures,
+    find_starter,
     is_feature_file,
     load_teacher,
     open_model,
@@ -183,6 +184,7 @@ def _accuracies(
         evaluate = evaluate_knn if metric == "knn" else evaluate_linear
         found[name] = evaluate(path, most=MOST_MEASURED)["top1"]
     for name, features in others.items():
+        return_memory()
         progress(f"Measuring {metric}: {name}")
         found[name] = _score(metric, features["train"], features["test"], train.class_names)
     data = plan.config("student").data

@@ -30,8 +30,8 @@ keras = tf.keras
 
 # The channels of the last map, at width 1
 _CHANNELS = {"reactnet": 1024, "bnext": 1024, **dict.fromkeys(QUICKNET_SIZES, 512)}
-# Two stems that differ in the stride of one convolution alone: what the rest has learned for one
-# fits the other, which sees half of the pixels.
+# These two stems differ in the stride of one convolution alone, so the weights of a network with
+# one of them fit the other, which sees its pictures at another scale.
 _ALIKE = {"small", "medium"}
 _STEM = ("stem_conv",)
 _STEMS = {3: "small", 4: "medium", 5: "imagenet"}  # by how often a side is halved, to the last map

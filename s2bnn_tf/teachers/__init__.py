@@ -3,6 +3,7 @@
 import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.teachers.cache import (
     cache_directory,
+    find_starter,
     get_teacher,
     list_teachers,
     teacher_digest,
@@ -62,6 +63,7 @@ __all__ = [
     "check_same_file",
     "features_of_pictures",
     "fill_from_teacher",
+    "find_starter",
     "fingerprint",
     "fit_target_map",
     "get_teacher",

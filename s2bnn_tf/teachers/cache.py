@@ -16,6 +16,7 @@ from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.progress import Progress, show_progress
 from s2bnn_tf.reading import Text, read_json
 from s2bnn_tf.runs import RunDirectory, read_origin, write_origin
+from s2bnn_tf.starter import STARTER, copy_starter
 from s2bnn_tf.teachers.archive import weights_file
 from s2bnn_tf.teachers.download import digest_of, download
 from s2bnn_tf.teachers.published import PUBLISHED, Published, suggest_name
@@ -32,6 +33,15 @@ def cache_directory() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "s2bnn"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "s2bnn"
+
+
+def find_starter() -> Path:
+    """The starter in the cache, even where the working directory has a file of its name.
+
+    Raises:
+        CheckpointError: If it is not installed, or the cache cannot be written.
+    """
+    return copy_starter(cache_directory().absolute() / STARTER)
 
 
 def teacher_run(name: str) -> Path:

@@ -11,8 +11,8 @@ from s2bnn_tf.config import TEACHER_OUTPUTS, TeacherConfig
 from s2bnn_tf.errors import CheckpointError, ConfigError, ModelError, UserError
 from s2bnn_tf.image_size import ImageSize, describe_size, height_width
 from s2bnn_tf.runs import RunDirectory, backbone_of_tflite, load_encoder
-from s2bnn_tf.starter import STARTER, copy_starter, is_starter
-from s2bnn_tf.teachers.cache import cache_directory, get_teacher, is_published
+from s2bnn_tf.starter import is_starter
+from s2bnn_tf.teachers.cache import find_starter, get_teacher, is_published
 from s2bnn_tf.teachers.feature_files import is_feature_file
 from s2bnn_tf.teachers.given import PREFIX, load_given
 from s2bnn_tf.teachers.keras_networks import (
@@ -204,7 +204,7 @@ def _load(teacher: TeacherConfig, image_size: ImageSize) -> Encoder:
 
 def _of_tflite(weights: Path, image_size: ImageSize) -> keras.Model:
     """The network of a `.tflite`, of which the starter is a copy in the cache."""
-    path = copy_starter(cache_directory() / STARTER) if is_starter(weights) else weights
+    path = find_starter() if is_starter(weights) else weights
     try:
         return backbone_of_tflite(path, image_size)
     except UserError as error:

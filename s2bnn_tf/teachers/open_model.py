@@ -16,8 +16,8 @@ from s2bnn_tf.defaults import CENTER_CROP
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.image_size import ImageSize, height_width
 from s2bnn_tf.runs import LoadedEncoder, RunDirectory, locate_run, open_encoder
-from s2bnn_tf.starter import copy_starter, is_starter
-from s2bnn_tf.teachers.cache import cache_directory, get_teacher, is_cached, is_published
+from s2bnn_tf.starter import is_starter
+from s2bnn_tf.teachers.cache import find_starter, get_teacher, is_cached, is_published
 from s2bnn_tf.teachers.keras_networks import load_keras_file, normalized_as
 from s2bnn_tf.teachers.network_encoder import NetworkEncoder
 from s2bnn_tf.teachers.onnx_file import read_onnx
@@ -133,7 +133,7 @@ def locate_model(model: str | Path, *, must_exist: bool = True) -> Path:
         return path
     name = os.fspath(model)
     if is_starter(name):
-        return copy_starter(cache_directory() / "starter")
+        return find_starter()
     if is_published(name):
         if not is_cached(name):
             raise CheckpointError(
