@@ -30,7 +30,7 @@ from s2bnn_tf.errors import ConfigError, DataError
 from s2bnn_tf.pipeline.color import have_color
 from s2bnn_tf.pipeline.groups import cut_videos, find_groups, hold_out, join_videos
 from s2bnn_tf.progress import Progress, no_progress
-from s2bnn_tf.text import printable
+from s2bnn_tf.text import counted, printable
 
 FEWEST = 32  # pictures that differ
 FRAMES = "frames"  # the folder in the output directory for frames of videos
@@ -186,9 +186,10 @@ def _divide(
     different = len(np.unique(alike[single])) + int((~single).sum())
     if different < FEWEST:
         differ = "" if different == len(readable) else f", of which {different} differ"
+        count = counted(len(readable), "readable picture")
         raise DataError(
-            f"{printable(name)} has {len(readable)} readable pictures{differ}; at least {FEWEST} "
-            "that differ are needed to learn anything: add pictures."
+            f"{printable(name)} has {count}{differ}; at least {FEWEST} that differ are needed to "
+            "learn anything: add pictures."
         )
     if given:
         test = np.array([path in given for path in readable])
