@@ -2,16 +2,20 @@
 
     apt-get install dataset-fashion-mnist
     s2bnn train configs/fashion_mnist/teacher.yaml --output-dir runs/fashion_mnist/teacher
-    python benchmarks/bytes_and_time.py --teacher runs/fashion_mnist/teacher --steps 3000
+    python benchmarks/bytes_and_time.py --teacher runs/fashion_mnist/teacher --steps 400
+    python benchmarks/bytes_and_time.py --steps 400 --time --instructions
 
 ReActNet, BNext, and QuickNet in three widths each, their real-valued twins, and MobileNetV2 learn
 the same teacher's features by the same recipe (regression), in the same number of steps: a 1-bit
 network half of them in each of its two steps, all others in one. 1-bit networks become files of
-Larq Compute Engine, the others int8. The files themselves are measured: bytes, the median latency
-on one thread of this machine, and a linear probe.
+Larq Compute Engine, the others int8. The files themselves are measured: bytes, and a linear probe
+that is fitted to 10,000 training images.
 
-The same command resumes: a network with numbers in the JSON file is left out, and an unfinished run
-continues. `--only NAME...` takes a part of them.
+The first command resumes: a network with numbers in the JSON file is left out, and an unfinished
+run continues. `--only NAME...` takes a part of them. The second one measures the files that are
+there: with `--time`, the median latency of each on one thread of this machine, all in one run; with
+`--instructions`, the instructions of an image on ARM, and the cycles of a Cortex-A72, as
+runtime/benchmarks/arm.py counts and models them.
 """
 
 from __future__ import annotations
@@ -26,12 +30,15 @@ from typing import NamedTuple
 
 from fit import processor
 
+from s2bnn_tf.evaluation import evaluate_linear
 from s2bnn_tf.files import write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ROOT / "configs" / "fashion_mnist"
 SOURCE = "idx:/usr/share/datasets/fashion-mnist"
 RESULTS = ROOT / "benchmarks" / "results" / "bytes_and_time.json"
+PROBED = 10_000  # images of each split, at most
+CORE = "cortex-a72"
 
 
 class Network(NamedTuple):
@@ -64,41 +71,67 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--steps", type=int, required=True, help="Of training, per network.")
-    parser.add_argument("--teacher", type=Path, required=True, help="A run.")
+    parser.add_argument("--teacher", type=Path, help="A run, to train what is missing.")
+    parser.add_argument("--time", action="store_true", help="Measure latencies, all in one run.")
+    parser.add_argument("--instructions", action="store_true", help="Count those of ARM.")
     parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument("--source", default=SOURCE)
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="For all runs.")
     parser.add_argument("--output-dir", type=Path, default=ROOT / "runs" / "bytes_and_time")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args()
-    budget = f"{options.steps} steps"
-    rows = json.loads(options.results.read_text()) if options.results.exists() else {}
-    for name in options.only:
-        if name not in rows.setdefault(budget, {}):
-            rows[budget][name] = measure(NETWORKS[name], options)
-            write_json(options.results, rows)
-    print(as_text(rows[budget]))
+    known = json.loads(options.results.read_text()) if options.results.exists() else {}
+    rows = known.setdefault(f"{options.steps} steps", {})
+    if options.teacher:
+        for name in options.only:
+            if name not in rows:
+                rows[name] = measure(NETWORKS[name], options)
+                write_json(options.results, known)
+    for wanted, more in ((options.time, latency), (options.instructions, instructions)):
+        for name in rows if wanted else ():
+            rows[name] |= more(folder_of(NETWORKS[name], options) / "model.tflite")
+            write_json(options.results, known)
+    print(as_text(rows))
+
+
+def folder_of(network: Network, options: argparse.Namespace) -> Path:
+    """The directory of a network's runs and file."""
+    return options.output_dir.resolve() / f"{options.steps}_steps" / network.name
 
 
 def measure(network: Network, options: argparse.Namespace) -> dict:
-    """Make a network and its file, and measure the file."""
-    folder = options.output_dir.resolve() / f"{options.steps}_steps" / network.name
+    """Make a network and its file, and measure how good it is."""
+    folder = folder_of(network, options)
     folder.mkdir(parents=True, exist_ok=True)
     run = train(network, folder, options)
     model = folder / "model.tflite"
     card = s2bnn("convert", run, model, *(["--int8"] if network.bits == 8 else []))
-    time = s2bnn("benchmark", model, "--threads", 1)
-    probe = s2bnn("eval", "linear", model, "--data", options.source)
     return {
         "bytes": card["size_bytes"],
-        "milliseconds": time["latency_ms"]["median"],
-        "linear": probe["top1"],
+        "linear": evaluate_linear(model, options.source, most=PROBED)["top1"],
         "cosine_with_keras": card["parity"]["cosine_mean"],
+        "date": datetime.date.today().isoformat(),
+    }
+
+
+def latency(model: Path) -> dict:
+    """The median latency of a file on one thread."""
+    time = s2bnn("benchmark", model, "--threads", 1)
+    return {
+        "milliseconds": time["latency_ms"]["median"],
         "runtime": time["engine"],
         "kernel": time["kernel"],
         "processor": processor(),
-        "date": datetime.date.today().isoformat(),
     }
+
+
+def instructions(model: Path) -> dict:
+    """The instructions of an image on ARM, and the cycles by a model of CORE."""
+    script = ROOT / "runtime" / "benchmarks" / "arm.py"
+    command = [sys.executable, str(script), "--json", "--files", str(model)]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    (counted,) = json.loads(done.stdout.splitlines()[-1])["networks"].values()
+    return {"instructions": counted["instructions"], "cycles": counted["cycles"][CORE]}
 
 
 def train(network: Network, folder: Path, options: argparse.Namespace) -> Path:
@@ -145,12 +178,20 @@ def s2bnn(*words: object, as_json: bool = True) -> dict:
 
 def as_text(rows: dict[str, dict]) -> str:
     """The rows as a Markdown table, the smallest file first."""
-    lines = ["| network | weights | KiB | ms | linear |", "|---|---|---|---|---|"]
+    lines = [
+        "| network | weights | KiB | ms | ARM, M instructions | A72, M cycles | linear |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for name, row in sorted(rows.items(), key=lambda item: item[1]["bytes"]):
-        linear = f"{100 * row['linear']:.1f}"
-        kind = "1 bit" if NETWORKS[name].bits == 1 else "int8"
-        size = f"{row['bytes'] / 1024:.0f}"
-        lines.append(f"| `{name}` | {kind} | {size} | {row['milliseconds']:.2f} | {linear} |")
+        cells = [
+            f"`{name}`",
+            "1 bit" if NETWORKS[name].bits == 1 else "int8",
+            f"{row['bytes'] / 1024:.0f}",
+            f"{row['milliseconds']:.2f}" if "milliseconds" in row else "",
+            *(f"{row[k] / 1e6:.1f}" if k in row else "" for k in ("instructions", "cycles")),
+            f"{100 * row['linear']:.1f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -2,6 +2,7 @@
 
     python runtime/benchmarks/arm.py
     python runtime/benchmarks/arm.py --networks quicknet --json
+    python runtime/benchmarks/arm.py --files student.tflite
 
 An image's instructions are the difference between a run of three images and one of two, in the
 ARM Python that tools/setup_aarch64.sh makes. A model of the processor, llvm-mca, says how many
@@ -44,6 +45,7 @@ NETWORKS = {
     "mobilenet_v2": "MobileNetV2",
     "mobilenet_v2_int8": "MobileNetV2-int8",
 }
+BINARY_LAYER = b"LceBconv2d"  # in the files of Larq Compute Engine
 TOOLS = ("qemu-aarch64", "gcc", "cmake", "llvm-mca-19", "llvm-objdump-19", "llvm-nm-19")
 # A function with a smaller share of the instructions counts with 1.0 cycle for each.
 WORTH_MODELLING = 0.001
@@ -66,6 +68,12 @@ def main() -> None:
     )
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
     parser.add_argument(
+        "--files",
+        nargs="+",
+        type=Path,
+        help="in place of networks; a file without binary layers runs in the host alone",
+    )
+    parser.add_argument(
         "--build", type=Path, default=Path("build/arm"), help="the folder to compile in"
     )
     parser.add_argument("--models", type=Path, default=Path("build/models"))
@@ -83,7 +91,10 @@ def main() -> None:
             f"missing: {', '.join(missing)}; on Debian: apt-get install qemu-user gcc cmake "
             "llvm-19 g++-aarch64-linux-gnu"
         )
-    results = {name: measure(name, options) for name in options.networks}
+    if options.files:
+        results = {str(path): count(path, options) for path in options.files}
+    else:
+        results = {name: count(model_of(name, options), options) for name in options.networks}
     if options.output:
         options.output.write_text(json.dumps(results, indent=1) + "\n")
     for line in table(results):
@@ -98,16 +109,20 @@ def summary(results: dict[str, Any]) -> dict[str, Any]:
     return {"networks": {name: {k: result[k] for k in keys} for name, result in results.items()}}
 
 
-def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Count and model one image of a network."""
+def model_of(name: str, options: argparse.Namespace) -> Path:
+    """The file of a network, made if it is missing."""
+    kind = "binary" if NETWORKS[name] in networks.BINARY else "float"
+    return Path(networks.build(NETWORKS[name], options.models, kinds=(kind,))[kind])
+
+
+def count(model: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Count and model one image of a file."""
     count_instructions.compile_runtime(options.build, options.compiler)
     plugin = count_instructions.compile_plugin("qemu_blocks.c", options.build)
     python = options.python or _set_up_python(options.build)
-    kind = "binary" if NETWORKS[name] in networks.BINARY else "float"
-    model = networks.build(NETWORKS[name], options.models, kinds=(kind,))[kind]
+    ours = BINARY_LAYER in model.read_bytes()
     two, three = (
-        _run(python, model, options.build, plugin, images, ours=kind == "binary")
-        for images in (2, 3)
+        _run(python, model, options.build, plugin, images, ours=ours) for images in (2, 3)
     )
     return model_functions(executed.functions(executed.subtract(three, two)))
 
@@ -126,12 +141,12 @@ def _set_up_python(build: Path) -> Path:
 
 
 def _run(
-    python: Path, model: str, build: Path, plugin: Path, images: int, *, ours: bool
+    python: Path, model: Path, build: Path, plugin: Path, images: int, *, ours: bool
 ) -> executed.Runs:
     with tempfile.NamedTemporaryFile("r") as counts:
         count_instructions.run_network(
             python,
-            Path(model),
+            model,
             images,
             {
                 "QEMU_PLUGIN": str(plugin),
@@ -196,12 +211,12 @@ def table(results: dict[str, Any]) -> list[str]:
     titles = ["millions for one image", "instructions", *(f"cycles, {t}" for t, _ in cores)]
     lines = ["| " + " | ".join(titles) + " |", "|---|" + "--:|" * (len(titles) - 1)]
     for name, result in results.items():
-        lines.append(_row(f"**{NETWORKS[name]}**", result, cores))
+        lines.append(_row(f"**{NETWORKS.get(name, name)}**", result, cores))
         by_size = sorted(result["operations"].items(), key=lambda o: -o[1]["instructions"])
         lines += [_row(operation, numbers, cores) for operation, numbers in by_size]
     lines.append("")
     for name, result in results.items():
-        lines.append(f"{NETWORKS[name]}: {result['bytes_moved'] / 1e6:.0f} MB loaded and stored")
+        lines.append(f"{NETWORKS.get(name, name)}: {result['bytes_moved'] / 1e6:.0f} MB loaded and stored")
     return lines
 
 
