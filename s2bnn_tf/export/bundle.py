@@ -16,13 +16,13 @@ from PIL import Image, ImageOps
 
 from s2bnn_tf import __version__
 from s2bnn_tf.data import load_image, open_source, see
-from s2bnn_tf.errors import ConfigError, UserError
+from s2bnn_tf.errors import CheckpointError, ConfigError, UserError
 from s2bnn_tf.export.convert import convert_run
 from s2bnn_tf.export.wheels import find_wheel
 from s2bnn_tf.files import flush, made_folder, replaced, sha256, write_arrays, write_json
 from s2bnn_tf.image_size import height_width
 from s2bnn_tf.progress import Progress
-from s2bnn_tf.reading import read_json
+from s2bnn_tf.reading import Field, Number, Object, Text, read_json
 from s2bnn_tf.runs import LinearProbe, RunDirectory, read_origin
 from s2bnn_tf.tflite import TFLiteEncoder
 
@@ -34,6 +34,12 @@ _REQUIREMENTS = (
     "numpy==2.2.6",
     "pillow==11.3.0",
 )
+# What a bundle takes from the card of its encoder.
+_CARD: dict[str, Field] = {
+    **dict.fromkeys(("sha256", "head"), Text()),
+    **dict.fromkeys(("input", "operations", "parity"), Object()),
+    "center_crop": Number(above=0, high=1),
+}
 _LARGEST_KIND = 160  # pixels of the longer side
 _ORIENTATION = 0x0112  # the EXIF tag
 _EARLIEST = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can hold
@@ -45,6 +51,7 @@ def bundle(
     *,
     target: str,
     wheel: str | Path | None = None,
+    encoder: str | Path | None = None,
     also: Sequence[Path] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -56,6 +63,8 @@ def bundle(
         target: `"linux-aarch64"` or `"linux-x86_64"`.
         wheel: The wheel of s2bnn_runtime for the target. Defaults to the one in `runtime/dist`,
             which is built if it is missing.
+        encoder: The run's `.tflite`, as `convert_run` wrote it without a head, with its card
+            beside it. Defaults to converting the run.
         also: Further files to put into it, such as words and the model that they belong to.
         progress: Called with a message at the start of each step.
 
@@ -66,7 +75,8 @@ def bundle(
     Raises:
         ConfigError: If the output exists already.
         DeviceError: If there is no wheel for the target, and none can be built.
-        CheckpointError: If the run, its weights or its classifier are missing or damaged.
+        CheckpointError: If the run, its weights, its classifier or the encoder's card are missing
+            or damaged.
         ParityError: If the converted file does not compute what the encoder computes.
         OSError: If the output cannot be written.
     """
@@ -81,7 +91,7 @@ def bundle(
     ):
         folder = Path(temporary) / (output.stem if output.suffix == ".zip" else output.name)
         folder.mkdir()
-        converted = convert_run(run, folder / "encoder.tflite", progress=progress)
+        converted = _write_encoder(run, encoder, folder / "encoder.tflite", progress)
         for path in (wheel, *also):
             shutil.copy(path, folder / path.name)
         requirements = [*_REQUIREMENTS, f"./{wheel.name}"]
@@ -92,6 +102,22 @@ def bundle(
         card = _card(directory, folder, converted, target)
         write_json(folder / "card.json", card)
         _move(folder, output)
+    return card
+
+
+def _write_encoder(
+    run: str | Path, encoder: str | Path | None, output: Path, progress: Progress | None
+) -> dict[str, Any]:
+    """Write the model and its card, and return the card."""
+    if encoder is None:
+        return convert_run(run, output, progress=progress)
+    model, cure = Path(encoder), "convert the run again"
+    written = model.with_suffix(".json")
+    card = read_json(written, _CARD, cure=cure)
+    if (sha256(model), "none") != (card["sha256"], card["head"]):
+        raise CheckpointError(f"{model} is not the encoder that {written} describes; {cure}.")
+    shutil.copy(model, output)
+    shutil.copy(written, output.with_suffix(".json"))
     return card
 
 

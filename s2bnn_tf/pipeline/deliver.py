@@ -35,11 +35,19 @@ def pack_bundle(plan: Plan, output_dir: Path, progress: Progress) -> Path | None
     if path.exists():
         return path
     also: tuple[Path, ...] = ()
-    if plan.options.words is not None:
+    encoder: Path | None = output_dir / "student.tflite"
+    if plan.options.words is not None:  # the student's file has the teacher's head, then
         also = tuple(output_dir / name for name in ("student.tflite", "student.json", WORDS))
-    target = plan.options.target
+        encoder = None
     try:
-        bundle(output_dir / "student", path, target=target, also=also, progress=progress)
+        bundle(
+            output_dir / "student",
+            path,
+            target=plan.options.target,
+            encoder=encoder,
+            also=also,
+            progress=progress,
+        )
     except DeviceError as error:
         progress(f"There is no bundle: {error}")
         return None

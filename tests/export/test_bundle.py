@@ -104,6 +104,23 @@ def test_the_same_run_gives_the_same_bytes(run, wheel, bundled, tmp_path):
         assert {entry.date_time for entry in packed.infolist()} == {(1980, 1, 1, 0, 0, 0)}
 
 
+def test_a_file_that_is_there_is_not_converted_again(run, wheel, bundled, tmp_path):
+    for name in ("encoder.tflite", "encoder.json"):
+        (tmp_path / name.replace("encoder", "student")).write_bytes((bundled / name).read_bytes())
+    said: list[str] = []
+    options = {"target": "linux-aarch64", "wheel": wheel, "progress": said.append}
+    student = tmp_path / "student.tflite"
+    bundle(run, tmp_path / "device", encoder=student, **options)
+    assert not said
+    assert {path.name: path.read_bytes() for path in bundled.iterdir()} == {
+        path.name: path.read_bytes() for path in (tmp_path / "device").iterdir()
+    }
+    student.write_bytes(student.read_bytes() + b"changed")
+    with pytest.raises(UserError, match="is not the encoder that .* describes; convert the run"):
+        bundle(run, tmp_path / "other", encoder=student, **options)
+    assert not (tmp_path / "other").exists()
+
+
 def test_the_device_tests_itself(bundled, tmp_path):
     """The scripts as a device runs them, with TensorFlow's interpreter as the host."""
     pytest.importorskip("s2bnn_runtime").library_path()
