@@ -40,7 +40,8 @@ from s2bnn_tf.training import TrainingStopped
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "emoji.json"
 VENDORS = ("google", "twitter")
-BUDGETS = {"small": (400, 400), "full": (4000, 3000)}  # steps of the teacher, and of a row
+# Steps of the teacher, and of a row.
+BUDGETS = {"small": (400, 400), "medium": (1000, 800), "full": (4000, 3000)}
 # Recipes of configs/, in order; none where nothing is trained here.
 ROWS: dict[str, tuple[str, ...]] = {
     "pixels": (),

@@ -233,15 +233,19 @@ def write_page(rows: dict, page: Path, budget: str) -> None:
 
 
 def screen_lines(rows: dict) -> list[list[str]]:
-    """Return a line per row of a screening: title, kNN, linear, and its gain over regression."""
-    base = np.mean(percents(rows, "regression", "linear")) if "regression" in rows else np.nan
+    """Return a line per row of a screening: title, kNN, linear, and its gain over regression.
+
+    The gain is over regression of the same seeds.
+    """
     found = []
     for row, about in ROWS.items():
         if row not in rows:
             continue
         linear = percents(rows, row, "linear")
+        of_seeds = {seed: rows.get("regression", {}).get(seed, {}) for seed in rows[row]}
+        base = percents({row: of_seeds}, row, "linear")
         is_idea = row.startswith("regression_") or row == "burn"
-        gain = f"{np.mean(linear) - base:+.1f}" if is_idea else "–"
+        gain = f"{np.mean(linear) - np.mean(base):+.1f}" if is_idea and base else "–"
         found.append([about.title, spread(percents(rows, row, "knn")), spread(linear), gain])
     return found
 

@@ -154,7 +154,8 @@ def main() -> None:
     try:
         for seed in options.seeds or range(budget.seeds):
             for row in options.rows or budget.rows or ROWS:
-                if (seed == 0 or row in SEVERAL_SEEDS) and not table.has(row, seed):
+                wanted = seed == 0 or row in SEVERAL_SEEDS or options.rows
+                if wanted and not table.has(row, seed):
                     table.add(row, seed, deadline)
     except OutOfTime:
         print("Stopped; the same command resumes from here.", file=sys.stderr)
@@ -194,7 +195,7 @@ class Table:
         changed = ROWS[row].settings or ROWS[row].in_step1
         own = runs / row if changed else runs
         before: Path | None = None
-        if row == "teacher" and seed == 0 and self.teacher is not None:
+        if row == "teacher" and self.teacher is not None:
             runs.mkdir(parents=True, exist_ok=True)
             (runs / "teacher").symlink_to(self.teacher.resolve())
             recipes, before = [], runs / "teacher"

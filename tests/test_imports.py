@@ -18,7 +18,8 @@ ORDER = (
     ("errors", "text", "vectors"),
     ("progress",),
     (
-        *("collecting", "environment", "files", "interrupts", "locks", "plugins", "reading"),
+        *("blas", "collecting", "environment", "files", "interrupts", "locks"),
+        *("plugins", "reading"),
         *("defaults", "image_size", "recipes"),
     ),
     ("checked", "config_loader", "registry", "starter"),

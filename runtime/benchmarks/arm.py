@@ -216,7 +216,9 @@ def table(results: dict[str, Any]) -> list[str]:
         lines += [_row(operation, numbers, cores) for operation, numbers in by_size]
     lines.append("")
     for name, result in results.items():
-        lines.append(f"{NETWORKS.get(name, name)}: {result['bytes_moved'] / 1e6:.0f} MB loaded and stored")
+        lines.append(
+            f"{NETWORKS.get(name, name)}: {result['bytes_moved'] / 1e6:.0f} MB loaded and stored"
+        )
     return lines
 
 

@@ -9,7 +9,7 @@ from s2bnn_tf.evaluation.evaluate_knn import evaluate_knn
 from s2bnn_tf.evaluation.evaluate_linear import evaluate_linear
 from s2bnn_tf.evaluation.evaluate_low_label import evaluate_low_label
 from s2bnn_tf.evaluation.feature_cache import FeatureCache
-from s2bnn_tf.evaluation.features import extract_features, readable
+from s2bnn_tf.evaluation.features import ImageEncoder, extract_features, readable
 from s2bnn_tf.evaluation.gallery import Gallery, make_gallery
 from s2bnn_tf.evaluation.knn import knn_accuracy, nearest_neighbors
 from s2bnn_tf.evaluation.linear_lbfgs import MAX_ITERATIONS, fit_linear_probe
@@ -25,6 +25,7 @@ __all__ = [
     "MAX_ITERATIONS",
     "FeatureCache",
     "Gallery",
+    "ImageEncoder",
     "Mistakes",
     "alignment",
     "effective_rank",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from s2bnn_tf.blas import one_thread
 from s2bnn_tf.data import ImageSource
 from s2bnn_tf.evaluation.arrays import (
     ArrayRecord,
@@ -122,12 +123,11 @@ def flatten(features: FloatArray) -> FloatArray:
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
 
     features = unit_length(features)
-    reduced = PCA(min(50, *features.shape), random_state=0).fit_transform(features)
     tsne = TSNE(2, perplexity=min(30.0, (len(features) - 1) / 3), init="pca", random_state=0)
-    with threadpool_limits(1):  # its threads spin: several are ten times slower on a busy machine
+    with one_thread():
+        reduced = PCA(min(50, *features.shape), random_state=0).fit_transform(features)
         places: FloatArray = tsne.fit_transform(reduced)
     return places
 

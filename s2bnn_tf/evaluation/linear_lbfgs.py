@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from s2bnn_tf.blas import one_thread
 from s2bnn_tf.errors import DataError
 from s2bnn_tf.evaluation.arrays import FloatArray, IntArray
 from s2bnn_tf.evaluation.knn import top_accuracies
@@ -108,7 +109,8 @@ def _in_own_space(features: FloatArray) -> tuple[FloatArray, FloatArray]:
     count, width = features.shape
     if width <= count:
         return features, np.eye(width)
-    left, values, right = np.linalg.svd(features.astype(np.float64), full_matrices=False)
+    with one_thread():
+        left, values, right = np.linalg.svd(features.astype(np.float64), full_matrices=False)
     return (left * values).astype(np.float32), right.T
 
 
@@ -139,10 +141,8 @@ def _logistic_regression(
     """Fit to features (N, C); return the model and whether it converged."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
 
-    # One thread: those of BLAS spin, and several are ten times slower on a busy machine.
-    with warnings.catch_warnings(), threadpool_limits(1):
+    with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore", ConvergenceWarning)  # it is in the parameters instead
         model = LogisticRegression(C=c, max_iter=most).fit(features, labels)
     return model, bool(max(model.n_iter_) < most)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from s2bnn_tf.blas import one_thread
 from s2bnn_tf.evaluation.arrays import FloatArray
 from s2bnn_tf.vectors import unit_length
 
@@ -18,7 +19,8 @@ def effective_rank(features: FloatArray) -> float:
     References:
         RankMe, https://arxiv.org/abs/2210.02885, equation 1.
     """
-    values = np.linalg.svd(np.asarray(features, np.float64), compute_uv=False)
+    with one_thread():
+        values = np.linalg.svd(np.asarray(features, np.float64), compute_uv=False)
     shares = values / max(float(values.sum()), 1e-12) + 1e-7
     return float(np.exp(-(shares * np.log(shares)).sum()))
 

@@ -14,6 +14,7 @@ from s2bnn_tf.errors import DataError
 from s2bnn_tf.evaluation import (
     MAX_ITERATIONS,
     FeatureCache,
+    ImageEncoder,
     effective_rank,
     evaluate_knn,
     evaluate_linear,
@@ -56,6 +57,7 @@ from s2bnn_tf.training import return_memory
 _MANY, _ENOUGH = 1_000, 100
 Extract: TypeAlias = "Callable[[ImageSource], tuple[FloatArray, IntArray]]"
 MODELS = ("student", "teacher", "untrained", "tflite")
+METRICS = ("knn", "linear")
 
 
 def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
@@ -80,13 +82,18 @@ def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
     train = some_of(open_source(plan.look.source, "train"), MOST_MEASURED)
     test = open_source(plan.look.source, "test") if plan.look.test else None
     test = test and some_of(test, MOST_MEASURED)
-    features = _features(plan, output_dir, train, test)
+    opened: dict[str, ImageEncoder] = {
+        name: open_encoder(output_dir / name)
+        for name in ("teacher", "student")
+        if name in plan.recipes
+    }
+    features = _features(plan, output_dir, train, test, opened)
     kept = None
     if test is not None:
         progress("Comparing the neighbors that student and teacher find")
         kept = neighbors_kept(*((f["train"][0], f["test"][0]) for f in features.values()))
         if not can_be_measured(train, test):
-            _show_without_labels(output_dir, train, test, features)
+            _show_without_labels(output_dir, train, test, features, opened["student"])
     others = {"teacher": features["teacher"]} if "teacher" not in plan.recipes else {}
     if test is not None and can_be_measured(train, test) and _begins_with_starter(plan):
         progress("Encoding the pictures with the starter")
@@ -95,11 +102,9 @@ def measure(plan: Plan, output_dir: Path, progress: Progress) -> dict[str, Any]:
             split: extract_features(encoder, source)
             for split, source in (("train", train), ("test", test))
         }
+    scores = _scores(plan, output_dir, train, test, opened, others, progress)
     results = {
-        **{
-            metric: _accuracies(plan, output_dir, train, test, others, metric, progress)
-            for metric in ("knn", "linear")
-        },
+        **{metric: {name: found[metric] for name, found in scores.items()} for metric in METRICS},
         "neighbors_kept": kept,
         "rank": {name: effective_rank(found["train"][0]) for name, found in features.items()},
     }
@@ -113,40 +118,44 @@ def _begins_with_starter(plan: Plan) -> bool:
 
 
 def _show_without_labels(
-    output_dir: Path, train: ImageSource, test: ImageSource, features: dict[str, dict[str, Any]]
+    output_dir: Path,
+    train: ImageSource,
+    test: ImageSource,
+    features: dict[str, dict[str, Any]],
+    student: ImageEncoder,
 ) -> None:
     """Keep pictures of what the student finds alike, which `evaluate_knn` does with labels."""
     found = features["student"]
     outputs = found["train"][0], found["test"][0]
-    student = open_encoder(output_dir / "student")
     gallery = make_gallery(readable(train), readable(test), *outputs, student)
     gallery.save(results_dir(output_dir / "student") / "gallery.npz")
 
 
 def _features(
-    plan: Plan, output_dir: Path, train: ImageSource, test: ImageSource | None
+    plan: Plan,
+    output_dir: Path,
+    train: ImageSource,
+    test: ImageSource | None,
+    opened: dict[str, ImageEncoder],
 ) -> dict[str, dict[str, Any]]:
     """Features and labels of both splits, by the teacher and by the student."""
     splits = {"train": train} | ({"test": test} if test is not None else {})
+    ways = {name: _kept(output_dir / name, encoder) for name, encoder in opened.items()}
+    ways = {"teacher": ways.get("teacher") or _given_teacher(plan), "student": ways["student"]}
     return {
         name: {split: extract(source) for split, source in splits.items()}
-        for name, extract in (
-            ("teacher", _teacher(plan, output_dir)),
-            ("student", _kept(output_dir / "student")),
-        )
+        for name, extract in ways.items()
     }
 
 
-def _kept(run: Path) -> Extract:
+def _kept(run: Path, encoder: ImageEncoder) -> Extract:
     """Features by a run of ours, which later measures find again."""
-    encoder, cache = open_encoder(run), FeatureCache(run)
+    cache = FeatureCache(run)
     return lambda source: cache.extract(encoder, source)
 
 
-def _teacher(plan: Plan, output_dir: Path) -> Extract:
-    """Features by the teacher; nothing is written to the directory of a given one."""
-    if "teacher" in plan.recipes:
-        return _kept(output_dir / "teacher")
+def _given_teacher(plan: Plan) -> Extract:
+    """Features by a teacher that was given, to whose directory nothing is written."""
     config = plan.config("student")
     assert config.teacher is not None
     data, weights = config.data, config.teacher.weights
@@ -162,40 +171,43 @@ def _labels(source: ImageSource) -> IntArray:
     return np.full(len(source), -1) if source.labels is None else source.labels
 
 
-def _accuracies(
+def _scores(
     plan: Plan,
     output_dir: Path,
     train: ImageSource,
     test: ImageSource | None,
+    opened: dict[str, ImageEncoder],
     others: dict[str, dict[str, Any]],
-    metric: str,
     progress: Progress,
-) -> dict[str, float | None]:
-    """The accuracy of every model, of the features of others, and of raw pixels, by one metric."""
+) -> dict[str, dict[str, float | None]]:
+    """The accuracy of every model, of the features of others, and of raw pixels, by METRICS."""
     models = [name for name in MODELS if name not in others]
     names = (*models, *others, *(f"pixels_{side}x{side}" for side in PIXELS))
     if test is None or not can_be_measured(train, test):
-        return dict.fromkeys(names)
-    found: dict[str, float | None] = {}
+        return {name: dict.fromkeys(METRICS) for name in names}
+    found: dict[str, dict[str, float | None]] = {}
     for name in models:
-        return_memory()
-        progress(f"Measuring {metric}: {name}")
+        progress(f"Measuring kNN and a linear probe: {name}")
         path = output_dir / ("student.tflite" if name == "tflite" else name)
-        evaluate = evaluate_knn if metric == "knn" else evaluate_linear
-        found[name] = evaluate(path, most=MOST_MEASURED)["top1"]
-    for name, features in others.items():
+        encoder = opened.get(name) or open_model(path)
+        found[name] = {
+            "knn": evaluate_knn(path, encoder=encoder, most=MOST_MEASURED)["top1"],
+            "linear": evaluate_linear(path, encoder=encoder, most=MOST_MEASURED)["top1"],
+        }
         return_memory()
-        progress(f"Measuring {metric}: {name}")
-        found[name] = _score(metric, features["train"], features["test"], train.class_names)
+    for name, features in others.items():
+        progress(f"Measuring kNN and a linear probe: {name}")
+        found[name] = _score(features["train"], features["test"], train.class_names)
+        return_memory()
     data = plan.config("student").data
     for side in PIXELS:
-        return_memory()
-        progress(f"Measuring {metric}: raw pixels, {side}x{side}")
+        progress(f"Measuring kNN and a linear probe: raw pixels, {side}x{side}")
         pixels = pixel_features(train, test, side, data.center_crop, data.shape)
         most = _ENOUGH if len(pixels[0]) > _MANY else MAX_ITERATIONS
         found[f"pixels_{side}x{side}"] = _score(
-            metric, pixels[:2], pixels[2:], train.class_names, max_iterations=most
+            pixels[:2], pixels[2:], train.class_names, max_iterations=most
         )
+        return_memory()
     return found
 
 
@@ -208,20 +220,18 @@ def can_be_measured(train: ImageSource, test: ImageSource) -> bool:
 
 
 def _score(
-    metric: str,
     train: tuple[FloatArray, IntArray],
     test: tuple[FloatArray, IntArray],
     names: tuple[str, ...],
     max_iterations: int = MAX_ITERATIONS,
-) -> float | None:
+) -> dict[str, float | None]:
+    """The accuracy of features by METRICS; no linear probe where a class has too few pictures."""
     bank, labels = train[0][train[1] >= 0], train[1][train[1] >= 0]
     queries, wanted = test[0][test[1] >= 0], test[1][test[1] >= 0]
-    if metric == "knn":
-        return float(knn_accuracy(bank, labels, queries, wanted)["top1"])
-    try:
+    knn, linear = float(knn_accuracy(bank, labels, queries, wanted)["top1"]), None
+    with contextlib.suppress(DataError):
         probe = fit_linear_probe(
             bank, labels, queries, wanted, class_names=names, max_iterations=max_iterations
         )
-    except DataError:  # too few pictures of each class
-        return None
-    return float(probe.metrics["top1"])
+        linear = float(probe.metrics["top1"])
+    return {"knn": knn, "linear": linear}

@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from s2bnn_tf.backbones import Encoder
+from s2bnn_tf.blas import one_thread
 from s2bnn_tf.errors import ConfigError
 from s2bnn_tf.vectors import unit_length
 
@@ -72,7 +73,8 @@ def fit_target_map(
         deviations = np.sqrt(np.maximum(np.diag(covariance), _CONSTANT))
         scaled = found.components / deviations
     else:
-        values, axes = np.linalg.eigh(covariance)
+        with one_thread():
+            values, axes = np.linalg.eigh(covariance)
         largest = np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0)
         rotation = axes * np.sign(largest) @ _hadamard(len(values))
         scaled = found.components @ rotation / np.sqrt(max(float(values.mean()), _CONSTANT))
@@ -103,7 +105,8 @@ def _centered(outputs: NDArray[Any], dimensions: int | None) -> TargetMap:
     for first in range(0, len(outputs), 4096):  # without a copy of everything in float64
         part = outputs[first : first + 4096] - mean
         covariance += part.T @ part
-    components = np.linalg.eigh(covariance)[1][:, ::-1][:, :dimensions]
+    with one_thread():
+        components = np.linalg.eigh(covariance)[1][:, ::-1][:, :dimensions]
     largest = np.take_along_axis(components, np.abs(components).argmax(axis=0)[None], axis=0)
     return TargetMap(mean.astype(np.float32), (components * np.sign(largest)).astype(np.float32))
 

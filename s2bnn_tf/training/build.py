@@ -169,9 +169,11 @@ def _build(config: Config, steps_per_epoch: int, guidance: Guidance) -> Pretrain
 def _load_teacher(config: Config, guidance: Guidance) -> Encoder | None:
     if config.teacher is None:
         return None
-    teacher = load_teacher(
-        config.teacher, image_size=config.data.image_size, channels=config.data.channels
-    )
+    teacher = guidance.teacher
+    if teacher is None or tf.distribute.has_strategy():  # which makes variables of its own kind
+        teacher = load_teacher(
+            config.teacher, image_size=config.data.image_size, channels=config.data.channels
+        )
     return teacher if guidance.target_map is None else with_map(teacher, guidance.target_map)
 
 

@@ -54,11 +54,13 @@ class Guidance:
     Attributes:
         stored: Targets that were computed before; then training needs no teacher.
         target_map: What happens to the output of a teacher that runs along.
+        teacher: The teacher without the map, if it was loaded to find the map.
         file_sha256: The digest of the file of features that the targets come from.
     """
 
     stored: StoredTargets | None = None
     target_map: TargetMap | None = None
+    teacher: Encoder | None = None
     file_sha256: str | None = None
 
 
@@ -95,7 +97,7 @@ def prepare_guidance(
     before = config.student.init_run
     earlier = None if before is None else RunDirectory(before)
     if not teacher.cache:
-        return Guidance(target_map=_map(config, source, place, earlier, made_from))
+        return _with_map(config, source, place, earlier, made_from)
     cache = TargetCache(place.targets, made_from)
     stored = None
     if earlier is not None:
@@ -129,7 +131,7 @@ def rehearse_guidance(config: Config, source: ImageSource) -> tuple[Guidance, fl
     kept = min(width, teacher.reduce_to or width)
     if not teacher.cache:
         unchanged = TargetMap(np.zeros(width, np.float32), np.eye(width, kept, dtype=np.float32))
-        return Guidance(target_map=unchanged), 0.0
+        return Guidance(target_map=unchanged, teacher=network), 0.0
     crops = _draw(config, source, teacher.crops)
     compute, moments = tf.function(lambda views: network(views, training=False)), []
     images = max(1, _AT_ONCE // teacher.crops)
@@ -183,30 +185,30 @@ def _fill(
     )
 
 
-def _map(
+def _with_map(
     config: Config,
     source: ImageSource,
     place: RunDirectory,
     earlier: RunDirectory | None,
     made_from: str,
-) -> TargetMap:
-    """The map of this run, or of the one that it starts from, or a new one."""
+) -> Guidance:
+    """Find the map of this run, or of the one that it starts from, or make a new one."""
     own = place.targets / "map.npz"
     paths = [own] if earlier is None else [own, earlier.targets / "map.npz"]
     for path in paths:
         found = _read_map(path, made_from)
         if found is not None:
-            return found
-    made = _fit_map(config, load_own_teacher(config), source)
+            return Guidance(target_map=found)
+    teacher = load_own_teacher(config)
+    made = _fit_map(config, teacher, source)
     arrays = {**made._asdict(), "made_from": np.array(made_from)}
-
     try:
         save_arrays(own, arrays)
     except OSError as error:
         raise CheckpointError(
             f"Cannot write to {own.parent}: {file_reason(error)}; choose another --output-dir."
         ) from error
-    return made
+    return Guidance(target_map=made, teacher=teacher)
 
 
 def _read_map(path: Path, made_from: str) -> TargetMap | None:
