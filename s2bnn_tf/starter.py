@@ -43,7 +43,7 @@ def copy_starter(directory: Path) -> Path:
     if not shipped.is_file():
         raise CheckpointError(
             "The starter ships with s2bnn_runtime, which is not installed here, or was built "
-            "without it; name another model."
+            "without it; install it, or name another model."
         )
     copy = directory / _FILE
     if copy.is_file() and sha256(copy) == sha256(shipped):

@@ -80,11 +80,20 @@ def begins_with_starter(student: Config) -> bool:
     return _is_copy(student.student.init_from or "")
 
 
-def describe_beginning(student: Config) -> str:
-    """What a student begins with, in a few words."""
+def describe_beginning(init: str | None, student: Config) -> str:
+    """What a student begins with, in a few words, and why not with the starter if it could.
+
+    Args:
+        init: What the user named; None if that was chosen.
+        student: The recipe.
+    """
     if begins_with_starter(student):
         return "the starter"
-    return student.student.init_from or "random weights"
+    if student.student.init_from is not None:
+        return student.student.init_from
+    if init is None and _has_starters_network(student) and (missing := _missing_starter()):
+        return f"random weights. {missing.rstrip('.')}"
+    return "random weights"
 
 
 def describe_beside(student: Config) -> str:
@@ -105,15 +114,24 @@ def _begin_as(model: Path) -> tuple[str, ...]:
 
 def _takes_starter(config: Config) -> bool:
     """Whether a student has the starter's network, and the starter is here."""
+    return _has_starters_network(config) and _missing_starter() is None
+
+
+def _has_starters_network(config: Config) -> bool:
     student = config.student
-    same = (
+    return (
         student.backbone == _BACKBONE
         and student.width == _WIDTH
         and student.stem in _STEMS
         and not student.reverse_input
         and config.data.channels == _CHANNELS
     )
+
+
+def _missing_starter() -> str | None:
+    """Why the starter is not here; None if it is."""
     try:
-        return same and find_starter().is_file()
-    except CheckpointError:  # without the runtime's package, or a cache that can be written
-        return False
+        find_starter()
+    except CheckpointError as error:
+        return str(error)
+    return None

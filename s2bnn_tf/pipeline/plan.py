@@ -77,7 +77,7 @@ class Plan:
             "pictures apart: "
             f"{100 * (data.jitter_probability or 0):.0f} % of the crops are changed in it",
             f"student    {_describe(student.student, 'step1' in self.recipes)}; begins with "
-            + describe_beginning(self.config(self.first)),
+            + describe_beginning(self.options.init, self.config(self.first)),
             f"teacher    its own, by contrast{beside}: enough to start with, and less than a "
             "network that has seen millions of pictures: of photographs, --teacher dinov2_vits14 "
             "(Apache-2.0); s2bnn teachers lists more"

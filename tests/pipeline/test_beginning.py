@@ -62,7 +62,7 @@ def test_the_user_chooses(tmp_path):
         begin_with("runs/absent", load("step1", ()))
     for named, words in (("null", "random weights"), ("runs/other", "runs/other")):
         config = load("step1", (f"student.init_from={named}",))
-        assert describe_beginning(config) == words
+        assert describe_beginning(None, config) == words
 
 
 def test_without_a_place_for_the_starter_the_student_begins_with_random_weights(
@@ -73,6 +73,11 @@ def test_without_a_place_for_the_starter_the_student_begins_with_random_weights(
     assert begun("medium") is None
     with pytest.raises(UserError, match="set S2BNN_CACHE"):
         begun("medium", init="starter")
+    student = load("step1", choose(LOOK, Options(), "medium", 16)["step1"])
+    said = describe_beginning(None, student)
+    assert said.startswith("random weights. Cannot write to ")
+    assert said.endswith("; set S2BNN_CACHE to another folder")
+    assert describe_beginning("random", student) == "random weights"
 
 
 def test_who_chooses_another_beginning_has_one_teacher():
