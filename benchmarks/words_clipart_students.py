@@ -10,6 +10,10 @@ vectors are a file of features, from which a 1-bit student learns by regression 
 its real-valued twin in as many steps. 8x8 pixels are mapped to the same vectors by ridge
 regression.
 
+One more student begins with the starter, as those of `s2bnn fit` do, at the starter's 96 pixels.
+The starter has seen all of these pictures, without their names: see docs/results.md. Its own
+features are mapped by ridge regression, too.
+
 From the same first step, three more students learn in a shorter second one: by regression, by the
 paper's divergence with words for its axes, and by both. The axes are the 1,000 everyday words and
 the categories. Each is compared with the teacher by the words that both find nearest: among the
@@ -33,6 +37,7 @@ from typing import Any
 
 import numpy as np
 from clipart_words import (
+    SIDE,
     Map,
     Split,
     Texts,
@@ -46,7 +51,7 @@ from clipart_words import (
 )
 from words_clipart import Table, curve, spoken
 
-from s2bnn_tf.teachers import EVERYDAY, read_list
+from s2bnn_tf.teachers import EVERYDAY, find_starter, open_model, read_list
 
 RESULTS = Path(__file__).parent / "results" / "words_clipart_students.json"
 _REAL = (
@@ -61,7 +66,8 @@ _FOUND = 10  # of the nearest, whose recall is measured
 
 def train(folder: Path, name: str, steps: int) -> Path:
     """Train a student from the file of the teacher's vectors, or resume."""
-    step2 = name == "student" or name in _OBJECTIVES
+    step2 = name in ("student", "starter_student") or name in _OBJECTIVES
+    first = "step1"
     settings = [
         f"data.source=list:{folder / 'pictures.tsv'}",
         "data.center_crop=1.0",
@@ -70,8 +76,13 @@ def train(folder: Path, name: str, steps: int) -> Path:
         f"steps={steps}",
         "loggers=[]",
     ]
+    if name.startswith("starter_"):
+        first = "starter_step1"
+        settings.append(f"data.image_size={SIDE}")
+        if not step2:
+            settings.append(f"student.init_from={find_starter()}")
     if step2:
-        settings.append(f"student.init_from={folder / 'step1'}")
+        settings.append(f"student.init_from={folder / first}")
     if name in _OBJECTIVES:
         regression, words = _OBJECTIVES[name]
         settings.append(f"objective.regression_weight={regression}")
@@ -87,15 +98,14 @@ def train(folder: Path, name: str, steps: int) -> Path:
     return folder / name
 
 
-def encode(run: Path, folder: Path, **output: str) -> Vectors:
-    """The vectors of the held-out pictures by a run or a `.tflite`, of unit length."""
+def encode(model: Path | str, folder: Path, split: str = "test", **output: str) -> Vectors:
+    """The vectors of the pictures of a split by a model, of unit length."""
     from s2bnn_tf.data import open_source
     from s2bnn_tf.evaluation import extract_features
-    from s2bnn_tf.runs import open_encoder
     from s2bnn_tf.vectors import unit_length
 
-    source = open_source(f"list:{folder / 'pictures.tsv'}", "test")
-    return unit_length(extract_features(open_encoder(run), source, **output)[0])
+    source = open_source(f"list:{folder / 'pictures.tsv'}", split)
+    return unit_length(extract_features(open_model(model), source, **output)[0])
 
 
 def on_device(model: Path, folder: Path, splits: tuple[Split, Split]) -> Any:
@@ -207,9 +217,12 @@ def teach(
     targets = to_image(seen), to_image(asked)
     write_targets(folder, learn.paths + test.paths, np.concatenate(targets))
     pixels, _ = ridge(small_pixels(learn), targets[0])
+    known = {split: encode("starter", folder, split) for split in ("train", "test")}
+    starter, _ = ridge(known["train"], targets[0])
     rows = {
         "teacher": table.row(targets[1], to_text),
         "8x8 pixels, ridge regression": table.row(pixels(small_pixels(test)), to_text),
+        "starter, ridge regression": table.row(starter(known["test"]), to_text),
     }
     return rows, to_text, targets[1]
 
@@ -222,6 +235,7 @@ def main() -> None:
     parser.add_argument("--output-dir", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=700, help="of each of the two steps")
     parser.add_argument("--objective-steps", type=int, default=200, help="of each objective")
+    parser.add_argument("--starter-steps", type=int, default=1500, help="likewise, from it")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     folder = options.output_dir.resolve()
@@ -242,6 +256,7 @@ def main() -> None:
     }
     counts = dict.fromkeys(["step1", "student"], options.steps)
     counts |= dict.fromkeys(_OBJECTIVES, options.objective_steps)
+    counts |= dict.fromkeys(["starter_step1", "starter_student"], options.starter_steps)
     for name, steps in {**counts, "twin": 2 * options.steps}.items():
         vectors = encode(train(folder, name, steps), folder, output="embedding")
         row = table.row(vectors, to_text)
