@@ -44,7 +44,7 @@ from s2bnn_tf.progress import show_progress
 @click.option(
     "--size",
     type=click.Choice(["small", "medium", "large"]),
-    help="Of the student: 32, 64 or 128 pixels. Default: by the size of the pictures.",
+    help="Of the student: 32, 96 or 128 pixels. Default: by the size of the pictures.",
 )
 @click.option(
     "--init",

@@ -66,7 +66,7 @@ def fit(
         objective: What the student minimizes: `distillation`, `similarity`, `regression` (by
             default), a name of `register_objective`, or a function of its embeddings `query` and
             the teacher's `target`, both (N, D) of unit length, that returns a scalar tensor.
-        size: `small`, `medium` or `large`: 32, 64 or 128 pixels; by default by the pictures.
+        size: `small`, `medium` or `large`: 32, 96 or 128 pixels; by default by the pictures.
         init: A run directory or a `.tflite` of the same network to start the student from,
             `"starter"`, or `"random"`; by default the starter, where the student has its network.
         hold_out: The share of the pictures to measure with, 0 to below 1.

@@ -17,10 +17,11 @@ from s2bnn_tf.pipeline.storing import centered, target_width
 from s2bnn_tf.runs import options_of
 from s2bnn_tf.training import StepMemory, describe_refusal
 
-# What each size of the student is; medium unless the pictures are smaller.
+# What each size of the student is; medium unless the pictures are smaller. Medium is the size that
+# the starter has learned at, at which a student that begins as the starter keeps what it could do.
 SIZES: dict[str, tuple[str, ...]] = {
     "small": ("data.image_size=32", "student.width=0.25"),
-    "medium": ("data.image_size=64", "student.width=0.25"),
+    "medium": ("data.image_size=96", "student.width=0.25"),
     "large": ("data.image_size=128", "student.width=0.5"),
 }
 # From so many pictures on, the teacher sees few of them twice in the time that there is: a wider

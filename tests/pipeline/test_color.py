@@ -45,8 +45,8 @@ def test_small_gray_pictures_are_changed_otherwise(tmp_path):
     [
         ("data.image_size=[96,320]", "96x320 pixels", "medium"),
         ("data.image_size=[48,320]", "48x320 pixels", "small"),
-        ("student.stem=small", "64x64 pixels", "small"),
-        ("data.channels=1", "64x64 gray pixels", "medium"),
+        ("student.stem=small", "96x96 pixels", "small"),
+        ("data.channels=1", "96x96 gray pixels", "medium"),
     ],
 )
 def test_a_size_and_channels_of_ones_own_win(given, input_, stem):

@@ -29,11 +29,11 @@ def best():
 @pytest.mark.slow
 def test_the_batch_and_then_the_size_become_smaller(best):
     recipes, needed = best
-    assert sizes(recipes) == {"teacher": (64, 64), "step1": (64, 32), "student": (64, 32)}
+    assert sizes(recipes) == {"teacher": (96, 64), "step1": (96, 32), "student": (96, 32)}
     assert choose_what_fits(LOOK, Options(), needed) == best
     fewer, less = choose_what_fits(LOOK, Options(), needed - 1)
     assert less < needed
-    assert sizes(fewer) == {"teacher": (64, 32), "step1": (64, 16), "student": (64, 16)}
+    assert sizes(fewer) == {"teacher": (96, 32), "step1": (96, 16), "student": (96, 16)}
     for _ in range(4):
         smallest = fewer, less
         try:
