@@ -14,7 +14,7 @@ from s2bnn_tf.pipeline import Options, check_output_dir, run_fit
 from s2bnn_tf.progress import Progress
 
 # The steps are fixed, so that the numbers depend on the processor's arithmetic and not its speed.
-_OPTIONS = Options(minutes=4, size="medium", overrides=("steps=75", "data.batch_size=32"))
+_OPTIONS = Options(minutes=4, size="medium", overrides=("steps=50", "data.batch_size=32"))
 
 
 def run_demo(output_dir: Path, *, progress: Progress | None = None) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def cut_photograph(
         left = int(rng.integers(0, image.width - side + 1))
         top = int(rng.integers(0, image.height - side + 1))
         crop = image.crop((left, top, left + side, top + side))
-        crop.save(folder / f"{number:02}.png")
+        crop.save(folder / f"{number:02}.png", compress_level=1)
 
 
 def _locate(package: str, folder: str, name: str) -> Path:

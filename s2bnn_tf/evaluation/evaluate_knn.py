@@ -23,6 +23,7 @@ def evaluate_knn(
     encoder: ImageEncoder | None = None,
     progress: Progress | None = None,
     most: int | None = None,
+    gallery: bool = True,
 ) -> dict[str, Any]:
     """Measure the weighted kNN accuracy of a run or a `.tflite` and write it to knn.json.
 
@@ -40,6 +41,7 @@ def evaluate_knn(
         progress: Called after each batch.
         most: The largest number of images of each split that are used, drawn at random; defaults
             to all.
+        gallery: Whether to keep the gallery, whose map takes a few seconds.
 
     Returns:
         The content of knn.json: "top1" and "top5" in [0, 1], and every parameter.
@@ -60,7 +62,8 @@ def evaluate_knn(
     train, train_labels = session.extract(session.train)
     test, test_labels = session.extract(session.test)
     accuracy = knn_accuracy(train, train_labels, test, test_labels, k=k, temperature=temperature)
-    images = readable(session.train), readable(session.test)
-    gallery = make_gallery(*images, train, test, session.encoder)
-    gallery.save(session.directory / "gallery.npz")
+    if gallery:
+        images = readable(session.train), readable(session.test)
+        made = make_gallery(*images, train, test, session.encoder)
+        made.save(session.directory / "gallery.npz")
     return session.write("knn", accuracy)

@@ -57,6 +57,7 @@ from s2bnn_tf.training import return_memory
 _MANY, _ENOUGH = 1_000, 100
 Extract: TypeAlias = "Callable[[ImageSource], tuple[FloatArray, IntArray]]"
 MODELS = ("student", "teacher", "untrained", "tflite")
+_SHOWN = ("student", "teacher")  # with pictures, in the report
 METRICS = ("knn", "linear")
 
 
@@ -190,9 +191,10 @@ def _scores(
         progress(f"Measuring kNN and a linear probe: {name}")
         path = output_dir / ("student.tflite" if name == "tflite" else name)
         encoder = opened.get(name) or open_model(path)
+        measured: dict[str, Any] = {"encoder": encoder, "most": MOST_MEASURED}
         found[name] = {
-            "knn": evaluate_knn(path, encoder=encoder, most=MOST_MEASURED)["top1"],
-            "linear": evaluate_linear(path, encoder=encoder, most=MOST_MEASURED)["top1"],
+            "knn": evaluate_knn(path, gallery=name in _SHOWN, **measured)["top1"],
+            "linear": evaluate_linear(path, **measured)["top1"],
         }
         return_memory()
     for name, features in others.items():
