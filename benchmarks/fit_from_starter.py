@@ -1,7 +1,7 @@
 """What a student of `s2bnn fit` gains by beginning as the starter, and by learning from it, too.
 
     python benchmarks/fit_from_starter.py photographs PHOTOS
-    python benchmarks/fit_from_starter.py emoji EMOJI --steps 250
+    python benchmarks/fit_from_starter.py emoji EMOJI --steps 250 --set data.image_size=64
 
 The folder's subfolders are its classes, which only measure. One teacher of the folder's own is
 trained, and then students by the recipes of `s2bnn fit`, all in as many steps and with the same
@@ -60,15 +60,18 @@ def train(stage: str, changes: tuple[str, ...], run: Path) -> Path:
     return run
 
 
-def train_all(look: Look, folder: Path, steps: int) -> dict[str, str | Path]:
+def train_all(
+    look: Look, folder: Path, steps: int, given: tuple[str, ...]
+) -> dict[str, str | Path]:
     """The models to measure, by name."""
     size, _ = next(sizes_and_batches(look, Options()))
     length = f"steps={steps}"
-    plain = choose(look, Options(init="random"), size, 64)
+    plain = choose(look, Options(init="random", overrides=given), size, 64)
     own = train("teacher", (*plain["teacher"], length), folder / "teacher")
     models: dict[str, str | Path] = {"starter": "starter", "teacher": own}
     for arm in ARMS:
-        options = Options(init="random" if arm.startswith("random") else None)
+        init = "random" if arm.startswith("random") else None
+        options = Options(init=init, overrides=given)
         recipes = choose(look, options, size, 64)
         changes = (*changes_of(arm, own), length)
         first = train("step1", (*recipes["step1"], *changes), folder / f"{arm}_1")
@@ -125,12 +128,13 @@ def main() -> None:
     parser.add_argument("name", help="What the folder holds, in the results.")
     parser.add_argument("folder")
     parser.add_argument("--steps", type=int, default=250, help="Of the teacher and of each step.")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="As for fit.")
     parser.add_argument("--output-dir", type=Path, default=ROOT / "runs" / "fit_from_starter")
     options = parser.parse_args()
     folder = options.output_dir.resolve() / options.name.replace(" ", "_")
     (folder / "look").mkdir(parents=True, exist_ok=True)
     look = look_at(options.folder, folder / "look", share=0.2)
-    models = train_all(look, folder, options.steps)
+    models = train_all(look, folder, options.steps, tuple(options.set))
     known: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     sources = [open_source(look.source, split) for split in ("train", "test")]
     known[options.name] = {
