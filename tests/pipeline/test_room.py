@@ -34,7 +34,7 @@ def test_the_batch_and_then_the_size_become_smaller(best):
     fewer, less = choose_what_fits(LOOK, Options(), needed - 1)
     assert less < needed
     assert sizes(fewer) == {"teacher": (96, 32), "step1": (96, 16), "student": (96, 16)}
-    for _ in range(4):
+    for _ in range(6):
         smallest = fewer, less
         try:
             fewer, less = choose_what_fits(LOOK, Options(), less - 1)
