@@ -15,7 +15,8 @@ The first command resumes: a network with numbers in the JSON file is left out, 
 run continues. `--only NAME...` takes a part of them. The second one measures the files that are
 there: with `--time`, the median latency of each on one thread of this machine, all in one run; with
 `--instructions`, the instructions of an image on ARM, and the cycles of a Cortex-A72, as
-runtime/benchmarks/arm.py counts and models them.
+runtime/benchmarks/arm.py counts and models them. Each command draws
+docs/images/bytes_and_time.svg.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RECIPES = ROOT / "configs" / "fashion_mnist"
 SOURCE = "idx:/usr/share/datasets/fashion-mnist"
 RESULTS = ROOT / "benchmarks" / "results" / "bytes_and_time.json"
+PICTURE = ROOT / "docs" / "images" / "bytes_and_time.svg"
 PROBED = 10_000  # images of each split, at most
 CORE = "cortex-a72"
 
@@ -79,6 +81,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="For all runs.")
     parser.add_argument("--output-dir", type=Path, default=ROOT / "runs" / "bytes_and_time")
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--picture", type=Path, default=PICTURE)
     options = parser.parse_args()
     known = json.loads(options.results.read_text()) if options.results.exists() else {}
     rows = known.setdefault(f"{options.steps} steps", {})
@@ -91,6 +94,7 @@ def main() -> None:
         for name in rows if wanted else ():
             rows[name] |= more(folder_of(NETWORKS[name], options) / "model.tflite")
             write_json(options.results, known)
+    draw(rows, options.picture)
     print(as_text(rows))
 
 
@@ -132,6 +136,40 @@ def instructions(model: Path) -> dict:
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     (counted,) = json.loads(done.stdout.splitlines()[-1])["networks"].values()
     return {"instructions": counted["instructions"], "cycles": counted["cycles"][CORE]}
+
+
+def draw(rows: dict[str, dict], path: Path) -> None:
+    """Draw the linear probes against what a file costs: a line for each backbone."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    axes_of = {
+        "bytes": ("KiB", 1024),
+        "milliseconds": ("ms on one x86 thread", 1),
+        "instructions": ("million ARM instructions", 1e6),
+    }
+    kinds = dict.fromkeys(NETWORKS[name].backbone for name in rows)
+    colors = {kind: f"C{number}" for number, kind in enumerate({k.split("_")[0]: 0 for k in kinds})}
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    for axes, (key, (label, unit)) in zip(figure.subplots(1, 3, sharey=True), axes_of.items()):
+        for kind in kinds:
+            found = [r for n, r in rows.items() if NETWORKS[n].backbone == kind and key in r]
+            points = sorted((row[key] / unit, 100 * row["linear"]) for row in found)
+            one_bit = kind in BINARY
+            axes.plot(
+                *zip(*points),
+                color=colors[kind.split("_")[0]],
+                marker="o" if one_bit else "s",
+                linestyle="-" if one_bit else ":",
+                fillstyle="full" if one_bit else "none",
+                label=f"{kind.removesuffix('_real')}, {'1 bit' if one_bit else 'int8'}",
+            )
+        axes.set(xscale="log", xlabel=label)
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("linear probe, %")
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right")
+    with mpl.rc_context({"svg.hashsalt": "s2bnn"}):  # the same rows, the same bytes
+        figure.savefig(path, metadata={"Date": None})
 
 
 def train(network: Network, folder: Path, options: argparse.Namespace) -> Path:
