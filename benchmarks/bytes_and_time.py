@@ -142,6 +142,7 @@ def draw(rows: dict[str, dict], path: Path) -> None:
     """Draw the linear probes against what a file costs: a line for each backbone."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullLocator
 
     axes_of = {
         "bytes": ("KiB", 1024),
@@ -154,7 +155,7 @@ def draw(rows: dict[str, dict], path: Path) -> None:
     for axes, (key, (label, unit)) in zip(figure.subplots(1, 3, sharey=True), axes_of.items()):
         for kind in kinds:
             found = [r for n, r in rows.items() if NETWORKS[n].backbone == kind and key in r]
-            points = sorted((row[key] / unit, 100 * row["linear"]) for row in found)
+            points = [(row[key] / unit, 100 * row["linear"]) for row in found]
             one_bit = kind in BINARY
             axes.plot(
                 *zip(*points),
@@ -165,6 +166,9 @@ def draw(rows: dict[str, dict], path: Path) -> None:
                 label=f"{kind.removesuffix('_real')}, {'1 bit' if one_bit else 'int8'}",
             )
         axes.set(xscale="log", xlabel=label)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.grid(alpha=0.3)
     figure.axes[0].set_ylabel("linear probe, %")
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right")
