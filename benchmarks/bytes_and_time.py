@@ -150,7 +150,7 @@ def draw(rows: dict[str, dict], path: Path) -> None:
         "instructions": ("million ARM instructions", 1e6),
     }
     kinds = dict.fromkeys(NETWORKS[name].backbone for name in rows)
-    colors = {kind: f"C{number}" for number, kind in enumerate({k.split("_")[0]: 0 for k in kinds})}
+    families = list(dict.fromkeys(kind.split("_")[0] for kind in kinds))
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     for axes, (key, (label, unit)) in zip(figure.subplots(1, 3, sharey=True), axes_of.items()):
         for kind in kinds:
@@ -159,7 +159,7 @@ def draw(rows: dict[str, dict], path: Path) -> None:
             one_bit = kind in BINARY
             axes.plot(
                 *zip(*points),
-                color=colors[kind.split("_")[0]],
+                color=f"C{families.index(kind.split('_')[0])}",
                 marker="o" if one_bit else "s",
                 linestyle="-" if one_bit else ":",
                 fillstyle="full" if one_bit else "none",

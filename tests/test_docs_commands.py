@@ -27,8 +27,9 @@ from s2bnn_tf.config import load_config
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-NEEDS = {"network", "a board", "a gpu", "a wheel of the runtime", "onnxruntime", "torch"} | {
-    *("minutes", "hours")
+NEEDS = {
+    *("network", "a board", "a gpu", "a wheel of the runtime", "onnxruntime", "torch"),
+    *("minutes", "hours"),
 }
 BLOCK = re.compile(
     r"(?:<!-- needs: ([a-z ]+) -->\n\n)?^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL

@@ -113,8 +113,11 @@ def _write_encoder(
         return convert_run(run, output, progress=progress)
     model, cure = Path(encoder), "convert the run again"
     written = model.with_suffix(".json")
-    card = read_json(written, _CARD, cure=cure)
-    if (sha256(model), "none") != (card["sha256"], card["head"]):
+    try:
+        card, digest = read_json(written, _CARD, cure=cure), sha256(model)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{error.filename} is missing; {cure}.") from error
+    if (digest, "none") != (card["sha256"], card["head"]):
         raise CheckpointError(f"{model} is not the encoder that {written} describes; {cure}.")
     shutil.copy(model, output)
     shutil.copy(written, output.with_suffix(".json"))

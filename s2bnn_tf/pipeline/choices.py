@@ -18,7 +18,7 @@ from s2bnn_tf.runs import options_of
 from s2bnn_tf.training import StepMemory, describe_refusal
 
 # What each size of the student is; medium unless the pictures are smaller. Medium is the size that
-# the starter has learned at, at which a student that begins as the starter keeps what it could do.
+# the starter has learned at, at which a student that begins as the starter loses least of it.
 SIZES: dict[str, tuple[str, ...]] = {
     "small": ("data.image_size=32", "student.width=0.25"),
     "medium": ("data.image_size=96", "student.width=0.25"),

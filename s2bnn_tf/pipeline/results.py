@@ -191,10 +191,10 @@ def _scores(
         progress(f"Measuring kNN and a linear probe: {name}")
         path = output_dir / ("student.tflite" if name == "tflite" else name)
         encoder = opened.get(name) or open_model(path)
-        measured: dict[str, Any] = {"encoder": encoder, "most": MOST_MEASURED}
+        shared: dict[str, Any] = {"encoder": encoder, "most": MOST_MEASURED}
         found[name] = {
-            "knn": evaluate_knn(path, gallery=name in _SHOWN, **measured)["top1"],
-            "linear": evaluate_linear(path, **measured)["top1"],
+            "knn": evaluate_knn(path, gallery=name in _SHOWN, **shared)["top1"],
+            "linear": evaluate_linear(path, **shared)["top1"],
         }
         return_memory()
     for name, features in others.items():

@@ -118,6 +118,9 @@ def test_a_file_that_is_there_is_not_converted_again(run, wheel, bundled, tmp_pa
     student.write_bytes(student.read_bytes() + b"changed")
     with pytest.raises(UserError, match="is not the encoder that .* describes; convert the run"):
         bundle(run, tmp_path / "other", encoder=student, **options)
+    (tmp_path / "student.json").unlink()
+    with pytest.raises(UserError, match="student.json is missing; convert the run again"):
+        bundle(run, tmp_path / "other", encoder=student, **options)
     assert not (tmp_path / "other").exists()
 
 
