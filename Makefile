@@ -16,7 +16,7 @@ TESTS := not slow
 # One thread per worker: the small networks of the tests gain nothing from more.
 PYTEST := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
   $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
-CPP = $$(find runtime s2bnn_tf/export benchmarks -name build -prune -o \
+CPP = $$(find runtime s2bnn_tf/export s2bnn_tf/layers benchmarks -name build -prune -o \
   -name '*.cc' -print -o -name '*.[ch]' -print)
 
 .DEFAULT_GOAL := help

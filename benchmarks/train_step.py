@@ -38,6 +38,7 @@ def build(objective: str, precision: str):
     import tensorflow as tf
 
     from s2bnn_tf.backbones import Encoder, build_backbone, projection_head
+    from s2bnn_tf.layers import load_kernels
     from s2bnn_tf.objectives import KeyQueue
     from s2bnn_tf.training import Adam, Pretrainer
 
@@ -51,6 +52,7 @@ def build(objective: str, precision: str):
     tf.keras.mixed_precision.set_global_policy(
         "float32" if precision == "float32" else f"mixed_{precision}"
     )
+    load_kernels()
     both = objective == "both"
     pretrainer = Pretrainer(
         student=encoder("reactnet"),

@@ -10,6 +10,7 @@ import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 
 from s2bnn_tf.errors import UserError
@@ -90,6 +91,16 @@ def require_keras_2() -> None:
             "set it with `export TF_USE_LEGACY_KERAS=1`."
         )
     _require_unused_keras_3()
+
+
+def cache_directory() -> Path:
+    """Where downloads are kept: `S2BNN_CACHE`, or `s2bnn` where the platform keeps caches."""
+    own = os.environ.get("S2BNN_CACHE")
+    if own:
+        return Path(own)
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "s2bnn"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "s2bnn"
 
 
 def keras_module(name: str) -> ModuleType:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ import pytest
 from s2bnn_tf.environment import quiet_tensorflow
 
 quiet_tensorflow()
+# TensorFlow's kernels are the reference; tests/layers/native compares ours with them.
+os.environ.setdefault("S2BNN_NATIVE", "0")
 
 
 @pytest.fixture(autouse=True)

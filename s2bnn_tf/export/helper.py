@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import s2bnn_tf.errors
+from s2bnn_tf.environment import cache_directory
 from s2bnn_tf.errors import DeviceError, UserError
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.plugins import load_plugin, loaded_plugins
 from s2bnn_tf.progress import Progress
-from s2bnn_tf.teachers import cache_directory
 
 # What `pip install s2bnn_tf` takes on Python 3.12, from requirements-tf220.lock
 _PINS = Path(__file__).with_name("helper_pins.txt")

@@ -7,6 +7,7 @@ Compute Engine converts them.
 import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.layers.activations import ChannelBias, RPReLU, RSign
 from s2bnn_tf.layers.conv import BinaryConv2D
+from s2bnn_tf.layers.native import load_kernels
 from s2bnn_tf.layers.quantizers import ScaledSign, scaled_sign
 from s2bnn_tf.layers.structure import is_binary, leaf_layers
 
@@ -18,5 +19,6 @@ __all__ = [
     "ScaledSign",
     "is_binary",
     "leaf_layers",
+    "load_kernels",
     "scaled_sign",
 ]

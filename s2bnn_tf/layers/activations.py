@@ -7,6 +7,8 @@ from typing import Any
 import larq as lq
 import tensorflow as tf
 
+from s2bnn_tf.layers import native
+
 keras = tf.keras
 
 
@@ -79,8 +81,10 @@ class RSign(lq.quantizers.Quantizer):
         self.dimensions_after = after
         super().build(input_shape)
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
         bias = self.bias
+        if not self.dimensions_after and native.in_use(inputs, training):
+            return native.rsign(inputs, tf.convert_to_tensor(bias))
         if self.dimensions_after:
             bias = tf.reshape(bias, (-1, *(1,) * self.dimensions_after))
         return lq.quantizers.approx_sign(inputs + bias)
@@ -122,7 +126,10 @@ class RPReLU(keras.layers.Layer):
         self.shift_out = self.add_weight(name="shift_out", shape=shape, initializer="zeros")
         super().build(input_shape)
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
+        if native.in_use(inputs, training):
+            weights = (self.shift_in, self.slope, self.shift_out)
+            return native.rprelu(inputs, *map(tf.convert_to_tensor, weights))
         shifted = inputs + self.shift_in
         # The TFLite converter recognizes this form as one PRELU operation.
         rectified = tf.nn.relu(shifted) + (-self.slope * tf.nn.relu(-shifted))

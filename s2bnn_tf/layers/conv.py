@@ -11,10 +11,12 @@ import larq as lq
 import tensorflow as tf
 
 from s2bnn_tf.environment import keras_module
+from s2bnn_tf.layers import native
 from s2bnn_tf.layers.activations import RSign
 from s2bnn_tf.layers.quantizers import ScaledSign
 
 keras = tf.keras
+_FEWEST_CHANNELS = 32  # where counting bits is no slower than float32, gathering them included
 autocast_variable = keras_module("src.mixed_precision.autocast_variable")
 
 
@@ -117,6 +119,29 @@ class BinaryConv2D(lq.layers.QuantConv2D):
         super().build(input_shape)
         if self.kernel_quantizer is not None and self.compute_dtype != self.variable_dtype:
             self.kernel.quantizer = _in_full_precision(self.kernel, self.compute_dtype)
+
+    def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
+        if not (native.in_use(inputs, training) and self._counts_bits):
+            return super().call(inputs)
+        with lq.context.quantized_scope(True):
+            kernel = tf.convert_to_tensor(self.kernel)
+        bias = tf.convert_to_tensor(self.input_quantizer.bias)
+        return native.binary_convolution(inputs, bias, kernel, self.strides, self.padding)
+
+    @property
+    def _counts_bits(self) -> bool:
+        """Whether the native kernel computes this layer, and is faster than one in float32."""
+        return (
+            isinstance(self.kernel_quantizer, ScaledSign)
+            and isinstance(self.input_quantizer, RSign)
+            and self.input_quantizer.built
+            and self.data_format == "channels_last"
+            and self._is_native_padding  # of zeros
+            and (self.groups, *self.dilation_rate) == (1, 1, 1)
+            and self.kernel.shape[2] >= _FEWEST_CHANNELS
+            and not self.use_bias
+            and self.activation is keras.activations.linear
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "binarize_weights": self.binarize_weights}

@@ -2,7 +2,6 @@
 
 import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.teachers.cache import (
-    cache_directory,
     find_starter,
     get_teacher,
     list_teachers,
@@ -59,7 +58,6 @@ __all__ = [
     "TargetCache",
     "TargetMap",
     "WordVectors",
-    "cache_directory",
     "check_same_file",
     "features_of_pictures",
     "fill_from_teacher",

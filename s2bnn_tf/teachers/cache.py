@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from s2bnn_tf.environment import cache_directory
 from s2bnn_tf.errors import CheckpointError, ConfigError, UserError
 from s2bnn_tf.files import sha256
 from s2bnn_tf.locks import DirectoryLock
@@ -23,16 +23,6 @@ from s2bnn_tf.teachers.published import PUBLISHED, Published, suggest_name
 from s2bnn_tf.torch_import import import_torch
 
 _FIELDS = {"files": Text()}  # of origin.json in the cache: the digest of what was imported
-
-
-def cache_directory() -> Path:
-    """Where downloads are kept: `S2BNN_CACHE`, or `s2bnn` where the platform keeps caches."""
-    own = os.environ.get("S2BNN_CACHE")
-    if own:
-        return Path(own)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "s2bnn"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "s2bnn"
 
 
 def find_starter() -> Path:

@@ -13,13 +13,13 @@ from click.testing import CliRunner
 from s2bnn_tf.backbones import register_backbone
 from s2bnn_tf.cli import main
 from s2bnn_tf.config import Config, DataConfig, MonitorConfig, StudentConfig, TeacherConfig
+from s2bnn_tf.environment import cache_directory
 from s2bnn_tf.errors import CheckpointError, ConfigError
 from s2bnn_tf.progress import no_progress
 from s2bnn_tf.report import read_column
 from s2bnn_tf.report.table import describe_protocol
 from s2bnn_tf.runs import RunDirectory, load_encoder, read_origin
 from s2bnn_tf.teachers import PUBLISHED, Published, get_teacher, load_teacher, teacher_origin
-from s2bnn_tf.teachers.cache import cache_directory
 from s2bnn_tf.training import pretrain
 
 keras = tf.keras

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from s2bnn_tf.config import TeacherConfig
+from s2bnn_tf.environment import cache_directory
 from s2bnn_tf.errors import ConfigError, DataError
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import Array, read_npz
-from s2bnn_tf.teachers.cache import cache_directory, get_teacher, is_published
+from s2bnn_tf.teachers.cache import get_teacher, is_published
 from s2bnn_tf.teachers.published import PUBLISHED, suggest_name
 from s2bnn_tf.teachers.space import teacher_space
 from s2bnn_tf.teachers.words.lists import EVERYDAY, Entry, read_list

@@ -1,0 +1,85 @@
+// RSign and RPReLU of ReActNet, and their gradients, each in one pass over memory.
+//
+// The operations on a number are those of s2bnn_tf/layers/activations.py, in the same order, so
+// that results are equal to the bit. Only sums over rows are added in another order.
+#pragma once
+
+#include "rows.h"
+
+namespace s2bnn {
+
+// 1 or -1 by the sign of input + bias. What is not a number stays none.
+inline void sign_chunk(const Rows& rows, int64_t chunk, const float* input, const float* bias,
+                       float* output) {
+  for (int64_t row = rows.first(chunk); row < rows.last(chunk); ++row) {
+    const float* x = input + row * rows.channels;
+    float* y = output + row * rows.channels;
+    for (int64_t c = 0; c < rows.channels; ++c) {
+      const float z = x[c] + bias[c];
+      y[c] = z >= 0 ? 1.0f : z < 0 ? -1.0f : z;
+    }
+  }
+}
+
+// The gradient of the piecewise quadratic approximation of sign, and its sum for the bias.
+inline void sign_gradient_chunk(const Rows& rows, int64_t chunk, const float* input,
+                                const float* bias, const float* upstream, float* gradient,
+                                float* bias_sums) {
+  for_each_block(rows.channels, [=](int64_t channel, auto lanes) {
+    typename decltype(lanes)::Floats zero = {};
+    const auto shift = lanes.load(bias + channel);
+    auto sums = zero;
+    for (int64_t row = rows.first(chunk); row < rows.last(chunk); ++row) {
+      const int64_t at = row * rows.channels + channel;
+      const auto z = lanes.load(input + at) + shift;
+      const auto size = z < 0 ? -z : z;
+      const auto value = size <= 1 ? (1 - size) * 2 * lanes.load(upstream + at) : zero;
+      lanes.store(value, gradient + at);
+      sums += value;
+    }
+    lanes.store(sums, bias_sums + channel);
+  });
+}
+
+inline void rprelu_chunk(const Rows& rows, int64_t chunk, const float* input, const float* shift_in,
+                         const float* slope, const float* shift_out, float* output) {
+  for (int64_t row = rows.first(chunk); row < rows.last(chunk); ++row) {
+    const float* x = input + row * rows.channels;
+    float* y = output + row * rows.channels;
+    for (int64_t c = 0; c < rows.channels; ++c) {
+      const float z = x[c] + shift_in[c];
+      y[c] = (z > 0 ? z : slope[c] * z) + shift_out[c];
+    }
+  }
+}
+
+// The sums of a chunk for the three variables of RPReLU.
+struct RPReLUSums {
+  float *shift_in, *slope, *shift_out;
+};
+
+// Where input + shift_in is zero, the gradient is zero, as that of tf.nn.relu.
+inline void rprelu_gradient_chunk(const Rows& rows, int64_t chunk, const float* input,
+                                  const float* shift_in, const float* slope, const float* upstream,
+                                  float* gradient, const RPReLUSums& out) {
+  for_each_block(rows.channels, [=](int64_t channel, auto lanes) {
+    typename decltype(lanes)::Floats zero = {};
+    const auto shift = lanes.load(shift_in + channel), steep = lanes.load(slope + channel);
+    auto in = zero, slopes = zero, ups = zero;
+    for (int64_t row = rows.first(chunk); row < rows.last(chunk); ++row) {
+      const int64_t at = row * rows.channels + channel;
+      const auto up = lanes.load(upstream + at);
+      const auto z = lanes.load(input + at) + shift;
+      const auto value = z > 0 ? up : z < 0 ? steep * up : zero;
+      lanes.store(value, gradient + at);
+      in += value;
+      slopes += (z < 0 ? z : zero) * up;
+      ups += up;
+    }
+    lanes.store(in, out.shift_in + channel);
+    lanes.store(slopes, out.slope + channel);
+    lanes.store(ups, out.shift_out + channel);
+  });
+}
+
+}  // namespace s2bnn

@@ -1,0 +1,128 @@
+"""The compiled kernels: where they are, how they are made, and whether layers use them."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from s2bnn_tf.environment import cache_directory
+from s2bnn_tf.files import replaced
+
+log = logging.getLogger(__name__)
+
+_HERE = Path(__file__).resolve().parent
+_SOURCE = "ops.cc"
+# Without contraction a product is rounded before it is added to, as in TensorFlow's kernels. Wide
+# vectors are no default of compilers.
+_FLAGS = [
+    *("-O3", "-march=native", "-mprefer-vector-width=512", "-ffp-contract=off"),
+    *("-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", "-w"),
+]
+_FOR_X86 = "-mprefer-vector-width=512"
+
+_loaded: Any = None  # the operations, once they are loaded
+
+
+def operations() -> Any:
+    """Return the operations of ops.cc as Python functions, or None where they are not loaded."""
+    return _loaded
+
+
+def in_use(inputs: tf.Tensor, training: Any) -> bool:
+    """Whether a layer should compute with the kernels: while it is trained, in float32."""
+    return _loaded is not None and training in (True, 1) and inputs.dtype == tf.float32
+
+
+def load_kernels() -> bool:
+    """Load the kernels, and compile them if this machine has not done so.
+
+    From then on, `RSign`, `RPReLU`, and `BinaryConv2D` use them wherever they are called with
+    `training=True` on float32. They compute the same function and take less time and memory; sums
+    are rounded in another order. `s2bnn train` and `s2bnn fit` call this for binary students.
+    The environment variable `S2BNN_NATIVE=0` forbids it.
+
+    Compiling takes about ten seconds, needs g++ and nothing else that TensorFlow's package lacks,
+    and happens again when TensorFlow, the processor, or the source has changed. What it made is in
+    `kernels/` in the cache.
+
+    Returns:
+        Whether layers use the kernels now. They do not on systems other than Linux, beside a GPU,
+        without a compiler, or where compiling fails; a message says which.
+    """
+    global _loaded
+    if _loaded is not None:
+        return True
+    if os.environ.get("S2BNN_NATIVE") == "0" or sys.platform != "linux":
+        return False
+    if tf.config.list_physical_devices("GPU"):  # which has no kernels of these operations
+        return False
+    try:
+        _loaded = tf.load_op_library(str(_find_or_compile()))
+    except (OSError, subprocess.CalledProcessError, tf.errors.NotFoundError) as error:
+        reason = str(getattr(error, "stderr", "") or error).strip().splitlines()
+        log.info("Training uses TensorFlow's kernels, since ours failed: %s", "".join(reason[:1]))
+    return _loaded is not None
+
+
+@contextlib.contextmanager
+def without_kernels() -> Iterator[None]:
+    """Let layers compute with TensorFlow's kernels alone, to compare with."""
+    global _loaded
+    kept, _loaded = _loaded, None
+    try:
+        yield
+    finally:
+        _loaded = kept
+
+
+def _find_or_compile() -> Path:
+    """The library of this source, TensorFlow, and processor.
+
+    Raises:
+        OSError: If there is no compiler, or the cache cannot be written or is open to others.
+        subprocess.CalledProcessError: If it does not compile.
+    """
+    path = cache_directory().absolute() / "kernels" / f"{_identity()}.so"
+    if not path.exists():
+        compiler = shutil.which("g++")
+        if compiler is None:
+            raise OSError("there is no g++, with which training would be faster.")
+        log.info("Compiling kernels for training on this processor, once: about 10 seconds.")
+        with replaced(path) as (partial,):
+            _compile(compiler, partial)
+    for place in (path, path.parent):
+        state = place.stat()
+        if state.st_uid not in (0, os.getuid()) or state.st_mode & 0o002:
+            raise OSError(f"others can write to {place}; set S2BNN_CACHE to a folder of your own.")
+    return path
+
+
+def _compile(compiler: str, output: Path) -> None:
+    flags = [flag for flag in _FLAGS if flag != _FOR_X86 or platform.machine() == "x86_64"]
+    command = [compiler, *flags, *tf.sysconfig.get_compile_flags(), str(_HERE / _SOURCE)]
+    command += ["-o", str(output), *tf.sysconfig.get_link_flags()]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+def _identity() -> str:
+    """A digest of everything that the compiled library depends on."""
+    digest = hashlib.sha256()
+    for path in sorted([*_HERE.glob("*.cc"), *_HERE.glob("*.h")]):
+        digest.update(path.name.encode() + path.read_bytes())
+    digest.update(" ".join([tf.version.VERSION, platform.machine(), *_FLAGS]).encode())
+    with contextlib.suppress(OSError):  # where it is missing, the machine is all that is known
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        known = [line for line in lines if line.lower().startswith(("flags", "features"))]
+        digest.update(known[0].encode() if known else b"")
+    return digest.hexdigest()[:16]

@@ -1,0 +1,60 @@
+"""Where the kernels for training are kept, and what is said where there are none."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import pytest
+
+from s2bnn_tf.layers.native import library
+
+
+@pytest.fixture
+def said(monkeypatch, tmp_path, caplog):
+    """What `load_kernels` says with an empty cache; nothing is loaded before or after."""
+    monkeypatch.setenv("S2BNN_NATIVE", "1")
+    monkeypatch.setenv("S2BNN_CACHE", str(tmp_path))
+    monkeypatch.setattr(library, "_loaded", None)
+    monkeypatch.setattr(library.sys, "platform", "linux")
+    caplog.set_level(logging.INFO, library.__name__)
+    return lambda: (library.load_kernels(), caplog.text.replace("\n", " "))
+
+
+def test_without_a_compiler(said, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    loaded, text = said()
+    assert not loaded and "there is no g++, with which training would be faster." in text
+
+
+def test_a_compiler_that_fails(said, monkeypatch, tmp_path):
+    compiler = tmp_path / "g++"
+    compiler.write_text("#!/bin/sh\necho 'out of stars' >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    loaded, text = said()
+    assert not loaded and "since ours failed: out of stars" in text
+    assert not list((tmp_path / "kernels").glob("*"))
+
+
+def test_a_library_that_others_can_write_is_not_loaded(said, tmp_path):
+    folder = tmp_path / "kernels"
+    folder.mkdir()
+    path = folder / f"{library._identity()}.so"
+    path.write_bytes(b"no library")
+    path.chmod(0o666)
+    loaded, text = said()
+    assert not loaded and f"others can write to {path}; set S2BNN_CACHE" in text
+
+
+def test_a_library_that_is_none(said, tmp_path):
+    folder = tmp_path / "kernels"
+    folder.mkdir()
+    (folder / f"{library._identity()}.so").write_bytes(b"no library")
+    loaded, text = said()
+    assert not loaded and "since ours failed" in text
+
+
+def test_it_can_be_forbidden(said, monkeypatch):
+    monkeypatch.setenv("S2BNN_NATIVE", "0")
+    assert said() == (False, "")
