@@ -1,12 +1,13 @@
-"""Time one training step at 224 pixels against the same step in eager PyTorch.
+"""Time one training step at 224 pixels against the same step in PyTorch.
 
-    python benchmarks/train_step.py --torch-python VENV/bin/python [--output FILE.json]
+    python benchmarks/train_step.py --torch-python VENV/bin/python [--compiled] [--output FILE.json]
     python benchmarks/train_step.py --parts [--output FILE.json]
 
 A ReActNet-A student and a ResNet-50 teacher are trained in batches of 16 with distillation only and
 with both losses, in float32 and in bfloat16 (Keras's mixed precision, PyTorch's autocast), with two
-threads each. VENV has torch and numpy. The two sides are separate processes that take turns step by
-step, so other work on the machine affects both alike. Reports medians and the peak resident memory.
+threads each. VENV has torch and numpy. PyTorch is eager; with --compiled, a third side compiles its
+networks, which takes a minute or two. The sides are separate processes that take turns step by
+step, so other work on the machine affects all alike. Reports medians and the peak resident memory.
 
 With --parts it times the parts of our step, and a lower bound: the same convolutions with their
 gradients and nothing else.
@@ -100,6 +101,8 @@ def compare(objective: str, precision: str, arguments) -> dict:
         "s2bnn_tf": [sys.executable, __file__, "--serve", *common],
         "pytorch": [arguments.torch_python, str(REFERENCE), *common],
     }
+    if arguments.compiled:
+        commands["torch.compile"] = [*commands["pytorch"], "--compile"]
     sides = {}
     for name, command in commands.items():
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
@@ -113,7 +116,11 @@ def compare(objective: str, precision: str, arguments) -> dict:
         "seconds_a_step": {name: round(value, 2) for name, value in seconds.items()},
         "images_per_second": {n: round(arguments.batch_size / v, 2) for n, v in seconds.items()},
         "peak_mb": {name: steps[-1]["peak_mb"] for name, steps in told.items()},
-        "times_as_fast": round(seconds["pytorch"] / seconds["s2bnn_tf"], 2),
+        "times_as_fast": {
+            name: round(value / seconds["s2bnn_tf"], 2)
+            for name, value in seconds.items()
+            if name != "s2bnn_tf"
+        },
         "each_step": {n: [round(t["seconds"], 2) for t in steps] for n, steps in told.items()},
     }
 
@@ -200,6 +207,7 @@ def main() -> None:
     parser.add_argument(
         "--torch-python", default=sys.executable, help="the Python of an environment with torch"
     )
+    parser.add_argument("--compiled", action="store_true", help="and with torch.compile")
     parser.add_argument("--objective", choices=["distillation", "both"])
     parser.add_argument("--precision", choices=["float32", "bfloat16"])
     parser.add_argument("--steps", type=int, default=5)

@@ -1,4 +1,4 @@
-"""The same training step in eager PyTorch, written for this comparison only.
+"""The same training step in PyTorch, eager or compiled, written for this comparison only.
 
     python train_step_torch.py [--objective distillation|both] [--precision float32|bfloat16]
 
@@ -156,6 +156,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--channels-last", action="store_true")
+    parser.add_argument("--compile", action="store_true", help="compile the networks by inductor")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
@@ -167,6 +168,10 @@ def main() -> None:
         momentum_encoder = reactnet().to(memory_format=layout).train().requires_grad_(False)
         momentum_encoder.load_state_dict(student.state_dict())
         queue, position = F.normalize(torch.randn(65536, 128), dim=1), 0
+    if arguments.compile:
+        student, teacher = torch.compile(student), torch.compile(teacher)
+        if both:
+            momentum_encoder = torch.compile(momentum_encoder)
     optimizer = torch.optim.Adam(student.parameters(), lr=3e-4)
     size, temperature = arguments.batch_size, 0.2
     views = [torch.randn(size, 3, 224, 224).to(memory_format=layout) for _ in range(2)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import larq as lq
 import numpy as np
@@ -56,10 +56,12 @@ def compared_signs(
     records: dict[Layer, SignRecord] = {}
     originals = {layer: layer.call for layer in given}
 
-    def comparing(layer: Layer) -> Callable[[tf.Tensor], tf.Tensor]:
-        def call(inputs: tf.Tensor) -> tf.Tensor:
+    def comparing(layer: Layer) -> Callable[..., tf.Tensor]:
+        def call(inputs: tf.Tensor, **options: Any) -> tf.Tensor:
             records[layer] = _compare(layer.input_quantizer, inputs, given[layer])
-            return originals[layer](tf.constant(LARGE * given[layer]) if dictate else inputs)
+            if dictate:
+                inputs = tf.constant(LARGE * given[layer])
+            return originals[layer](inputs, **options)
 
         return call
 

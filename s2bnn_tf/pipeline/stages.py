@@ -25,7 +25,7 @@ from s2bnn_tf.pipeline.words import WORDS, begin_words, finish_words
 from s2bnn_tf.progress import Progress, no_progress
 from s2bnn_tf.reading import Number, Object, read_json
 from s2bnn_tf.runs import CheckpointStore, RunDirectory, leave_untrained
-from s2bnn_tf.training import pretrain, return_memory
+from s2bnn_tf.training import KeptTeacher, pretrain, return_memory
 
 keras = tf.keras
 
@@ -168,14 +168,14 @@ def _train(
 ) -> None:
     """Train every stage that is not finished."""
     left = sum(plan.minutes.values())
-    words = _words(plan)
+    words, kept = _words(plan), KeptTeacher()
     for stage in plan.recipes:
         config, run = plan.config(stage), RunDirectory(output / stage)
         if not _is_finished(run, _steps(output, stage, config.steps or 0)):
             remaining = f" (about {left:.0f} minutes left in all)" if plan.minutes else ""
             report(f"Training the {words[stage]}{remaining}")
             restore_starter(config)
-            pretrain(config, run.path, callbacks=callbacks)
+            pretrain(config, run.path, callbacks=callbacks, kept=kept)
             return_memory()
             _note_end(run, output, stage, config.steps or 0)
         left -= plan.minutes.get(stage, 0)

@@ -4,6 +4,7 @@ import s2bnn_tf.checked  # noqa: F401
 from s2bnn_tf.training.available_memory import return_memory
 from s2bnn_tf.training.build import build_pretrainer
 from s2bnn_tf.training.distribution import is_chief, open_strategy
+from s2bnn_tf.training.guidance import KeptTeacher
 from s2bnn_tf.training.loggers import check_loggers
 from s2bnn_tf.training.momentum import update_momentum
 from s2bnn_tf.training.optimizers import LAMB, SGD, Adam
@@ -27,6 +28,7 @@ __all__ = [
     "Adam",
     "Cost",
     "EpochSchedule",
+    "KeptTeacher",
     "NotFiniteError",
     "Pretrainer",
     "StepMemory",

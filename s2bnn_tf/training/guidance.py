@@ -64,12 +64,26 @@ class Guidance:
     file_sha256: str | None = None
 
 
+@dataclass
+class KeptTeacher:
+    """A teacher that one run has loaded, for the next one in this process.
+
+    Attributes:
+        made_from: The digest of everything that its map depends on, its weights among them.
+        network: The teacher without the map, or None.
+    """
+
+    made_from: str = ""
+    network: Encoder | None = None
+
+
 def prepare_guidance(
     config: Config,
     source: ImageSource,
     run: RunDirectory,
     place: RunDirectory,
     progress: Progress = show_progress,
+    kept: KeptTeacher | None = None,
 ) -> Guidance:
     """Prepare what a recipe wants of its teacher, or find what an earlier start has prepared.
 
@@ -79,6 +93,7 @@ def prepare_guidance(
         run: The run directory; what the run of `student.init_from` has stored serves as well.
         place: The directory that this process writes to, which is `run` but for workers.
         progress: Called with what is done.
+        kept: What an earlier run has left; this one leaves its own there.
 
     Raises:
         CheckpointError: If the teacher or its file cannot be read, or nothing can be written.
@@ -97,7 +112,7 @@ def prepare_guidance(
     before = config.student.init_run
     earlier = None if before is None else RunDirectory(before)
     if not teacher.cache:
-        return _with_map(config, source, place, earlier, made_from)
+        return _with_map(config, source, place, earlier, made_from, kept or KeptTeacher())
     cache = TargetCache(place.targets, made_from)
     stored = None
     if earlier is not None:
@@ -191,6 +206,7 @@ def _with_map(
     place: RunDirectory,
     earlier: RunDirectory | None,
     made_from: str,
+    kept: KeptTeacher,
 ) -> Guidance:
     """Find the map of this run, or of the one that it starts from, or make a new one."""
     own = place.targets / "map.npz"
@@ -198,7 +214,8 @@ def _with_map(
     for path in paths:
         found = _read_map(path, made_from)
         if found is not None:
-            return Guidance(target_map=found)
+            same = kept.made_from == made_from
+            return Guidance(target_map=found, teacher=kept.network if same else None)
     teacher = load_own_teacher(config)
     made = _fit_map(config, teacher, source)
     arrays = {**made._asdict(), "made_from": np.array(made_from)}
@@ -208,6 +225,7 @@ def _with_map(
         raise CheckpointError(
             f"Cannot write to {own.parent}: {file_reason(error)}; choose another --output-dir."
         ) from error
+    kept.made_from, kept.network = made_from, teacher
     return Guidance(target_map=made, teacher=teacher)
 
 

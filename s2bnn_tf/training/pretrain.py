@@ -24,7 +24,7 @@ from s2bnn_tf.teachers import teacher_origin, write_space
 from s2bnn_tf.training.build import build_pretrainer, fit_head
 from s2bnn_tf.training.distribution import is_chief, open_strategy
 from s2bnn_tf.training.fitting import Training
-from s2bnn_tf.training.guidance import prepare_guidance, record_guidance
+from s2bnn_tf.training.guidance import KeptTeacher, prepare_guidance, record_guidance
 from s2bnn_tf.training.loggers import check_loggers
 from s2bnn_tf.training.monitors import Monitor
 from s2bnn_tf.training.resuming import check_resumable, check_same_images
@@ -48,6 +48,7 @@ def pretrain(
     monitors: Mapping[str, Monitor] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     strategy: tf.distribute.Strategy | None = None,
+    kept: KeptTeacher | None = None,
 ) -> RunDirectory:
     """Train a student as a recipe describes.
 
@@ -61,6 +62,7 @@ def pretrain(
             through, and one that sets `stop_training` ends the run there, with everything saved.
         strategy: The strategy to train with, where it had to be opened earlier; defaults to
             `open_strategy(config.distribution)`.
+        kept: The teacher of the run before, which a run from the same targets uses again.
 
     Returns:
         The run directory, with `encoder.weights.h5`.
@@ -86,7 +88,7 @@ def pretrain(
         epochs, steps = run_length(config, source)
         _check_divisible(config, strategy)
         counted = replace(config, epochs=epochs)
-        guidance = prepare_guidance(config, source, run, place)
+        guidance = prepare_guidance(config, source, run, place, kept=kept)
         started = stack.enter_context(few_collections())
         pretrainer = build_pretrainer(
             counted, steps_per_epoch=steps, strategy=strategy, guidance=guidance

@@ -15,8 +15,8 @@ from s2bnn_tf.errors import CheckpointError, DataError
 from s2bnn_tf.files import save_arrays
 from s2bnn_tf.runs import RunDirectory
 from s2bnn_tf.teachers import TargetCache, load_teacher
-from s2bnn_tf.training import pretrain
-from s2bnn_tf.training.guidance import _digest
+from s2bnn_tf.training import KeptTeacher, pretrain
+from s2bnn_tf.training.guidance import _digest, prepare_guidance
 
 keras = tf.keras
 
@@ -30,6 +30,13 @@ class Stop(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs):
         self.pretrainer = self.model
         raise InterruptedError
+
+
+class Look(keras.callbacks.Callback):
+    """Remembers the teacher."""
+
+    def on_train_begin(self, logs=None):
+        self.teacher = self.model.teacher
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +137,21 @@ def test_a_reduced_output_gives_the_student_a_head_that_fits(
         before = (run.targets / "map.npz").stat().st_mtime_ns
         pretrain(change(reduced, epochs=3), run.path)
         assert (run.targets / "map.npz").stat().st_mtime_ns == before
+
+
+def test_a_second_step_uses_the_teacher_that_the_first_has_loaded(
+    recipe, change, tmp_path, assert_same_run
+):
+    mapped = {"cache": False, "reduce_to": 5, "output": "features"}
+    first, kept = change(recipe, teacher=mapped, epochs=1), KeptTeacher()
+    begun = str(pretrain(first, tmp_path / "first", kept=kept).path)
+    second = change(first, student={"init_from": begun, "binarize_weights": True})
+    look = Look()
+    run = pretrain(second, tmp_path / "second", kept=kept, callbacks=[look])
+    assert look.teacher.backbone is kept.network.backbone
+    assert_same_run(run, pretrain(second, tmp_path / "alone"), epochs=[1])
+    kept.made_from = "other targets"
+    assert prepare_guidance(second, open_source("digits"), run, run, kept=kept).teacher is None
 
 
 class Counted:
