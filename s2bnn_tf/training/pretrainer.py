@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.data import mix_images
+from s2bnn_tf.layers import kernels_in_prediction
 from s2bnn_tf.objectives import (
     KeyQueue,
     WordAxes,
@@ -198,7 +199,8 @@ class Pretrainer(keras.Model):
         if self.teacher is not None:
             guide = self.teacher if self.places is None else self.places.teacher
             frozen = partial(guide.__call__, training=False)
-            target = in_parts(frozen, views[1 if self.cross_views else 0], self.parts)  # (B, D)
+            with kernels_in_prediction():
+                target = in_parts(frozen, views[1 if self.cross_views else 0], self.parts)  # (B, D)
         if self.momentum_encoder is not None:
             update_momentum(
                 self.student,

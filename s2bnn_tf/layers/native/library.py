@@ -32,6 +32,7 @@ _FLAGS = [
 _FOR_X86 = "-mprefer-vector-width=512"
 
 _loaded: Any = None  # the operations, once they are loaded
+_predicting = False  # whether prediction uses them, too
 
 
 def operations() -> Any:
@@ -40,8 +41,24 @@ def operations() -> Any:
 
 
 def in_use(inputs: tf.Tensor, training: Any) -> bool:
-    """Whether a layer should compute with the kernels: while it is trained, in float32."""
-    return _loaded is not None and training in (True, 1) and inputs.dtype == tf.float32
+    """Whether a layer should compute with the kernels: in training, and in float32."""
+    used = _predicting or training in (True, 1)
+    return used and _loaded is not None and inputs.dtype == tf.float32
+
+
+@contextlib.contextmanager
+def kernels_in_prediction() -> Iterator[None]:
+    """Let layers use the kernels in prediction, too, as that of a teacher is part of training.
+
+    Elsewhere prediction is TensorFlow's, so that what is exported or saved holds no operation that
+    others lack.
+    """
+    global _predicting
+    before, _predicting = _predicting, True
+    try:
+        yield
+    finally:
+        _predicting = before
 
 
 def load_kernels() -> bool:

@@ -130,6 +130,8 @@ def test_only_training_in_float32_uses_them(kernels):
     assert operations(RPReLU(), tf.float32, True) == ["S2bnnRPReLU"]
     assert operations(RPReLU(), tf.float32, False) == operations(RPReLU(), tf.float32, None) == []
     assert operations(RPReLU(dtype="mixed_bfloat16"), tf.bfloat16, True) == []
+    with native.kernels_in_prediction():  # that of a teacher
+        assert operations(RPReLU(), tf.float32, False) == ["S2bnnRPReLU"]
 
 
 def test_a_network_trains_alike(kernels):
