@@ -52,6 +52,10 @@ def kernels_in_prediction() -> Iterator[None]:
 
     Elsewhere prediction is TensorFlow's, so that what is exported or saved holds no operation that
     others lack.
+
+    >>> from s2bnn_tf.layers import RPReLU, kernels_in_prediction
+    >>> with kernels_in_prediction():
+    ...     outputs = RPReLU()(tf.ones([1, 2, 2, 4]), training=False)
     """
     global _predicting
     before, _predicting = _predicting, True
@@ -72,6 +76,8 @@ def load_kernels() -> bool:
     Compiling takes about ten seconds, needs g++ and nothing else that TensorFlow's package lacks,
     and happens again when TensorFlow, the processor, or the source has changed. What it made is in
     `kernels/` in the cache.
+
+    >>> used = load_kernels()
 
     Returns:
         Whether layers use the kernels now. They do not on systems other than Linux, beside a GPU,
