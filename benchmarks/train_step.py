@@ -172,7 +172,9 @@ def measure_parts(objective: str, steps: int, batch_size: int, precision: str) -
         "step": lambda: pretrainer.train_step(views),
         "teacher": lambda: teacher(views[0], training=False),
         "student_forward": lambda: student(views[0], training=True),
-        "teacher_and_student_forward_and_backward": lambda: pretrainer.differentiate(views[0], key),
+        "student_forward_and_backward": lambda: pretrainer.differentiate(
+            views[0], key if other is not None else None, key
+        ),
         "optimizer": lambda: pretrainer.apply(gradients),
         "floor_teacher": convolutions(teacher, batch_size, backward=False),
         "floor_student": convolutions(student, batch_size, backward=True),
