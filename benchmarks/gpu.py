@@ -25,6 +25,7 @@ from collections import Counter
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["S2BNN_NATIVE"] = "0"  # the step's graph is that of a GPU, also where there is none
 
 import tensorflow as tf
 from gpu_kernels import copies_to_host, without_kernel

@@ -12,6 +12,7 @@ import tensorflow as tf
 from s2bnn_tf.backbones import Encoder
 from s2bnn_tf.config import Config, ObjectiveConfig
 from s2bnn_tf.errors import ConfigError
+from s2bnn_tf.layers import BinaryConv2D, leaf_layers, load_kernels
 from s2bnn_tf.objectives import KeyQueue, WordAxes, try_objective
 from s2bnn_tf.runs import build_encoder, restore_run
 from s2bnn_tf.teachers import StoredTargets, load_teacher, read_words, teacher_space, with_map
@@ -58,6 +59,12 @@ def fit_head(config: Config, network: Encoder | StoredTargets) -> Config:
     """The recipe whose student has the embedding dimension of a network, or of targets."""
     dim = network.embedding_dim
     return replace(config, student=replace(config.student, embedding_dim=dim))
+
+
+def use_kernels(student: Encoder) -> None:
+    """Let a binary student train with the layers' own kernels, where this machine has them."""
+    if any(isinstance(layer, BinaryConv2D) for layer in leaf_layers(student.backbone)):
+        load_kernels()
 
 
 def loss_arguments(objective: ObjectiveConfig) -> dict[str, Any]:
@@ -134,6 +141,7 @@ def _build(config: Config, steps_per_epoch: int, guidance: Guidance) -> Pretrain
     if objective.custom is not None:
         try_objective(objective.custom, config.student.embedding_dim)
     student = build_encoder(config)
+    use_kernels(student)
     _check_dimensions(guide, student)
     momentum_encoder = queue = None
     if objective.contrastive_weight > 0:

@@ -17,7 +17,6 @@ from s2bnn_tf.collecting import few_collections
 from s2bnn_tf.config import Config
 from s2bnn_tf.data import ImageSource, open_source, steps_per_epoch
 from s2bnn_tf.errors import ConfigError
-from s2bnn_tf.layers import BinaryConv2D, leaf_layers, load_kernels
 from s2bnn_tf.locks import DirectoryLock
 from s2bnn_tf.runs import CheckpointStore, RunDirectory, write_origin
 from s2bnn_tf.teachers import teacher_origin, write_space
@@ -93,8 +92,6 @@ def pretrain(
         pretrainer = build_pretrainer(
             counted, steps_per_epoch=steps, strategy=strategy, guidance=guidance
         )
-        if any(isinstance(layer, BinaryConv2D) for layer in leaf_layers(pretrainer.student)):
-            load_kernels()
         config, counted = (fit_head(c, pretrainer.student) for c in (config, counted))
         if strategy.num_replicas_in_sync == 1 and strategy.cluster_resolver is None:
             check_step_fits(

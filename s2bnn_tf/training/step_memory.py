@@ -27,7 +27,7 @@ from s2bnn_tf.layers import leaf_layers
 from s2bnn_tf.objectives import KeyQueue
 from s2bnn_tf.runs import build_encoder
 from s2bnn_tf.training.available_memory import available_memory, resident_memory
-from s2bnn_tf.training.build import loss_arguments
+from s2bnn_tf.training.build import loss_arguments, use_kernels
 from s2bnn_tf.training.live_tensors import LiveTensors, live_tensors
 from s2bnn_tf.training.precision import precision
 from s2bnn_tf.training.pretrainer import Pretrainer
@@ -162,6 +162,7 @@ def count_step_memory(
     if student is None:
         with precision(config):
             student = build_encoder(config)
+    use_kernels(student)
     counted = _counted(config, student, teacher)
     shape = config.data.shape
     backward, forward = live_tensors(lambda images: _step(counted, images), shape)
