@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +17,8 @@ from s2bnn_tf.layers.activations import RSign
 from s2bnn_tf.layers.quantizers import ScaledSign
 
 keras = tf.keras
-_FEWEST_CHANNELS = 32  # where counting bits is no slower than float32, gathering them included
+# Where counting bits is no slower than float32, gathering them included
+_FEWEST_CHANNELS, _FEWEST_PRODUCTS = 32, 64
 autocast_variable = keras_module("src.mixed_precision.autocast_variable")
 
 
@@ -139,6 +141,7 @@ class BinaryConv2D(lq.layers.QuantConv2D):
             and self._is_native_padding  # of zeros
             and (self.groups, *self.dilation_rate) == (1, 1, 1)
             and self.kernel.shape[2] >= _FEWEST_CHANNELS
+            and math.prod(self.kernel.shape[:3]) >= _FEWEST_PRODUCTS
             and not self.use_bias
             and self.activation is keras.activations.linear
         )

@@ -21,24 +21,23 @@ inline void sign_chunk(const Rows& rows, int64_t chunk, const float* input, cons
   }
 }
 
-// The gradient of the piecewise quadratic approximation of sign, and its sum for the bias.
+// The gradient of the piecewise quadratic approximation of sign, and its sums for the bias, which
+// are added to `bias_sums`.
 inline void sign_gradient_chunk(const Rows& rows, int64_t chunk, const float* input,
                                 const float* bias, const float* upstream, float* gradient,
                                 float* bias_sums) {
-  for_each_block(rows.channels, [=](int64_t channel, auto lanes) {
-    typename decltype(lanes)::Floats zero = {};
-    const auto shift = lanes.load(bias + channel);
-    auto sums = zero;
-    for (int64_t row = rows.first(chunk); row < rows.last(chunk); ++row) {
-      const int64_t at = row * rows.channels + channel;
-      const auto z = lanes.load(input + at) + shift;
+  for (int64_t row = rows.first(chunk); row < rows.last(chunk); ++row) {
+    const int64_t start = row * rows.channels;
+    for_each_block(rows.channels, [=](int64_t channel, auto lanes) {
+      typename decltype(lanes)::Floats zero = {};
+      const int64_t at = start + channel;
+      const auto z = lanes.load(input + at) + lanes.load(bias + channel);
       const auto size = z < 0 ? -z : z;
       const auto value = size <= 1 ? (1 - size) * 2 * lanes.load(upstream + at) : zero;
       lanes.store(value, gradient + at);
-      sums += value;
-    }
-    lanes.store(sums, bias_sums + channel);
-  });
+      lanes.add(value, bias_sums + channel);
+    });
+  }
 }
 
 inline void rprelu_chunk(const Rows& rows, int64_t chunk, const float* input, const float* shift_in,
@@ -53,7 +52,7 @@ inline void rprelu_chunk(const Rows& rows, int64_t chunk, const float* input, co
   }
 }
 
-// The sums of a chunk for the three variables of RPReLU.
+// The sums of a chunk for the three variables of RPReLU, which the pass adds to.
 struct RPReLUSums {
   float *shift_in, *slope, *shift_out;
 };
@@ -62,24 +61,20 @@ struct RPReLUSums {
 inline void rprelu_gradient_chunk(const Rows& rows, int64_t chunk, const float* input,
                                   const float* shift_in, const float* slope, const float* upstream,
                                   float* gradient, const RPReLUSums& out) {
-  for_each_block(rows.channels, [=](int64_t channel, auto lanes) {
-    typename decltype(lanes)::Floats zero = {};
-    const auto shift = lanes.load(shift_in + channel), steep = lanes.load(slope + channel);
-    auto in = zero, slopes = zero, ups = zero;
-    for (int64_t row = rows.first(chunk); row < rows.last(chunk); ++row) {
-      const int64_t at = row * rows.channels + channel;
+  for (int64_t row = rows.first(chunk); row < rows.last(chunk); ++row) {
+    const int64_t start = row * rows.channels;
+    for_each_block(rows.channels, [=](int64_t channel, auto lanes) {
+      typename decltype(lanes)::Floats zero = {};
+      const int64_t at = start + channel;
       const auto up = lanes.load(upstream + at);
-      const auto z = lanes.load(input + at) + shift;
-      const auto value = z > 0 ? up : z < 0 ? steep * up : zero;
+      const auto z = lanes.load(input + at) + lanes.load(shift_in + channel);
+      const auto value = z > 0 ? up : z < 0 ? lanes.load(slope + channel) * up : zero;
       lanes.store(value, gradient + at);
-      in += value;
-      slopes += (z < 0 ? z : zero) * up;
-      ups += up;
-    }
-    lanes.store(in, out.shift_in + channel);
-    lanes.store(slopes, out.slope + channel);
-    lanes.store(ups, out.shift_out + channel);
-  });
+      lanes.add(value, out.shift_in + channel);
+      lanes.add((z < 0 ? z : zero) * up, out.slope + channel);
+      lanes.add(up, out.shift_out + channel);
+    });
+  }
 }
 
 }  // namespace s2bnn

@@ -114,16 +114,23 @@ class BinaryKernel {
   void count(const uint64_t* pixels, int64_t block, Words counts[kPixels][2]) const {
     const int64_t words = shape_.words();
     const uint64_t* weights = words_.data() + block * words * kFilters;
-    Words sums[kPixels][2] = {};
-    for (int64_t w = 0; w < words; ++w, weights += kFilters) {
-      const Words first = load_words(weights), second = load_words(weights + 8);
+    Words totals[kPixels][2] = {};
+    for (int64_t from = 0; from < words; from += kMostCounts) {
+      Words sums[kPixels][2] = {};
+      const int64_t until = std::min(words, from + kMostCounts);
+      for (int64_t w = from; w < until; ++w, weights += kFilters) {
+        const Words first = load_words(weights), second = load_words(weights + kWords);
+        for (int p = 0; p < kPixels; ++p) {
+          const uint64_t pixel = pixels[p * words + w];
+          sums[p][0] += count_bits(first ^ pixel);
+          sums[p][1] += count_bits(second ^ pixel);
+        }
+      }
       for (int p = 0; p < kPixels; ++p) {
-        const uint64_t pixel = pixels[p * words + w];
-        sums[p][0] += count_bits(first ^ pixel);
-        sums[p][1] += count_bits(second ^ pixel);
+        for (int half = 0; half < 2; ++half) totals[p][half] += total(sums[p][half]);
       }
     }
-    std::memcpy(counts, sums, sizeof sums);
+    std::memcpy(counts, totals, sizeof totals);
   }
 
  private:
@@ -188,8 +195,9 @@ class ConvRow {
   void write(int64_t x, int64_t block, float* output) const {
     Words counts[kPixels][2];
     kernel_.count(bits_.data() + x * shape_.words(), block, counts);
-    const auto first = Lanes<8>::load(kernel_.scale(block));
-    const auto second = Lanes<8>::load(kernel_.scale(block) + 8);
+    typedef Lanes<kWords> Outputs;
+    const auto first = Outputs::load(kernel_.scale(block));
+    const auto second = Outputs::load(kernel_.scale(block) + kWords);
     const float all = static_cast<float>(shape_.taps() * shape_.channels);
     const int64_t pixels = std::min<int64_t>(kPixels, shape_.output_width - x);
     const int64_t filters = std::min<int64_t>(kFilters, shape_.filters - block * kFilters);
@@ -199,24 +207,19 @@ class ConvRow {
       const auto low = first * (products - 2 * to_floats(counts[p][0]));
       const auto high = second * (products - 2 * to_floats(counts[p][1]));
       if (filters == kFilters) {
-        Lanes<8>::store(low, output);
-        Lanes<8>::store(high, output + 8);
+        Outputs::store(low, output);
+        Outputs::store(high, output + kWords);
       } else {
-        for (int64_t f = 0; f < filters; ++f) output[f] = f < 8 ? low[f] : high[f - 8];
+        for (int64_t f = 0; f < filters; ++f) output[f] = f < kWords ? low[f] : high[f - kWords];
       }
     }
-  }
-
-  // Integers below 2^24, which are exact in float32.
-  static Lanes<8>::Floats to_floats(const Words& counts) {
-    return __builtin_convertvector(counts, Lanes<8>::Floats);
   }
 
   void leave_padding_out(int64_t x, int64_t block, Words* counts) const {
     for (int64_t i = 0; i < shape_.taps(); ++i) {
       if (on_map(top_ + i / shape_.filter_width, left(x) + i % shape_.filter_width)) continue;
       counts[0] -= load_words(kernel_.negative(i, block));
-      counts[1] -= load_words(kernel_.negative(i, block) + 8);
+      counts[1] -= load_words(kernel_.negative(i, block) + kWords);
     }
   }
 

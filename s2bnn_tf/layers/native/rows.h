@@ -23,12 +23,12 @@ struct Rows {
   int64_t last(int64_t chunk) const { return std::min(count, first(chunk + 1)); }
 };
 
-// Calls `block(channel, lanes)` for each block of a row, whose lanes are those of lanes.h.
+// Calls `block(channel, lanes)` for as many channels at a time as a register holds, and for each
+// that remains. A row is read in its order, since memory is what these passes wait for.
 template <typename Block>
 void for_each_block(int64_t channels, const Block& block) {
   int64_t channel = 0;
-  for (; channel + 32 <= channels; channel += 32) block(channel, Lanes<32>());
-  for (; channel + 8 <= channels; channel += 8) block(channel, Lanes<8>());
+  for (; channel + kFloats <= channels; channel += kFloats) block(channel, Lanes<kFloats>());
   for (; channel < channels; ++channel) block(channel, Lanes<1>());
 }
 
