@@ -22,3 +22,6 @@ FROM base AS cuda
 RUN pip install --no-cache-dir "tensorflow[and-cuda]==2.20.0" "numpy<2"
 
 FROM base AS cpu
+# The kernels for training are compiled for the processor that the container runs on.
+RUN apt-get update && apt-get install --yes --no-install-recommends g++ && \
+  rm -rf /var/lib/apt/lists/*

@@ -94,7 +94,7 @@ def load_kernels() -> bool:
         _loaded = tf.load_op_library(str(_find_or_compile()))
     except (OSError, subprocess.CalledProcessError, tf.errors.NotFoundError) as error:
         reason = str(getattr(error, "stderr", "") or error).strip().splitlines()
-        log.info("Training uses TensorFlow's kernels, since ours failed: %s", "".join(reason[:1]))
+        log.info("Training with TensorFlow's kernels: %s", "".join(reason[:1]))
     return _loaded is not None
 
 
@@ -120,7 +120,7 @@ def _find_or_compile() -> Path:
     if not path.exists():
         compiler = shutil.which("g++")
         if compiler is None:
-            raise OSError("there is no g++, with which training would be faster.")
+            raise OSError("there is no g++ to compile faster ones with.")
         log.info("Compiling kernels for training on this processor, once: about 10 seconds.")
         with replaced(path) as (partial,):
             _compile(compiler, partial)
