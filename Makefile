@@ -124,6 +124,8 @@ $(STAMP): $(if $(filter 3.12,$(IS)),requirements-tf220.lock,requirements.lock)
 	@$(BIN)/pip install --quiet --require-hashes -r $(VENV)/build.lock
 	@$(BIN)/pip install --progress-bar off --require-hashes --no-build-isolation --use-pep517 \
 	  -r $$(cat $(VENV)/made-by-make)
-	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@# In this mode the package is also found from the folder that the clone, of its name, is in.
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e . \
+	  --config-settings editable_mode=compat
 	@$(BIN)/pip check
 	@touch $@

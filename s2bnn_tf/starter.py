@@ -9,7 +9,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 from s2bnn_tf.errors import CheckpointError
-from s2bnn_tf.files import sha256
+from s2bnn_tf.files import replaced, sha256
 
 STARTER = "starter"
 _FILE = "starter.tflite"
@@ -51,9 +51,8 @@ def copy_starter(directory: Path) -> Path:
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for source in (shipped.with_suffix(".json"), shipped):  # the network when all is there
-            part = directory / f"{source.name}.{os.getpid()}.part"
-            shutil.copyfile(source, part)
-            os.replace(part, directory / source.name)
+            with replaced(directory / source.name) as (part,):
+                shutil.copyfile(source, part)
     except OSError as error:
         raise CheckpointError(
             f"Cannot write to {directory}: {error.strerror}; set S2BNN_CACHE to another folder."

@@ -25,10 +25,22 @@ class _Size(click.ParamType):
         return image_size((int(sides[0]), int(sides[-1])))
 
 
+class _File(click.Path):
+    """A file; where a folder is given that holds models, they are named."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> Any:
+        inside = sorted(Path(value).glob("*.tflite")) if Path(value).is_dir() else []
+        if inside:
+            self.fail(f"{value} is a folder; name the model in it, {inside[0]}.")
+        return super().convert(value, param, context)
+
+
 SIZE = _Size()
 RUN = click.Path(path_type=Path, file_okay=False)
 RUN_OR_MODEL = click.Path(path_type=Path)
-FILE = click.Path(path_type=Path, dir_okay=False)
+FILE = _File(path_type=Path, dir_okay=False)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 runtime_option = click.option(

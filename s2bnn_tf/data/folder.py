@@ -123,7 +123,9 @@ def _list(
     tell_chosen: bool = True,
 ) -> tuple[dict[str, Listing], Found]:
     if not root.is_dir():
-        raise DataError(f"There is no folder {root}; write folder: and the path of a folder.")
+        if root.exists():
+            raise DataError(f"{root} is no folder; give the folder that the pictures are in.")
+        raise DataError(f"There is no folder {root}; check the path.")
     inside = _see_through(root)
     found = find_pictures(inside, VIDEO_EXTENSIONS)
     frames = take_frames(found, frames_dir or default_frames_dir(), progress)

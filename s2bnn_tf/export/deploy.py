@@ -158,6 +158,8 @@ def _check_bundle(folder: Path, bundle: Path) -> tuple[str, list[str]]:
     """Compare the files with the card; return the target and the names of the files."""
     card_path = folder / "card.json"
     remedy = "make it again with `s2bnn bundle`"
+    if not bundle.exists():
+        raise DeviceError(f"There is no bundle {bundle}; check the path.")
     if not card_path.exists():
         raise DeviceError(f"{bundle} is not a bundle: make one with `s2bnn bundle`.")
     card = read_json(card_path, _CARD, cure=remedy, error=DeviceError)

@@ -195,10 +195,11 @@ def headline(results: dict[str, Any]) -> str:
             "often they are right."
         )
     pixels = max(PIXELS, key=lambda side: knn[f"pixels_{side}x{side}"])
+    starter = f"by the starter {_percent(knn['starter'])}, " if "starter" in knn else ""
     said = [
         f"{_percent(knn['student'])} of the held-out pictures are recognized by their nearest "
         f"neighbors; by raw pixels it is {_percent(knn[f'pixels_{pixels}x{pixels}'])}, by the "
-        f"teacher {_percent(knn['teacher'])}, and untrained {_percent(knn['untrained'])}."
+        f"teacher {_percent(knn['teacher'])}, {starter}and untrained {_percent(knn['untrained'])}."
     ]
     if linear["student"] is not None:
         said.append(
@@ -231,8 +232,12 @@ def _starter(knn: dict[str, float], linear: dict[str, float | None]) -> list[str
 
 def _others(linear: dict[str, float | None], pixels: int) -> str:
     """The others' linear probes, those that could be fitted."""
-    names = {f"pixels_{pixels}x{pixels}": "raw pixels", "teacher": "the teacher"}
-    known = [f"{words} {_percent(top1)}" for n, words in names.items() if (top1 := linear[n])]
+    names = {
+        f"pixels_{pixels}x{pixels}": "raw pixels",
+        "teacher": "the teacher",
+        "starter": "the starter",
+    }
+    known = [f"{words} {_percent(top1)}" for n, words in names.items() if (top1 := linear.get(n))]
     return f" ({', '.join(known)})" if known else ""
 
 

@@ -129,6 +129,11 @@ def check_unchanged(data: str | Path | Sequence[str | Path], look: Look, output_
         for path in known
     )
     came = max(0, len(there - known) - look.left_out)
+    if came and not known & there:
+        raise DataError(
+            f"{output_dir} holds a fit on other pictures than those in {data}; choose another "
+            "--output-dir."
+        )
     if gone or came:
         raise DataError(
             f"{gone:,} of the {len(known):,} pictures of {output_dir} are gone, and {came:,} came "

@@ -66,6 +66,13 @@ def check_overrides(options: Options) -> None:
     check_loggers(config.loggers)
 
 
+def _written(value: object) -> str:
+    """An option's value for people."""
+    if isinstance(value, tuple):
+        return " ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
 def check_same(planned: Options, options: Options, path: Path) -> None:
     """Refuse to resume a plan with other options than those it was made for.
 
@@ -74,7 +81,7 @@ def check_same(planned: Options, options: Options, path: Path) -> None:
     """
     names = [field.name for field in dataclasses.fields(Options)]
     differing = [
-        f"{name}: {getattr(planned, name)}, now {getattr(options, name)}"
+        f"{name}: {_written(getattr(planned, name))}, now {_written(getattr(options, name))}"
         for name in names
         if getattr(planned, name) != getattr(options, name)
     ]

@@ -176,6 +176,8 @@ def test_pictures_that_came_or_went_since_are_counted(crops, tmp_path):
     (root / "temple0" / "01.png").unlink()
     with pytest.raises(DataError, match=r"1 of the 72 pictures of .* gone, and 2 came"):
         check_unchanged(str(root), look, output)
+    with pytest.raises(DataError, match="a fit on other pictures than those in .*others"):
+        check_unchanged(str(shutil.copytree(crops, tmp_path / "others")), look, output)
     with pytest.raises(DataError, match="a fit on digits, not on idx:there"):
         check_unchanged("idx:there", look_at("digits", output, share=0.2), output)
 

@@ -17,7 +17,7 @@ from typing import Any
 import tensorflow as tf
 
 from s2bnn_tf.environment import cache_directory
-from s2bnn_tf.files import replaced
+from s2bnn_tf.files import replaced, sha256
 
 log = logging.getLogger(__name__)
 
@@ -117,18 +117,37 @@ def _find_or_compile() -> Path:
         subprocess.CalledProcessError: If it does not compile.
     """
     path = cache_directory().absolute() / "kernels" / f"{_identity()}.so"
-    if not path.exists():
+    if not _is_whole(path):
         compiler = shutil.which("g++")
         if compiler is None:
             raise OSError("there is no g++ to compile faster ones with.")
         log.info("Compiling kernels for training on this processor, once: about 10 seconds.")
-        with replaced(path) as (partial,):
-            _compile(compiler, partial)
+        with replaced(path, _sum_of(path)) as (library, digest):
+            _compile(compiler, library)
+            digest.write_text(sha256(library))
+        for place in (path, path.parent):  # whatever the umask is
+            place.chmod(0o755)
     for place in (path, path.parent):
-        state = place.stat()
-        if state.st_uid not in (0, os.getuid()) or state.st_mode & 0o002:
+        if not _only_ours(place):
             raise OSError(f"others can write to {place}; set S2BNN_CACHE to a folder of your own.")
     return path
+
+
+def _sum_of(path: Path) -> Path:
+    return path.with_suffix(".sha256")
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the library is there, as it was compiled: the system ends who runs a cut one."""
+    try:
+        return _only_ours(path) and _sum_of(path).read_text() == sha256(path)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _only_ours(place: Path) -> bool:
+    state = place.stat()
+    return state.st_uid in (0, os.getuid()) and not state.st_mode & 0o002
 
 
 def _compile(compiler: str, output: Path) -> None:
