@@ -25,6 +25,7 @@ def convert(output_dir: Path, progress: Progress, head: str = "none") -> Path:
     """Convert and verify the student, unless that is done."""
     model = output_dir / "student.tflite"
     if not (model.is_file() and model.with_suffix(".json").is_file()):
+        progress("Converting and verifying")
         convert_run(output_dir / "student", model, head=head, progress=progress)
     return model
 

@@ -221,7 +221,6 @@ def _is_finished(run: RunDirectory, steps: int) -> bool:
 
 
 def _finish(plan: Plan, output: Path, report: Progress) -> tuple[dict[str, str], dict[str, Any]]:
-    report("Converting and verifying")
     named = plan.options.words is not None
     model = deliver.convert(output, report, head="teacher" if named else "none")
     results = measure(plan, output, report)
