@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.saved_model.save_context import in_save_context
 
 from s2bnn_tf.environment import cache_directory
 from s2bnn_tf.files import replaced, sha256
@@ -42,8 +43,9 @@ def operations() -> Any:
 
 def in_use(inputs: tf.Tensor, training: Any) -> bool:
     """Whether a layer should compute with the kernels: in training, and in float32."""
-    used = _predicting or training in (True, 1)
-    return used and _loaded is not None and inputs.dtype == tf.float32
+    if _loaded is None or inputs.dtype != tf.float32 or in_save_context():
+        return False  # a SavedModel holds what it computes in training, too
+    return _predicting or training in (True, 1)
 
 
 @contextlib.contextmanager

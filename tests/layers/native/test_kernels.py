@@ -134,6 +134,13 @@ def test_only_training_in_float32_uses_them(kernels):
         assert operations(RPReLU(), tf.float32, False) == ["S2bnnRPReLU"]
 
 
+def test_a_saved_model_holds_nothing_that_others_lack(kernels, tmp_path):
+    network = tf.keras.Sequential([tf.keras.Input((8, 8, 32)), BinaryConv2D(32, 3), RPReLU()])
+    network(tf.zeros((1, 8, 8, 32)), training=True)
+    tf.saved_model.save(network, str(tmp_path))
+    assert b"S2bnn" not in (tmp_path / "saved_model.pb").read_bytes()
+
+
 def test_a_network_trains_alike(kernels):
     def train() -> np.ndarray:
         tf.keras.utils.set_random_seed(3)
