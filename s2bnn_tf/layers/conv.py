@@ -134,9 +134,10 @@ class BinaryConv2D(lq.layers.QuantConv2D):
     def _counts_bits(self) -> bool:
         """Whether the native kernel computes this layer, and is faster than one in float32."""
         return (
-            isinstance(self.kernel_quantizer, ScaledSign)
-            and isinstance(self.input_quantizer, RSign)
+            type(self.kernel_quantizer) is ScaledSign  # one scale per filter; subclasses may differ
+            and type(self.input_quantizer) is RSign
             and self.input_quantizer.built
+            and self.input_quantizer.activity_regularizer is None
             and self.data_format == "channels_last"
             and self._is_native_padding  # of zeros
             and (self.groups, *self.dilation_rate) == (1, 1, 1)

@@ -63,7 +63,8 @@ def fit_head(config: Config, network: Encoder | StoredTargets) -> Config:
 
 def use_kernels(student: Encoder) -> None:
     """Let a binary student train with the layers' own kernels, where this machine has them."""
-    if any(isinstance(layer, BinaryConv2D) for layer in leaf_layers(student.backbone)):
+    binary = [la for la in leaf_layers(student.backbone) if isinstance(la, BinaryConv2D)]
+    if any(layer.compute_dtype == "float32" for layer in binary):
         load_kernels()
 
 

@@ -8,7 +8,7 @@
 
 namespace s2bnn {
 
-// 1 or -1 by the sign of input + bias. What is not a number stays none.
+// 1 or -1 by the sign of input + bias. NaN stays NaN.
 inline void sign_chunk(const Rows& rows, int64_t chunk, const float* input, const float* bias,
                        float* output) {
   for (int64_t row = rows.first(chunk); row < rows.last(chunk); ++row) {
@@ -71,7 +71,7 @@ inline void rprelu_gradient_chunk(const Rows& rows, int64_t chunk, const float* 
       const auto value = z > 0 ? up : z < 0 ? lanes.load(slope + channel) * up : zero;
       lanes.store(value, gradient + at);
       lanes.add(value, out.shift_in + channel);
-      lanes.add((z < 0 ? z : zero) * up, out.slope + channel);
+      lanes.add((z > 0 ? zero : z) * up, out.slope + channel);
       lanes.add(up, out.shift_out + channel);
     });
   }

@@ -6,6 +6,7 @@
 // is taken out of the count, as zero padding demands.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -72,7 +73,7 @@ inline void append(const uint64_t* bits, int64_t count, uint64_t* words, int64_t
   }
 }
 
-constexpr int kFilters = 16;             // of a block: two vectors of AVX-512
+constexpr int kFilters = 2 * kWords;     // of a block: two registers
 constexpr int kPixels = 4;               // of a tile
 constexpr size_t kFirstCache = 1 << 14;  // bytes of it for weights
 
@@ -178,10 +179,10 @@ class ConvRow {
     uint64_t* words = bits_.data() + x * shape_.words();
     int64_t position = 0, products = 0;
     for (int64_t y = top_; y < top_ + shape_.filter_height; ++y) {
-      const uint64_t* row = image_ + y * shape_.width * shape_.pixel_words();
       for (int64_t from = left(x); from < left(x) + shape_.filter_width; ++from) {
         if (on_map(y, from)) {
-          append(row + from * shape_.pixel_words(), shape_.channels, words, &position);
+          const uint64_t* pixel = image_ + (y * shape_.width + from) * shape_.pixel_words();
+          append(pixel, shape_.channels, words, &position);
           products += shape_.channels;
         } else {
           position += shape_.channels;

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import hashlib
 import logging
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -30,10 +32,12 @@ _FLAGS = [
     *("-O3", "-march=native", "-mprefer-vector-width=512", "-ffp-contract=off"),
     *("-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", "-w"),
 ]
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _FOR_X86 = "-mprefer-vector-width=512"
 
 _loaded: Any = None  # the operations, once they are loaded
-_predicting = False  # whether prediction uses them, too
+_failed = False  # whether that was tried in vain
+_predicting = contextvars.ContextVar("_predicting", default=False)  # whether prediction uses them
 
 
 def operations() -> Any:
@@ -45,7 +49,8 @@ def in_use(inputs: tf.Tensor, training: Any) -> bool:
     """Whether a layer should compute with the kernels: in training, and in float32."""
     if _loaded is None or inputs.dtype != tf.float32 or in_save_context():
         return False  # a SavedModel holds what it computes in training, too
-    return _predicting or training in (True, 1)
+    # Where it is a tensor, TensorFlow's kernels compute both ways.
+    return _predicting.get() or (isinstance(training, (bool, int)) and bool(training))
 
 
 @contextlib.contextmanager
@@ -59,12 +64,11 @@ def kernels_in_prediction() -> Iterator[None]:
     >>> with kernels_in_prediction():
     ...     outputs = RPReLU()(tf.ones([1, 2, 2, 4]), training=False)
     """
-    global _predicting
-    before, _predicting = _predicting, True
+    token = _predicting.set(True)
     try:
         yield
     finally:
-        _predicting = before
+        _predicting.reset(token)
 
 
 def load_kernels() -> bool:
@@ -83,21 +87,27 @@ def load_kernels() -> bool:
 
     Returns:
         Whether layers use the kernels now. They do not on systems other than Linux, beside a GPU,
-        without a compiler, or where compiling fails; a message says which.
+        without a compiler, or where compiling fails; a message says why it failed.
     """
-    global _loaded
+    global _loaded, _failed
     if _loaded is not None:
         return True
-    if os.environ.get("S2BNN_NATIVE") == "0" or sys.platform != "linux":
+    if _failed or os.environ.get("S2BNN_NATIVE") == "0" or sys.platform != "linux":
         return False
     if tf.config.list_physical_devices("GPU"):  # which has no kernels of these operations
         return False
     try:
         _loaded = tf.load_op_library(str(_find_or_compile()))
-    except (OSError, subprocess.CalledProcessError, tf.errors.NotFoundError) as error:
-        reason = str(getattr(error, "stderr", "") or error).strip().splitlines()
-        log.info("Training with TensorFlow's kernels: %s", "".join(reason[:1]))
+    except (OSError, RuntimeError, subprocess.CalledProcessError, tf.errors.OpError) as error:
+        _failed = True
+        log.info("Training with TensorFlow's kernels: %s", _reason(error))
     return _loaded is not None
+
+
+def _reason(error: Exception) -> str:
+    """The line that says what is wrong, of a compiler or of the system."""
+    lines = str(getattr(error, "stderr", "") or error).strip().splitlines()
+    return next((line for line in lines if "error" in line), lines[0] if lines else "")
 
 
 @contextlib.contextmanager
@@ -128,9 +138,13 @@ def _find_or_compile() -> Path:
             _compile(compiler, library)
             digest.write_text(sha256(library))
         for place in (path, path.parent):  # whatever the umask is
-            place.chmod(0o755)
-    for place in (path, path.parent):
-        if not _only_ours(place):
+            place.chmod(place.stat().st_mode & ~_OTHERS)
+    cache = path.parent.parent
+    for place, safe in (
+        *((place, _only_ours(place)) for place in (path, path.parent)),
+        (cache, not cache.stat().st_mode & stat.S_IWOTH or cache.stat().st_mode & stat.S_ISVTX),
+    ):
+        if not safe:
             raise OSError(f"others can write to {place}; set S2BNN_CACHE to a folder of your own.")
     return path
 
@@ -140,7 +154,7 @@ def _sum_of(path: Path) -> Path:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether the library is there, as it was compiled: the system ends who runs a cut one."""
+    """Whether the library is there as it was compiled; loading a truncated one ends the process."""
     try:
         return _only_ours(path) and _sum_of(path).read_text() == sha256(path)
     except (OSError, UnicodeDecodeError):
@@ -149,7 +163,7 @@ def _is_whole(path: Path) -> bool:
 
 def _only_ours(place: Path) -> bool:
     state = place.stat()
-    return state.st_uid in (0, os.getuid()) and not state.st_mode & 0o002
+    return state.st_uid in (0, os.getuid()) and not state.st_mode & _OTHERS
 
 
 def _compile(compiler: str, output: Path) -> None:

@@ -22,6 +22,8 @@ const float* read(OpKernelContext* context, int input) {
   return context->input(input).flat<float>().data();
 }
 
+// The data of a new output; null where it is empty, or where there is no memory, which the context
+// knows.
 float* make(OpKernelContext* context, int output, const TensorShape& shape) {
   Tensor* tensor = nullptr;
   const auto status = context->allocate_output(output, shape, &tensor);
@@ -61,7 +63,7 @@ class Sign : public OpKernel {
     if (!rows_of(context, 1, &rows)) return;
     const float *input = read(context, 0), *bias = read(context, 1);
     float* output = make(context, 0, context->input(0).shape());
-    if (output == nullptr) return;
+    if (!context->status().ok()) return;
     in_parallel(context, rows.chunks(), kChunk,
                 [&](int64_t chunk) { sign_chunk(rows, chunk, input, bias, output); });
   }
@@ -76,7 +78,7 @@ class SignGradient : public OpKernel {
     const float *input = read(context, 0), *bias = read(context, 1), *up = read(context, 2);
     float* gradient = make(context, 0, context->input(0).shape());
     float* sums = make(context, 1, context->input(1).shape());
-    if (gradient == nullptr || sums == nullptr) return;
+    if (!context->status().ok()) return;
     std::vector<float> parts(rows.chunks() * rows.channels);
     in_parallel(context, rows.chunks(), 2 * kChunk, [&](int64_t chunk) {
       sign_gradient_chunk(rows, chunk, input, bias, up, gradient,
@@ -95,7 +97,7 @@ class RPReLU : public OpKernel {
     const float *input = read(context, 0), *shift_in = read(context, 1), *slope = read(context, 2),
                 *shift_out = read(context, 3);
     float* output = make(context, 0, context->input(0).shape());
-    if (output == nullptr) return;
+    if (!context->status().ok()) return;
     in_parallel(context, rows.chunks(), kChunk, [&](int64_t chunk) {
       rprelu_chunk(rows, chunk, input, shift_in, slope, shift_out, output);
     });
@@ -114,9 +116,8 @@ class RPReLUGradient : public OpKernel {
     float* sums[3];
     for (int i = 0; i < 3; ++i) {
       sums[i] = make(context, 1 + i, context->input(i == 1 ? 2 : 1).shape());
-      if (sums[i] == nullptr) return;
     }
-    if (gradient == nullptr) return;
+    if (!context->status().ok()) return;
     std::vector<float> parts[3];
     for (auto& part : parts) part.resize(rows.chunks() * rows.channels);
     in_parallel(context, rows.chunks(), 3 * kChunk, [&](int64_t chunk) {
@@ -158,10 +159,12 @@ class BinaryConv : public OpKernel {
           &shape.padding_top);
     cover(shape.width, shape.filter_width, shape.stride_x, same_, &shape.output_width,
           &shape.padding_left);
+    OP_REQUIRES(context, shape.output_height >= 0 && shape.output_width >= 0,
+                tensorflow::errors::InvalidArgument("the filter is larger than the map"));
     float* output =
         make(context, 0,
              TensorShape({shape.batch, shape.output_height, shape.output_width, shape.filters}));
-    if (output != nullptr) convolve(context, shape, output);
+    if (context->status().ok()) convolve(context, shape, output);
   }
 
  private:

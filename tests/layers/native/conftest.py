@@ -16,4 +16,5 @@ def kernels(monkeypatch):
         pytest.skip("The kernels for training need g++ on Linux.")
     monkeypatch.setenv("S2BNN_NATIVE", "1")
     monkeypatch.setattr(library, "_loaded", None)
+    monkeypatch.setattr(library, "_failed", False)
     assert library.load_kernels()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from s2bnn_tf.layers import BinaryConv2D, RPReLU, RSign, native
+from s2bnn_tf.layers import BinaryConv2D, RPReLU, RSign, ScaledSign, native
+from s2bnn_tf.layers.native import library
 from s2bnn_tf.layers.native.library import without_kernels
 
 pytestmark = pytest.mark.both_sets
@@ -120,13 +123,58 @@ def test_what_is_not_a_number_is_never_hidden_by_a_sign(kernels):
     assert np.isnan(outputs).all()
 
 
-def test_only_training_in_float32_uses_them(kernels):
-    def operations(layer, dtype, training):
-        layer.build((1, 2, 2, 4))
-        function = tf.function(lambda x: layer(x, training=training))
-        graph = function.get_concrete_function(tf.TensorSpec((1, 2, 2, 4), dtype)).graph
-        return [operation.type for operation in graph.get_operations() if "S2bnn" in operation.type]
+def operations(layer, dtype=tf.float32, training=True, shape=(1, 4, 4, 64)) -> list[str]:
+    """Those of ours in the graph of a layer."""
+    layer(tf.zeros(shape, dtype))
+    function = tf.function(lambda x: layer(x, training=training))
+    graph = function.get_concrete_function(tf.TensorSpec(shape, dtype)).graph
+    return [operation.type for operation in graph.get_operations() if "S2bnn" in operation.type]
 
+
+class OtherSigns(ScaledSign):
+    """Weights that differ in more than their sign."""
+
+    def call(self, inputs):
+        return inputs
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"pad_values": 1.0},
+        {"groups": 2},
+        {"dilation_rate": 2},
+        {"use_bias": True},
+        {"activation": "relu"},
+        {"kernel_quantizer": "ste_sign"},
+        {"kernel_quantizer": OtherSigns()},
+        {"input_quantizer": "ste_sign"},
+        {"binarize_weights": False},
+    ],
+)
+def test_a_convolution_that_they_do_not_compute_is_tensorflows(kernels, options):
+    assert "S2bnnBinaryConv" in operations(BinaryConv2D(8, 3))
+    assert "S2bnnBinaryConv" not in operations(BinaryConv2D(8, 3, **options))
+    assert "S2bnnBinaryConv" not in operations(BinaryConv2D(8, 3), shape=(1, 4, 4, 16))
+    assert "S2bnnBinaryConv" not in operations(BinaryConv2D(8, 1), shape=(1, 4, 4, 32))
+
+
+def test_a_filter_that_is_larger_than_its_map_is_refused(kernels):
+    layer = BinaryConv2D(8, 5, padding="valid")
+    layer(tf.zeros((1, 9, 9, 64)))
+    with pytest.raises((tf.errors.InvalidArgumentError, ValueError)):
+        layer(tf.zeros((1, 3, 3, 64)), training=True)
+
+
+@pytest.mark.parametrize("make", [RSign, RPReLU])
+def test_no_pictures_have_gradients_of_zero(kernels, make):
+    layer = make()
+    layer(tf.zeros((1, 2, 2, 8)))
+    gradients = differentiate(layer, np.zeros((0, 2, 2, 8), np.float32))[2:]
+    assert all((gradient == 0).all() for gradient in gradients)
+
+
+def test_only_training_in_float32_uses_them(kernels):
     assert operations(RPReLU(), tf.float32, True) == ["S2bnnRPReLU"]
     assert operations(RPReLU(), tf.float32, False) == operations(RPReLU(), tf.float32, None) == []
     assert operations(RPReLU(dtype="mixed_bfloat16"), tf.bfloat16, True) == []
@@ -174,3 +222,19 @@ def test_threads_do_not_change_a_bit(kernels):
         for threads in ("1", "2")
     }
     assert len(digests) == 1 and len(digests.pop().strip()) == hashlib.sha256().digest_size * 2
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="These are processors of x86.")
+@pytest.mark.parametrize("processor", ["x86-64", "haswell", "skylake-avx512", "native"])
+def test_every_kind_of_processor_counts_exactly(kernels, processor, tmp_path):
+    """As far as this one can run the code for it."""
+    flags = Path("/proc/cpuinfo").read_text()
+    if processor == "skylake-avx512" and "avx512bw" not in flags:
+        pytest.skip("This processor has no AVX-512.")
+    source, program = Path(native.__file__).parent, tmp_path / "count"
+    options = [flag for flag in library._FLAGS if flag not in ("-march=native", "-shared")]
+    command = ["g++", *options, f"-march={processor}", "-std=c++17", f"-I{source}"]
+    check = Path(__file__).with_name("count_bits.cc")
+    subprocess.run([*command, str(check), "-o", str(program)], check=True)
+    done = subprocess.run([program], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout

@@ -19,6 +19,7 @@ def said(monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("S2BNN_NATIVE", "1")
     monkeypatch.setenv("S2BNN_CACHE", str(tmp_path))
     monkeypatch.setattr(library, "_loaded", None)
+    monkeypatch.setattr(library, "_failed", False)
     monkeypatch.setattr(library.sys, "platform", "linux")
     caplog.set_level(logging.INFO, library.__name__)
     return lambda: (library.load_kernels(), caplog.text.replace("\n", " "))
@@ -47,8 +48,9 @@ def test_a_library_that_others_can_write_is_not_loaded(said, tmp_path):
     path.write_bytes(b"no library")
     path.with_suffix(".sha256").write_text(sha256(path))
     assert library._is_whole(path)
-    path.chmod(0o666)
-    assert not library._is_whole(path)
+    for mode in (0o666, 0o664):
+        path.chmod(mode)
+        assert not library._is_whole(path)
 
 
 def test_a_library_that_was_cut_is_compiled_again(said, monkeypatch):
@@ -65,7 +67,16 @@ def test_a_library_that_was_cut_is_compiled_again(said, monkeypatch):
         assert said()[0] and path.read_bytes() == whole
     finally:
         os.umask(mask)
-    assert {p.stat().st_mode & 0o777 for p in (path, path.parent)} == {0o755}
+    assert not any(p.stat().st_mode & 0o022 for p in (path, path.parent))
+
+
+def test_a_cache_that_is_open_to_everyone_is_not_trusted(said, monkeypatch, tmp_path):
+    if shutil.which("g++") is None:
+        pytest.skip("The kernels for training need g++.")
+    monkeypatch.setattr(library, "_compile", lambda compiler, output: output.write_bytes(b"any"))
+    tmp_path.chmod(0o777)
+    loaded, text = said()
+    assert not loaded and f"others can write to {tmp_path}; set S2BNN_CACHE" in text
 
 
 def test_it_can_be_forbidden(said, monkeypatch):
