@@ -94,7 +94,7 @@ def require_keras_2() -> None:
 
 
 def cache_directory() -> Path:
-    """Where downloads are kept: `S2BNN_CACHE`, or `s2bnn` where the platform keeps caches."""
+    """The cache of downloads and compiled kernels: `S2BNN_CACHE`, or `s2bnn` in the platform's."""
     own = os.environ.get("S2BNN_CACHE")
     if own:
         return Path(own)
