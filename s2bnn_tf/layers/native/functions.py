@@ -37,7 +37,7 @@ def rprelu(
     Args:
         inputs: `(..., C)`, float32.
         shift_in: `(C,)`, float32, like `shift_out`.
-        slope: Of `C` numbers, in any shape.
+        slope: `C` numbers, one for each channel, in any shape.
         shift_out: See `shift_in`.
 
     Returns:

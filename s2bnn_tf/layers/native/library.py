@@ -26,14 +26,14 @@ log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).resolve().parent
 _SOURCE = "ops.cc"
-# Without contraction a product is rounded before it is added to, as in TensorFlow's kernels. Wide
-# vectors are no default of compilers.
+# Without contraction, a product is rounded before it is added, as in TensorFlow's kernels. GCC does
+# not use the widest vectors of x86 by itself.
 _FLAGS = [
-    *("-O3", "-march=native", "-mprefer-vector-width=512", "-ffp-contract=off"),
-    *("-fno-math-errno", "-fno-trapping-math", "-fPIC", "-shared", "-w"),
+    *("-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"),
+    *("-fPIC", "-shared", "-w"),
+    *(["-mprefer-vector-width=512"] if platform.machine() == "x86_64" else []),
 ]
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
-_FOR_X86 = "-mprefer-vector-width=512"
 
 _loaded: Any = None  # the operations, once they are loaded
 _failed = False  # whether that was tried in vain
@@ -80,8 +80,8 @@ def load_kernels() -> bool:
     The environment variable `S2BNN_NATIVE=0` forbids it.
 
     Compiling takes about ten seconds, needs g++ and nothing else that TensorFlow's package lacks,
-    and happens again when TensorFlow, the processor, or the source has changed. What it made is in
-    `kernels/` in the cache.
+    and happens again when TensorFlow, the processor, or the source has changed. The result is
+    kept in `kernels/` in the cache.
 
     >>> used = load_kernels()
 
@@ -167,8 +167,7 @@ def _only_ours(place: Path) -> bool:
 
 
 def _compile(compiler: str, output: Path) -> None:
-    flags = [flag for flag in _FLAGS if flag != _FOR_X86 or platform.machine() == "x86_64"]
-    command = [compiler, *flags, *tf.sysconfig.get_compile_flags(), str(_HERE / _SOURCE)]
+    command = [compiler, *_FLAGS, *tf.sysconfig.get_compile_flags(), str(_HERE / _SOURCE)]
     command += ["-o", str(output), *tf.sysconfig.get_link_flags()]
     subprocess.run(command, check=True, capture_output=True, text=True)
 

@@ -55,17 +55,39 @@ bool rows_of(OpKernelContext* context, int vectors, Rows* rows) {
   return fits;
 }
 
+// Runs a pass over the rows of input 0, whose inputs 1 to `vectors` have a number per channel. It
+// makes an output like input 0 and, for each input in `summed`, one like that input, of sums over
+// the rows. `work(rows, chunk, output, sums)` writes a chunk of the former and adds to the latter.
+template <typename Work>
+void pass_over_rows(OpKernelContext* context, int vectors, const std::vector<int>& summed,
+                    const Work& work) {
+  Rows rows;
+  if (!rows_of(context, vectors, &rows)) return;
+  float* output = make(context, 0, context->input(0).shape());
+  std::vector<float*> totals;
+  for (int input : summed) {
+    totals.push_back(
+        make(context, 1 + static_cast<int>(totals.size()), context->input(input).shape()));
+  }
+  if (!context->status().ok()) return;
+  std::vector<std::vector<float>> parts(summed.size(),
+                                        std::vector<float>(rows.chunks() * rows.channels));
+  in_parallel(context, rows.chunks(), kChunk * (1 + summed.size()), [&](int64_t chunk) {
+    std::vector<float*> sums;
+    for (auto& part : parts) sums.push_back(part.data() + chunk * rows.channels);
+    work(rows, chunk, output, sums.data());
+  });
+  for (size_t i = 0; i < parts.size(); ++i) add_chunks(parts[i], rows.channels, totals[i]);
+}
+
 class Sign : public OpKernel {
  public:
   using OpKernel::OpKernel;
   void Compute(OpKernelContext* context) override {
-    Rows rows;
-    if (!rows_of(context, 1, &rows)) return;
     const float *input = read(context, 0), *bias = read(context, 1);
-    float* output = make(context, 0, context->input(0).shape());
-    if (!context->status().ok()) return;
-    in_parallel(context, rows.chunks(), kChunk,
-                [&](int64_t chunk) { sign_chunk(rows, chunk, input, bias, output); });
+    pass_over_rows(context, 1, {}, [=](const Rows& rows, int64_t chunk, float* output, float**) {
+      sign_chunk(rows, chunk, input, bias, output);
+    });
   }
 };
 
@@ -73,18 +95,11 @@ class SignGradient : public OpKernel {
  public:
   using OpKernel::OpKernel;
   void Compute(OpKernelContext* context) override {
-    Rows rows;
-    if (!rows_of(context, 1, &rows)) return;
     const float *input = read(context, 0), *bias = read(context, 1), *up = read(context, 2);
-    float* gradient = make(context, 0, context->input(0).shape());
-    float* sums = make(context, 1, context->input(1).shape());
-    if (!context->status().ok()) return;
-    std::vector<float> parts(rows.chunks() * rows.channels);
-    in_parallel(context, rows.chunks(), 2 * kChunk, [&](int64_t chunk) {
-      sign_gradient_chunk(rows, chunk, input, bias, up, gradient,
-                          parts.data() + chunk * rows.channels);
-    });
-    add_chunks(parts, rows.channels, sums);
+    pass_over_rows(context, 1, {1},
+                   [=](const Rows& rows, int64_t chunk, float* gradient, float** sums) {
+                     sign_gradient_chunk(rows, chunk, input, bias, up, gradient, sums[0]);
+                   });
   }
 };
 
@@ -92,13 +107,9 @@ class RPReLU : public OpKernel {
  public:
   using OpKernel::OpKernel;
   void Compute(OpKernelContext* context) override {
-    Rows rows;
-    if (!rows_of(context, 3, &rows)) return;
     const float *input = read(context, 0), *shift_in = read(context, 1), *slope = read(context, 2),
                 *shift_out = read(context, 3);
-    float* output = make(context, 0, context->input(0).shape());
-    if (!context->status().ok()) return;
-    in_parallel(context, rows.chunks(), kChunk, [&](int64_t chunk) {
+    pass_over_rows(context, 3, {}, [=](const Rows& rows, int64_t chunk, float* output, float**) {
       rprelu_chunk(rows, chunk, input, shift_in, slope, shift_out, output);
     });
   }
@@ -108,24 +119,13 @@ class RPReLUGradient : public OpKernel {
  public:
   using OpKernel::OpKernel;
   void Compute(OpKernelContext* context) override {
-    Rows rows;
-    if (!rows_of(context, 2, &rows)) return;
     const float *input = read(context, 0), *shift_in = read(context, 1), *slope = read(context, 2),
                 *up = read(context, 3);
-    float* gradient = make(context, 0, context->input(0).shape());
-    float* sums[3];
-    for (int i = 0; i < 3; ++i) {
-      sums[i] = make(context, 1 + i, context->input(i == 1 ? 2 : 1).shape());
-    }
-    if (!context->status().ok()) return;
-    std::vector<float> parts[3];
-    for (auto& part : parts) part.resize(rows.chunks() * rows.channels);
-    in_parallel(context, rows.chunks(), 3 * kChunk, [&](int64_t chunk) {
-      const int64_t at = chunk * rows.channels;
-      rprelu_gradient_chunk(rows, chunk, input, shift_in, slope, up, gradient,
-                            {parts[0].data() + at, parts[1].data() + at, parts[2].data() + at});
-    });
-    for (int i = 0; i < 3; ++i) add_chunks(parts[i], rows.channels, sums[i]);
+    pass_over_rows(context, 2, {1, 2, 1},
+                   [=](const Rows& rows, int64_t chunk, float* gradient, float** sums) {
+                     rprelu_gradient_chunk(rows, chunk, input, shift_in, slope, up, gradient,
+                                           {sums[0], sums[1], sums[2]});
+                   });
   }
 };
 
